@@ -1,0 +1,58 @@
+"""Errors that say what went wrong, where, and what to do about it."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class BenchError(Exception):
+    """An error meant for the user: shown without a traceback by the command line.
+
+    Parameters
+    ----------
+    what
+        What is wrong, in one sentence.
+    where
+        The file, column, method or option it was found in.
+    fix
+        What the user can do about it.
+    """
+
+    def __init__(self, what: str, *, where: str = "", fix: str = "") -> None:
+        self.what, self.where, self.fix = what, where, fix
+        super().__init__(str(self))
+
+    def __str__(self) -> str:
+        lines = [self.what]
+        if self.where:
+            lines.append(f"  where: {self.where}")
+        if self.fix:
+            lines.append(f"  fix:   {self.fix}")
+        return "\n".join(lines)
+
+
+class UnknownNameError(BenchError):
+    """A task, track, method, dataset, preset or parameter that nobody registered."""
+
+    def __init__(self, kind: str, name: str, known: Iterable[str], *, where: str = "") -> None:
+        known = sorted(known)
+        close = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+        hint = f"did you mean {' or '.join(map(repr, close))}?" if close else f"known: {', '.join(known) or 'none'}"
+        super().__init__(f"unknown {kind} {name!r}", where=where, fix=hint)
+
+
+class DataError(BenchError):
+    """A dataset that fails a semantic check."""
+
+
+class InvalidOutputError(BenchError):
+    """A prediction that does not have the shape, index, type or range its task asks for."""
+
+
+class UnavailableError(BenchError):
+    """A method whose package, R library or environment is missing on this machine."""
+
+
+class NotApplicableError(BenchError):
+    """A method that cannot answer this problem by design (for example: needs training donors, there are none)."""

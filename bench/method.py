@@ -1,0 +1,167 @@
+"""The contract of a method: one file, one class, a card that reads without the method's packages."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+from bench.errors import UnknownNameError
+from bench.problem import Inputs, Prediction
+
+Implementation = Literal["official", "port", "reimplementation", "ours"]
+
+
+@dataclass(frozen=True)
+class Requirement:
+    """Something a method needs that the core does not bring.
+
+    Parameters
+    ----------
+    kind
+        ``python``: a distribution on PyPI; ``r``: an R package (then R and rpy2 are needed too).
+    name
+        Name of the distribution or R package.
+    install
+        The command that installs it, shown by ``bench doctor``.
+    """
+
+    kind: Literal["python", "r"]
+    name: str
+    install: str
+
+
+def python_package(name: str, *, extra: str = "") -> Requirement:
+    """A Python distribution; ``extra`` names the extra of scmamba-bench that brings it."""
+    return Requirement("python", name, f"pip install 'scmamba-bench[{extra}]'" if extra else f"pip install {name}")
+
+
+def r_package(name: str, *, install: str) -> Requirement:
+    """An R package and the shell command that installs it."""
+    return Requirement("r", name, install)
+
+
+@dataclass
+class Context:
+    """What the harness hands to :meth:`Method.run` beside the inputs.
+
+    Parameters
+    ----------
+    seed
+        Seed of the method axis, in [0, 2**31).
+    threads
+        Thread budget; OMP, MKL, OpenBLAS, numba, torch and R are already set to it.
+    device
+        ``cpu`` or ``cuda``.
+    scratch
+        A folder of the trial's own, removed afterwards.
+    log
+        Logger whose lines go to the trial's log.
+    """
+
+    seed: int
+    threads: int = 1
+    device: str = "cpu"
+    scratch: Path = field(default_factory=Path)
+    log: logging.Logger = field(default_factory=lambda: logging.getLogger("bench.method"))
+    report_progress: Callable[[float, str], None] = lambda fraction, message: None
+    phases: dict[str, float] = field(default_factory=dict)
+
+    def progress(self, fraction: float, message: str = "") -> None:
+        """Tell the live table how far the method is (``fraction`` in [0, 1])."""
+        self.report_progress(fraction, message)
+
+    @contextmanager
+    def phase(self, name: Literal["fit", "predict"]) -> Iterator[None]:
+        """Time a block as fitting or predicting; seconds add up over repeated use."""
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.phases[name] = self.phases.get(name, 0.0) + time.perf_counter() - start
+
+
+class Method(ABC):
+    """A wrapped tool. Class attributes are its card; parameters live only in ``__init__``, with defaults.
+
+    Attributes
+    ----------
+    name
+        Lower-case name used on the command line.
+    tasks
+        Tasks it answers.
+    summary
+        One sentence.
+    reference
+        DOI of the paper.
+    implementation
+        ``official`` (the authors' code), ``port`` (our code after their algorithm), ``reimplementation``
+        (a third party's code), ``ours``.
+    input_layer
+        ``counts`` (raw) or ``log1p_cp10k`` (ln(1 + counts per 10,000)); the harness supplies it.
+    supervised
+        Needs ``inputs.train``; the trial is ``not_applicable`` where there is none.
+    stochastic
+        Result depends on ``ctx.seed``; deterministic methods run once whatever ``--seeds`` says.
+    per_donor
+        Run on each donor (library) of the inputs by itself, with the results put together again.
+    requires
+        What must be installed.
+    pretrained_on
+        Accessions of the data a shipped checkpoint has seen.
+    caveat
+        What a reader of a table must know about this row.
+    presets
+        Named parameter sets for ``--preset``.
+    """
+
+    name: ClassVar[str]
+    tasks: ClassVar[tuple[str, ...]]
+    summary: ClassVar[str]
+    reference: ClassVar[str] = ""
+    implementation: ClassVar[Implementation] = "ours"
+    input_layer: ClassVar[Literal["counts", "log1p_cp10k"]] = "counts"
+    supervised: ClassVar[bool] = False
+    stochastic: ClassVar[bool] = True
+    per_donor: ClassVar[bool] = False
+    requires: ClassVar[tuple[Requirement, ...]] = ()
+    pretrained_on: ClassVar[tuple[str, ...]] = ()
+    caveat: ClassVar[str] = ""
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+
+    @abstractmethod
+    def run(self, inputs: Inputs, ctx: Context) -> Prediction:
+        """Answer ``inputs``; heavy imports belong inside.
+
+        Returns
+        -------
+        Named arrays as the task's outputs ask for, one entry per cell of ``inputs.cells``, in order.
+
+        Raises
+        ------
+        bench.errors.NotApplicableError
+            If the method cannot answer these inputs by design.
+        """
+
+    @classmethod
+    def defaults(cls) -> dict[str, Any]:
+        """Parameter names and their defaults, from the signature of ``__init__``."""
+        if cls.__init__ is object.__init__:
+            return {}
+        parameters = list(inspect.signature(cls.__init__).parameters.values())[1:]
+        return {p.name: p.default for p in parameters}
+
+    @classmethod
+    def resolve(cls, params: Mapping[str, Any], preset: str | None = None) -> dict[str, Any]:
+        """Defaults, overlaid with a preset (if the method has it) and explicit parameters."""
+        merged = {**cls.defaults(), **cls.presets.get(preset or "", {})}
+        for name in params:
+            if name not in merged:
+                raise UnknownNameError(f"parameter of {cls.name}", name, merged)
+        return {**merged, **params}

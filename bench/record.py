@@ -1,0 +1,215 @@
+"""What is written about a trial and a run: typed, validated when read back, plain JSON on disk."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from bench.problem import Json
+
+Status = Literal["ok", "timeout", "oom", "crash", "invalid_output", "not_applicable", "unavailable"]
+
+#: Statuses that are an answer about the plan, not a failure of it.
+DECLARED: frozenset[str] = frozenset({"unavailable", "not_applicable"})
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Limits(_Frozen):
+    """What a trial may use."""
+
+    timeout_s: float = 3600.0
+    memory_mb: float | None = None
+    threads: int = 1
+    device: str = "cpu"
+
+
+class SeedTriple(_Frozen):
+    """Replicate numbers on the three seed axes."""
+
+    split: int = 0
+    simulation: int = 0
+    method: int = 0
+
+
+class TrialSpec(_Frozen):
+    """Everything that decides a trial's outcome; its hash is the trial's key."""
+
+    task: str
+    task_version: str
+    track: str
+    dataset: str
+    dataset_digest: str
+    method: str
+    role: Literal["method", "random", "perfect", "trap"]
+    implementation: str
+    method_digest: str
+    environment_digest: str
+    params: dict[str, Json] = Field(default_factory=dict)
+    seeds: SeedTriple = SeedTriple()
+
+
+class ScoreRecord(_Frozen):
+    """A :class:`bench.problem.Score` on disk (NaN is null)."""
+
+    metric: str
+    value: float | None
+    unit: str = "pooled"
+    ci_low: float | None = None
+    ci_high: float | None = None
+    n: int | None = None
+    detail: str = ""
+
+
+class CurveRecord(_Frozen):
+    """A :class:`bench.problem.Curve` on disk."""
+
+    name: str
+    x: list[float]
+    y: list[float]
+
+
+class Resources(_Frozen):
+    """What the trial used: whole process tree, R and other children included."""
+
+    wall_s: float | None = None
+    fit_s: float | None = None
+    predict_s: float | None = None
+    cpu_s: float | None = None
+    rss_peak_mb: float | None = None
+    gpu_peak_mb: float | None = None
+
+
+class TrialRecord(_Frozen):
+    """``trial.json``."""
+
+    key: str
+    spec: TrialSpec
+    limits: Limits
+    status: Status
+    detail: str = ""
+    log_tail: str = ""
+    problem_notes: list[str] = Field(default_factory=list)
+    n_cells: int | None = None
+    resources: Resources = Resources()
+    scores: list[ScoreRecord] = Field(default_factory=list)
+    curves: list[CurveRecord] = Field(default_factory=list)
+    versions: dict[str, str] = Field(default_factory=dict)
+    host: str = ""
+    started: str = ""
+    bench_version: str = ""
+
+
+class MethodCard(_Frozen):
+    """A method's (or control's) card as the report shows it."""
+
+    name: str
+    summary: str
+    implementation: str
+    role: str = "method"
+    tasks: list[str] = Field(default_factory=list)
+    reference: str = ""
+    input_layer: str = ""
+    supervised: bool = False
+    stochastic: bool = False
+    per_donor: bool = False
+    requires: list[str] = Field(default_factory=list)
+    pretrained_on: list[str] = Field(default_factory=list)
+    caveat: str = ""
+    origin: str = ""
+
+
+class MetricCard(_Frozen):
+    """A metric's card."""
+
+    name: str
+    summary: str
+    low: float | None
+    high: float | None
+    higher_is_better: bool
+    undefined: str
+    headline: bool
+
+
+class TrackCard(_Frozen):
+    """A track's card."""
+
+    summary: str
+    truth: str
+    default: bool
+    caveat: str
+
+
+class TaskCard(_Frozen):
+    """A task's card."""
+
+    name: str
+    version: str
+    summary: str
+    purpose: str
+    tracks: dict[str, TrackCard]
+    metrics: list[MetricCard]
+
+
+class DataCard(_Frozen):
+    """A dataset's card as the report shows it."""
+
+    name: str
+    summary: str
+    digest: str
+    fields: list[str]
+    truth: str
+    n_cells: int
+    n_genes: int
+    n_donors: int | None
+    source: str
+    accession: str
+    licence: str
+    organism: str
+    tissue: str
+    caveat: str
+    expected_doublet_rate: float | None
+
+
+class PlannedTrial(_Frozen):
+    """One line of a request: what was going to be run."""
+
+    key: str
+    track: str
+    dataset: str
+    method: str
+    seeds: SeedTriple
+
+
+class Skipped(_Frozen):
+    """A (track, dataset) pair that a request asked for and that cannot be, with the reason."""
+
+    track: str
+    dataset: str
+    reason: str
+
+
+class Request(_Frozen):
+    """One ``bench run`` into a run folder (``requests/<id>.json``): what was asked, by whom, where."""
+
+    command: list[str]
+    created: str
+    task: TaskCard
+    methods: list[MethodCard]
+    datasets: list[DataCard]
+    planned: list[PlannedTrial]
+    skipped: list[Skipped] = Field(default_factory=list)
+    versions: dict[str, str] = Field(default_factory=dict)
+    host: dict[str, str] = Field(default_factory=dict)
+    git: str = ""
+
+
+class RunInfo(_Frozen):
+    """``run.json``: the identity of a run folder."""
+
+    run_id: str
+    created: str
+    bench_version: str

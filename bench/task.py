@@ -1,0 +1,148 @@
+"""The contract of a task: a question with a protocol, its metrics and its controls."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from bench.dataset import Dataset, DatasetCard
+from bench.problem import Prediction, Problem, Scored
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+@dataclass(frozen=True)
+class Track:
+    """A variant of a task.
+
+    Parameters
+    ----------
+    summary
+        One sentence for ``bench describe`` and the report.
+    truth
+        Where the truth comes from: ``experimental``, ``computational``, ``simulated``.
+    default
+        Run when ``--tracks`` is not given.
+    caveat
+        A warning printed wherever the track's numbers stand (for example: the truth is circular).
+    """
+
+    summary: str
+    truth: Literal["experimental", "computational", "simulated"]
+    default: bool = True
+    caveat: str = ""
+
+
+@dataclass(frozen=True)
+class Metric:
+    """How to read a metric: range, direction, and when it is undefined."""
+
+    name: str
+    summary: str
+    low: float | None = 0.0
+    high: float | None = 1.0
+    higher_is_better: bool = True
+    undefined: str = ""
+    headline: bool = False
+
+
+@dataclass(frozen=True)
+class Output:
+    """One named array a method must (or may) return.
+
+    Parameters
+    ----------
+    name
+        Key in the prediction.
+    kind
+        ``float`` (finite), ``bool``, ``label`` (strings) or ``matrix`` (cells x genes, finite).
+    required
+        Whether it may be left out.
+    low, high
+        Allowed range of floats.
+    """
+
+    name: str
+    kind: Literal["float", "bool", "label", "matrix"]
+    summary: str
+    required: bool = True
+    low: float | None = None
+    high: float | None = None
+
+
+@dataclass(frozen=True)
+class Control:
+    """A deliberately trivial or cheating answer that anchors the scale.
+
+    Controls run in the parent, the only place where the solution is known.
+
+    Parameters
+    ----------
+    name
+        Name shown beside the methods.
+    role
+        ``random``, ``perfect`` or ``trap`` (an answer any real method must beat).
+    predict
+        ``predict(problem, rng)`` returns a prediction.
+    """
+
+    name: str
+    role: Literal["random", "perfect", "trap"]
+    summary: str
+    predict: Callable[[Problem, np.random.Generator], Prediction]
+    stochastic: bool = False
+
+
+@dataclass(frozen=True)
+class Seeds:
+    """The three seed axes of a trial, as small replicate numbers (0, 1, 2, ...)."""
+
+    split: int = 0
+    simulation: int = 0
+    method: int = 0
+
+
+class Task(ABC):
+    """A question asked of methods.
+
+    Attributes
+    ----------
+    name, version
+        The version changes whenever inputs or scores can change: results of two versions never mix.
+    tracks, metrics, outputs, controls
+        The card, readable without building a problem.
+    purpose
+        What the comparison is for, and whether its authors own one of the methods.
+    """
+
+    name: ClassVar[str]
+    version: ClassVar[str]
+    summary: ClassVar[str]
+    purpose: ClassVar[str] = ""
+    tracks: ClassVar[Mapping[str, Track]]
+    metrics: ClassVar[tuple[Metric, ...]]
+    outputs: ClassVar[tuple[Output, ...]]
+    controls: ClassVar[tuple[Control, ...]]
+
+    @abstractmethod
+    def why_not(self, card: DatasetCard, track: str) -> str | None:
+        """Why this dataset cannot serve this track (shown to the user), or None if it can."""
+
+    @abstractmethod
+    def make_problem(self, dataset: Dataset, track: str, seeds: Seeds) -> Problem:
+        """Build inputs and solution. Deterministic in ``dataset``, ``track``, ``seeds.split`` and ``seeds.simulation``."""
+
+    @abstractmethod
+    def score(self, problem: Problem, prediction: Prediction) -> Scored:
+        """Score a validated prediction. Deterministic."""
+
+    @abstractmethod
+    def scramble(self, dataset: Dataset, track: str, rng: np.random.Generator) -> Dataset | None:
+        """The same dataset with its hidden truth scrambled, for the leakage audit.
+
+        None where the input matrix itself is made from the truth (simulated doublets): the audit then
+        checks that neither order nor names of the cells tell the truth.
+        """

@@ -1,0 +1,1 @@
+"""Dataset cards, the built-in cohort, ingest and semantic checks."""

@@ -1,0 +1,1 @@
+"""Tables, figures and the one HTML file, read from a run folder and nothing else."""
