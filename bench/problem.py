@@ -135,11 +135,3 @@ class Scored:
 
     scores: list[Score]
     curves: list[Curve] = field(default_factory=list)
-
-
-def as_dict(inputs: Inputs) -> dict[str, Any]:
-    """The named blocks of cells in ``inputs``, in a fixed order."""
-    blocks = {"cells": inputs.cells}
-    if inputs.train is not None:
-        blocks["train"] = inputs.train
-    return blocks

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
-from bench.problem import Json
 
 Status = Literal["ok", "timeout", "oom", "crash", "invalid_output", "not_applicable", "unavailable"]
 
@@ -48,7 +47,7 @@ class TrialSpec(_Frozen):
     implementation: str
     method_digest: str
     environment_digest: str
-    params: dict[str, Json] = Field(default_factory=dict)
+    params: dict[str, JsonValue] = Field(default_factory=dict)
     seeds: SeedTriple = SeedTriple()
 
 
