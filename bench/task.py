@@ -140,9 +140,10 @@ class Task(ABC):
         """Score a validated prediction. Deterministic."""
 
     @abstractmethod
-    def scramble(self, dataset: Dataset, track: str, rng: np.random.Generator) -> Dataset | None:
+    def scramble(self, dataset: Dataset, track: str, seeds: Seeds, rng: np.random.Generator) -> Dataset | None:
         """The same dataset with its hidden truth scrambled, for the leakage audit.
 
-        None where the input matrix itself is made from the truth (simulated doublets): the audit then
-        checks that neither order nor names of the cells tell the truth.
+        Only the truth of the cells a method answers for is hidden (``seeds`` tells which they are): the labels of training
+        cells are legitimate inputs and stay. None where the input matrix itself is made from the truth (simulated
+        doublets) or the truth from the matrix: the audit then checks that neither order nor names of the cells tell it.
         """

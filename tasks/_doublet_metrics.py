@@ -1,0 +1,181 @@
+"""Doublet metrics: weighted, vectorised over bootstrap replicates, with exact numbers of calls.
+
+All metrics are computed from one pass over the cells sorted by score. The same code gives the value (every cell has
+weight 1) and the bootstrap (weights are how often a cell was drawn), so the two cannot disagree.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from bench.problem import Curve
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
+
+#: Identification rates at which calls are imposed on every method.
+RATES: dict[str, float | None] = {"10%": 0.1, "20%": 0.2, "40%": 0.4, "true": None}
+
+#: Most points of a curve in the report.
+CURVE_POINTS = 200
+
+_CALL_METRICS = ("precision", "recall", "tnr", "f1")
+
+#: Columns of what :class:`DoubletStatistic` returns, in order.
+METRIC_NAMES: tuple[str, ...] = (
+    "auprc",
+    "auroc",
+    *_CALL_METRICS,
+    "called_fraction",
+    *(f"{metric}@{rate}" for rate in RATES for metric in _CALL_METRICS),
+)
+
+
+def call_metrics(tp: ArrayLike, called: ArrayLike, positives: ArrayLike, total: ArrayLike) -> list[NDArray[np.float64]]:
+    """Precision, recall, TNR and F1 from (expected) counts; NaN where a denominator is zero.
+
+    All four are linear in ``tp`` for a fixed number of calls, so an expected ``tp`` gives their expectation.
+    """
+    tp, called, positives, total = (np.asarray(x, dtype=float) for x in (tp, called, positives, total))
+    negatives = total - positives
+    nothing = positives == 0
+    with np.errstate(divide="ignore", invalid="ignore"):
+        precision = tp / called
+        recall = tp / positives
+        tnr = 1 - (called - tp) / negatives
+        f1 = np.where(nothing, np.nan, 2 * tp / (called + positives))
+    return [np.where(nothing, np.nan, precision), recall, np.where(negatives == 0, np.nan, tnr), f1]
+
+
+class DoubletStatistic:
+    """All doublet metrics of a set of cells as a function of the cells' weights.
+
+    Parameters
+    ----------
+    is_doublet
+        Truth (n_cells,).
+    score
+        Higher means more likely a doublet (n_cells,).
+    call
+        The method's own calls, if it makes any (n_cells,).
+    """
+
+    def __init__(self, is_doublet: ArrayLike, score: ArrayLike, call: ArrayLike | None = None) -> None:
+        truth, score = np.asarray(is_doublet, dtype=bool), np.asarray(score, dtype=float)
+        self.order = np.argsort(-score, kind="stable")
+        ranked = score[self.order]
+        self.block_ends = (
+            np.flatnonzero(np.append(ranked[1:] != ranked[:-1], True)) if len(ranked) else np.empty(0, int)
+        )
+        self.truth = truth[self.order].astype(float)
+        self.call = None if call is None else np.asarray(call, dtype=bool)[self.order].astype(float)
+
+    def __call__(self, weights: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Metrics (replicates x :data:`METRIC_NAMES`) for integer weights (replicates x cells)."""
+        w = weights[:, self.order].astype(float)
+        doublets = w * self.truth
+        seen, tp = self._at_block_ends(w), self._at_block_ends(doublets)
+        total, positives = seen[:, -1], tp[:, -1]
+        columns = [_auprc(seen, tp), _auroc(seen, tp), *self._own_calls(w, doublets, positives, total)]
+        for rate in RATES.values():
+            k = positives if rate is None else n_calls(rate, total)
+            columns.extend(call_metrics(_expected_tp(k, seen, tp), k, positives, total))
+        return np.column_stack(columns)
+
+    def _at_block_ends(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Running sums at the last cell of every block of tied scores, after a leading zero."""
+        sums = np.cumsum(x, axis=1)[:, self.block_ends]
+        return np.concatenate([np.zeros((len(x), 1)), sums], axis=1)
+
+    def _own_calls(
+        self,
+        w: NDArray[np.float64],
+        doublets: NDArray[np.float64],
+        positives: NDArray[np.float64],
+        total: NDArray[np.float64],
+    ) -> list[NDArray[np.float64]]:
+        if self.call is None:
+            return [np.full(len(w), np.nan)] * (len(_CALL_METRICS) + 1)
+        called = w @ self.call
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return [*call_metrics(doublets @ self.call, called, positives, total), called / total]
+
+    def values(self) -> dict[str, float]:
+        """Every metric of the cells as they are."""
+        row = self(np.ones((1, len(self.truth)), dtype=np.int64))[0]
+        return dict(zip(METRIC_NAMES, row.tolist(), strict=True))
+
+    def curves(self) -> list[Curve]:
+        """Precision-recall, ROC and identification-rate curves, at most :data:`CURVE_POINTS` points each."""
+        positives = self.truth.sum()
+        total = len(self.truth)
+        if positives in (0, total):
+            return []
+        ones = np.ones((1, total))
+        seen, tp = self._at_block_ends(ones)[0], self._at_block_ends(ones * self.truth)[0]
+        precision = tp[1:] / seen[1:]
+        rates = np.arange(1, 51) / 100
+        k = n_calls(rates, np.float64(total))
+        f1 = call_metrics(np.interp(k, seen, tp), k, positives, total)[3]
+        return [
+            _thinned("pr", tp / positives, np.append(precision[0], precision)),
+            _thinned("roc", (seen - tp) / (total - positives), tp / positives),
+            Curve("identification", rates.tolist(), f1.tolist()),
+        ]
+
+
+def n_calls(rate: ArrayLike, total: ArrayLike) -> NDArray[np.float64]:
+    """How many of ``total`` cells are called at ``rate``: rounded half up, 0 allowed."""
+    return np.floor(np.round(np.multiply(rate, total), 9) + 0.5)
+
+
+def _expected_tp(k: NDArray[np.float64], seen: NDArray[np.float64], tp: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Expected true positives among exactly ``k`` calls: a tied block that is cut contributes its share."""
+    return np.array([np.interp(k[i], seen[i], tp[i]) for i in range(len(k))])
+
+
+def _auprc(seen: NDArray[np.float64], tp: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Average precision, as the paper's evaluation (and scikit-learn) has it; NaN without both classes."""
+    precision = np.divide(tp, seen, out=np.zeros_like(tp), where=seen > 0)
+    area = (np.diff(tp, axis=1) * precision[:, 1:]).sum(axis=1)
+    return _with_both_classes(area, tp[:, -1], seen[:, -1], denominator=tp[:, -1])
+
+
+def _auroc(seen: NDArray[np.float64], tp: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Area under the ROC curve; ties count one half; NaN without both classes."""
+    area = (np.diff(seen - tp, axis=1) * (tp[:, 1:] + tp[:, :-1]) / 2).sum(axis=1)
+    return _with_both_classes(area, tp[:, -1], seen[:, -1], denominator=tp[:, -1] * (seen[:, -1] - tp[:, -1]))
+
+
+def _with_both_classes(
+    area: NDArray[np.float64],
+    positives: NDArray[np.float64],
+    total: NDArray[np.float64],
+    *,
+    denominator: NDArray[np.float64],
+) -> NDArray[np.float64]:
+    defined = (positives > 0) & (positives < total)
+    return np.divide(area, denominator, out=np.full_like(area, np.nan), where=defined)
+
+
+def _thinned(name: str, x: NDArray[np.float64], y: NDArray[np.float64]) -> Curve:
+    """Points at even steps along the curve; the first and the last are always kept."""
+    length = np.append(0.0, np.cumsum(np.abs(np.diff(x)) + np.abs(np.diff(y))))
+    steps = np.linspace(0, length[-1], CURVE_POINTS - 1)
+    keep = np.unique(np.append(np.searchsorted(length, steps), len(x) - 1).clip(max=len(x) - 1))
+    return Curve(name, x[keep].tolist(), y[keep].tolist())
+
+
+def why_undefined(metric: str, is_doublet: NDArray[np.bool_], call: NDArray[np.bool_] | None) -> str:
+    """The reason, in words, why a metric of these cells is NaN."""
+    if not len(is_doublet):
+        return "no cells"
+    if not is_doublet.any():
+        return "no doublets among these cells"
+    if is_doublet.all():
+        return "no singlets among these cells"
+    if "@" in metric:
+        return "no cell is called at this rate"
+    return "the method returns scores only" if call is None else "the method called no cell"

@@ -1,0 +1,250 @@
+"""Doublet problems: which cells, whose truth, which donors are tested."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+from anndata import AnnData
+from bench.tasks._doublet_invivo import label_clusters
+from bench.tasks._doublet_simulate import MIN_CELLS, SIMULATED_RATE, Mode, simulate_doublets
+from scipy import sparse
+
+from bench.dataset import Dataset
+from bench.errors import NotApplicableError
+from bench.problem import Cells, Inputs, Problem
+from bench.seeds import derive_seed
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from bench.task import Seeds
+
+#: Told to methods where the experimenter has not said what to expect: about 8 % of a 10x lane of 10,000 nuclei.
+NOMINAL_RATE = 0.08
+
+#: Donor of every cell of a dataset that does not tell donors apart.
+LIBRARY = "library"
+
+MODES: dict[str, Mode] = {"simulated": "mean", "simulated-sum": "sum", "simulated-depth": "depth"}
+
+_TEST_SHARE = 0.3
+_DOUBLET = "doublet"
+_PARENTS = ["parent_type_a", "parent_type_b"]
+_TYPES = ["cell_type", "subtype", "subcluster"]
+
+
+@dataclass(frozen=True)
+class _Labelled:
+    """Cells with their truth: ``obs`` has donor, is_doublet, parent types and cell types, all cells x columns."""
+
+    X: sparse.csr_matrix
+    obs: pd.DataFrame
+    notes: list[str]
+
+
+def make_problem(dataset: Dataset, track: str, seeds: Seeds) -> Problem:
+    """The problem of one track (see :class:`bench.tasks.doublet.DoubletTask`)."""
+    if track in MODES:
+        labelled, rate = _simulated(dataset, MODES[track], seeds.simulation), SIMULATED_RATE
+    else:
+        labelled = _experimental(dataset) if track == "experimental" else _invivo(dataset, seeds.simulation)
+        rate = dataset.card.expected_doublet_rate
+        if rate is None:
+            rate = NOMINAL_RATE
+            labelled.notes.append(f"expected doublet rate not known: methods are told the nominal {rate:.0%}")
+    tested = test_donors(dataset, seeds.split)
+    is_test = labelled.obs["donor"].isin(tested).to_numpy()
+    notes = [*labelled.notes, _split_note(labelled.obs["donor"], is_test)]
+    test = labelled.obs[is_test]
+    cells = Cells(labelled.X[is_test], _visible(test, rate), dataset.adata.var)
+    train = None if is_test.all() else _train(labelled, ~is_test, dataset.adata.var)
+    return Problem(Inputs(cells, train), _solution(test), tuple(notes))
+
+
+def donors_of(dataset: Dataset) -> pd.Series:
+    """Donor of every cell, as text."""
+    obs = dataset.adata.obs
+    if "donor" not in obs:
+        return pd.Series(LIBRARY, index=obs.index, dtype=object)
+    return obs["donor"].astype(str).astype(object)
+
+
+def test_donors(dataset: Dataset, split: int) -> frozenset[str]:
+    """Donors whose cells are tested: about 30 %, every arm with two donors or more represented on both sides.
+
+    A single donor (or none told apart) is tested whole, with nothing to train on. The split depends on the dataset and
+    the replicate only, so all tracks of a dataset test the same donors.
+    """
+    donor = donors_of(dataset)
+    names = sorted(donor.unique())
+    if len(names) < 2:
+        return frozenset(names)
+    rng = np.random.default_rng(derive_seed("doublet/split", dataset.card.digest, split))
+    arm = _arms(dataset, donor)
+    place: dict[str, tuple[float, float]] = {}
+    sizes = []
+    for _, members in sorted(arm.groupby(arm).groups.items()):
+        shuffled = rng.permutation(np.array(sorted(members), dtype=object))
+        sizes.append(len(shuffled))
+        # Position within the arm: taking the smallest over all arms stratifies the split.
+        place.update({name: ((i + 0.5) / len(shuffled), rng.random()) for i, name in enumerate(shuffled)})
+    wanted = max(round(_TEST_SHARE * len(names)), sum(size > 1 for size in sizes))
+    wanted = min(max(wanted, 1), len(names) - 1)
+    return frozenset(sorted(names, key=lambda name: place[name])[:wanted])
+
+
+def scramble(dataset: Dataset, track: str, seeds: Seeds, rng: np.random.Generator) -> Dataset | None:
+    """The dataset with coin flips for the truth of the tested cells, or None where the truth is made, not carried.
+
+    Flips rather than a permutation: an input that betrays the *number* of doublets would survive a permutation.
+    """
+    if track in MODES or (track == "invivo" and not carries_cluster_labels(dataset)):
+        return None
+    obs = dataset.adata.obs.copy()
+    hidden = donors_of(dataset).isin(test_donors(dataset, seeds.split)).to_numpy()
+    truth = obs["is_doublet"].to_numpy(dtype=bool).copy()
+    truth[hidden] = rng.random(int(hidden.sum())) < 0.5
+    obs["is_doublet"] = truth
+    shuffled = rng.permutation(np.flatnonzero(hidden))
+    for column in obs.columns.intersection([*_PARENTS, *_TYPES]):
+        values = obs[column].astype(object).to_numpy().copy()
+        values[hidden] = values[shuffled]
+        obs[column] = values
+    return Dataset(dataset.card, AnnData(X=dataset.adata.X, obs=obs, var=dataset.adata.var))
+
+
+def carries_cluster_labels(dataset: Dataset) -> bool:
+    """Whether the dataset's own ``is_doublet`` is a computational (cluster-level) label."""
+    return dataset.card.truth == "computational" and "is_doublet" in dataset.card.fields
+
+
+def _arms(dataset: Dataset, donor: pd.Series) -> pd.Series:
+    """Condition of every donor (conditions joined where a donor has several), indexed by donor."""
+    if "condition" not in dataset.adata.obs:
+        return pd.Series("", index=sorted(donor.unique()))
+    condition = dataset.adata.obs["condition"].astype(str)
+    return condition.groupby(donor.to_numpy()).agg(lambda values: "+".join(sorted(set(values))))
+
+
+def _kept(dataset: Dataset, notes: list[str]) -> NDArray[np.bool_]:
+    """Cells that may be used at all."""
+    obs = dataset.adata.obs
+    if "exclude" not in obs:
+        return np.ones(len(obs), dtype=bool)
+    excluded = obs["exclude"].to_numpy(dtype=bool)
+    if excluded.any():
+        notes.append(f"{excluded.sum()} cells marked `exclude` in the dataset are left out")
+    return ~excluded
+
+
+def _labelled(dataset: Dataset, keep: NDArray[np.bool_], is_doublet: NDArray[np.bool_], notes: list[str]) -> _Labelled:
+    """Cells to keep, with the given truth and the dataset's types."""
+    source = dataset.adata.obs[keep]
+    obs = pd.DataFrame({"donor": donors_of(dataset)[keep], "is_doublet": is_doublet[keep]}, index=source.index)
+    for column in source.columns.intersection([*_PARENTS, *_TYPES]):
+        obs[column] = source[column].astype("string")
+    return _Labelled(dataset.adata.X[keep], obs, notes)
+
+
+def _experimental(dataset: Dataset) -> _Labelled:
+    notes = []
+    if dataset.card.truth == "generative":
+        notes.append("doublets are known because the dataset is simulated, not from an experiment")
+    keep = _kept(dataset, notes)
+    return _labelled(dataset, keep, dataset.adata.obs["is_doublet"].to_numpy(dtype=bool), notes)
+
+
+def _invivo(dataset: Dataset, seed: int) -> _Labelled:
+    notes: list[str] = []
+    keep = _kept(dataset, notes)
+    if carries_cluster_labels(dataset):
+        notes.append("cluster-level labels are the dataset's own")
+        return _labelled(dataset, keep, dataset.adata.obs["is_doublet"].to_numpy(dtype=bool), notes)
+    donor = donors_of(dataset)[keep].to_numpy()
+    labels = label_clusters(dataset.adata.X[keep], donor, derive_seed("doublet/invivo", dataset.card.digest, seed))
+    truth = np.zeros(len(keep), dtype=bool)
+    truth[keep] = labels.is_doublet
+    notes.extend(labels.notes)
+    if "is_doublet" in dataset.adata.obs and dataset.card.truth in ("experimental", "generative"):
+        known = dataset.adata.obs["is_doublet"].to_numpy(dtype=bool)[keep]
+        hits = int((known & labels.is_doublet).sum())
+        notes.append(
+            f"against the dataset's {dataset.card.truth} truth, {hits} of the {labels.is_doublet.sum()} cells so labelled "
+            f"are doublets, out of {known.sum()} doublets"
+        )
+    made = _labelled(dataset, keep, truth, notes)
+    return _Labelled(made.X, made.obs.drop(columns=_PARENTS, errors="ignore"), notes)
+
+
+def _simulated(dataset: Dataset, mode: Mode, seed: int) -> _Labelled:
+    notes: list[str] = []
+    keep = _kept(dataset, notes)
+    obs = dataset.adata.obs
+    if "is_doublet" in obs:
+        real = obs["is_doublet"].to_numpy(dtype=bool)
+        notes.append(f"{(keep & real).sum()} doublets of the dataset are left out")
+        keep &= ~real
+    else:
+        notes.append("real doublets are not labelled in this dataset: some singlets may be doublets")
+    if "cell_type" in obs:
+        unnamed = obs["cell_type"].astype("string").str.lower().isin(["unidentified", _DOUBLET]).to_numpy(dtype=bool)
+        if (keep & unnamed).any():
+            notes.append(f"{(keep & unnamed).sum()} cells of type Unidentified or Doublet are left out")
+        keep &= ~unnamed
+    singlets = _labelled(dataset, keep, np.zeros(len(keep), dtype=bool), notes)
+    singlets = _Labelled(singlets.X, singlets.obs.drop(columns=_PARENTS, errors="ignore"), notes)
+    return _with_doublets(singlets, mode, dataset.card.digest, seed)
+
+
+def _with_doublets(singlets: _Labelled, mode: Mode, digest: str, seed: int) -> _Labelled:
+    """Singlets followed by simulated doublets; the parents stay."""
+    made = simulate_doublets(singlets.X, singlets.obs["donor"].to_numpy(), mode, digest=digest, seed=seed)
+    small = (singlets.obs["donor"].value_counts() < MIN_CELLS).sum()
+    if small:
+        singlets.notes.append(f"{small} donors with fewer than {MIN_CELLS} cells yield no doublet")
+    if not len(made.donor):
+        raise NotApplicableError(f"no donor has {MIN_CELLS} singlets: there is nothing to make doublets from")
+    names = [f"doublet-{i}-of-{donor}" for i, donor in enumerate(made.donor)]
+    obs = pd.DataFrame({"donor": made.donor, "is_doublet": True}, index=pd.Index(names))
+    for column, parent in zip(["parent_a", "parent_b"], made.parents.T, strict=True):
+        obs[column] = singlets.obs.index[parent]
+    if "cell_type" in singlets.obs:
+        for column, parent in zip(_PARENTS, made.parents.T, strict=True):
+            obs[column] = pd.array(singlets.obs["cell_type"].array[parent], dtype="string")
+    both = pd.concat([singlets.obs, obs])
+    if not both.index.is_unique:
+        raise ValueError("a cell of the dataset has the name of a simulated doublet")
+    return _Labelled(sparse.vstack([singlets.X, made.X], format="csr"), both, singlets.notes)
+
+
+def _visible(obs: pd.DataFrame, rate: float) -> pd.DataFrame:
+    """What a method sees of a tested cell besides its counts."""
+    return pd.DataFrame({"donor": obs["donor"], "expected_doublet_rate": float(rate)}, index=obs.index)
+
+
+def _train(labelled: _Labelled, rows: NDArray[np.bool_], var: pd.DataFrame) -> Cells:
+    """Training cells with labels; all doublets have the same cell type, as in the paper."""
+    obs = labelled.obs[rows]
+    shown = obs[["donor", "is_doublet"]].copy()
+    for column in obs.columns.intersection(_TYPES):
+        shown[column] = obs[column].fillna("unknown").mask(obs["is_doublet"], _DOUBLET).astype(str).astype(object)
+    return Cells(labelled.X[rows], shown, var)
+
+
+def _solution(obs: pd.DataFrame) -> pd.DataFrame:
+    """Truth of the tested cells; ``homotypic`` is missing for singlets and where a parent's type is not known."""
+    known = obs.reindex(columns=["is_doublet", "donor", "parent_a", "parent_b", *_PARENTS])
+    solution = known.astype({"parent_a": "string", "parent_b": "string", **dict.fromkeys(_PARENTS, "string")})
+    same = (solution["parent_type_a"] == solution["parent_type_b"]).astype("boolean")
+    solution["homotypic"] = same.where(solution["is_doublet"].to_numpy(dtype=bool))
+    return solution
+
+
+def _split_note(donor: pd.Series, is_test: NDArray[np.bool_]) -> str:
+    tested, trained = sorted(donor[is_test].unique()), donor[~is_test].nunique()
+    if trained == 0:
+        return f"all cells belong to one donor or library ({', '.join(tested)}): all are tested, nothing to train on"
+    return f"tested donors: {', '.join(tested)}; {trained} donors for training"
