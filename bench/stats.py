@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from itertools import combinations
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 import pandas as pd
@@ -184,10 +184,10 @@ def rank_with_ties(
 
     Returns
     -------
-    Indexed as ``values``: ``rank`` (average over the tie) and ``tie_group`` (1, 2, ... from the best); NA if not ranked.
+    Indexed as ``values``: ``rank`` (average over the tie) and ``tie_group`` (1, 2, ... from the best), NA if unranked.
     """
     sign = 1.0 if higher_is_better else -1.0
-    value = sign * values.to_numpy(dtype=float)
+    value = sign * np.asarray(values, dtype=np.float64)
     low, high = _bounds(values, intervals, sign)
     rank, group = np.full(len(value), np.nan), np.zeros(len(value), dtype=np.int64)
     best, start, number = -1, 0, 0
@@ -203,12 +203,16 @@ def rank_with_ties(
 
 def _bounds(values: pd.Series[float], intervals: pd.DataFrame | None, sign: float) -> tuple[Floats, Floats]:
     """Interval bounds after turning the scale so that higher is better; the value where there is no interval."""
-    value = values.to_numpy(dtype=float)
+    value: Floats = np.asarray(values, dtype=np.float64)
     if intervals is None:
         return sign * value, sign * value
-    ends = [intervals[column].reindex(values.index).to_numpy(dtype=float) for column in ("ci_low", "ci_high")]
-    low, high = [*ends] if sign > 0 else [*ends[::-1]]
-    return sign * np.where(np.isnan(low), value, low), sign * np.where(np.isnan(high), value, high)
+    low, high = (_filled(intervals[column].reindex(values.index), value) for column in ("ci_low", "ci_high"))
+    return (low, high) if sign > 0 else (-high, -low)
+
+
+def _filled(column: pd.Series[float], value: Floats) -> Floats:
+    end: Floats = np.asarray(column, dtype=np.float64)
+    return np.where(np.isnan(end), value, end)
 
 
 def ranks_under_policies(
@@ -241,12 +245,14 @@ def ranks_under_policies(
     Returns
     -------
     Tidy: ``policy, method, mean_rank, rank, tie_group, n_datasets, n_failed``; ``rank`` orders the mean ranks, ties
-    shared. Equal values on a dataset share their average rank. A method without any value under ``exclude`` has no rank.
+    shared. Equal values on a dataset share their average rank. Without any value a method has no rank in ``exclude``.
     """
     scores = table if higher_is_better else -table
     floor = zero if isinstance(zero, pd.Series) else pd.Series(zero, index=table.columns, dtype=float)
     tables = []
     for policy in policies:
+        if policy not in get_args(Policy):
+            raise ValueError(f"unknown failure policy {policy!r}")
         filled = scores
         if policy == "zero":
             filled = scores.fillna(floor if higher_is_better else -floor)

@@ -133,7 +133,7 @@ class Task(ABC):
 
     @abstractmethod
     def make_problem(self, dataset: Dataset, track: str, seeds: Seeds) -> Problem:
-        """Build inputs and solution. Deterministic in ``dataset``, ``track``, ``seeds.split`` and ``seeds.simulation``."""
+        """Build inputs and solution: deterministic in ``dataset``, ``track``, ``seeds.split``, ``seeds.simulation``."""
 
     @abstractmethod
     def score(self, problem: Problem, prediction: Prediction) -> Scored:
@@ -143,7 +143,8 @@ class Task(ABC):
     def scramble(self, dataset: Dataset, track: str, seeds: Seeds, rng: np.random.Generator) -> Dataset | None:
         """The same dataset with its hidden truth scrambled, for the leakage audit.
 
-        Only the truth of the cells a method answers for is hidden (``seeds`` tells which they are): the labels of training
-        cells are legitimate inputs and stay. None where the input matrix itself is made from the truth (simulated
-        doublets) or the truth from the matrix: the audit then checks that neither order nor names of the cells tell it.
+        Only the truth of the cells a method answers for is hidden (``seeds`` tells which they are): the labels of
+        training cells are legitimate inputs and stay. None where the input matrix itself is made from the truth
+        (simulated doublets), or the truth from the matrix: the audit then checks that neither order nor names of the
+        cells tell the truth.
         """

@@ -1,0 +1,122 @@
+"""The leakage audit: nothing a method is given may depend on the truth it is asked for.
+
+Where the inputs can be built again with the hidden truth scrambled, they must come out byte for byte the same. Where the
+input matrix is itself made from the truth (simulated doublets), the order and the names of the cells, the ``obs`` columns
+shown and the facts in ``info`` must not tell it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from bench.dataset import Dataset
+from bench.errors import NotApplicableError
+from bench.exchange import permutation, read_inputs, write_inputs
+from bench.problem import Problem
+from bench.registry import Registry
+from bench.seeds import derive_seed
+from bench.task import Seeds, Task
+
+#: Smallest p-value of an association between what is shown and the truth that still passes. Deterministic inputs
+#: are tested a few times each, so a false alarm is rare and a real leak (order, names, labels) is far below it.
+ALPHA = 1e-6
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Result of the audit of one (dataset, track).
+
+    Parameters
+    ----------
+    status
+        ``pass``, ``leak`` or ``not_applicable``.
+    how
+        ``identical bytes`` or ``order, names and columns``.
+    """
+
+    dataset: str
+    track: str
+    status: str
+    how: str
+    detail: str = ""
+
+
+def audit(
+    registry: Registry, task: Task, tracks: Sequence[str], datasets: Sequence[str], seeds: Seeds
+) -> Iterator[Finding]:
+    """Audit every (dataset, track) that ``task`` serves."""
+    for name in datasets:
+        source = registry.dataset(name)
+        served = [track for track in tracks if task.why_not(source.card, track) is None]
+        if not served:
+            continue
+        dataset = source.load()
+        for track in served:
+            try:
+                yield audit_one(task, dataset, track, seeds)
+            except NotApplicableError as error:
+                yield Finding(name, track, "not_applicable", "", str(error))
+
+
+def audit_one(task: Task, dataset: Dataset, track: str, seeds: Seeds) -> Finding:
+    """Audit one track on one dataset."""
+    name = dataset.card.name
+    problem = task.make_problem(dataset, track, seeds)
+    rng = np.random.default_rng(derive_seed("audit", name, track, seeds.split, seeds.simulation))
+    scrambled = task.scramble(dataset, track, seeds, rng)
+    if scrambled is None:
+        leaks = _associations(problem)
+        return Finding(name, track, "leak" if leaks else "pass", "order, names and columns", "; ".join(leaks))
+    other = task.make_problem(scrambled, track, seeds)
+    if other.solution.equals(problem.solution):
+        return Finding(name, track, "leak", "identical bytes", "scrambling left the solution as it was: nothing tested")
+    differing = _differing_files(problem, other)
+    detail = f"these input files change with the hidden truth: {', '.join(differing)}" if differing else ""
+    return Finding(name, track, "leak" if differing else "pass", "identical bytes", detail)
+
+
+def _differing_files(a: Problem, b: Problem) -> list[str]:
+    with tempfile.TemporaryDirectory(prefix="bench-audit-") as scratch:
+        digests = []
+        for name, problem in (("a", a), ("b", b)):
+            folder = Path(scratch) / name
+            write_inputs(problem.inputs, folder, "audit")
+            digests.append({f.name: hashlib.sha256(f.read_bytes()).hexdigest() for f in sorted(folder.iterdir())})
+    first, second = digests
+    return sorted(name for name in first.keys() | second.keys() if first.get(name) != second.get(name))
+
+
+def _associations(problem: Problem) -> list[str]:
+    """What a method is shown, besides the counts, that tells the truth."""
+    n = len(problem.solution)
+    order = permutation(n, "audit")
+    with tempfile.TemporaryDirectory(prefix="bench-audit-") as scratch:
+        write_inputs(problem.inputs, Path(scratch), "audit")
+        shown = read_inputs(Path(scratch)).cells.obs
+    leaks = []
+    for column in problem.solution.select_dtypes("bool"):
+        truth = problem.solution[column].to_numpy()[order]
+        if truth.all() or not truth.any():
+            continue
+        views = {"the order of the cells": np.arange(n), "the names of the cells": pd.factorize(shown.index)[0]}
+        views |= {f"the column {c!r}": pd.factorize(shown[c], sort=True)[0] for c in shown}
+        leaks += [f"{what} tells {column!r}" for what, values in views.items() if _p_value(values, truth) < ALPHA]
+    return leaks
+
+
+def _p_value(values: np.ndarray[Any, Any], truth: np.ndarray[Any, Any]) -> float:
+    levels = np.unique(values)
+    if len(levels) == 1:
+        return 1.0
+    if len(levels) > len(values) // 2:
+        return float(stats.mannwhitneyu(values[truth], values[~truth]).pvalue)
+    return float(stats.chi2_contingency(pd.crosstab(values, truth)).pvalue)

@@ -1,0 +1,76 @@
+"""Is what a method requires installed? Answered without importing it and without starting R."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import shutil
+from pathlib import Path
+
+from bench.method import Method, Requirement
+
+R_INSTALL = "scripts/install-r.sh (Debian), or install R >= 4.2"
+RPY2_INSTALL = "pip install 'scmamba-bench[r]'"
+
+#: Where Debian and R itself keep packages; R_LIBS and R_LIBS_USER come first.
+_R_LIBRARIES = ("/usr/local/lib/R/site-library", "/usr/lib/R/site-library", "/usr/lib/R/library")
+
+
+def missing(method: type[Method]) -> list[Requirement]:
+    """What ``method`` requires and this machine lacks, in the order to install it."""
+    absent: list[Requirement] = []
+    for requirement in method.requires:
+        if requirement.kind == "r":
+            absent += [r for r in _missing_r(requirement) if r not in absent]
+        elif not _has_distribution(requirement.name):
+            absent.append(requirement)
+    return absent
+
+
+def why_unavailable(method: type[Method]) -> str:
+    """One line that names what is missing and the command that installs it; empty if nothing is."""
+    absent = missing(method)
+    return "; ".join(f"{r.name} is missing: {r.install}" for r in absent)
+
+
+def installed_version(requirement: Requirement) -> str:
+    """Installed version of a required Python distribution or R package, or an empty string."""
+    if requirement.kind == "r":
+        folder = _r_package_folder(requirement.name)
+        description = folder / "DESCRIPTION" if folder else None
+        if description is None or not description.is_file():
+            return ""
+        lines = description.read_text(encoding="utf-8", errors="replace").splitlines()
+        return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("Version:")), "")
+    try:
+        return importlib.metadata.version(requirement.name)
+    except importlib.metadata.PackageNotFoundError:
+        return ""
+
+
+def _missing_r(requirement: Requirement) -> list[Requirement]:
+    absent = []
+    if shutil.which("R") is None:
+        absent.append(Requirement("r", "R", R_INSTALL))
+    if not _has_distribution("rpy2"):
+        absent.append(Requirement("python", "rpy2", RPY2_INSTALL))
+    if _r_package_folder(requirement.name) is None:
+        absent.append(requirement)
+    return absent
+
+
+def _has_distribution(name: str) -> bool:
+    try:
+        importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return False
+    return True
+
+
+def _r_package_folder(name: str) -> Path | None:
+    own = [p for v in ("R_LIBS", "R_LIBS_USER") for p in os.environ.get(v, "").split(os.pathsep) if p]
+    for library in [*own, *_R_LIBRARIES]:
+        folder = Path(library).expanduser() / name
+        if (folder / "DESCRIPTION").is_file():
+            return folder
+    return None

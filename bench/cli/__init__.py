@@ -1,0 +1,44 @@
+"""The command line. Heavy imports live inside the commands: ``bench --help`` must answer at once."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from bench import __version__
+from bench.errors import BenchError
+
+app = typer.Typer(
+    name="bench",
+    help="Compare single-nucleus RNA-seq methods on the same cells, by the same rules, with the truth hidden from them.",
+    epilog="Start with: bench run --task doublet --methods all",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+@app.callback(invoke_without_command=True)
+def _root(version: bool = typer.Option(False, "--version", help="Print the version and exit.")) -> None:
+    if version:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+def main() -> None:
+    """Entry point of the ``bench`` command."""
+    from bench.cli import data, develop, results, run, show
+
+    for module in (run, show, results, data, develop):
+        module.register(app)
+    try:
+        app()
+    except BenchError as error:
+        typer.secho("error: ", fg=typer.colors.RED, bold=True, nl=False, err=True)
+        typer.echo(str(error), err=True)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        typer.echo("interrupted; finished trials are kept, the same command goes on from here", err=True)
+        sys.exit(130)

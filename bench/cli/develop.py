@@ -1,0 +1,116 @@
+"""``bench new``, ``bench check`` and ``bench audit``: for those who add methods, tasks or data."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from bench.cli.options import AsJson, Plugins, names
+from bench.errors import BenchError
+
+if TYPE_CHECKING:
+    from bench.registry import Registry
+
+MARKS = {"pass": "green", "fail": "red", "leak": "red", "skip": "yellow", "not_applicable": "yellow"}
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this module."""
+    new = typer.Typer(help="Scaffold a plugin.", no_args_is_help=True)
+    new.command("method", epilog="Example: bench new method my-method")(new_method)
+    app.add_typer(new, name="new")
+    app.command(epilog="Example: bench check my-method --plugin my_method.py")(check)
+    app.command(epilog="Example: bench audit --task doublet --datasets my.h5ad")(audit)
+
+
+def new_method(
+    name: Annotated[str, typer.Argument(help="Name of the method, lower case.")],
+    task: Annotated[str, typer.Option(help="The task it answers.")] = "doublet",
+    out: Annotated[Path, typer.Option(help="Where to make the package.")] = Path("."),
+) -> None:
+    """Write a package with one method, its entry point and its conformance test."""
+    from bench.registry import Registry
+    from bench.scaffold import new_method as scaffold
+
+    Registry().task(task)
+    files = scaffold(name, task, out)
+    folder = files[0].parent
+    for file in files:
+        typer.echo(f"wrote {file}")
+    typer.echo(f"\ntry it:   bench check {name} --plugin {files[0]}")
+    typer.echo(f"compare:  bench run --task {task} --methods {name} --plugin {files[0]}")
+    typer.echo(f"install:  pip install -e {folder}")
+
+
+def check(
+    method: Annotated[str, typer.Argument(help="Name of a method.")],
+    dataset: Annotated[str | None, typer.Option(help="Dataset to check on. Default: the built-in cohort.")] = None,
+    plugin: Plugins = None,
+    as_json: AsJson = False,
+) -> None:
+    """Run the conformance suite on a method: schema, determinism, equivariance, edge cases, time-out."""
+    from bench.conformance import Conformance
+    from bench.registry import Registry
+
+    registry = Registry(plugin or ())
+    entry = registry.method(method)
+    failed, results = False, []
+    for task_name in entry.value.tasks:
+        if task_name not in registry.tasks:
+            results.append({"task": task_name, "name": "task", "status": "skip", "detail": "not installed here"})
+            continue
+        task = registry.task(task_name)
+        source = registry.dataset(dataset or _builtin(registry))
+        tracks = [t for t, track in task.tracks.items() if track.default and task.why_not(source.card, t) is None]
+        if not tracks:
+            raise BenchError(f"{source.card.name!r} serves no track of {task_name}", fix="give another --dataset")
+        for result in Conformance(entry, task, source.load(), tracks[0]).run():
+            failed |= result.status == "fail"
+            results.append({"task": task_name} | vars(result))
+            if not as_json:
+                _line(result.status, f"{task_name}: {result.name}", result.detail)
+    if as_json:
+        typer.echo(json.dumps(results, indent=1))
+    if failed:
+        raise typer.Exit(1)
+
+
+def audit(
+    task: Annotated[str, typer.Option(help="Task to audit.")],
+    tracks: Annotated[str | None, typer.Option(help="Tracks, comma-separated. Default: all.")] = None,
+    datasets: Annotated[str | None, typer.Option(help="Datasets or paths. Default: every registered one.")] = None,
+    seeds: Annotated[int, typer.Option(min=1, help="Number of splits and simulations to audit.")] = 1,
+    plugin: Plugins = None,
+    as_json: AsJson = False,
+) -> None:
+    """Scramble the hidden truth, build the inputs again, and require the same bytes."""
+    from bench.audit import audit as audit_all
+    from bench.registry import Registry
+    from bench.task import Seeds
+
+    registry = Registry(plugin or ())
+    what = registry.task(task)
+    findings = []
+    for seed in range(seeds):
+        asked = names(datasets) or list(registry.datasets)
+        for finding in audit_all(registry, what, names(tracks) or list(what.tracks), asked, Seeds(seed, seed)):
+            findings.append(vars(finding) | {"seed": seed})
+            if not as_json:
+                _line(finding.status, f"{finding.dataset}/{finding.track} [{seed}] {finding.how}", finding.detail)
+    if as_json:
+        typer.echo(json.dumps(findings, indent=1))
+    if not findings:
+        raise BenchError("nothing was audited: no dataset serves these tracks", fix="see bench list datasets")
+    if any(finding["status"] == "leak" for finding in findings):
+        raise typer.Exit(1)
+
+
+def _builtin(registry: Registry) -> str:
+    return next(name for name, source in registry.datasets.items() if source.card.builtin)
+
+
+def _line(status: str, text: str, detail: str) -> None:
+    typer.echo(f"{typer.style(f'{status:<14}', fg=MARKS[status])} {text}" + (f": {detail}" if detail else ""))

@@ -1,0 +1,58 @@
+"""Options that several commands share, and how their values are read."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from bench.errors import BenchError
+
+Plugins = Annotated[
+    list[Path] | None,
+    typer.Option("--plugin", help="A Python file with methods or tasks of your own; may be given several times."),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on standard output, for scripts.")]
+
+_UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "mb": 1.0, "gb": 1024.0, "g": 1024.0}
+
+
+def names(text: str | None) -> list[str]:
+    """``"a, b"`` as ``["a", "b"]``."""
+    return [name.strip() for name in (text or "").split(",") if name.strip()]
+
+
+def seconds(text: str) -> float:
+    """``"90"``, ``"15m"`` or ``"2h"`` in seconds."""
+    return _quantity(text, "--timeout", ("", "s", "m", "h"))
+
+
+def megabytes(text: str | None) -> float | None:
+    """``"800mb"`` or ``"8gb"`` in MB; None stays None."""
+    return None if text is None else _quantity(text, "--memory", ("mb", "gb", "g"))
+
+
+def _quantity(text: str, option: str, units: tuple[str, ...]) -> float:
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([a-z]*)", text.strip().lower())
+    if not match or match[2] not in units or float(match[1]) <= 0:
+        example = "90s, 15m or 2h" if "h" in units else "800mb or 8gb"
+        raise BenchError(f"{text!r} is not a usable value", where=option, fix=f"write for example {example}")
+    return float(match[1]) * _UNITS[match[2]]
+
+
+def assignments(items: list[str] | None) -> dict[str, dict[str, Any]]:
+    """``["solo.max_epochs=50"]`` as ``{"solo": {"max_epochs": 50}}``; values are JSON, or else plain text."""
+    found: dict[str, dict[str, Any]] = {}
+    for item in items or []:
+        match = re.fullmatch(r"([^.=]+)\.([^=]+)=(.*)", item)
+        if not match:
+            raise BenchError(f"{item!r} is not an assignment", where="--set", fix="write METHOD.PARAMETER=VALUE")
+        try:
+            value = json.loads(match[3])
+        except json.JSONDecodeError:
+            value = match[3]
+        found.setdefault(match[1], {})[match[2]] = value
+    return found

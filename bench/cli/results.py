@@ -1,0 +1,58 @@
+"""``bench report``, ``bench rescore`` and ``bench merge``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bench.cli.options import Plugins, names
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this module."""
+    app.command(epilog="Example: bench report bench-runs/doublet --figures png,pdf,svg")(report)
+    app.command(epilog="Example: bench rescore bench-runs/doublet")(rescore)
+    app.command(epilog="Example: bench merge node1/run node2/run --out merged")(merge)
+
+
+def report(
+    run: Annotated[Path, typer.Argument(help="A run folder.")],
+    out: Annotated[Path | None, typer.Option(help="Where to write the HTML. Default: RUN/report.html.")] = None,
+    figures: Annotated[str, typer.Option(help="Formats of the figure files: png, pdf, svg.")] = "png,pdf,svg",
+) -> None:
+    """Render the report of a run: one HTML file that needs no network, and every figure as files."""
+    from bench.reports import build
+    from bench.store import Store
+
+    Store.open(run).write_tables()
+    typer.echo(build(run, out, formats=names(figures)))
+
+
+def rescore(run: Annotated[Path, typer.Argument(help="A run folder.")], plugin: Plugins = None) -> None:
+    """Score the kept predictions again with today's metrics; no method is run."""
+    from bench.registry import Registry
+    from bench.store import Store
+    from bench.trial import rescore as rescore_run
+
+    store = Store.open(run)
+
+    def done(record: object) -> None:
+        typer.echo(".", nl=False, err=True)
+
+    n = rescore_run(Registry(plugin or ()), store, done)
+    typer.echo("", err=True)
+    store.write_tables()
+    typer.echo(f"{n} trials rescored; render the report again with: bench report {run}")
+
+
+def merge(
+    runs: Annotated[list[Path], typer.Argument(help="Run folders to put together.")],
+    out: Annotated[Path, typer.Option(help="The merged run folder.")],
+) -> None:
+    """Put the trials of several run folders into one; refuses mixed task versions."""
+    from bench.store import merge as merge_runs
+
+    store = merge_runs(runs, out)
+    typer.echo(f"{sum(1 for _ in store.records())} trials in {out}; render with: bench report {out}")

@@ -1,0 +1,183 @@
+"""``bench run`` and ``bench trial``."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from bench.cli.options import AsJson, Plugins, assignments, megabytes, names, seconds
+from bench.errors import BenchError
+
+if TYPE_CHECKING:
+    from bench.run import Result
+
+#: Share of the machine's memory that all trials running at once may use together.
+MEMORY_SHARE = 0.85
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this module."""
+    app.command(
+        epilog="Example: bench run --task doublet --methods scrublet,cxds --datasets my.h5ad --seeds 5 --out results"
+    )(run)
+    app.command(hidden=True)(trial)
+
+
+def run(
+    task: Annotated[str, typer.Option(help="Task to run; see `bench list tasks`.")],
+    tracks: Annotated[str | None, typer.Option(help="Tracks, comma-separated. Default: the task's usual ones.")] = None,
+    methods: Annotated[str, typer.Option(help="Methods, comma-separated, or `all`. Controls always run.")] = "all",
+    datasets: Annotated[
+        str | None, typer.Option(help="Datasets or paths, comma-separated. Default: the built-in cohort.")
+    ] = None,
+    seeds: Annotated[int, typer.Option(min=1, help="Method seeds; deterministic methods run once.")] = 1,
+    split_seeds: Annotated[int, typer.Option(min=1, help="Replicates of the donor split.")] = 1,
+    sim_seeds: Annotated[int, typer.Option(min=1, help="Replicates of the simulation.")] = 1,
+    preset: Annotated[str | None, typer.Option(help="Named parameter set of the methods that have it.")] = None,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", help="METHOD.PARAMETER=VALUE; may be given several times.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Run folder. Default: bench-runs/TASK.")] = None,
+    jobs: Annotated[int | None, typer.Option(min=1, help="Trials at once. Default: cores / threads.")] = None,
+    threads: Annotated[int, typer.Option(min=1, help="Thread budget of every trial.")] = 1,
+    timeout: Annotated[str, typer.Option(help="Wall-clock limit of a trial, such as 90s, 15m, 2h.")] = "1h",
+    memory: Annotated[
+        str | None, typer.Option(help="Memory limit of a trial, such as 8gb. Default: its share of this machine.")
+    ] = None,
+    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    engine: Annotated[str, typer.Option(help="local or slurm.")] = "local",
+    slurm_option: Annotated[
+        list[str] | None, typer.Option(help="NAME=VALUE for sbatch, such as partition=short.")
+    ] = None,
+    force: Annotated[str | None, typer.Option(help="Run these methods (or `all`) again even if finished.")] = None,
+    allow_failures: Annotated[bool, typer.Option(help="Exit with 0 even if trials failed.")] = False,
+    report: Annotated[bool, typer.Option(help="Render the report at the end.")] = True,
+    plugin: Plugins = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print the report's path only.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Run methods on a task and render one report.
+
+    Finished trials are never run again: the same command goes on where it stopped. The exit code is 1 if a planned
+    trial failed, 2 if the request itself cannot be run.
+    """
+    signal.signal(signal.SIGTERM, _interrupt)
+    from bench.cli.live import LiveTable, Silent
+    from bench.grid import Ask
+    from bench.record import Limits
+    from bench.registry import Registry
+    from bench.run import run as run_request
+
+    if device not in {"cpu", "cuda"}:
+        raise BenchError(f"unknown device {device!r}", where="--device", fix="give cpu or cuda")
+    jobs = jobs or max(1, (os.cpu_count() or 1) // threads)
+    ask = Ask(
+        task=task,
+        tracks=names(tracks),
+        methods=names(methods),
+        datasets=names(datasets),
+        split_seeds=split_seeds,
+        simulation_seeds=sim_seeds,
+        method_seeds=seeds,
+        preset=preset,
+        params=assignments(set_),
+    )
+    limits = Limits(
+        timeout_s=seconds(timeout), memory_mb=megabytes(memory) or _share(jobs), threads=threads, device=device
+    )
+    result = run_request(
+        Registry(plugin or ()),
+        ask,
+        out or Path("bench-runs") / task,
+        _engine(engine, jobs, slurm_option, plugin),
+        limits,
+        Silent if quiet or as_json else LiveTable,
+        command=["bench", *sys.argv[1:]],
+        force=names(force),
+    )
+    html = _render(result) if report else None
+    _summary(result, html, quiet=quiet, as_json=as_json)
+    if not (result.complete or allow_failures):
+        raise typer.Exit(1)
+
+
+def trial(spec: Path) -> None:
+    """Run one trial from its specification file (what an engine starts)."""
+    signal.signal(signal.SIGTERM, _interrupt)
+    from bench.grid import Planned
+    from bench.record import Limits, TrialSpec
+    from bench.registry import Registry
+    from bench.store import Store
+    from bench.trial import TrialRunner
+
+    given = json.loads(spec.read_text())
+    planned = Planned(given["key"], TrialSpec.model_validate(given["spec"]), given["unavailable"])
+    registry = Registry([Path(p) for p in given["plugins"]])
+    with TrialRunner(registry, Store.open(Path(given["run"])), Limits.model_validate(given["limits"])) as runner:
+        record = runner.execute(planned)
+    typer.echo(f"{planned.key} {record.status}")
+
+
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+def _share(jobs: int) -> float:
+    import psutil
+
+    return float(psutil.virtual_memory().total / 2**20 * MEMORY_SHARE / jobs)
+
+
+def _engine(name: str, jobs: int, slurm_option: list[str] | None, plugin: list[Path] | None) -> Any:
+    from bench.engine import LocalEngine, SlurmEngine
+
+    if name == "local":
+        return LocalEngine(jobs)
+    if name == "slurm":
+        options = dict(item.split("=", 1) for item in slurm_option or [] if "=" in item)
+        return SlurmEngine({f"slurm_{key}": value for key, value in options.items()}, plugin or ())
+    raise BenchError(f"unknown engine {name!r}", where="--engine", fix="give local or slurm")
+
+
+def _render(result: Result) -> Path:
+    html = result.store.root / "report.html"
+    if result.changed or not html.exists():
+        from bench.reports import build
+
+        html = build(result.store.root)
+    return html
+
+
+def _summary(result: Result, html: Path | None, *, quiet: bool, as_json: bool) -> None:
+    failures = [r for r in result.records if r.status not in {"ok", "unavailable", "not_applicable"}]
+    if as_json:
+        typer.echo(
+            json.dumps(
+                {
+                    "run": str(result.store.root),
+                    "report": str(html) if html else None,
+                    "complete": result.complete,
+                    "ran": result.ran,
+                    "counts": dict(result.counts),
+                    "failures": [
+                        {"trial": r.key, "method": r.spec.method, "track": r.spec.track, "dataset": r.spec.dataset}
+                        | {"status": r.status, "detail": r.detail}
+                        for r in failures
+                    ],
+                },
+                indent=1,
+            )
+        )
+        return
+    if quiet:
+        typer.echo(str(html or result.store.root))
+        return
+    from bench.cli.live import print_summary
+
+    print_summary(result, failures, html)

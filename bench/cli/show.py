@@ -1,0 +1,166 @@
+"""``bench list``, ``bench describe`` and ``bench doctor``."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from bench.cli.options import AsJson, Plugins
+from bench.errors import UnknownNameError
+
+if TYPE_CHECKING:
+    from bench.registry import Registry
+
+KINDS = ("tasks", "methods", "datasets")
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this module."""
+    app.command("list", epilog="Example: bench list methods --json")(list_)
+    app.command(epilog="Example: bench describe doubletfinder")(describe)
+    app.command(epilog="Example: bench doctor")(doctor)
+
+
+def list_(
+    kind: Annotated[str | None, typer.Argument(help="tasks, methods or datasets. Default: all three.")] = None,
+    plugin: Plugins = None,
+    as_json: AsJson = False,
+) -> None:
+    """List what is registered, and whether it can run here."""
+    from bench.registry import Registry
+
+    if kind is not None and kind not in KINDS:
+        raise UnknownNameError("kind", kind, KINDS)
+    registry = Registry(plugin or ())
+    tables = {k: _ROWS[k](registry) for k in KINDS if kind in (None, k)}
+    if as_json:
+        typer.echo(json.dumps(tables[kind] if kind else tables, indent=1))
+        return
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    console = Console()
+    for name, rows in tables.items():
+        table = Table(title=name, title_justify="left", box=None, padding=(0, 2, 0, 0))
+        for heading in _COLUMNS[name]:
+            table.add_column(heading, header_style="bold")
+        for row in rows:
+            table.add_row(*(Text(_shown(row[column])) for column in _COLUMNS[name]))
+        console.print(table)
+        console.print()
+
+
+def describe(
+    name: Annotated[str, typer.Argument(help="Name of a task, method or dataset.")],
+    plugin: Plugins = None,
+    as_json: AsJson = False,
+) -> None:
+    """Print the card of a task, method or dataset."""
+    from bench.cards import data_card, method_card, task_card
+    from bench.registry import Registry
+
+    registry = Registry(plugin or ())
+    if name in registry.tasks:
+        card = task_card(registry.task(name)).model_dump()
+    elif name in registry.methods:
+        entry = registry.methods[name]
+        card = method_card(entry).model_dump()
+        card |= {"origin": entry.origin, "parameters": entry.value.defaults(), "presets": dict(entry.value.presets)}
+    elif name in registry.datasets or "/" in name or "." in name:
+        card = data_card(registry.dataset(name).card).model_dump()
+    else:
+        raise UnknownNameError("name", name, [*registry.tasks, *registry.methods, *registry.datasets])
+    if as_json:
+        typer.echo(json.dumps(card, indent=1))
+        return
+    for key, value in card.items():
+        if value not in ("", None, [], {}):
+            typer.echo(f"{typer.style(key, bold=True)}: {_shown(value)}")
+
+
+def doctor(plugin: Plugins = None, as_json: AsJson = False) -> None:
+    """Say what is missing for which method, and the command that installs it."""
+    from bench.availability import missing
+    from bench.doctor import machine
+    from bench.registry import Registry
+
+    registry = Registry(plugin or ())
+    lacking = {name: missing(entry.value) for name, entry in registry.methods.items()}
+    facts = machine()
+    if as_json:
+        methods = {n: [{"name": r.name, "install": r.install} for r in rs] for n, rs in lacking.items()}
+        typer.echo(json.dumps({"machine": facts, "missing": methods}, indent=1))
+        return
+    for key, value in facts.items():
+        typer.echo(f"{key:<12} {value}")
+    typer.echo()
+    for name, requirements in lacking.items():
+        mark = typer.style("missing" if requirements else "ready  ", fg="yellow" if requirements else "green")
+        typer.echo(f"{mark}  {name}")
+        for requirement in requirements:
+            typer.echo(f"         {requirement.name}: {requirement.install}")
+
+
+def _task_rows(registry: Registry) -> list[dict[str, Any]]:
+    return [
+        {"name": name, "version": e.value.version, "tracks": list(e.value.tracks), "summary": e.value.summary}
+        for name, e in registry.tasks.items()
+    ]
+
+
+def _method_rows(registry: Registry) -> list[dict[str, Any]]:
+    from bench.availability import why_unavailable
+
+    rows = []
+    for name, entry in registry.methods.items():
+        cls, reason = entry.value, why_unavailable(entry.value)
+        rows.append(
+            {
+                "name": name,
+                "tasks": list(cls.tasks),
+                "implementation": cls.implementation,
+                "available": not reason,
+                "supervised": cls.supervised,
+                "summary": cls.summary,
+                "reference": cls.reference,
+                "reason": reason,
+                "origin": entry.origin,
+            }
+        )
+    return rows
+
+
+def _dataset_rows(registry: Registry) -> list[dict[str, Any]]:
+    return [
+        {
+            "name": name,
+            "cells": source.card.n_cells,
+            "genes": source.card.n_genes,
+            "donors": source.card.n_donors,
+            "truth": source.card.truth,
+            "fields": sorted(source.card.fields),
+            "summary": source.card.summary,
+        }
+        for name, source in registry.datasets.items()
+    ]
+
+
+_ROWS = {"tasks": _task_rows, "methods": _method_rows, "datasets": _dataset_rows}
+_COLUMNS = {
+    "tasks": ("name", "version", "tracks", "summary"),
+    "methods": ("name", "tasks", "implementation", "available", "summary"),
+    "datasets": ("name", "cells", "genes", "donors", "truth", "summary"),
+}
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list) and all(isinstance(v, str) for v in value):
+        return ", ".join(value)
+    if isinstance(value, dict | list):
+        return json.dumps(value, indent=2)
+    return "" if value is None else str(value)

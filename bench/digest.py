@@ -1,0 +1,115 @@
+"""What makes a trial's key: digests of a method's source, of its environment, and of the whole specification."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import importlib.metadata
+import importlib.util
+import inspect
+import json
+import platform
+from functools import cache
+from pathlib import Path
+
+from packaging.requirements import InvalidRequirement, Requirement
+
+from bench.availability import installed_version
+from bench.method import Method
+from bench.record import TrialSpec
+
+
+def trial_key(spec: TrialSpec) -> str:
+    """Key of a trial: a 16-digit hex prefix of the sha256 over every field of ``spec``."""
+    text = json.dumps(spec.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def source_digest(obj: type) -> str:
+    """sha256 over the module that defines ``obj`` and the modules of the same room that it imports.
+
+    Comments and docstrings do not count: the syntax tree is hashed, so editing prose re-runs nothing.
+    """
+    seen: dict[str, str] = {}
+    _collect_sources(Path(inspect.getfile(obj)), obj.__module__, seen)
+    return hashlib.sha256("".join(f"{k}={v};" for k, v in sorted(seen.items())).encode()).hexdigest()
+
+
+def environment_digest(method: type[Method]) -> str:
+    """sha256 over the Python version and the versions of everything the method's requirements bring along.
+
+    A method without requirements depends on the core's own dependencies only.
+    """
+    names = [r.name for r in method.requires if r.kind == "python"]
+    closure = dict(_closure("scmamba-bench"))
+    for name in names:
+        closure |= _closure(name)
+    closure |= {f"R:{r.name}": installed_version(r) for r in method.requires if r.kind == "r"}
+    text = json.dumps([platform.python_version(), sorted(closure.items())])
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+@cache
+def _closure(name: str) -> dict[str, str]:
+    """Installed distributions that ``name`` needs (extras left out), with their versions."""
+    found: dict[str, str] = {}
+    todo = [name]
+    while todo:
+        current = todo.pop()
+        try:
+            distribution = importlib.metadata.distribution(current)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+        key = distribution.name.lower().replace("_", "-")
+        if key in found:
+            continue
+        # Our own version must not re-run every method: their own sources are hashed instead.
+        found[key] = "" if key == "scmamba-bench" else distribution.version
+        for text in distribution.requires or []:
+            try:
+                requirement = Requirement(text)
+            except InvalidRequirement:
+                continue
+            if requirement.marker is None or requirement.marker.evaluate({"extra": ""}):
+                todo.append(requirement.name)
+    return found
+
+
+def _collect_sources(file: Path, module: str, seen: dict[str, str]) -> None:
+    if module in seen:
+        return
+    tree = ast.parse(file.read_bytes())
+    seen[module] = ""
+    room = module.rpartition(".")[0]
+    for name in sorted(_imports(tree)):
+        if room and (name == room or name.startswith(f"{room}.")):
+            spec = importlib.util.find_spec(name) if name != room else None
+            if spec is not None and spec.origin:
+                _collect_sources(Path(spec.origin), name, seen)
+    _strip_docstrings(tree)
+    seen[module] = hashlib.sha256(ast.dump(tree).encode()).hexdigest()
+
+
+def _imports(tree: ast.AST) -> set[str]:
+    names: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            names.add(node.module)
+            names |= {f"{node.module}.{a.name}" for a in node.names if _is_module(f"{node.module}.{a.name}")}
+    return names
+
+
+def _is_module(name: str) -> bool:
+    # Only sibling modules matter; asking find_spec about anything else would import its parent package.
+    return name.startswith("bench.methods._") and importlib.util.find_spec(name) is not None
+
+
+def _strip_docstrings(tree: ast.AST) -> None:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            body = node.body
+            if body and isinstance(body[0], ast.Expr) and isinstance(body[0].value, ast.Constant):
+                if isinstance(body[0].value.value, str):
+                    body[0].value.value = ""

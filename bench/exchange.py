@@ -1,0 +1,134 @@
+"""The plain, frozen format between the harness and a method's process: .npz (CSR), parquet and JSON.
+
+Cells are written in a permuted order under opaque names, so that neither tells the truth. No pickle, no h5ad.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+from scipy import sparse
+
+from bench.errors import InvalidOutputError
+from bench.problem import Cells, Inputs
+from bench.seeds import derive_seed
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+#: Target of counts-per-ten-thousand normalisation.
+CP10K = 1e4
+
+
+def permutation(n: int, problem_id: str) -> NDArray[np.intp]:
+    """Order in which the cells of a problem are shown to methods: position ``i`` shows cell ``order[i]``."""
+    return np.random.default_rng(derive_seed("permutation", problem_id)).permutation(n)
+
+
+def write_inputs(inputs: Inputs, folder: Path, problem_id: str) -> None:
+    """Write ``inputs`` for a method; byte-identical for identical inputs and ``problem_id``.
+
+    Parameters
+    ----------
+    inputs
+        Cells under their own names, in the dataset's order.
+    folder
+        Created; ``cells.npz``, ``cells_obs.parquet``, ``genes.parquet``, the same for ``train``, ``info.json``.
+    problem_id
+        Decides the permutation.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    _write_cells(inputs.cells, folder, "cells", permutation(len(inputs.cells.obs), problem_id))
+    if inputs.train is not None:
+        _write_cells(inputs.train, folder, "train", permutation(len(inputs.train.obs), f"{problem_id}/train"))
+    inputs.cells.var.to_parquet(folder / "genes.parquet")
+    (folder / "info.json").write_text(json.dumps(dict(inputs.info), sort_keys=True))
+
+
+def read_inputs(folder: Path, layer: str = "counts") -> Inputs:
+    """Read what :func:`write_inputs` wrote, with the layer a method declares.
+
+    Parameters
+    ----------
+    layer
+        ``counts``: as measured; ``log1p_cp10k``: ln(1 + counts per 10,000), all-zero cells left at zero.
+    """
+    var = pd.read_parquet(folder / "genes.parquet")
+    has_train = (folder / "train.npz").exists()
+    return Inputs(
+        cells=_read_cells(folder, "cells", var, layer),
+        train=_read_cells(folder, "train", var, layer) if has_train else None,
+        info=json.loads((folder / "info.json").read_text()),
+    )
+
+
+def write_prediction(prediction: Mapping[str, object], folder: Path, n_cells: int) -> None:
+    """Write a method's named arrays, in the (permuted) order it saw the cells.
+
+    Raises
+    ------
+    InvalidOutputError
+        If the prediction is not a mapping of one-dimensional arrays with one entry per cell.
+    """
+    if not isinstance(prediction, Mapping):
+        raise InvalidOutputError(
+            f"run() returned {type(prediction).__name__}", fix='return a dict of arrays, such as {"score": scores}'
+        )
+    arrays: dict[str, NDArray[np.generic]] = {}
+    for name, values in prediction.items():
+        array = np.asarray(values)
+        if array.dtype == object:
+            array = array.astype(str)
+        if array.shape != (n_cells,):
+            raise InvalidOutputError(
+                f"{name!r} has shape {array.shape}, expected ({n_cells},)",
+                fix="return one entry per cell of inputs.cells, in the same order",
+            )
+        arrays[str(name)] = array
+    np.savez(folder / "prediction.npz", allow_pickle=False, **arrays)
+
+
+def read_prediction(folder: Path, problem_id: str, n_cells: int) -> dict[str, NDArray[np.generic]]:
+    """Read a prediction and put its entries back into the dataset's order."""
+    order = permutation(n_cells, problem_id)
+    with np.load(folder / "prediction.npz", allow_pickle=False) as stored:
+        arrays = {name: stored[name] for name in stored.files}
+    restored = {}
+    for name, array in arrays.items():
+        restored[name] = np.empty_like(array)
+        restored[name][order] = array
+    return restored
+
+
+def log1p_cp10k(X: sparse.csr_matrix) -> sparse.csr_matrix:
+    """ln(1 + counts per 10,000) of a cells x genes matrix; float32, sparsity kept, all-zero cells stay zero."""
+    totals = np.asarray(X.sum(axis=1)).ravel()
+    scale = np.divide(CP10K, totals, out=np.zeros(totals.shape), where=totals > 0)
+    logged = X.astype(np.float64)
+    logged.data *= np.repeat(scale, np.diff(logged.indptr))
+    np.log1p(logged.data, out=logged.data)
+    return logged.astype(np.float32)
+
+
+def _write_cells(cells: Cells, folder: Path, block: str, order: NDArray[np.intp]) -> None:
+    shown = cells.take(order)
+    X = sparse.csr_matrix(shown.X)
+    X.sort_indices()
+    np.savez(folder / f"{block}.npz", data=X.data, indices=X.indices, indptr=X.indptr, shape=np.array(X.shape))
+    obs = shown.obs.copy()
+    obs.index = pd.Index([f"{block}_{i:07d}" for i in range(len(obs))], name="cell")
+    obs.to_parquet(folder / f"{block}_obs.parquet")
+
+
+def _read_cells(folder: Path, block: str, var: pd.DataFrame, layer: str) -> Cells:
+    with np.load(folder / f"{block}.npz", allow_pickle=False) as stored:
+        X = sparse.csr_matrix(
+            (stored["data"], stored["indices"], stored["indptr"]), shape=tuple(int(s) for s in stored["shape"])
+        )
+    obs = pd.read_parquet(folder / f"{block}_obs.parquet")
+    return Cells(log1p_cp10k(X) if layer == "log1p_cp10k" else X, obs, var.copy())

@@ -1,0 +1,210 @@
+"""From what the user asked for to the list of trials: tracks x datasets x methods x seeds."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from bench.availability import why_unavailable
+from bench.dataset import DatasetSource
+from bench.digest import environment_digest, source_digest, trial_key
+from bench.errors import BenchError, UnknownNameError
+from bench.method import Method
+from bench.record import SeedTriple, Skipped, TrialSpec
+from bench.registry import Registry
+from bench.task import Control, Seeds, Task
+
+
+@dataclass(frozen=True)
+class Ask:
+    """What ``bench run`` was asked for.
+
+    Parameters
+    ----------
+    tracks
+        Empty: the task's default tracks.
+    methods
+        Names, ``all`` (every method and control) or ``controls``; controls are always in the table.
+    datasets
+        Registered names or paths; empty: the built-in ones.
+    split_seeds, simulation_seeds, method_seeds
+        Replicates on each seed axis.
+    params
+        ``{method: {parameter: value}}``.
+    """
+
+    task: str
+    tracks: Sequence[str] = ()
+    methods: Sequence[str] = ("all",)
+    datasets: Sequence[str] = ()
+    split_seeds: int = 1
+    simulation_seeds: int = 1
+    method_seeds: int = 1
+    preset: str | None = None
+    params: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A trial to be run, or known from its card not to be runnable here."""
+
+    key: str
+    spec: TrialSpec
+    unavailable: str = ""
+
+    @property
+    def problem(self) -> str:
+        """Identity of the problem it shares with other trials."""
+        return problem_id(self.spec)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All trials of one request."""
+
+    task: Task
+    trials: list[Planned]
+    skipped: list[Skipped]
+    methods: list[str]
+    datasets: dict[str, DatasetSource]
+
+
+def problem_id(spec: TrialSpec) -> str:
+    """A short name of everything that decides a problem; trials with the same one see the same bytes."""
+    parts = [spec.task, spec.task_version, spec.track, spec.dataset, spec.dataset_digest]
+    parts += [str(spec.seeds.split), str(spec.seeds.simulation)]
+    return hashlib.sha256("\x1f".join(parts).encode()).hexdigest()[:16]
+
+
+def make_plan(registry: Registry, ask: Ask) -> Plan:
+    """List the trials of a request.
+
+    Raises
+    ------
+    BenchError
+        If a name is unknown, or no dataset serves any of the tracks.
+    """
+    task = registry.task(ask.task)
+    tracks = list(ask.tracks) or [name for name, track in task.tracks.items() if track.default]
+    for track in tracks:
+        if track not in task.tracks:
+            raise UnknownNameError(f"track of {task.name}", track, task.tracks)
+    sources = _datasets(registry, ask.datasets)
+    names = _methods(registry, task, ask.methods)
+    _check_preset(registry, names, ask.preset)
+    for name in ask.params:
+        if name not in names:
+            raise UnknownNameError("method in --set", name, names)
+    served, skipped = _served(task, tracks, sources)
+    if not served:
+        reasons = "; ".join(f"{s.dataset} on {s.track}: {s.reason}" for s in skipped)
+        raise BenchError(
+            f"none of the datasets can serve the asked tracks of {task.name}", where=reasons, fix="see bench list"
+        )
+    trials: list[Planned] = []
+    for dataset, track in served:
+        for problem_seeds in _problem_seeds(ask):
+            base = _base_spec(task, track, sources[dataset], problem_seeds)
+            trials += [_control_trial(base, control) for control in _control_seeds(task, ask.method_seeds)]
+            for name in names:
+                trials += _method_trials(base, registry, name, ask)
+    return Plan(task, trials, skipped, names, sources)
+
+
+def _datasets(registry: Registry, names: Sequence[str]) -> dict[str, DatasetSource]:
+    if not names:
+        return {name: source for name, source in registry.datasets.items() if source.card.builtin}
+    sources = [registry.dataset(name) for name in names]
+    return {source.card.name: source for source in sources}
+
+
+def _methods(registry: Registry, task: Task, asked: Sequence[str]) -> list[str]:
+    known = registry.methods_for(task.name)
+    controls = {c.name for c in task.controls}
+    names: list[str] = []
+    for name in asked:
+        if name == "all":
+            names += known
+        elif name == "controls" or name in controls:
+            continue
+        elif name in known:
+            names.append(name)
+        elif name in registry.methods:
+            raise BenchError(
+                f"method {name!r} does not answer task {task.name!r}",
+                where=registry.methods[name].origin,
+                fix=f"methods for {task.name}: {', '.join(known)}",
+            )
+        else:
+            raise UnknownNameError("method", name, [*known, "all", "controls"])
+    return list(dict.fromkeys(names))
+
+
+def _check_preset(registry: Registry, methods: Sequence[str], preset: str | None) -> None:
+    known = {p for name in methods for p in registry.methods[name].value.presets}
+    if preset is not None and preset not in known:
+        raise UnknownNameError("preset (of the selected methods)", preset, known)
+
+
+def _served(
+    task: Task, tracks: Sequence[str], sources: Mapping[str, DatasetSource]
+) -> tuple[list[tuple[str, str]], list[Skipped]]:
+    served, skipped = [], []
+    for name, source in sources.items():
+        for track in tracks:
+            reason = task.why_not(source.card, track)
+            if reason:
+                skipped.append(Skipped(track=track, dataset=name, reason=reason))
+            else:
+                served.append((name, track))
+    return served, skipped
+
+
+def _problem_seeds(ask: Ask) -> list[Seeds]:
+    return [Seeds(s, m) for s in range(ask.split_seeds) for m in range(ask.simulation_seeds)]
+
+
+def _control_seeds(task: Task, n: int) -> list[tuple[Control, int]]:
+    return [(control, i) for control in task.controls for i in range(n if control.stochastic else 1)]
+
+
+def _base_spec(task: Task, track: str, source: DatasetSource, seeds: Seeds) -> TrialSpec:
+    return TrialSpec(
+        task=task.name,
+        task_version=task.version,
+        track=track,
+        dataset=source.card.name,
+        dataset_digest=source.card.digest,
+        method="",
+        role="method",
+        implementation="",
+        method_digest="",
+        environment_digest="",
+        seeds=SeedTriple(split=seeds.split, simulation=seeds.simulation),
+    )
+
+
+def _control_trial(base: TrialSpec, control: tuple[Control, int]) -> Planned:
+    what, seed = control
+    update = {"method": what.name, "role": what.role, "implementation": "control", "method_digest": base.task_version}
+    spec = base.model_copy(update={**update, "seeds": base.seeds.model_copy(update={"method": seed})})
+    return Planned(trial_key(spec), spec)
+
+
+def _method_trials(base: TrialSpec, registry: Registry, name: str, ask: Ask) -> list[Planned]:
+    cls: type[Method] = registry.methods[name].value
+    update = {
+        "method": name,
+        "implementation": cls.implementation,
+        "method_digest": source_digest(cls),
+        "environment_digest": environment_digest(cls),
+        "params": cls.resolve(ask.params.get(name, {}), ask.preset),
+    }
+    unavailable = why_unavailable(cls)
+    planned = []
+    for seed in range(ask.method_seeds if cls.stochastic else 1):
+        spec = base.model_copy(update={**update, "seeds": base.seeds.model_copy(update={"method": seed})})
+        planned.append(Planned(trial_key(spec), spec, unavailable))
+    return planned

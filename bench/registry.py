@@ -1,0 +1,217 @@
+"""Finding tasks, methods and datasets: built-ins, entry points and ``--plugin`` files.
+
+Card modules are imported when a name is asked for; the packages a method wraps are not, since methods import them
+inside ``run``.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import importlib.util
+import inspect
+import pkgutil
+import re
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from types import ModuleType
+from typing import Generic, TypeVar, cast
+
+from bench.dataset import DatasetSource
+from bench.errors import BenchError, UnknownNameError
+from bench.method import Method
+from bench.problem import Json
+from bench.task import Task
+
+T = TypeVar("T")
+
+_NAME = re.compile(r"[a-z0-9][a-z0-9_.-]*")
+
+
+@dataclass(frozen=True)
+class Entry(Generic[T]):
+    """Something registered, and where it came from.
+
+    Parameters
+    ----------
+    origin
+        ``file:line`` of its definition.
+    locator
+        How another process finds the same class: ``{"module": ..., "class": ...}`` or ``{"file": ..., "class": ...}``.
+    """
+
+    name: str
+    value: T
+    origin: str
+    locator: dict[str, Json]
+
+
+class Registry:
+    """All tasks, methods and datasets this process can see.
+
+    Parameters
+    ----------
+    plugins
+        Python files given with ``--plugin``.
+    """
+
+    def __init__(self, plugins: Sequence[Path] = ()) -> None:
+        self._plugins = [Path(p).resolve() for p in plugins]
+
+    @cached_property
+    def tasks(self) -> dict[str, Entry[Task]]:
+        """Tasks by name."""
+        found = self._collect("bench.tasks", Task)  # type: ignore[type-abstract]
+        return {name: Entry(name, e.value(), e.origin, e.locator) for name, e in found.items()}
+
+    @cached_property
+    def methods(self) -> dict[str, Entry[type[Method]]]:
+        """Method classes by name."""
+        return self._collect("bench.methods", Method)  # type: ignore[type-abstract]
+
+    @cached_property
+    def datasets(self) -> dict[str, DatasetSource]:
+        """Registered datasets by name."""
+        return cast("dict[str, DatasetSource]", _library("sources")())
+
+    def task(self, name: str) -> Task:
+        """The task called ``name``."""
+        return _lookup("task", name, self.tasks).value
+
+    def method(self, name: str) -> Entry[type[Method]]:
+        """The method called ``name``."""
+        return _lookup("method", name, self.methods)
+
+    def dataset(self, name: str) -> DatasetSource:
+        """A registered dataset, or the file or folder at the path ``name``."""
+        if name in self.datasets:
+            return self.datasets[name]
+        if "/" in name or Path(name).exists():
+            return cast("DatasetSource", _library("from_path")(Path(name)))
+        return _lookup("dataset", name, self.datasets)
+
+    def methods_for(self, task: str) -> list[str]:
+        """Names of the methods that answer ``task``, sorted."""
+        return sorted(name for name, entry in self.methods.items() if task in entry.value.tasks)
+
+    def _collect(self, room: str, base: type[T]) -> dict[str, Entry[type[T]]]:
+        found: dict[str, Entry[type[T]]] = {}
+        for module in [*_room_modules(room), *_entry_point_modules(room), *map(_load_file, self._plugins)]:
+            for cls in _concrete_subclasses(module, base):
+                entry = _describe(cls)
+                if entry.name in found and found[entry.name].origin != entry.origin:
+                    raise BenchError(
+                        f"two {room.removeprefix('bench.')} are called {entry.name!r}",
+                        where=f"{found[entry.name].origin} and {entry.origin}",
+                        fix="rename one of them (its class attribute `name`)",
+                    )
+                found[entry.name] = entry
+        return dict(sorted(found.items()))
+
+
+def load_class(locator: dict[str, Json]) -> type[Method]:
+    """The method class that ``locator`` points to (used inside a trial's process)."""
+    module = (
+        _load_file(Path(str(locator["file"]))) if "file" in locator else importlib.import_module(str(locator["module"]))
+    )
+    return cast("type[Method]", getattr(module, str(locator["class"])))
+
+
+def _library(function: str) -> Callable[..., object]:
+    return cast("Callable[..., object]", getattr(importlib.import_module("bench.data.library"), function))
+
+
+def _lookup(kind: str, name: str, known: dict[str, T]) -> T:
+    if name not in known:
+        raise UnknownNameError(kind, name, known)
+    return known[name]
+
+
+def _room_modules(room: str) -> Iterator[ModuleType]:
+    package = importlib.import_module(room)
+    for info in pkgutil.iter_modules(package.__path__):
+        if not info.name.startswith("_") and not info.ispkg:
+            yield importlib.import_module(f"{room}.{info.name}")
+
+
+def _entry_point_modules(room: str) -> Iterator[ModuleType]:
+    for point in importlib.metadata.entry_points(group=room):
+        try:
+            loaded = point.load()
+        except Exception as error:
+            raise BenchError(
+                f"the plugin {point.value!r} cannot be imported: {type(error).__name__}: {error}",
+                where=f"entry point {point.name!r} of group {room!r}"
+                + (f", distribution {point.dist.name!r}" if point.dist else ""),
+                fix="repair or uninstall that distribution",
+            ) from error
+        yield loaded if isinstance(loaded, ModuleType) else sys.modules[loaded.__module__]
+
+
+def _load_file(path: Path) -> ModuleType:
+    if not path.is_file():
+        raise BenchError("plugin file not found", where=str(path), fix="give --plugin the path of a Python file")
+    name = f"bench_plugin_{path.stem}_{abs(hash(str(path)))}"
+    if name in sys.modules:
+        return sys.modules[name]
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise BenchError("a plugin must be a Python file", where=str(path), fix="give a file that ends in .py")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        del sys.modules[name]
+        raise BenchError(
+            f"the plugin cannot be imported: {type(error).__name__}: {error}", where=str(path), fix="repair the file"
+        ) from error
+    return module
+
+
+def _concrete_subclasses(module: ModuleType, base: type[T]) -> Iterator[type[T]]:
+    for cls in vars(module).values():
+        if (
+            inspect.isclass(cls)
+            and issubclass(cls, base)
+            and cls.__module__ == module.__name__
+            and not inspect.isabstract(cls)
+            and not cls.__name__.startswith("_")
+        ):
+            yield cls
+
+
+def _describe(cls: type[T]) -> Entry[type[T]]:
+    file = inspect.getfile(cls)
+    origin = f"{file}:{inspect.getsourcelines(cls)[1]}"
+    missing = [a for a in ("name", "summary") if not isinstance(getattr(cls, a, None), str)]
+    if missing:
+        raise BenchError(f"{cls.__name__} has no {' and no '.join(missing)}", where=origin, fix="set class attributes")
+    name = str(cls.name)  # type: ignore[attr-defined]
+    if not _NAME.fullmatch(name):
+        raise BenchError(f"{name!r} is not a usable name", where=origin, fix="use lower-case letters, digits, - and _")
+    if issubclass(cls, Method):
+        _check_method(cls, origin)
+    locator: dict[str, Json] = (
+        {"file": file, "class": cls.__name__}
+        if cls.__module__.startswith("bench_plugin_")
+        else {"module": cls.__module__, "class": cls.__name__}
+    )
+    return Entry(name, cls, origin, locator)
+
+
+def _check_method(cls: type[Method], origin: str) -> None:
+    if not getattr(cls, "tasks", ()) or isinstance(cls.tasks, str):
+        raise BenchError(
+            f"method {cls.name!r} answers no task", where=origin, fix='set the tuple `tasks = ("<task>",)` in the class'
+        )
+    without = [name for name, default in cls.defaults().items() if default is inspect.Parameter.empty]
+    if without:
+        raise BenchError(
+            f"method {cls.name!r} has parameters without a default: {', '.join(without)}",
+            where=origin,
+            fix="give every parameter of __init__ a default",
+        )

@@ -1,0 +1,126 @@
+"""``bench run``: plan, run what is not finished, rebuild the tables; the same call again goes on where it stopped."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from bench import __version__
+from bench.cards import data_card, method_card, task_card
+from bench.engine import Watcher
+from bench.grid import Ask, Plan, Planned, make_plan
+from bench.record import DECLARED, Limits, PlannedTrial, Request, TrialRecord
+from bench.registry import Registry
+from bench.store import Store, now
+
+
+class Engine(Protocol):
+    """Runs trials; see :mod:`bench.engine`."""
+
+    def run(
+        self, registry: Registry, store: Store, trials: Sequence[Planned], limits: Limits, watcher: Watcher
+    ) -> None:
+        """Run ``trials`` to their records."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """What came of a run.
+
+    Parameters
+    ----------
+    counts
+        Number of planned trials per status; ``missing`` for those without a record.
+    ran
+        How many ran now (the others were finished before).
+    changed
+        Whether the tables changed.
+    """
+
+    store: Store
+    plan: Plan
+    records: list[TrialRecord]
+    counts: Counter[str]
+    ran: int
+    changed: bool
+
+    @property
+    def complete(self) -> bool:
+        """Every planned trial is ``ok`` or declared unavailable or not applicable."""
+        return set(self.counts) <= DECLARED | {"ok"}
+
+
+def run(
+    registry: Registry,
+    ask: Ask,
+    out: Path,
+    engine: Engine,
+    limits: Limits,
+    watch: Callable[[Plan, list[Planned], int], Watcher],
+    *,
+    command: Sequence[str],
+    force: Sequence[str] = (),
+) -> Result:
+    """Run a request into ``out``.
+
+    Parameters
+    ----------
+    watch
+        Makes the watcher from the plan, the trials to run now, and the number already finished.
+    command
+        The command line, kept with the request.
+    force
+        Methods (or ``all``) whose finished trials run again.
+    """
+    plan = make_plan(registry, ask)
+    store = Store.create(out)
+    store.save_request(_request(registry, plan, command))
+    todo = [
+        planned
+        for planned in plan.trials
+        if planned.spec.method in force or "all" in force or not store.is_final(planned.key, limits)
+    ]
+    todo.sort(key=lambda planned: planned.problem)
+    if todo:
+        engine.run(registry, store, todo, limits, watch(plan, todo, len(plan.trials) - len(todo)))
+    changed = store.write_tables()
+    records = [store.record(planned.key) for planned in plan.trials]
+    counts = Counter(record.status if record else "missing" for record in records)
+    return Result(store, plan, [r for r in records if r], counts, len(todo), changed)
+
+
+def _request(registry: Registry, plan: Plan, command: Sequence[str]) -> Request:
+    cards = [method_card(registry.methods[name]) for name in plan.methods]
+    return Request(
+        command=list(command),
+        created=now(),
+        task=task_card(plan.task),
+        methods=cards + [method_card(control) for control in plan.task.controls],
+        datasets=[data_card(source.card) for source in plan.datasets.values()],
+        planned=[
+            PlannedTrial(
+                key=p.key, track=p.spec.track, dataset=p.spec.dataset, method=p.spec.method, seeds=p.spec.seeds
+            )
+            for p in plan.trials
+        ],
+        skipped=plan.skipped,
+        versions={"scmamba-bench": __version__, "python": platform.python_version()},
+        host={"name": platform.node(), "system": platform.platform(), "cores": str(os.cpu_count())},
+        git=_git_state(),
+    )
+
+
+def _git_state() -> str:
+    """Commit of the source tree the package runs from, with ``-dirty`` if changed; empty outside a checkout."""
+    root = Path(__file__).resolve().parent.parent
+    if not (root / ".git").exists():
+        return ""
+    command = ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=12"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    return done.stdout.strip()

@@ -1,0 +1,150 @@
+"""The parent's side of the sandbox."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from concurrent.futures import Future
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Literal
+
+from bench.problem import Json
+
+
+@dataclass(frozen=True)
+class Job:
+    """One method call, as plain data.
+
+    Parameters
+    ----------
+    folder
+        The trial's own scratch folder; log, prediction and outcome are written there.
+    inputs
+        Folder written by :func:`bench.exchange.write_inputs`.
+    locator
+        Where the method's class is (:class:`bench.registry.Entry`).
+    timeout_s, memory_mb
+        Limits on the whole process tree; ``memory_mb`` None means none.
+    verify_inputs
+        Refuse the output of a method that changed its inputs in memory (``bench check``).
+    """
+
+    folder: str
+    inputs: str
+    locator: dict[str, Json]
+    params: dict[str, Json]
+    seed: int
+    threads: int
+    device: str
+    timeout_s: float
+    memory_mb: float | None
+    verify_inputs: bool = False
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a method's process tree ended and what it used."""
+
+    status: Literal["ok", "timeout", "oom", "crash", "invalid_output", "not_applicable", "unavailable"]
+    detail: str = ""
+    wall_s: float | None = None
+    cpu_s: float | None = None
+    rss_peak_mb: float | None = None
+    gpu_peak_mb: float | None = None
+    phases: dict[str, float] = field(default_factory=dict)
+
+
+def thread_environment(threads: int) -> dict[str, str]:
+    """Environment that holds every numeric library, and R, to one thread budget.
+
+    ``OMP_WAIT_POLICY=PASSIVE``: spinning OpenMP threads made torch up to 40 times slower on shared cores.
+    """
+    names = (
+        "OMP_NUM_THREADS OPENBLAS_NUM_THREADS MKL_NUM_THREADS BLIS_NUM_THREADS VECLIB_MAXIMUM_THREADS "
+        "NUMEXPR_NUM_THREADS NUMBA_NUM_THREADS RCPP_PARALLEL_NUM_THREADS POLARS_MAX_THREADS"
+    ).split()
+    fixed = {
+        "OMP_WAIT_POLICY": "PASSIVE",
+        "PYTHONHASHSEED": "0",
+        "MPLBACKEND": "Agg",
+        "TZ": os.environ.get("TZ", "UTC"),  # unset, R's time-zone look-up complains on every start
+        "HF_HUB_OFFLINE": "1",
+    }
+    return {name: str(threads) for name in names} | fixed
+
+
+class Sandbox:
+    """Runs jobs in processes of their own; use as a context manager.
+
+    Parameters
+    ----------
+    threads
+        Thread budget of every job; set before the numeric libraries load, hence one per sandbox.
+    """
+
+    def __init__(self, threads: int = 1) -> None:
+        self.threads = threads
+        self._futures: dict[str, Future[Outcome]] = {}
+        self._lock = threading.Lock()
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "bench.sandbox.zygote"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, **thread_environment(threads)},
+            # A session of its own: Ctrl-C reaches the parent alone, which then ends the trials in order.
+            start_new_session=True,
+        )
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def __enter__(self) -> Sandbox:
+        return self
+
+    def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
+        self.close()
+
+    def run(self, job: Job) -> Outcome:
+        """Run ``job`` to its end and say how it ended; never raises for anything the method does."""
+        future: Future[Outcome] = Future()
+        with self._lock:
+            if self._process.poll() is not None:
+                return Outcome("crash", "the sandbox's fork server has died")
+            self._futures[job.folder] = future
+            assert self._process.stdin is not None
+            self._process.stdin.write(json.dumps(asdict(job)) + "\n")
+            self._process.stdin.flush()
+        return future.result()
+
+    def close(self) -> None:
+        """End every running job and the fork server."""
+        with self._lock:
+            assert self._process.stdin is not None
+            if not self._process.stdin.closed:
+                self._process.stdin.close()
+        self._process.wait()
+        self._reader.join()
+
+    def _read(self) -> None:
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            self._finish(json.loads(line)["folder"])
+        for folder in list(self._futures):
+            self._finish(folder)
+
+    def _finish(self, folder: str) -> None:
+        future = self._futures.pop(folder, None)
+        if future is not None:
+            future.set_result(_read_outcome(Path(folder)))
+
+
+def _read_outcome(folder: Path) -> Outcome:
+    file = folder / "outcome.json"
+    if not file.exists():
+        return Outcome("crash", "the process that watches the method was killed; nothing is known of its end")
+    return Outcome(**json.loads(file.read_text()))

@@ -1,0 +1,173 @@
+"""The method's side of a trial: read the inputs, run the method, write its prediction and how it went."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+import time
+import traceback
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bench.errors import InvalidOutputError, NotApplicableError, UnavailableError
+from bench.exchange import read_inputs, write_prediction
+from bench.method import Context, Method
+from bench.problem import Inputs, Prediction
+from bench.registry import load_class
+from bench.seeds import derive_seed
+
+#: Shortest time between two progress notes, seconds.
+_PROGRESS_EVERY_S = 0.2
+
+
+def main(job: dict[str, Any]) -> int:
+    """Run one job; returns the process's exit code (0 whenever ``result.json`` tells the rest)."""
+    folder = Path(job["folder"])
+    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(levelname)s %(message)s", force=True)
+    warnings.simplefilter("ignore", FutureWarning)
+    try:
+        result = _run(job, folder)
+    except NotApplicableError as error:
+        result = {"status": "not_applicable", "detail": str(error)}
+    except UnavailableError as error:
+        result = {"status": "unavailable", "detail": str(error)}
+    except InvalidOutputError as error:
+        result = {"status": "invalid_output", "detail": str(error)}
+    except Exception as error:  # noqa: BLE001 - the trial boundary: whatever a method raises is data
+        traceback.print_exc()
+        out_of_memory = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
+        detail = f"{type(error).__name__}: {error}".strip()
+        result = {"status": "oom" if out_of_memory else "crash", "detail": detail[:2000]}
+    temporary = folder / ".result.json"
+    temporary.write_text(json.dumps(result))
+    temporary.replace(folder / "result.json")
+    return 0
+
+
+def _run(job: dict[str, Any], folder: Path) -> dict[str, Any]:
+    cls = load_class(job["locator"])
+    inputs = read_inputs(Path(job["inputs"]), cls.input_layer)
+    scratch = folder / "scratch"
+    scratch.mkdir(exist_ok=True)
+    ctx = Context(
+        seed=job["seed"],
+        threads=job["threads"],
+        device=job["device"],
+        scratch=scratch,
+        log=logging.getLogger(cls.name),
+        report_progress=_ProgressFile(folder / "progress.json"),
+    )
+    method = _Verifying(cls(**job["params"])) if job["verify_inputs"] else cls(**job["params"])
+    start = time.perf_counter()
+    prediction = run_method(method, inputs, ctx)
+    wall = time.perf_counter() - start
+    phases = dict(ctx.phases)
+    phases.setdefault("predict", wall - phases.get("fit", 0.0))
+    write_prediction(prediction, folder, len(inputs.cells.obs))
+    return {"status": "ok", "wall_s": wall, "phases": phases}
+
+
+def run_method(method: Method | _Verifying, inputs: Inputs, ctx: Context) -> Prediction:
+    """Call the method once, or once per donor (library) with its own seed if its card says so."""
+    if not method.per_donor:
+        return method.run(inputs, ctx)
+    donors = inputs.cells.obs["donor"].to_numpy()
+    names = sorted(set(donors))
+    collected: dict[str, np.ndarray[Any, Any]] = {}
+    seed, report = ctx.seed, ctx.report_progress
+    for i, donor in enumerate(names):
+        rows = np.flatnonzero(donors == donor)
+        ctx.seed = derive_seed(seed, str(donor))
+        ctx.report_progress = lambda done, message, i=i, donor=donor: report(  # type: ignore[misc]
+            (i + done) / len(names), f"{donor}: {message}" if message else str(donor)
+        )
+        ctx.progress(0.0)
+        _place(collected, _checked(method.run(inputs.take(rows), ctx), len(rows), str(donor)), rows, len(donors))
+    return collected
+
+
+def _checked(prediction: Prediction, n: int, donor: str) -> dict[str, np.ndarray[Any, Any]]:
+    if not isinstance(prediction, Mapping):
+        raise InvalidOutputError(
+            f"run() returned {type(prediction).__name__}", fix='return a dict of arrays, such as {"score": scores}'
+        )
+    arrays = {name: np.asarray(values) for name, values in prediction.items()}
+    for name, array in arrays.items():
+        if array.shape != (n,):
+            raise InvalidOutputError(
+                f"{name!r} has shape {array.shape}, expected ({n},)",
+                where=f"donor {donor}",
+                fix="return one entry per cell of inputs.cells, in the same order",
+            )
+    return arrays
+
+
+def _place(
+    collected: dict[str, np.ndarray[Any, Any]],
+    arrays: dict[str, np.ndarray[Any, Any]],
+    rows: np.ndarray[Any, Any],
+    n: int,
+) -> None:
+    if collected and set(collected) != set(arrays):
+        raise InvalidOutputError(
+            f"outputs differ between donors: {sorted(collected)} and {sorted(arrays)}",
+            fix="return the same keys for every donor",
+        )
+    for name, array in arrays.items():
+        if name not in collected:
+            collected[name] = np.empty(n, dtype=array.dtype)
+        elif array.dtype != collected[name].dtype:
+            collected[name] = collected[name].astype(np.result_type(collected[name], array))
+        collected[name][rows] = array
+
+
+class _Verifying:
+    """A method whose every call is checked to leave its inputs as they were."""
+
+    def __init__(self, method: Method) -> None:
+        self._method = method
+        self.per_donor = method.per_donor
+
+    def run(self, inputs: Inputs, ctx: Context) -> Prediction:
+        before = _fingerprint(inputs)
+        prediction = self._method.run(inputs, ctx)
+        if _fingerprint(inputs) != before:
+            raise InvalidOutputError("the method changed its inputs in memory", fix="work on a copy")
+        return prediction
+
+
+def _fingerprint(inputs: Inputs) -> list[bytes]:
+    blocks = [inputs.cells] + ([inputs.train] if inputs.train is not None else [])
+    return [
+        part
+        for block in blocks
+        for part in (
+            block.X.data.tobytes(),
+            block.X.indices.tobytes(),
+            block.X.indptr.tobytes(),
+            block.obs.to_csv().encode(),
+            block.var.to_csv().encode(),
+        )
+    ]
+
+
+class _ProgressFile:
+    """Writes the method's progress where the live table reads it, at most every 0.2 s."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._last = 0.0
+
+    def __call__(self, fraction: float, message: str) -> None:
+        now = time.monotonic()
+        if now - self._last < _PROGRESS_EVERY_S:
+            return
+        self._last = now
+        temporary = self._path.with_name(".progress.json")
+        temporary.write_text(json.dumps({"fraction": float(fraction), "message": str(message)}))
+        temporary.replace(self._path)

@@ -1,0 +1,84 @@
+"""The fork server: loads the light stack once, then forks a warden for every job line on standard input.
+
+Ends, with every process below it, when its standard input closes: so also when the parent is killed with SIGKILL.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import signal
+
+from bench.sandbox import warden
+
+
+def main() -> None:
+    """Serve jobs until standard input closes."""
+    answers = os.dup(1)
+    os.dup2(2, 1)  # whatever a library prints must not be taken for an answer
+    _preload()
+    wake_read, wake_write = os.pipe()
+    os.set_blocking(wake_write, False)
+    signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    running: dict[int, str] = {}
+    pending = b""
+    while True:
+        ready, _, _ = select.select([0, wake_read], [], [])
+        if wake_read in ready:
+            os.read(wake_read, 4096)
+            _reap(running, answers)
+        if 0 in ready:
+            chunk = os.read(0, 1 << 16)
+            if not chunk:
+                break
+            *lines, pending = (pending + chunk).split(b"\n")
+            for line in lines:
+                pid = _fork_warden(json.loads(line), (answers, wake_read, wake_write))
+                running[pid] = json.loads(line)["folder"]
+    for pid in running:
+        os.kill(pid, signal.SIGTERM)
+    for pid in running:
+        os.waitpid(pid, 0)
+
+
+def _preload() -> None:
+    import numpy.random  # noqa: F401
+    import pandas  # noqa: F401
+    import psutil  # noqa: F401
+    import pyarrow.parquet  # noqa: F401
+    import scipy.sparse  # noqa: F401
+
+    import bench.exchange
+    import bench.sandbox.worker  # noqa: F401
+
+
+def _fork_warden(job: dict[str, object], inherited: tuple[int, ...]) -> int:
+    pid = os.fork()
+    if pid:
+        return pid
+    signal.set_wakeup_fd(-1)
+    for fd in inherited:
+        os.close(fd)
+    devnull = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(devnull, 0)
+    warden.watch(job)
+    os._exit(0)
+
+
+def _reap(running: dict[int, str], answers: int) -> None:
+    while running:
+        try:
+            pid, _ = os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:
+            return
+        if pid == 0:
+            return
+        folder = running.pop(pid, None)
+        if folder is not None:
+            os.write(answers, (json.dumps({"folder": folder}) + "\n").encode())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,263 @@
+"""A run folder: one atomic folder per finished trial, the requests that asked for them, and the tidy tables.
+
+Any number of processes and machines may write to one run folder. A trial's folder appears by one rename, so it is either
+whole or absent; the tables are rebuilt from the trial folders and replaced by one rename.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import secrets
+import shutil
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from bench import __version__
+from bench.errors import BenchError
+from bench.record import Limits, Request, RunInfo, TrialRecord
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+M = TypeVar("M", bound=BaseModel)
+
+
+class Store:
+    """Reads and writes one run folder.
+
+    Parameters
+    ----------
+    root
+        The run folder (``run.json``, ``requests/``, ``problems/``, ``trials/``, the tables and the report).
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    @classmethod
+    def create(cls, root: Path) -> Store:
+        """Open ``root`` as a run folder, making it one if it is new or empty.
+
+        Raises
+        ------
+        BenchError
+            If the folder holds other things.
+        """
+        store = cls(root)
+        if not (root / "run.json").exists():
+            if root.exists() and any(p.name not in {"trials", "requests", "problems"} for p in root.iterdir()):
+                raise BenchError(
+                    "the output folder is not empty and is not a run folder",
+                    where=str(root),
+                    fix="give another --out, or the folder of an earlier run to go on with it",
+                )
+            (root / "trials").mkdir(parents=True, exist_ok=True)
+            (root / "requests").mkdir(exist_ok=True)
+            info = RunInfo(run_id=secrets.token_hex(4), created=now(), bench_version=__version__)
+            # Two processes may start at once: whoever links first names the run.
+            temporary = root / f".run-{secrets.token_hex(4)}.json"
+            temporary.write_text(info.model_dump_json(indent=1))
+            with contextlib.suppress(FileExistsError):
+                os.link(temporary, root / "run.json")
+            temporary.unlink()
+        return store
+
+    @classmethod
+    def open(cls, root: Path) -> Store:
+        """Open an existing run folder.
+
+        Raises
+        ------
+        BenchError
+            If ``root`` is not one.
+        """
+        if not (root / "run.json").exists():
+            raise BenchError("not a run folder: run.json is missing", where=str(root), fix="give the folder of a run")
+        return cls(root)
+
+    @property
+    def info(self) -> RunInfo:
+        """Identity of the run."""
+        return _read(RunInfo, self.root / "run.json")
+
+    # -- trials -------------------------------------------------------------------------------------------------
+
+    def trial_folder(self, key: str) -> Path:
+        """Where the trial ``key`` is, or will be."""
+        return self.root / "trials" / key
+
+    def record(self, key: str) -> TrialRecord | None:
+        """The finished trial ``key``, or None."""
+        file = self.trial_folder(key) / "trial.json"
+        return _read(TrialRecord, file) if file.exists() else None
+
+    def records(self) -> Iterator[TrialRecord]:
+        """Every finished trial, by key."""
+        for file in sorted((self.root / "trials").glob("[0-9a-f]*/trial.json")):
+            yield _read(TrialRecord, file)
+
+    def save(self, record: TrialRecord, files: Iterable[Path] = ()) -> None:
+        """Write a trial's folder in one step, replacing an earlier one.
+
+        Parameters
+        ----------
+        files
+            Prediction and log, moved into the folder under their own names.
+        """
+        folder = self.trial_folder(record.key)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        temporary = folder.with_name(f".tmp-{record.key}-{secrets.token_hex(4)}")
+        temporary.mkdir()
+        for file in files:
+            shutil.copyfile(file, temporary / file.name)
+        (temporary / "trial.json").write_text(record.model_dump_json(indent=1))
+        _replace_folder(temporary, folder)
+
+    def rewrite(self, record: TrialRecord) -> None:
+        """Replace a trial's ``trial.json`` alone (``bench rescore``)."""
+        _write_atomic(self.trial_folder(record.key) / "trial.json", record.model_dump_json(indent=1).encode())
+
+    def is_final(self, key: str, limits: Limits) -> bool:
+        """Whether a trial need not run again: finished, and not stopped by a limit lower than today's."""
+        record = self.record(key)
+        if record is None or record.status in {"unavailable", "not_applicable"}:
+            return False
+        if record.status == "timeout":
+            return record.limits.timeout_s >= limits.timeout_s
+        if record.status == "oom":
+            return (record.limits.memory_mb or float("inf")) >= (limits.memory_mb or float("inf"))
+        return True
+
+    # -- problems -----------------------------------------------------------------------------------------------
+
+    def save_solution(self, problem_id: str, solution: pd.DataFrame) -> None:
+        """Keep the truth of a problem beside the predictions, so that anyone can recompute the scores."""
+        file = self.root / "problems" / problem_id / "solution.parquet"
+        if not file.exists():
+            file.parent.mkdir(parents=True, exist_ok=True)
+            temporary = file.with_name(f".{secrets.token_hex(4)}.parquet")
+            solution.rename_axis("cell").reset_index().to_parquet(temporary)
+            temporary.replace(file)
+
+    # -- requests -----------------------------------------------------------------------------------------------
+
+    def save_request(self, request: Request) -> None:
+        """Write down what was asked; asking the same again adds nothing."""
+        text = request.model_dump_json(indent=1, exclude={"created", "host", "git"})
+        file = self.root / "requests" / f"{hashlib.sha256(text.encode()).hexdigest()[:12]}.json"
+        if not file.exists():
+            file.parent.mkdir(exist_ok=True)
+            _write_atomic(file, request.model_dump_json(indent=1).encode())
+
+    def requests(self) -> list[Request]:
+        """Everything that was asked of this run folder, oldest first."""
+        found = [_read(Request, file) for file in (self.root / "requests").glob("[0-9a-f]*.json")]
+        return sorted(found, key=lambda r: r.created)
+
+    # -- tables -------------------------------------------------------------------------------------------------
+
+    def write_tables(self) -> bool:
+        """Rebuild ``results.*`` and ``curves.*`` from the finished trials; True if anything changed."""
+        state = hashlib.sha256()
+        for file in sorted((self.root / "trials").glob("[0-9a-f]*/trial.json")):
+            state.update(file.parent.name.encode() + file.read_bytes())
+        stamp = self.root / ".tables"
+        targets = [self.root / f"{t}.{e}" for t in ("results", "curves") for e in ("csv", "parquet")]
+        if stamp.exists() and stamp.read_text() == state.hexdigest() and all(t.exists() for t in targets):
+            return False
+        from bench.tables import curve_table, result_table
+
+        records, run_id = list(self.records()), self.info.run_id
+        for name, table in (("results", result_table(records, run_id)), ("curves", curve_table(records, run_id))):
+            _write_atomic(self.root / f"{name}.csv", table.to_csv(index=False).encode())
+            temporary = self.root / f".{name}-{secrets.token_hex(4)}.parquet"
+            table.to_parquet(temporary, index=False)
+            temporary.replace(self.root / f"{name}.parquet")
+        _write_atomic(stamp, state.hexdigest().encode())
+        return True
+
+
+def merge(sources: list[Path], target: Path) -> Store:
+    """Copy the trials and requests of several run folders into one.
+
+    Raises
+    ------
+    BenchError
+        If they hold different versions of one task: their scores do not compare.
+    """
+    stores = [Store.open(source) for source in sources]
+    versions: dict[str, dict[str, Path]] = {}
+    for store in [*stores, *([Store.open(target)] if (target / "run.json").exists() else [])]:
+        for record in store.records():
+            versions.setdefault(record.spec.task, {}).setdefault(record.spec.task_version, store.root)
+    for task, seen in versions.items():
+        if len(seen) > 1:
+            raise BenchError(
+                f"the run folders hold different versions of task {task!r}",
+                where="; ".join(f"version {v}: {root}" for v, root in sorted(seen.items())),
+                fix="run the older ones again with this version of bench, or report them apart",
+            )
+    merged = Store.create(target)
+    for store in stores:
+        for record in store.records():
+            mine = merged.record(record.key)
+            if mine is None or (mine.status != "ok" and record.status == "ok"):
+                folder = store.trial_folder(record.key)
+                merged.save(record, [p for p in folder.iterdir() if p.name != "trial.json"])
+        for request in store.requests():
+            merged.save_request(request)
+        for solution in (store.root / "problems").glob("*/solution.parquet"):
+            destination = merged.root / "problems" / solution.parent.name
+            destination.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(solution, destination / "solution.parquet")
+    merged.write_tables()
+    return merged
+
+
+def now() -> str:
+    """The time, UTC, to the second, as ISO 8601."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _replace_folder(temporary: Path, folder: Path) -> None:
+    """Rename ``temporary`` to ``folder``; of two concurrent writers one wins whole."""
+    while True:
+        try:
+            temporary.rename(folder)
+        except OSError:
+            if not folder.exists():
+                raise
+            old = folder.with_name(f".old-{folder.name}-{secrets.token_hex(4)}")
+            with contextlib.suppress(FileNotFoundError):
+                folder.rename(old)
+            shutil.rmtree(old, ignore_errors=True)
+        else:
+            return
+
+
+def _write_atomic(file: Path, content: bytes) -> None:
+    temporary = file.with_name(f".{file.name}-{secrets.token_hex(4)}")
+    temporary.write_bytes(content)
+    temporary.replace(file)
+
+
+def _read(model: type[M], file: Path) -> M:
+    try:
+        return model.model_validate_json(file.read_bytes())
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise BenchError(
+            f"{file.name} is not a valid {model.__name__}: {'.'.join(map(str, first['loc']))}: {first['msg']}",
+            where=str(file),
+            fix="it was edited or written by another version of bench; move it away and run again",
+        ) from error
+    except json.JSONDecodeError as error:
+        raise BenchError(f"{file.name} is not JSON: {error}", where=str(file), fix="move it away, run again") from error

@@ -1,0 +1,74 @@
+"""From trial records to the tidy tables."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+import pandas as pd
+
+from bench.record import ScoreRecord, TrialRecord
+from bench.rows import CURVE_COLUMNS, ROW_COLUMNS
+
+_NO_SCORE = ScoreRecord(metric="", value=None, unit="")
+
+
+def result_table(records: Iterable[TrialRecord], run_id: str) -> pd.DataFrame:
+    """The tidy table: a row per metric value, one row without a metric for a trial without scores."""
+    rows = [
+        _trial_columns(record, run_id)
+        | {
+            "task_version": record.spec.task_version,
+            "implementation": record.spec.implementation,
+            "role": record.spec.role,
+            "params": json.dumps(record.spec.params, sort_keys=True),
+            "unit": score.unit or None,
+            "metric": score.metric or None,
+            "value": score.value,
+            "ci_low": score.ci_low,
+            "ci_high": score.ci_high,
+            "n": score.n if score.n is not None else record.n_cells,
+            "status": record.status,
+            "detail": score.detail or record.detail,
+            **record.resources.model_dump(),
+            "threads": record.limits.threads,
+            "device": record.limits.device,
+            "host": record.host,
+            "versions": json.dumps(record.versions, sort_keys=True),
+        }
+        for record in records
+        for score in (record.scores or [_NO_SCORE])
+    ]
+    return _typed(rows, ROW_COLUMNS)
+
+
+def curve_table(records: Iterable[TrialRecord], run_id: str) -> pd.DataFrame:
+    """Every curve, a row per point."""
+    rows = [
+        _trial_columns(record, run_id) | {"curve": curve.name, "x": x, "y": y}
+        for record in records
+        for curve in record.curves
+        for x, y in zip(curve.x, curve.y, strict=True)
+    ]
+    return _typed(rows, CURVE_COLUMNS)
+
+
+def _trial_columns(record: TrialRecord, run_id: str) -> dict[str, Any]:
+    spec = record.spec
+    return {
+        "run_id": run_id,
+        "trial": record.key,
+        "task": spec.task,
+        "track": spec.track,
+        "dataset": spec.dataset,
+        "method": spec.method,
+        "split_seed": spec.seeds.split,
+        "sim_seed": spec.seeds.simulation,
+        "method_seed": spec.seeds.method,
+    }
+
+
+def _typed(rows: list[dict[str, Any]], columns: dict[str, str]) -> pd.DataFrame:
+    table = pd.DataFrame(rows, columns=list(columns))
+    return table.astype(columns)

@@ -1,0 +1,322 @@
+"""One trial from specification to record: build the problem, run the method apart, check, score, save."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import platform
+import shutil
+import tempfile
+import threading
+import traceback
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, TypeVar
+
+import numpy as np
+import pandas as pd
+import psutil
+
+from bench import __version__
+from bench.availability import installed_version
+from bench.dataset import Dataset
+from bench.errors import BenchError, InvalidOutputError, NotApplicableError
+from bench.exchange import read_prediction, write_inputs
+from bench.grid import Planned, problem_id
+from bench.method import Method
+from bench.problem import Problem, Scored
+from bench.record import CurveRecord, Limits, Resources, ScoreRecord, Status, TrialRecord, TrialSpec
+from bench.registry import Registry
+from bench.sandbox import Job, Outcome, Sandbox
+from bench.seeds import derive_seed
+from bench.store import Store, now
+from bench.task import Seeds, Task
+from bench.validate import validated
+
+T = TypeVar("T")
+
+#: Lines of a trial's log kept in its record, for the report.
+LOG_TAIL_LINES = 40
+#: Problems (and datasets) held in memory at once; trials are ordered so that one is enough most of the time.
+_KEPT_IN_MEMORY = 2
+
+
+@dataclass(frozen=True)
+class BuiltProblem:
+    """A problem in memory and its inputs on disk."""
+
+    problem: Problem
+    inputs: Path
+
+
+class Problems:
+    """Builds each problem once, for all trials that share it; thread-safe."""
+
+    def __init__(self, registry: Registry, scratch: Path, store: Store | None = None) -> None:
+        self._registry = registry
+        self._scratch = scratch
+        self._store = store
+        self._lock = threading.Lock()
+        self._built: OrderedDict[str, BuiltProblem | BenchError] = OrderedDict()
+        self._datasets: OrderedDict[str, Dataset] = OrderedDict()
+
+    def get(self, spec: TrialSpec) -> BuiltProblem:
+        """The problem of ``spec``.
+
+        Raises
+        ------
+        BenchError
+            If the dataset or the task refuses; the same error for every trial of the problem.
+        """
+        key = problem_id(spec)
+        with self._lock:
+            if key not in self._built:
+                try:
+                    self._built[key] = self._build(spec, key)
+                except BenchError as error:
+                    self._built[key] = error
+            found = _refresh(self._built, key)
+        if isinstance(found, BenchError):
+            raise found
+        return found
+
+    def _build(self, spec: TrialSpec, key: str) -> BuiltProblem:
+        if spec.dataset not in self._datasets:
+            self._datasets[spec.dataset] = self._registry.dataset(spec.dataset).load()
+        dataset = _refresh(self._datasets, spec.dataset)
+        task = self._registry.task(spec.task)
+        problem = task.make_problem(dataset, spec.track, Seeds(spec.seeds.split, spec.seeds.simulation))
+        folder = self._scratch / f"problem-{key}"
+        if not folder.exists():
+            write_inputs(problem.inputs, folder, key)
+        if self._store is not None:
+            self._store.save_solution(key, problem.solution)
+        return BuiltProblem(problem, folder)
+
+
+class TrialRunner:
+    """Executes trials; use as a context manager.
+
+    Parameters
+    ----------
+    store
+        Where the records go.
+    limits
+        What each trial may use.
+    """
+
+    def __init__(self, registry: Registry, store: Store, limits: Limits) -> None:
+        self.registry, self.store, self.limits = registry, store, limits
+        _remove_stale_scratch()
+        self.scratch = Path(tempfile.mkdtemp(prefix=f"bench-{os.getpid()}-"))
+        self.problems = Problems(registry, self.scratch, store)
+        self._sandbox = Sandbox(limits.threads)
+        self._aborted = False
+
+    def __enter__(self) -> TrialRunner:
+        return self
+
+    def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
+        self._sandbox.close()
+        shutil.rmtree(self.scratch, ignore_errors=True)
+
+    def abort(self) -> None:
+        """End what runs now; the trials in flight are lost, not recorded."""
+        self._aborted = True
+        self._sandbox.close()
+
+    def folder(self, key: str) -> Path:
+        """Scratch folder of a running trial (its ``progress.json`` and ``log.txt``)."""
+        return self.scratch / f"trial-{key}"
+
+    def execute(self, planned: Planned) -> TrialRecord:
+        """Run one trial to its record and save it; whatever goes wrong becomes a status."""
+        folder = self.folder(planned.key)
+        folder.mkdir(parents=True, exist_ok=True)
+        record = self._attempt(planned, folder)
+        if not self._aborted:
+            self.store.save(record, [p for p in (folder / "prediction.parquet", folder / "log.txt") if p.exists()])
+        shutil.rmtree(folder, ignore_errors=True)
+        return record
+
+    def _attempt(self, planned: Planned, folder: Path) -> TrialRecord:
+        spec, started = planned.spec, now()
+
+        def record(status: Status, detail: str = "", **more: Any) -> TrialRecord:
+            return TrialRecord(
+                key=planned.key,
+                spec=spec,
+                limits=self.limits,
+                status=status,
+                detail=detail,
+                log_tail=_tail(folder / "log.txt"),
+                versions=self._versions(spec),
+                host=platform.node(),
+                started=started,
+                bench_version=__version__,
+                **more,
+            )
+
+        if planned.unavailable:
+            return record("unavailable", planned.unavailable)
+        try:
+            built = self.problems.get(spec)
+        except NotApplicableError as error:
+            return record("not_applicable", str(error))
+        except BenchError as error:
+            return record("crash", f"the problem could not be built: {error}")
+        except Exception as error:  # noqa: BLE001 - a task of a third party may raise anything
+            (folder / "log.txt").write_text(traceback.format_exc())
+            return record("crash", f"the problem could not be built: {type(error).__name__}: {error}")
+        problem = built.problem
+        notes = {"problem_notes": list(problem.notes), "n_cells": len(problem.solution)}
+        task = self.registry.task(spec.task)
+        try:
+            outcome, prediction = self._predict(planned, built, task, folder)
+        except NotApplicableError as error:
+            return record("not_applicable", str(error), **notes)
+        resources = {"resources": _resources(outcome)}
+        if outcome.status != "ok":
+            return record(outcome.status, outcome.detail, **notes, **resources)
+        try:
+            arrays = validated(prediction, task.outputs, len(problem.solution))
+        except InvalidOutputError as error:
+            return record("invalid_output", str(error), **notes, **resources)
+        save_prediction(arrays, problem.solution.index, folder / "prediction.parquet")
+        scored = scored_records(task.score(problem, arrays))
+        return record("ok", outcome.detail, **notes, **resources, **scored)
+
+    def _predict(
+        self, planned: Planned, built: BuiltProblem, task: Task, folder: Path
+    ) -> tuple[Outcome, Mapping[str, Any]]:
+        spec, problem = planned.spec, built.problem
+        seed = derive_seed("method", spec.method, planned.problem, spec.seeds.method)
+        if spec.role != "method":
+            control = next(c for c in task.controls if c.name == spec.method)
+            return Outcome("ok"), control.predict(problem, np.random.default_rng(seed))
+        entry = self.registry.method(spec.method)
+        if entry.value.supervised and problem.inputs.train is None:
+            raise NotApplicableError("the method learns from labelled training donors and this problem has none")
+        job = Job(
+            folder=str(folder),
+            inputs=str(built.inputs),
+            locator=entry.locator,
+            params=dict(spec.params),
+            seed=seed,
+            threads=self.limits.threads,
+            device=self.limits.device,
+            timeout_s=self.limits.timeout_s,
+            memory_mb=self.limits.memory_mb,
+        )
+        outcome = self._sandbox.run(job)
+        if outcome.status != "ok":
+            return outcome, {}
+        return outcome, read_prediction(folder, planned.problem, len(problem.solution))
+
+    def _versions(self, spec: TrialSpec) -> dict[str, str]:
+        versions = {"scmamba-bench": __version__, "python": platform.python_version()}
+        if spec.role == "method":
+            cls: type[Method] = self.registry.method(spec.method).value
+            versions |= {r.name: v for r in cls.requires if (v := installed_version(r))}
+        return versions
+
+
+def save_prediction(arrays: Mapping[str, Any], cells: pd.Index[Any], file: Path) -> None:
+    """Write a prediction with the dataset's own cell names, in the dataset's order."""
+    pd.DataFrame({"cell": cells.astype(str), **arrays}).to_parquet(file, index=False)
+
+
+def scored_records(scored: Scored) -> dict[str, Any]:
+    """Scores and curves as a record keeps them (NaN becomes null)."""
+    scores = [
+        ScoreRecord(
+            metric=s.metric,
+            value=None if math.isnan(s.value) else float(s.value),
+            unit=s.unit,
+            ci_low=_number(s.ci_low),
+            ci_high=_number(s.ci_high),
+            n=s.n,
+            detail=s.detail,
+        )
+        for s in scored.scores
+    ]
+    return {"scores": scores, "curves": [CurveRecord(name=c.name, x=c.x, y=c.y) for c in scored.curves]}
+
+
+def rescore(registry: Registry, store: Store, report: Callable[[TrialRecord], None]) -> int:
+    """Score every kept prediction again with today's metrics; no method runs. Returns the number rescored."""
+    done = 0
+    with tempfile.TemporaryDirectory(prefix="bench-") as scratch:
+        problems = Problems(registry, Path(scratch))
+        records = sorted(store.records(), key=lambda r: problem_id(r.spec))
+        for record in records:
+            file = store.trial_folder(record.key) / "prediction.parquet"
+            if record.status != "ok" or not file.exists():
+                continue
+            task = registry.task(record.spec.task)
+            if task.version != record.spec.task_version:
+                raise BenchError(
+                    f"the predictions answer version {record.spec.task_version} of task {task.name!r}, "
+                    f"this is version {task.version}",
+                    where=str(store.root),
+                    fix="run again: the inputs themselves may have changed",
+                )
+            problem = problems.get(record.spec).problem
+            table = pd.read_parquet(file).set_index("cell").loc[problem.solution.index.astype(str)]
+            scored = scored_records(task.score(problem, {c: table[c].to_numpy() for c in table.columns}))
+            store.rewrite(record.model_copy(update=scored))
+            report(record)
+            done += 1
+    return done
+
+
+def _resources(outcome: Outcome) -> Resources:
+    return Resources(
+        wall_s=outcome.wall_s,
+        fit_s=outcome.phases.get("fit"),
+        predict_s=outcome.phases.get("predict"),
+        cpu_s=outcome.cpu_s,
+        rss_peak_mb=outcome.rss_peak_mb,
+        gpu_peak_mb=outcome.gpu_peak_mb,
+    )
+
+
+def read_progress(folder: Path) -> tuple[float, str]:
+    """How far a running trial says it is: fraction and message."""
+    try:
+        written = json.loads((folder / "progress.json").read_text())
+    except (FileNotFoundError, NotADirectoryError):
+        return 0.0, ""
+    return float(written["fraction"]), str(written["message"])
+
+
+def _refresh(cache: OrderedDict[str, T], key: str) -> T:
+    cache.move_to_end(key)
+    while len(cache) > _KEPT_IN_MEMORY:
+        cache.popitem(last=False)
+    return cache[key]
+
+
+def _remove_stale_scratch() -> None:
+    """Remove scratch folders of runs that were killed before they could."""
+    for folder in Path(tempfile.gettempdir()).glob("bench-[0-9]*-*"):
+        pid = int(folder.name.split("-")[1])
+        if not psutil.pid_exists(pid):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _tail(log: Path) -> str:
+    if not log.exists():
+        return ""
+    with log.open("rb") as file:
+        file.seek(0, 2)
+        file.seek(max(0, file.tell() - 64_000))
+        return "\n".join(file.read().decode(errors="replace").splitlines()[-LOG_TAIL_LINES:])
+
+
+def _number(value: float | None) -> float | None:
+    return None if value is None or math.isnan(value) else float(value)
