@@ -1,0 +1,65 @@
+"""Which column of a file stands for which canonical field."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+
+from bench.dataset import OBS_FIELDS
+from bench.errors import DataError
+
+#: Other names a field is known by, tried in order after the field's own name.
+_SYNONYMS: dict[str, tuple[str, ...]] = {
+    "cell_type": ("derived_cell_type",),
+    "subtype": ("cell_type_fine",),
+    "exclude": ("is_negative",),
+}
+
+_THREE_LEVELS = {"cell_type": "cell_type_level1", "subtype": "cell_type", "subcluster": "cell_type_fine"}
+
+_SYMBOLS = ("symbol", "gene_symbol", "gene_symbols", "feature_name", "gene_name")
+_IDS = ("ensembl_id", "gene_ids", "gene_id", "ensembl")
+
+
+def map_columns(columns: Collection[str], chosen: Mapping[str, str] | None = None, where: str = "") -> dict[str, str]:
+    """Canonical field -> column of ``obs``.
+
+    ``chosen`` decides first; then columns of the field's own name, then a few known names. Where
+    ``cell_type_level1``, ``cell_type`` and ``cell_type_fine`` are all there, they are the three nested label levels.
+
+    Raises
+    ------
+    bench.errors.DataError
+        If ``chosen`` names an unknown field or a column that is not there.
+    """
+    chosen = dict(chosen or {})
+    for field, column in chosen.items():
+        if field not in OBS_FIELDS:
+            raise DataError(f"{field!r} is no field of a dataset", where=where, fix=f"fields: {', '.join(OBS_FIELDS)}")
+        if column not in columns:
+            raise DataError(
+                f"there is no column {column!r} to take {field!r} from",
+                where=f"obs of {where}",
+                fix=f"columns: {', '.join(columns) or 'none'}",
+            )
+    guessed = {field: found for field in OBS_FIELDS if (found := _first((field, *_SYNONYMS.get(field, ())), columns))}
+    if set(_THREE_LEVELS.values()) <= set(columns) and "subtype" not in columns:
+        guessed |= _THREE_LEVELS
+    if {"cell_type", "subtype", "subcluster"} & set(chosen):
+        # Levels guessed around a chosen one would hardly nest with it.
+        guessed = {field: c for field, c in guessed.items() if field not in ("cell_type", "subtype", "subcluster")}
+    merged = guessed | chosen
+    return {field: merged[field] for field in OBS_FIELDS if field in merged}
+
+
+def symbol_column(columns: Collection[str]) -> str | None:
+    """The column of ``var`` with gene symbols."""
+    return _first(_SYMBOLS, columns)
+
+
+def id_column(columns: Collection[str]) -> str | None:
+    """The column of ``var`` with Ensembl IDs."""
+    return _first(_IDS, columns)
+
+
+def _first(names: tuple[str, ...], columns: Collection[str]) -> str | None:
+    return next((name for name in names if name in columns), None)

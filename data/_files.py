@@ -1,0 +1,72 @@
+"""Files on disk: checksums that are not computed twice, and writes that are whole or not there."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import platformdirs
+
+from bench.data._layout import folder_files
+
+_APP = "scmamba-bench"
+
+
+def cache_dir() -> Path:
+    """Folder of files that can be made again; ``BENCH_CACHE`` overrides the user's cache folder."""
+    return Path(os.environ.get("BENCH_CACHE") or platformdirs.user_cache_dir(_APP))
+
+
+def home_dir() -> Path:
+    """Folder of the user's own registrations; ``BENCH_HOME`` overrides the user's data folder."""
+    return Path(os.environ.get("BENCH_HOME") or platformdirs.user_data_dir(_APP))
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write JSON atomically: a reader sees the old file or the new one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "w") as file:
+            json.dump(value, file, indent=1, sort_keys=True)
+        os.replace(name, path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def sha256(path: Path) -> str:
+    """sha256 of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def digest(path: Path) -> str:
+    """sha256 of a file, or over the three files of a 10x folder.
+
+    Remembered by path, size and time of change.
+    """
+    if path.is_dir():
+        parts = [_remembered(file) for _, file in sorted(folder_files(path).items())]
+        return hashlib.sha256("".join(parts).encode()).hexdigest()
+    return _remembered(path)
+
+
+def _remembered(path: Path) -> str:
+    path = path.resolve()
+    stat = path.stat()
+    name = hashlib.sha256(f"{path}\0{stat.st_size}\0{stat.st_mtime_ns}".encode()).hexdigest()[:32]
+    note = cache_dir() / "sha256" / f"{name}.json"
+    try:
+        return str(json.loads(note.read_text())["sha256"])
+    except (OSError, ValueError, KeyError, TypeError):
+        value = sha256(path)
+        try:
+            write_json(note, {"path": str(path), "sha256": value})
+        except OSError:
+            pass  # a read-only cache only costs time
+        return value

@@ -1,0 +1,83 @@
+"""Facts of a file read from its own tables, without loading its counts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bench.data._layout import folder_shape, h5_shape
+from bench.errors import DataError
+
+
+@dataclass(frozen=True)
+class Facts:
+    """Size and columns of a file."""
+
+    n_cells: int
+    n_genes: int
+    obs_columns: tuple[str, ...]
+
+
+def peek(path: Path) -> Facts:
+    """Size and columns of an ``.h5ad``, a 10x ``.h5`` or a 10x folder.
+
+    Raises
+    ------
+    bench.errors.DataError
+        If there is no such file, its type is not known, or it is damaged.
+    """
+    if not path.exists():
+        raise DataError("there is no such file or folder", where=str(path), fix="check the path")
+    try:
+        if path.is_dir():
+            return Facts(*folder_shape(path), ())
+        if path.suffix == ".h5ad":
+            return _peek_h5ad(path)
+        if path.suffix in (".h5", ".hdf5"):
+            return Facts(*h5_shape(path), ())
+    except (OSError, KeyError, ValueError) as error:
+        raise DataError(
+            f"the file cannot be read: {error}", where=str(path), fix="check that it is complete and not damaged"
+        ) from error
+    raise DataError(
+        f"files of type {path.suffix or '(no extension)'!r} are not known",
+        where=str(path),
+        fix="hand over .h5ad, a 10x .h5, or a 10x folder with matrix.mtx[.gz]",
+    )
+
+
+def n_distinct(path: Path, column: str) -> int:
+    """Number of distinct values of a column of ``obs`` of an ``.h5ad``."""
+    import h5py
+
+    with h5py.File(path, "r") as file:
+        item = file["obs"][column]
+        if isinstance(item, h5py.Group) and "codes" in item:
+            codes = item["codes"][:]
+            return len(set(codes[codes >= 0].tolist()))
+        values = item["values"][:] if isinstance(item, h5py.Group) else item[:]
+        return len(set(values.tolist()))
+
+
+def _peek_h5ad(path: Path) -> Facts:
+    import h5py
+
+    with h5py.File(path, "r") as file:
+        obs, var = file["obs"], file["var"]
+        if not isinstance(obs, h5py.Group):
+            raise DataError(
+                "the file was written by anndata before 0.7",
+                where=str(path),
+                fix="read and write it once with a newer anndata",
+            )
+        columns = tuple(str(_text(name)) for name in obs.attrs["column-order"])
+        return Facts(_length(obs), _length(var), columns)
+
+
+def _length(group: Any) -> int:
+    return len(group[_text(group.attrs["_index"])])
+
+
+def _text(value: Any) -> str:
+    return value.decode() if isinstance(value, bytes) else str(value)

@@ -1,0 +1,210 @@
+"""What a dataset must satisfy before anything runs on it; every message says what, where and what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from scipy import sparse
+
+from bench.errors import DataError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+#: Labels that stand for "unknown" when a column of numbers or booleans was written as text.
+_TRUE = {"true", "t", "yes", "1", "1.0", "doublet"}
+_FALSE = {"false", "f", "no", "0", "0.0", "singlet"}
+
+
+def check_not_empty(shape: tuple[int, ...], where: str) -> None:
+    """Refuse a matrix without cells or genes."""
+    if 0 in shape:
+        raise DataError(
+            f"the matrix is empty: {shape[0]:,} cells x {shape[1]:,} genes",
+            where=where,
+            fix="check the file, and the filters that were applied before it was written",
+        )
+
+
+def check_finite(X: sparse.csr_matrix, where: str) -> None:
+    """Refuse NaN and infinite values."""
+    bad = np.flatnonzero(~np.isfinite(X.data)) if X.data.dtype.kind == "f" else np.empty(0, dtype=int)
+    if len(bad):
+        raise DataError(
+            f"{len(bad):,} values are NaN or infinite (first in row {_row_of(X, bad[0]):,})",
+            where=where,
+            fix="hand over the raw counts; NaN usually comes from an outer join of matrices with different genes "
+            "(fill with 0) or from dividing by an empty cell's total",
+        )
+
+
+def check_counts(X: sparse.csr_matrix, where: str) -> None:
+    """Refuse negative, logged, normalised and other non-integer values."""
+    data = X.data
+    if not len(data):
+        return
+    if data.min() < 0:
+        raise DataError(
+            f"the matrix has negative values (smallest {data.min():.4g}): these are not counts",
+            where=where,
+            fix="hand over raw counts; negative values come from scaling, regression or batch correction",
+        )
+    if data.dtype.kind == "f":
+        fractional = data != np.rint(data)
+        if fractional.any():
+            _refuse_fractions(X, float(fractional.mean()), where)
+
+
+def _refuse_fractions(X: sparse.csr_matrix, share: float, where: str) -> None:
+    fix = "hand over raw counts (often in layers['counts'] or raw.X: choose it with --layer)"
+    if _is_log1p(X):
+        what = f"the matrix is already log-transformed (largest value {X.data.max():.3g}, cells agree after exp(x) - 1)"
+    elif _equal_totals(X):
+        total = float(np.median(np.asarray(X.sum(axis=1))))
+        what = f"the matrix is already normalised: cells have equal totals (about {total:,.4g})"
+    else:
+        what = f"the matrix is not integer counts: {share:.0%} of its non-zero values have a fractional part"
+        fix += "; counts estimated by an aligner, or corrected for ambient RNA, may be rounded first"
+    raise DataError(what, where=where, fix=fix)
+
+
+def _is_log1p(X: sparse.csr_matrix) -> bool:
+    """Whether ``expm1`` gives equal totals, or each cell's values are multiples of that cell's smallest one."""
+    if X.data.max() > 30:
+        return False
+    counts = _sample_rows(X)
+    counts.data = np.expm1(counts.data.astype(np.float64))
+    return _equal_totals(counts) or _multiples_of_smallest(counts)
+
+
+def _equal_totals(X: sparse.csr_matrix) -> bool:
+    totals = np.asarray(X.sum(axis=1), dtype=np.float64).ravel()
+    totals = totals[totals > 0]
+    return len(totals) > 1 and float(np.ptp(totals)) <= 1e-3 * float(np.median(totals))
+
+
+def _multiples_of_smallest(X: sparse.csr_matrix) -> bool:
+    """A normalised cell that lost genes has no common total, but its values are still k times its smallest one."""
+    agree = []
+    for i in range(X.shape[0]):
+        row = X.data[X.indptr[i] : X.indptr[i + 1]]
+        if len(row) > 1 and row.max() > row.min() > 0:
+            ratio = row / row.min()
+            agree.append(float(np.abs(ratio - np.rint(ratio)).max()) < 0.01)
+    return bool(agree) and float(np.mean(agree)) > 0.9
+
+
+def _sample_rows(X: sparse.csr_matrix, n: int = 200) -> sparse.csr_matrix:
+    rows = np.unique(np.linspace(0, X.shape[0] - 1, min(n, X.shape[0])).astype(int))
+    return X[rows].copy()
+
+
+def check_unique(names: pd.Index, kind: str, where: str) -> None:
+    """Refuse duplicate cell or gene names."""
+    repeated = names[names.duplicated()].unique()
+    if len(repeated):
+        examples = ", ".join(map(str, repeated[:3]))
+        fix = {
+            "cell": "make them unique, e.g. add the sample to the barcode: "
+            "adata.obs_names = adata.obs['donor'].astype(str) + '_' + adata.obs_names",
+            "gene": "use Ensembl IDs as var_names and keep the symbols in var['symbol'], or sum the duplicates; "
+            "var_names_make_unique() keeps them as different genes",
+        }[kind]
+        raise DataError(f"{len(repeated):,} {kind} names occur more than once (e.g. {examples})", where=where, fix=fix)
+
+
+def check_column(columns: Iterable[str], key: str, field: str, where: str) -> None:
+    """Refuse a column that is not there (``field`` is what it was asked for as)."""
+    columns = list(columns)
+    if key not in columns:
+        raise DataError(
+            f"there is no column {key!r} to take {field!r} from",
+            where=f"obs of {where}",
+            fix=f"choose it with --{field.replace('_', '-')}-key; columns: {', '.join(columns) or 'none'}",
+        )
+
+
+def check_donor(columns: Iterable[str], where: str) -> None:
+    """Refuse a dataset without donors where donors are needed."""
+    if "donor" not in set(columns):
+        raise DataError(
+            "there is no donor column, so cells cannot be split by donor",
+            where=f"obs of {where}",
+            fix="name the column of the individuals with --donor-key",
+        )
+
+
+def check_labels(values: pd.Series, where: str) -> None:
+    """Refuse missing labels (NaN, None, empty text)."""
+    missing = values.isna() | (values.astype(str).str.strip() == "")
+    if missing.any():
+        raise DataError(
+            f"{int(missing.sum()):,} of {len(values):,} cells have no value (NaN or empty)",
+            where=f"obs[{values.name!r}] of {where}",
+            fix="drop those cells, or give them a label of their own such as 'unassigned'",
+        )
+
+
+def check_nested(obs: pd.DataFrame, where: str) -> None:
+    """Refuse label levels that do not nest: a finer label belongs to one coarser label."""
+    levels = [level for level in ("cell_type", "subtype", "subcluster") if level in obs]
+    for coarse, fine in zip(levels, levels[1:], strict=False):
+        parents = obs.groupby(fine, observed=True)[coarse].nunique()
+        if (parents > 1).any():
+            name = parents.index[parents > 1][0]
+            raise DataError(
+                f"{fine} {name!r} occurs under {parents[name]} values of {coarse}: label levels must nest",
+                where=f"obs of {where}",
+                fix=f"make the names of {fine} unique within their {coarse}, or leave one of the levels out",
+            )
+
+
+def check_no_empty_cells(X: sparse.csr_matrix, names: pd.Index, where: str) -> None:
+    """Refuse cells without a single count: no method can say anything about them, most fail on them."""
+    empty = np.flatnonzero(np.asarray(X.sum(axis=1)).ravel() == 0)
+    if len(empty):
+        raise DataError(
+            f"{len(empty):,} cells have no counts at all (e.g. {names[empty[0]]})",
+            where=where,
+            fix="remove them: scanpy.pp.filter_cells(adata, min_counts=1)",
+        )
+
+
+def as_csr(X: Any, where: str) -> sparse.csr_matrix:
+    """Any matrix as ``csr_matrix`` with sorted indices, no explicit zeros and no duplicate entries; a copy."""
+    if sparse.issparse(X):
+        matrix = sparse.csr_matrix(X, copy=True)
+    else:
+        dense = np.asarray(X)
+        if dense.ndim != 2 or dense.dtype.kind not in "iufb":
+            raise DataError(
+                f"the matrix has type {dense.dtype} and {dense.ndim} dimensions",
+                where=where,
+                fix="hand over a numeric cells x genes matrix",
+            )
+        matrix = sparse.csr_matrix(dense)
+    matrix.sum_duplicates()
+    matrix.eliminate_zeros()
+    return matrix
+
+
+def as_boolean(values: pd.Series, where: str) -> pd.Series:
+    """A boolean column, from booleans, 0/1, or text such as ``True``/``False``, ``doublet``/``singlet``."""
+    check_labels(values, where)
+    if values.dtype == bool:
+        return values
+    text = values.astype(str).str.strip().str.lower()
+    unknown = sorted(set(text) - _TRUE - _FALSE)
+    if unknown:
+        raise DataError(
+            f"values {', '.join(map(repr, unknown[:5]))} are neither true nor false",
+            where=f"obs[{values.name!r}] of {where}",
+            fix="use True/False, 0/1 or doublet/singlet",
+        )
+    return text.isin(_TRUE)
+
+
+def _row_of(X: sparse.csr_matrix, entry: int) -> int:
+    return int(np.searchsorted(X.indptr, entry, side="right")) - 1

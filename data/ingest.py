@@ -1,0 +1,191 @@
+"""Reading other people's files: ``.h5ad``, 10x ``.h5`` and 10x mtx folders, into raw counts with canonical columns."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+from scipy.sparse import csr_matrix
+
+from bench.data import checks
+from bench.data._columns import id_column, map_columns, symbol_column
+from bench.data._tenx import read_10x_folder, read_10x_h5
+from bench.errors import DataError
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+_BOOLEAN = ("is_doublet", "exclude")
+_MAY_BE_MISSING = ("parent_type_a", "parent_type_b")
+
+
+def read(path: Path, keys: Mapping[str, str] | None = None, layer: str | None = None) -> AnnData:
+    """Read and check a file of counts; nothing on disk is changed.
+
+    Parameters
+    ----------
+    path
+        ``.h5ad``, 10x ``.h5`` (CellRanger 2 or 3), or a folder with ``matrix.mtx`` and its tables, gzipped or not.
+    keys
+        Canonical field (:data:`bench.dataset.OBS_FIELDS`) -> column of ``obs``, where the names differ.
+    layer
+        Where an ``.h5ad`` keeps its raw counts: ``X`` (default), ``raw`` or the name of a layer.
+
+    Returns
+    -------
+    ``X``: ``csr_matrix`` of int32; ``obs``: canonical columns only; ``var_names``: Ensembl IDs where every gene has
+    one of its own, else the file's names; ``var["symbol"]``.
+
+    Raises
+    ------
+    bench.errors.DataError
+        If the file cannot be read or fails one of :mod:`bench.data.checks`.
+    """
+    where = str(path)
+    adata = _open(Path(path), layer)
+    return canonical(adata, keys, where)
+
+
+def canonical(adata: AnnData, keys: Mapping[str, str] | None, where: str) -> AnnData:
+    """A checked copy of ``adata`` with int32 CSR counts, canonical columns and unique names."""
+    from anndata import AnnData
+
+    checks.check_not_empty(adata.shape, where)
+    checks.check_unique(adata.obs_names, "cell", where)
+    obs = _canonical_obs(adata.obs, map_columns(list(adata.obs.columns), keys, where), where)
+    var = _canonical_var(adata.var)
+    checks.check_unique(var.index, "gene", where)
+    X = checks.as_csr(adata.X, where)
+    checks.check_finite(X, where)
+    checks.check_counts(X, where)
+    checks.check_no_empty_cells(X, adata.obs_names, where)
+    return AnnData(X=_as_int32(X, where), obs=obs, var=var)
+
+
+def _open(path: Path, layer: str | None) -> AnnData:
+    if not path.exists():
+        raise DataError("there is no such file or folder", where=str(path), fix="check the path")
+    try:
+        if path.is_dir():
+            return _without_layers(read_10x_folder(path), layer, path)
+        if path.suffix == ".h5ad":
+            return _read_h5ad(path, layer)
+        if path.suffix in (".h5", ".hdf5"):
+            return _without_layers(read_10x_h5(path), layer, path)
+    except OSError as error:
+        raise DataError(
+            f"the file cannot be read: {error}", where=str(path), fix="check that it is complete and not damaged"
+        ) from error
+    raise DataError(
+        f"files of type {path.suffix or '(no extension)'!r} are not known",
+        where=str(path),
+        fix="hand over .h5ad, a 10x .h5, or a 10x folder with matrix.mtx[.gz]",
+    )
+
+
+def _without_layers(adata: AnnData, layer: str | None, path: Path) -> AnnData:
+    if layer not in (None, "X"):
+        raise DataError(f"10x files have no layer {layer!r}", where=str(path), fix="leave --layer out")
+    return adata
+
+
+def _read_h5ad(path: Path, layer: str | None) -> AnnData:
+    import anndata
+
+    adata = anndata.read_h5ad(path)
+    if layer is None:
+        _refuse_unless_counts_in_x(adata, path)
+        return adata
+    return _pick(adata, layer, path)
+
+
+def _pick(adata: AnnData, layer: str, path: Path) -> AnnData:
+    from anndata import AnnData
+
+    if layer == "X":
+        return adata
+    if layer == "raw" and adata.raw is not None:
+        return AnnData(X=adata.raw.X, obs=adata.obs, var=adata.raw.var)
+    if layer not in adata.layers:
+        known = ["X", *adata.layers, *(["raw"] if adata.raw is not None else [])]
+        raise DataError(f"there is no layer {layer!r}", where=str(path), fix=f"layers: {', '.join(known)}")
+    return AnnData(X=adata.layers[layer], obs=adata.obs, var=adata.var)
+
+
+def _refuse_unless_counts_in_x(adata: AnnData, path: Path) -> None:
+    """Where ``X`` is not counts but a layer or ``raw.X`` is, the message names it; it is never taken silently."""
+    problem = _problem(adata.X, str(path))
+    if problem is None:
+        return
+    others = {name: adata.layers[name] for name in sorted(adata.layers, key=lambda n: (n != "counts", n))}
+    if adata.raw is not None:
+        others["raw"] = adata.raw.X
+    good = [name for name, X in others.items() if _problem(X, str(path)) is None]
+    if good:
+        problem = DataError(
+            problem.what,
+            where=f"X of {path}",
+            fix=f"raw counts are in {_name(good[0])}: choose it with --layer {good[0]}",
+        )
+    raise problem
+
+
+def _name(layer: str) -> str:
+    return "raw.X" if layer == "raw" else f"layers[{layer!r}]"
+
+
+def _problem(X: object, where: str) -> DataError | None:
+    if X is None:
+        return DataError("X is empty", where=where, fix="choose a layer with --layer")
+    try:
+        matrix = checks.as_csr(X, where)
+        checks.check_finite(matrix, where)
+        checks.check_counts(matrix, where)
+    except DataError as error:
+        return error
+    return None
+
+
+def _canonical_obs(obs: pd.DataFrame, mapping: Mapping[str, str], where: str) -> pd.DataFrame:
+    columns = {}
+    for field, source in mapping.items():
+        values = obs[source]
+        if field in _BOOLEAN:
+            columns[field] = checks.as_boolean(values, where)
+            continue
+        if field not in _MAY_BE_MISSING:
+            checks.check_labels(values, where)
+        columns[field] = _text(values).astype("category")
+    result = pd.DataFrame(columns, index=obs.index.astype(str))
+    checks.check_nested(result, where)
+    return result
+
+
+def _text(values: pd.Series) -> pd.Series:
+    """Labels as text; whole numbers without a trailing ``.0``."""
+    if values.dtype.kind == "f" and (values.dropna() == np.floor(values.dropna())).all():
+        values = values.astype("Int64")
+    text = values.astype(object).map(str, na_action="ignore")
+    return text.mask(text == "")
+
+
+def _canonical_var(var: pd.DataFrame) -> pd.DataFrame:
+    names = pd.Index(var.index.astype(str))
+    symbol, ids = symbol_column(list(var.columns)), id_column(list(var.columns))
+    symbols = (
+        var[symbol].astype(object).where(var[symbol].notna(), names) if symbol else pd.Series(names, index=var.index)
+    )
+    if ids is not None and var[ids].notna().all() and var[ids].is_unique:
+        names = pd.Index(var[ids].astype(str))
+    return pd.DataFrame({"symbol": symbols.astype(str).to_numpy()}, index=names.rename(None))
+
+
+def _as_int32(X: csr_matrix, where: str) -> csr_matrix:
+    if X.nnz and X.data.max() > np.iinfo(np.int32).max:
+        raise DataError(
+            f"the largest count is {X.data.max():.4g}", where=where, fix="counts above 2,147,483,647 are not supported"
+        )
+    return csr_matrix((np.rint(X.data).astype(np.int32), X.indices, X.indptr), shape=X.shape)

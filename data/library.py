@@ -1,0 +1,272 @@
+"""The datasets ``bench`` knows: the built-in cohort, the files of ``$BENCH_DATA``, and what the user added.
+
+Cards are read without loading counts, and this module imports no scientific package before it must.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from bench.data import _peek
+from bench.data._builtin import COHORTS, CohortSource
+from bench.data._columns import map_columns
+from bench.data._files import digest, home_dir, sha256, write_json
+from bench.dataset import Dataset, DatasetCard, DatasetSource
+from bench.errors import BenchError, DataError, UnknownNameError
+
+_MANIFEST = "MANIFEST.json"
+_TRUTHS = ("experimental", "computational", "generative", "none")
+
+
+class FileSource(DatasetSource):
+    """Counts in a file or folder.
+
+    Parameters
+    ----------
+    path
+        ``.h5ad``, 10x ``.h5`` or 10x folder.
+    card
+        What is known of it; ``card.digest`` is checked when it is loaded.
+    columns
+        Canonical field -> column of ``obs``.
+    layer
+        Where the raw counts are, if not in ``X``.
+    """
+
+    def __init__(self, path: Path, card: DatasetCard, columns: Mapping[str, str], layer: str | None = None) -> None:
+        self.path, self._card, self._columns, self._layer = path, card, dict(columns), layer
+
+    @property
+    def card(self) -> DatasetCard:
+        """The card it was registered with."""
+        return self._card
+
+    def load(self) -> Dataset:
+        """Verify the checksum, read and check the counts."""
+        from bench.data.ingest import read
+
+        if not self.path.exists():
+            raise DataError(
+                f"the data of {self._card.name!r} are gone",
+                where=str(self.path),
+                fix=f"put the file back, or run: bench data remove {self._card.name}",
+            )
+        found = digest(self.path) if self.path.is_dir() else sha256(self.path)
+        if found != self._card.digest:
+            raise DataError(
+                f"the data of {self._card.name!r} are not the registered ones: sha256 {found[:12]}…, expected "
+                f"{self._card.digest[:12]}…",
+                where=str(self.path),
+                fix="fetch the file again; if the change is meant, register it again (bench data add, or the manifest)",
+            )
+        return Dataset(self._card, read(self.path, self._columns, self._layer))
+
+
+def sources() -> dict[str, DatasetSource]:
+    """All registered datasets by name.
+
+    Raises
+    ------
+    bench.errors.DataError
+        If ``$BENCH_DATA`` or the user's library cannot be read, or two datasets share a name.
+    """
+    found: dict[str, DatasetSource] = {
+        name: CohortSource(name, spec, builtin=name == "cohort") for name, spec in COHORTS.items()
+    }
+    folder = os.environ.get("BENCH_DATA")
+    for origin, more in ((folder, _manifest_sources(Path(folder)) if folder else {}), (_library_file(), _added())):
+        for name, source in more.items():
+            if name in found:
+                raise DataError(f"two datasets are called {name!r}", where=str(origin), fix="rename one of them")
+            found[name] = source
+    return found
+
+
+def from_path(
+    path: Path,
+    *,
+    name: str | None = None,
+    layer: str | None = None,
+    truth: str | None = None,
+    summary: str = "",
+    **keys: str,
+) -> FileSource:
+    """A dataset from a bare path, its card read from the file's own tables.
+
+    Parameters
+    ----------
+    path
+        ``.h5ad``, 10x ``.h5`` or 10x folder.
+    name
+        The file's stem if not given.
+    layer
+        Where an ``.h5ad`` keeps its raw counts.
+    truth
+        Where ``is_doublet`` comes from; ``experimental`` is assumed if the file has that column.
+    keys
+        Canonical field -> column of ``obs``, e.g. ``donor="individual"``.
+    """
+    path = Path(path).absolute()
+    facts = _peek.peek(path)
+    columns = map_columns(facts.obs_columns, keys, str(path))
+    if truth is not None and truth not in _TRUTHS:
+        raise UnknownNameError("kind of truth", truth, _TRUTHS)
+    donor = columns.get("donor")
+    card = DatasetCard(
+        name=name or path.name.removesuffix(path.suffix) or path.name,
+        summary=summary or f"your file {path.name}",
+        digest=digest(path),
+        fields=frozenset(columns),
+        truth=truth or ("experimental" if "is_doublet" in columns else "none"),  # type: ignore[arg-type]
+        n_cells=facts.n_cells,
+        n_genes=facts.n_genes,
+        n_donors=_peek.n_distinct(path, donor) if donor else None,
+        source=str(path),
+        caveat=_assumed_truth(columns, truth),
+    )
+    return FileSource(path, card, columns, layer)
+
+
+def add(
+    path: Path,
+    name: str,
+    *,
+    layer: str | None = None,
+    truth: str | None = None,
+    summary: str = "",
+    **keys: str,
+) -> DatasetCard:
+    """Register a file under a name; it is checked first, and neither copied nor changed.
+
+    Parameters as in :func:`from_path`.
+
+    Raises
+    ------
+    bench.errors.DataError
+        If the name is taken or the file fails a check.
+    """
+    if not name or "/" in name or name.strip() != name or "," in name:
+        raise DataError(f"{name!r} cannot be a name", where="--name", fix="use letters, digits, '_', '-' and '.'")
+    if name in sources():
+        raise DataError(f"there is a dataset called {name!r} already", where="--name", fix="choose another name")
+    source = from_path(path, name=name, layer=layer, truth=truth, summary=summary, **keys)
+    source.load()
+    stat = source.path.stat()
+    entry = {
+        "path": str(source.path),
+        "bytes": stat.st_size,
+        "mtime_ns": stat.st_mtime_ns,
+        "layer": layer,
+        "columns": source._columns,
+        "card": {k: sorted(v) if isinstance(v, frozenset) else v for k, v in vars(source.card).items()},
+    }
+    write_json(_library_file(), _read_library() | {name: entry})
+    return source.card
+
+
+def remove(name: str) -> None:
+    """Forget a dataset of the user's; the file itself stays."""
+    library = _read_library()
+    if name not in library:
+        if name in sources():
+            raise BenchError(
+                f"{name!r} was not added by you",
+                where="bench data remove",
+                fix="only datasets of `bench data add` can go",
+            )
+        raise UnknownNameError("dataset", name, library)
+    del library[name]
+    write_json(_library_file(), library)
+
+
+def _assumed_truth(columns: Mapping[str, str], truth: str | None) -> str:
+    if "is_doublet" in columns and truth is None:
+        return f"doublet labels ({columns['is_doublet']}) are taken as experimental; say otherwise with --truth"
+    return ""
+
+
+def _library_file() -> Path:
+    return home_dir() / "library.json"
+
+
+def _read_library() -> dict[str, Any]:
+    return _read_json(_library_file(), dict) if _library_file().exists() else {}
+
+
+def _added() -> dict[str, DatasetSource]:
+    found: dict[str, DatasetSource] = {}
+    for name, entry in _read_library().items():
+        try:
+            card = DatasetCard(**entry["card"] | {"fields": frozenset(entry["card"]["fields"])})
+            found[name] = FileSource(Path(entry["path"]), card, entry["columns"], entry["layer"])
+        except (KeyError, TypeError) as error:
+            raise DataError(
+                f"the entry {name!r} is damaged ({error})",
+                where=str(_library_file()),
+                fix="remove the entry and add it again",
+            ) from error
+    return found
+
+
+def _manifest_sources(folder: Path) -> dict[str, DatasetSource]:
+    path = folder / _MANIFEST
+    if not path.is_file():
+        raise DataError(
+            f"BENCH_DATA names a folder without {_MANIFEST}",
+            where=str(folder),
+            fix="point BENCH_DATA at a folder with a manifest, or unset it and hand over single files by path",
+        )
+    found: dict[str, DatasetSource] = {}
+    for i, entry in enumerate(_read_json(path, list)):
+        try:
+            source = _manifest_source(folder, entry)
+        except (KeyError, TypeError, AttributeError) as error:
+            raise DataError(
+                f"entry {i + 1} of the manifest is incomplete ({type(error).__name__}: {error})",
+                where=str(path),
+                fix="every entry needs file, sha256, cells, genes and obs",
+            ) from error
+        if source is not None:
+            found[source.card.name] = source
+    return found
+
+
+def _manifest_source(folder: Path, entry: Mapping[str, Any]) -> FileSource | None:
+    """An entry's source. ``columns``, ``layer``, ``truth`` and ``expected_doublet_rate`` are optional in an entry."""
+    file = str(entry["file"])
+    if not file.endswith(".h5ad"):
+        return None
+    about = entry.get("source") or {}
+    columns = map_columns(entry["obs"], entry.get("columns"), file)
+    card = DatasetCard(
+        name=file.removesuffix(".h5ad"),
+        summary=str(about.get("tissue") or file),
+        digest=str(entry["sha256"]),
+        fields=frozenset(columns),
+        truth=entry.get("truth") or ("experimental" if "is_doublet" in columns else "none"),
+        n_cells=int(entry["cells"]),
+        n_genes=int(entry["genes"]),
+        n_donors=entry.get("n_donors") if "donor" in columns else None,
+        source=str(about.get("citation") or about.get("repo") or file),
+        accession=str(about.get("accession") or ""),
+        licence=str(about.get("licence") or ""),
+        organism=str(about.get("organism") or ""),
+        tissue=str(about.get("tissue") or ""),
+        caveat=str(about.get("labels") or ""),
+        expected_doublet_rate=entry.get("expected_doublet_rate"),
+    )
+    return FileSource(folder / file, card, columns, entry.get("layer"))
+
+
+def _read_json(path: Path, kind: type) -> Any:
+    try:
+        value = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise DataError(f"the file cannot be read: {error}", where=str(path), fix="repair or remove it") from error
+    if not isinstance(value, kind):
+        raise DataError(f"expected a JSON {kind.__name__}", where=str(path), fix="repair or remove it")
+    return value
