@@ -1,0 +1,209 @@
+"""Proportion of artificial nearest neighbours (pANN), exactly, without a neighbour list or an N x N array.
+
+pANN only needs *how many* of a cell's k nearest points are artificial. So each row is bracketed by a lower and an upper
+distance, estimated from a fixed random sample of points; while a tile of points is in cache, points below the bracket
+are counted and those inside it kept; the k-th distance is then selected among the few kept. A row whose bracket turns
+out wrong is done over in full, so the result does not depend on the sample.
+
+Order of neighbours: by distance, and equal distances by position with real cells first, then the first one (the cell
+itself, or a duplicate of it) is left out. That is the stable order of DoubletFinder 2.0.6.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import numba
+import numpy as np
+
+_TILE = 1024  # points whose distances are held at a time: fits the first-level cache
+_ROWS = 64  # rows that share a pass over the points
+_SAMPLE = 4096  # points that bracket a row's threshold
+_SPREAD = 4.0  # half-width of the bracket in standard errors of the sampled rank
+_DIMS = 5  # coordinates per pass of the distance loop; the rest is padded with zeros
+_ROWS_PER_CALL = 1 << 14  # between two progress messages
+
+
+@numba.njit(inline="always")
+def _distances(points, row, others, start, stop, out):  # type: ignore[no-untyped-def]  # compiled
+    """Squared distances of point ``row`` to ``others[:, start:stop]`` (a coordinate a line, lines a multiple of 5)."""
+    for d in range(0, points.shape[0], _DIMS):
+        x0, x1, x2 = points[d, row], points[d + 1, row], points[d + 2, row]
+        x3, x4 = points[d + 3, row], points[d + 4, row]
+        p0, p1, p2 = others[d, start:stop], others[d + 1, start:stop], others[d + 2, start:stop]
+        p3, p4 = others[d + 3, start:stop], others[d + 4, start:stop]
+        if d == 0:
+            for j in range(stop - start):
+                out[j] = 0.0
+        for j in range(stop - start):
+            d0, d1, d2, d3, d4 = x0 - p0[j], x1 - p1[j], x2 - p2[j], x3 - p3[j], x4 - p4[j]
+            out[j] += d0 * d0 + d1 * d1 + d2 * d2 + d3 * d3 + d4 * d4
+
+
+@numba.njit
+def _artificial_among(real, artificial, rank):  # type: ignore[no-untyped-def]  # compiled
+    """Artificial distances among the ``rank`` smallest of both, real ones first where they are equal."""
+    both = np.concatenate((real, artificial))
+    threshold = np.partition(both, rank - 1)[rank - 1]
+    up_to = 0
+    for value in real:
+        up_to += value <= threshold
+    below = 0
+    for value in artificial:
+        below += value < threshold
+    return max(below, rank - up_to)
+
+
+@numba.njit(parallel=True, nogil=True, cache=True, error_model="numpy", fastmath={"contract"})
+def _count_exact(points, n_real, rank, first, out):  # type: ignore[no-untyped-def]  # compiled
+    n = points.shape[1]
+    for i in numba.prange(len(out)):
+        distance = np.empty(n, points.dtype)
+        _distances(points, first + i, points, 0, n, distance)
+        out[i] = _artificial_among(distance[:n_real], distance[n_real:], rank)
+
+
+@numba.njit
+def _scan(distance, size, low, high, kept, n_kept):  # type: ignore[no-untyped-def]  # compiled
+    """Count what is below the bracket, append what is in it."""
+    below = 0
+    for j in range(size):
+        below += distance[j] < low
+    for j in range(size):
+        value = distance[j]
+        kept[n_kept] = value
+        n_kept += (value >= low) & (value <= high)
+    return below, n_kept
+
+
+@numba.njit(parallel=True, nogil=True, cache=True, error_model="numpy", fastmath={"contract"})
+def _count_bracketed(points, n_real, rank, first, out, sample, low_rank, high_rank, capacity):  # type: ignore[no-untyped-def]  # compiled
+    """As :func:`_count_exact` but -1 in ``out`` for rows whose bracket missed."""
+    n, n_sample = points.shape[1], sample.shape[1]
+    for block in numba.prange((len(out) + _ROWS - 1) // _ROWS):
+        begin, end = block * _ROWS, min((block + 1) * _ROWS, len(out))
+        distance = np.empty(max(_TILE, n_sample), points.dtype)
+        kept = np.empty((_ROWS, capacity + _TILE), points.dtype)
+        low, high = np.empty(_ROWS, points.dtype), np.empty(_ROWS, points.dtype)
+        below, n_kept = np.zeros((_ROWS, 2), np.int64), np.zeros((_ROWS, 2), np.int64)
+        for i in range(begin, end):
+            r = i - begin
+            _distances(points, first + i, sample, 0, n_sample, distance)
+            ordered = np.partition(distance[:n_sample], high_rank if high_rank < n_sample else low_rank)
+            high[r] = ordered[high_rank] if high_rank < n_sample else np.inf
+            low[r] = np.partition(ordered, low_rank)[low_rank] if low_rank >= 0 else -1.0
+        for kind in range(2):
+            left, right = (0, n_real) if kind == 0 else (n_real, n)
+            for start in range(left, right, _TILE):
+                stop = min(start + _TILE, right)
+                for i in range(begin, end):
+                    r = i - begin
+                    if n_kept[r, 1] > capacity:
+                        continue
+                    _distances(points, first + i, points, start, stop, distance)
+                    count, n_kept[r, 1] = _scan(distance, stop - start, low[r], high[r], kept[r], n_kept[r, 1])
+                    below[r, kind] += count
+            if kind == 0:
+                n_kept[:, 0] = n_kept[:, 1]
+        for i in range(begin, end):
+            r = i - begin
+            left_over = rank - below[r, 0] - below[r, 1]
+            if n_kept[r, 1] > capacity or left_over < 1 or left_over > n_kept[r, 1]:
+                out[i] = -1
+            else:
+                real, artificial = kept[r, : n_kept[r, 0]], kept[r, n_kept[r, 0] : n_kept[r, 1]]
+                out[i] = below[r, 1] + _artificial_among(real, artificial, left_over)
+
+
+def _padded(coords: np.ndarray) -> np.ndarray:
+    """Coordinates as the kernels want them: one coordinate a line, lines of zeros up to a multiple of five."""
+    points = np.zeros((-(-max(coords.shape[1], 1) // _DIMS) * _DIMS, len(coords)))
+    points[: coords.shape[1]] = coords.T
+    return points
+
+
+def _bracket(n: int, n_sample: int, rank: int) -> tuple[int, int, int]:
+    """Ranks in the sample that bracket ``rank`` of ``n``, and how many points to expect between them (with room)."""
+    share = rank / n
+    middle = share * n_sample
+    spread = _SPREAD * np.sqrt(n_sample * share * (1 - share)) + 3
+    low, high = int(middle - spread) if middle > spread else -1, int(np.ceil(middle + spread))
+    return low, high, int(1.5 * n / n_sample * (min(high, n_sample) - max(low, 0))) + _TILE
+
+
+def count_artificial(
+    coords: np.ndarray, n_real: int, k: int, progress: Callable[[float], None] = lambda fraction: None
+) -> np.ndarray:
+    """Number of artificial points among the ``k`` nearest neighbours of each real one.
+
+    Parameters
+    ----------
+    coords
+        Points x coordinates; the first ``n_real`` are real, the rest artificial.
+    n_real
+        Number of real points.
+    k
+        Neighbours, 1 <= k < number of points.
+    progress
+        Told the share of the rows done.
+
+    Returns
+    -------
+    One count per real point. Time grows with points squared, memory with points.
+    """
+    points = _padded(coords)
+    n = points.shape[1]
+    counts = np.empty(n_real, np.int64)
+    if n <= 4 * _SAMPLE:
+        _count_exact(points, n_real, k + 1, 0, counts)
+        return counts
+    chosen = np.sort(np.random.default_rng(0).choice(n, _SAMPLE, replace=False))
+    sample = np.ascontiguousarray(points[:, chosen])
+    low, high, capacity = _bracket(n, _SAMPLE, k + 1)
+    for first in range(0, n_real, _ROWS_PER_CALL):
+        out = counts[first : first + _ROWS_PER_CALL]
+        _count_bracketed(points, n_real, k + 1, first, out, sample, low, high, capacity)
+        for missed in np.flatnonzero(out < 0):
+            _count_exact(points, n_real, k + 1, first + missed, out[missed : missed + 1])
+        progress(min(1.0, (first + len(out)) / n_real))
+    return counts
+
+
+@numba.njit(nogil=True, cache=True, fastmath={"contract"})
+def _all_distances(points, first, out):  # type: ignore[no-untyped-def]  # compiled
+    for i in range(len(out)):
+        _distances(points, first + i, points, 0, points.shape[1], out[i])
+
+
+@numba.njit(nogil=True, cache=True)
+def _merge_counts(real, artificial, ks, out):  # type: ignore[no-untyped-def]  # compiled
+    for row in range(len(real)):
+        a = 0
+        step = 0
+        for c in range(len(ks)):
+            while step <= ks[c]:
+                r = step - a
+                if r >= real.shape[1] or (a < artificial.shape[1] and artificial[row, a] < real[row, r]):
+                    a += 1
+                step += 1
+            out[row, c] = a
+
+
+def count_artificial_each(coords: np.ndarray, n_real: int, ks: np.ndarray, threads: int = 1) -> np.ndarray:
+    """:func:`count_artificial` for several ``k`` at once, by sorting each row: real points x ``ks`` (rising)."""
+    points = _padded(coords)
+    counts = np.empty((n_real, len(ks)), np.int64)
+    rows = max(1, (1 << 21) // points.shape[1])
+
+    def do(first: int) -> None:
+        block = np.empty((min(rows, n_real - first), points.shape[1]))
+        _all_distances(points, first, block)
+        block[:, :n_real].sort(axis=1)
+        block[:, n_real:].sort(axis=1)
+        _merge_counts(block[:, :n_real], block[:, n_real:], ks, counts[first : first + rows])
+
+    with ThreadPoolExecutor(threads) as pool:
+        for done in [pool.submit(do, first) for first in range(0, n_real, rows)]:
+            done.result()
+    return counts
