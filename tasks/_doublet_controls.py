@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+
 from bench.tasks._doublet_metrics import n_calls
 
 if TYPE_CHECKING:

@@ -55,13 +55,16 @@ def label_clusters(X: csr_matrix, donor: NDArray[np.object_], seed: int) -> Clus
     Raises
     ------
     bench.errors.NotApplicableError
-        If there are fewer than 50 cells, or no cluster's mean score exceeds the threshold.
+        If there are fewer than 50 cells (in all, or of every donor), or no cluster's mean score exceeds the
+        threshold, or every cluster's does (as in a sample of one cell type).
     """
     usable = np.asarray((X > 0).sum(axis=1)).ravel() >= 3
     if usable.sum() < MIN_CELLS:
         raise NotApplicableError(f"{usable.sum()} cells are too few to cluster (at least {MIN_CELLS})")
     score = np.full(X.shape[0], np.nan)
     score[usable] = scrublet_scores(X[usable], donor[usable], seed)
+    if np.isnan(score).all():
+        raise NotApplicableError(f"no donor has {MIN_CELLS} cells and enough variable genes for a Scrublet score")
     cluster = np.full(X.shape[0], -1)
     cluster[usable] = leiden_clusters(X[usable], seed)
     means = pd.Series(score[usable]).groupby(cluster[usable]).mean()
@@ -69,6 +72,8 @@ def label_clusters(X: csr_matrix, donor: NDArray[np.object_], seed: int) -> Clus
     if not len(high):
         top = means.max()
         raise NotApplicableError(f"no cluster's mean Scrublet score exceeds {THRESHOLD} (highest: {top:.3f})")
+    if len(high) == len(means):
+        raise NotApplicableError(f"every cluster's mean Scrublet score exceeds {THRESHOLD} (lowest: {means.min():.3f})")
     is_doublet = np.isin(cluster, high)
     notes = [
         f"labels made by the harness: mean Scrublet score above {THRESHOLD} in {len(high)} of {len(means)} clusters "
@@ -85,7 +90,11 @@ def label_clusters(X: csr_matrix, donor: NDArray[np.object_], seed: int) -> Clus
 
 
 def scrublet_scores(X: csr_matrix, donor: NDArray[np.object_], seed: int) -> NDArray[np.float64]:
-    """Scrublet's score of every cell, donor by donor; NaN for donors under 50 cells and cells Scrublet filters out."""
+    """Scrublet's score of every cell, donor by donor.
+
+    scanpy's Scrublet with its defaults (expected rate 0.05, two artificial doublets a cell); fewer than 30 components
+    where a donor has fewer cells or variable genes. NaN for donors under 50 cells and for cells Scrublet filters out.
+    """
     scores = np.full(X.shape[0], np.nan)
     for name in np.unique(donor.astype(str)):
         rows = np.flatnonzero(donor == name)
@@ -93,14 +102,28 @@ def scrublet_scores(X: csr_matrix, donor: NDArray[np.object_], seed: int) -> NDA
             continue
         names = rows.astype(str)
         library = AnnData(X[rows].astype(np.float32), obs=pd.DataFrame(index=names))
-        genes = int((np.asarray((library.X > 0).sum(axis=0)).ravel() >= 3).sum())
-        components = min(30, len(rows) - 1, genes - 1)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
+            components = min(30, min(_scrublet_shape(library)) - 1)
+            if components < 2:
+                continue
             # Only the scores are used; a fixed threshold skips the search for one, which can fail.
             sc.pp.scrublet(library, n_prin_comps=components, threshold=0.5, random_state=seed, verbose=False)
         scores[rows] = library.obs["doublet_score"].reindex(names).to_numpy(dtype=float)
     return scores
+
+
+def _scrublet_shape(library: AnnData) -> tuple[int, int]:
+    """Cells and variable genes that scanpy's Scrublet will keep, by the filters it applies itself."""
+    kept = library.copy()
+    sc.pp.filter_genes(kept, min_cells=3)
+    sc.pp.filter_cells(kept, min_genes=3)
+    if min(kept.shape) < 3:
+        return 0, 0
+    sc.pp.normalize_total(kept)
+    sc.pp.log1p(kept)
+    sc.pp.highly_variable_genes(kept)
+    return kept.n_obs, int(kept.var["highly_variable"].sum())
 
 
 def leiden_clusters(X: csr_matrix, seed: int) -> NDArray[np.int64]:

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 from anndata import AnnData
-from bench.tasks._doublet_invivo import label_clusters
-from bench.tasks._doublet_simulate import MIN_CELLS, SIMULATED_RATE, Mode, simulate_doublets
 from scipy import sparse
 
 from bench.dataset import Dataset
 from bench.errors import NotApplicableError
 from bench.problem import Cells, Inputs, Problem
 from bench.seeds import derive_seed
+from bench.tasks._doublet_invivo import label_clusters
+from bench.tasks._doublet_simulate import MIN_CELLS, SIMULATED_RATE, Mode, simulate_doublets
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -172,7 +172,7 @@ def _invivo(dataset: Dataset, seed: int) -> _Labelled:
         known = dataset.adata.obs["is_doublet"].to_numpy(dtype=bool)[keep]
         hits = int((known & labels.is_doublet).sum())
         notes.append(
-            f"against the dataset's {dataset.card.truth} truth, {hits} of the {labels.is_doublet.sum()} cells so labelled "
+            f"against the dataset's {dataset.card.truth} truth, {hits} of {labels.is_doublet.sum()} such cells "
             f"are doublets, out of {known.sum()} doublets"
         )
     made = _labelled(dataset, keep, truth, notes)

@@ -6,11 +6,11 @@ import math
 from typing import TYPE_CHECKING
 
 import numpy as np
-from bench.tasks._doublet_metrics import METRIC_NAMES, DoubletStatistic, why_undefined
 
 from bench.problem import Score, Scored
 from bench.seeds import derive_seed
 from bench.stats import donor_bootstrap, percentile_interval
+from bench.tasks._doublet_metrics import METRIC_NAMES, DoubletStatistic, why_undefined
 
 if TYPE_CHECKING:
     import pandas as pd

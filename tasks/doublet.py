@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _NO_DOUBLETS = "without doublets"
 _ONE_CLASS = "without both doublets and singlets"
 _SIMULATION = (
-    "One doublet for every ten singlets of a donor, real doublets left out, parents kept: two distinct cells are {how}. "
+    "One doublet for every ten singlets of a donor (real doublets left out, parents kept): two cells are {how}. "
     "Rounded at random where needed, because count-based tools refuse half-integers."
 )
 

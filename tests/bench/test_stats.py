@@ -1,0 +1,189 @@
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats as scipy_stats
+
+from bench import stats
+
+
+def _mean(weights: np.ndarray, x: np.ndarray) -> np.ndarray:
+    return (weights @ x / weights.sum(axis=1))[:, None]
+
+
+def test_weights_are_donors_then_cells() -> None:
+    groups = np.array(["b"] * 5 + ["a"] * 3 + ["b"] * 2 + ["c"] * 4)
+    weights = np.concatenate(list(stats.donor_weights(groups, 400, np.random.default_rng(0))))
+    assert weights.shape == (400, 14)
+    sizes = {"a": 3, "b": 7, "c": 4}
+    for name, size in sizes.items():
+        times = weights[:, groups == name].sum(axis=1) / size
+        # A donor is drawn a whole number of times, and brings its own number of cells each time.
+        assert set(times) <= {0, 1, 2, 3}
+        assert times.mean() == pytest.approx(1, abs=0.15)
+    drawn = sum(weights[:, groups == name].sum(axis=1) / size for name, size in sizes.items())
+    assert np.all(drawn == 3)
+    assert len({tuple(w) for w in weights}) > 350
+
+
+def test_every_cell_is_drawn_equally_often() -> None:
+    weights = np.concatenate(
+        list(stats.donor_weights(np.repeat([0, 1, 2], [2, 5, 9]), 20_000, np.random.default_rng(1)))
+    )
+    np.testing.assert_allclose(weights.mean(axis=0), 1, atol=0.05)
+
+
+def test_bootstrap_equals_a_plain_loop_over_the_same_resamples() -> None:
+    rng = np.random.default_rng(2)
+    x, groups = rng.normal(size=60), rng.integers(4, size=60)
+    fast = stats.donor_bootstrap(lambda w: _mean(w, x), groups, 50, np.random.default_rng(7))
+    weights = np.concatenate(list(stats.donor_weights(groups, 50, np.random.default_rng(7))))
+    slow = [np.mean([x[i] for i in range(60) for _ in range(w[i])]) for w in weights]
+    np.testing.assert_allclose(fast[:, 0], slow)
+
+
+def test_one_donor_resamples_cells_only_and_covers() -> None:
+    x = np.random.default_rng(3).normal(size=400)
+    draws = stats.donor_bootstrap(lambda w: _mean(w, x), ["only"] * 400, 1000, np.random.default_rng(0))
+    (interval,) = stats.percentile_interval(draws)
+    assert interval is not None
+    theory = x.mean() + np.array([-1.96, 1.96]) * x.std() / 20
+    np.testing.assert_allclose(interval, theory, atol=0.02)
+
+
+def test_donor_effects_widen_the_interval() -> None:
+    groups = np.repeat(np.arange(5), 100)
+    x = np.random.default_rng(4).normal(size=500) + groups
+
+    def width(by: np.ndarray) -> float:
+        (interval,) = stats.percentile_interval(
+            stats.donor_bootstrap(lambda w: _mean(w, x), by, 500, np.random.default_rng(0))
+        )
+        assert interval is not None
+        return interval[1] - interval[0]
+
+    assert width(groups) > 3 * width(np.zeros(500))
+
+
+def test_blocks_do_not_change_the_draws(monkeypatch: pytest.MonkeyPatch) -> None:
+    groups = np.repeat([0, 1], 20)
+    whole = np.concatenate(list(stats.donor_weights(groups, 9, np.random.default_rng(0))))
+    monkeypatch.setattr(stats, "_CHUNK", 80)
+    blocks = list(stats.donor_weights(groups, 9, np.random.default_rng(0)))
+    assert [len(b) for b in blocks] == [2, 2, 2, 2, 1]
+    np.testing.assert_array_equal(np.concatenate(blocks), whole)
+
+
+def test_interval_leaves_out_undefined_replicates() -> None:
+    draws = np.column_stack([np.arange(101.0), np.full(101, np.nan), np.arange(101.0)])
+    draws[:40, 2] = np.nan
+    whole, none, part = stats.percentile_interval(draws)
+    assert whole == pytest.approx((2.5, 97.5))
+    assert none is None
+    assert part == pytest.approx((41.5, 98.5))
+
+
+@pytest.mark.parametrize("n", range(1, 9))
+def test_power_floor_is_what_scipy_reaches(n: int) -> None:
+    assert stats.power_floor(n) == pytest.approx(scipy_stats.wilcoxon(np.arange(1.0, n + 1), method="exact").pvalue)
+    assert stats.wilcoxon_exact(np.arange(1.0, n + 1)) == pytest.approx(stats.power_floor(n))
+
+
+def test_five_datasets_cannot_reach_significance() -> None:
+    assert stats.power_floor(5) == 0.0625
+    assert stats.power_floor(6) == 0.03125
+
+
+def test_wilcoxon_with_ties_and_zeros_equals_enumeration() -> None:
+    d = np.array([0.0, 1, 1, -1, 2, 3])
+    used = d[d != 0]
+    ranks = scipy_stats.rankdata(abs(used))
+    signs = np.array(np.meshgrid(*[[-1, 1]] * len(used))).reshape(len(used), -1)
+    null = abs(ranks @ signs)
+    assert stats.wilcoxon_exact(d) == pytest.approx(np.mean(null >= abs(ranks @ np.sign(used)) - 1e-9))
+    assert stats.wilcoxon_exact([0, 0]) == 1
+    assert np.isnan(stats.wilcoxon_exact([]))
+
+
+def test_holm_by_hand() -> None:
+    np.testing.assert_allclose(stats.holm([0.01, 0.04, 0.03, np.nan]), [0.03, 0.06, 0.06, np.nan])
+    np.testing.assert_allclose(stats.holm([0.9, 0.8]), [1, 1])
+    assert len(stats.holm([])) == 0
+
+
+def test_paired_tests_table() -> None:
+    table = pd.DataFrame(
+        {f"ds{i}": [0.9 + i / 100, 0.5, np.nan if i == 0 else 0.7] for i in range(6)}, index=["good", "bad", "partial"]
+    )
+    tests = stats.paired_tests(table, np.random.default_rng(0)).set_index(["method_a", "method_b"])
+    assert tests.n.to_dict() == {("good", "bad"): 6, ("good", "partial"): 5, ("bad", "partial"): 5}
+    first = tests.loc[("good", "bad")]
+    assert first.difference == pytest.approx(0.425)
+    assert 0.40 <= first.ci_low < first.difference < first.ci_high <= 0.45
+    assert first.p == first.p_floor == 0.03125
+    assert first.p_holm == pytest.approx(3 * 0.03125)
+    assert not tests.testable.any()
+    again = stats.paired_tests(table, np.random.default_rng(0)).set_index(["method_a", "method_b"])
+    pd.testing.assert_frame_equal(again, tests)
+
+
+def test_paired_tests_without_shared_datasets() -> None:
+    table = pd.DataFrame({"x": [1.0, np.nan], "y": [np.nan, 2.0]}, index=["a", "b"])
+    (row,) = stats.paired_tests(table, np.random.default_rng(0)).to_dict("records")
+    assert row["n"] == 0
+    assert np.isnan(row["p"])
+    assert stats.paired_tests(table.iloc[:1], np.random.default_rng(0)).empty
+
+
+def test_ranks_show_ties() -> None:
+    values = pd.Series({"a": 0.5, "b": 0.9, "c": 0.5, "d": np.nan, "e": 0.1})
+    ranked = stats.rank_with_ties(values)
+    assert ranked["rank"].drop("d").to_dict() == {"a": 2.5, "b": 1, "c": 2.5, "e": 4}
+    assert ranked["tie_group"].drop("d").to_dict() == {"a": 2, "b": 1, "c": 2, "e": 3}
+    assert ranked.loc["d"].isna().all()
+    low = stats.rank_with_ties(values, higher_is_better=False)
+    assert low["rank"].drop("d").to_dict() == {"a": 2.5, "b": 4, "c": 2.5, "e": 1}
+
+
+def test_a_chain_of_small_steps_does_not_tie_its_ends() -> None:
+    values = pd.Series({"a": 1.0, "b": 0.96, "c": 0.92, "d": 0.88})
+    assert stats.rank_with_ties(values, tolerance=0.05)["tie_group"].tolist() == [1, 1, 2, 2]
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_overlapping_intervals_tie(sign: int) -> None:
+    values = pd.Series({"a": 0.9, "b": 0.8, "c": 0.5, "d": 0.5}) * sign
+    bounds = [[0.75, 0.95], [0.7, 0.85], [0.4, 0.6], [np.nan, np.nan]]
+    intervals = pd.DataFrame(np.sort(np.array(bounds) * sign), index=values.index, columns=["ci_low", "ci_high"])
+    ranked = stats.rank_with_ties(values, higher_is_better=sign > 0, intervals=intervals)
+    assert ranked["tie_group"].tolist() == [1, 1, 2, 2]
+    assert ranked["rank"].tolist() == [1.5, 1.5, 3.5, 3.5]
+
+
+def test_failure_policies_differ_as_documented() -> None:
+    table = pd.DataFrame(
+        {"easy": [0.9, 0.8, 0.7], "hard": [np.nan, 0.2, 0.1], "odd": [np.nan, 0.3, np.nan]},
+        index=["fragile", "sturdy", "poor"],
+    )
+    ranks = stats.ranks_under_policies(table, zero=pd.Series({"easy": 0.5, "hard": 0.15, "odd": 0.4}))
+    mean = ranks.pivot(index="method", columns="policy", values="mean_rank")
+    assert mean.loc["fragile"].to_dict() == pytest.approx(
+        {"exclude": 1, "worst": (1 + 3 + 2.5) / 3, "zero": (1 + 2 + 1.5) / 3}
+    )
+    assert mean.loc["sturdy"].to_dict() == pytest.approx({"exclude": 4 / 3, "worst": 4 / 3, "zero": (2 + 1 + 3) / 3})
+    best = ranks[ranks["rank"] == 1].set_index("policy")["method"].to_dict()
+    assert best == {"exclude": "fragile", "worst": "sturdy", "zero": "fragile"}
+    assert ranks.set_index(["policy", "method"]).loc[("exclude", "fragile"), ["n_datasets", "n_failed"]].tolist() == [
+        1,
+        2,
+    ]
+
+
+def test_policies_respect_direction_and_total_failure() -> None:
+    table = pd.DataFrame({"x": [1.0, 2.0, np.nan]}, index=["fast", "slow", "dead"])
+    ranks = stats.ranks_under_policies(table, higher_is_better=False, zero=5.0).set_index(["policy", "method"])["rank"]
+    assert ranks["worst"].to_dict() == ranks["zero"].to_dict() == {"fast": 1, "slow": 2, "dead": 3}
+    assert np.isnan(ranks["exclude"]["dead"])
+    with pytest.raises(ValueError, match="unknown failure policy"):
+        stats.ranks_under_policies(table, policies=["forgive"])  # type: ignore[list-item]

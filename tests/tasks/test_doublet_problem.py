@@ -1,0 +1,193 @@
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
+import pytest
+from anndata import AnnData
+
+from bench.dataset import Dataset
+from bench.errors import NotApplicableError
+from bench.problem import Inputs, Problem
+from bench.task import Seeds
+from bench.tasks._doublet_problem import NOMINAL_RATE, test_donors
+from bench.tasks.doublet import DoubletTask
+
+TASK = DoubletTask()
+SIMULATED = ("simulated", "simulated-sum", "simulated-depth")
+test_donors.__test__ = False  # type: ignore[attr-defined]  # a function of ours that pytest takes for a test
+
+
+def _bytes(inputs: Inputs) -> bytes:
+    blocks = [inputs.cells] + ([inputs.train] if inputs.train else [])
+    parts = [
+        (b.X.data.tobytes(), b.X.indices.tobytes(), b.X.indptr.tobytes(), b.obs.to_csv(), b.var.to_csv())
+        for b in blocks
+    ]
+    return pickle.dumps((parts, dict(inputs.info)))
+
+
+def _same(a: Problem, b: Problem) -> bool:
+    return _bytes(a.inputs) == _bytes(b.inputs) and a.solution.equals(b.solution)
+
+
+@pytest.mark.parametrize("track", ["experimental", *SIMULATED])
+def test_donors_never_straddle_and_inputs_show_only_what_they_may(dataset: Dataset, track: str) -> None:
+    problem = TASK.make_problem(dataset, track, Seeds())
+    cells, train = problem.inputs.cells, problem.inputs.train
+    assert train is not None
+    assert not set(cells.obs.donor) & set(train.obs.donor)
+    assert list(cells.obs.columns) == ["donor", "expected_doublet_rate"]
+    assert list(train.obs.columns) == ["donor", "is_doublet", "cell_type"]
+    assert problem.inputs.info == {}
+    doublet_types = train.obs.cell_type[train.obs.is_doublet.to_numpy(bool)]
+    assert set(doublet_types) == {"doublet"}
+    assert set(train.obs.cell_type) == {"doublet", "neuron", "glia"}
+    assert problem.solution.is_doublet.dtype == bool
+    assert problem.solution.donor.equals(cells.obs.donor)
+
+
+def test_experimental_keeps_the_counts_and_leaves_out_excluded_cells(dataset: Dataset) -> None:
+    problem = TASK.make_problem(dataset, "experimental", Seeds())
+    obs, cells = dataset.adata.obs, problem.inputs.cells
+    used = cells.obs.index.append(problem.inputs.train.obs.index)  # type: ignore[union-attr]
+    assert set(used) == set(obs.index[~obs.exclude])
+    assert (dataset.adata[cells.obs.index].X != cells.X).nnz == 0
+    assert problem.solution.is_doublet.equals(obs.is_doublet[cells.obs.index])
+    assert f"{obs.exclude.sum()} cells marked `exclude`" in problem.notes[0]
+    truth = obs.loc[cells.obs.index]
+    same = (truth.parent_type_a == truth.parent_type_b)[truth.is_doublet]
+    assert problem.solution.homotypic[truth.is_doublet].astype(bool).equals(same)
+    assert problem.solution.homotypic[~truth.is_doublet].isna().all()
+
+
+def test_parents_stay_and_are_recorded(dataset: Dataset) -> None:
+    problem = TASK.make_problem(dataset, "simulated-sum", Seeds())
+    cells, solution = problem.inputs.cells, problem.solution
+    doublets = solution[solution.is_doublet]
+    position = {name: i for i, name in enumerate(cells.obs.index)}
+    rows, a, b = ([position[n] for n in names] for names in (doublets.index, doublets.parent_a, doublets.parent_b))
+    assert (cells.X[rows] != cells.X[a] + cells.X[b]).nnz == 0
+    np.testing.assert_array_equal(cells.obs.donor.iloc[a], doublets.donor)
+    types = dataset.adata.obs.cell_type
+    same = types[doublets.parent_a].to_numpy() == types[doublets.parent_b].to_numpy()
+    np.testing.assert_array_equal(doublets.homotypic.to_numpy(bool), same)
+    singlets = solution.index[~solution.is_doublet]
+    assert not dataset.adata.obs.loc[singlets, ["is_doublet", "exclude"]].to_numpy().any()
+    per_donor = solution.groupby("donor").is_doublet.agg(["sum", "size"])
+    assert (per_donor["sum"] == (per_donor["size"] - per_donor["sum"]) // 10).all()
+
+
+def test_expected_rate_is_told_never_measured(make_dataset: Callable[..., Dataset]) -> None:
+    def rate(dataset: Dataset, track: str) -> float:
+        return float(TASK.make_problem(dataset, track, Seeds()).inputs.cells.obs.expected_doublet_rate.unique().item())
+
+    donors = {"a": 50, "b": 50}
+    assert rate(make_dataset(donors), "experimental") == NOMINAL_RATE
+    assert rate(make_dataset(donors, expected=0.03), "experimental") == 0.03
+    assert rate(make_dataset(donors, expected=0.0), "experimental") == 0.0
+    assert rate(make_dataset(donors, expected=0.03), "simulated") == pytest.approx(0.1 / 1.1)
+
+
+def test_simulated_problems_have_the_same_parents_and_cells_across_modes(dataset: Dataset) -> None:
+    solutions = [TASK.make_problem(dataset, track, Seeds()).solution for track in SIMULATED]
+    pd.testing.assert_frame_equal(solutions[0], solutions[1])
+    pd.testing.assert_frame_equal(solutions[0], solutions[2])
+
+
+@pytest.mark.parametrize("track", ["experimental", *SIMULATED])
+def test_seeds_are_separate_axes_and_zero_is_a_seed(dataset: Dataset, track: str) -> None:
+    base = TASK.make_problem(dataset, track, Seeds())
+    assert _same(base, TASK.make_problem(dataset, track, Seeds()))
+    assert _same(base, TASK.make_problem(dataset, track, Seeds(method=5)))
+    assert _same(base, TASK.make_problem(dataset, track, Seeds(simulation=1))) == (track == "experimental")
+    splits = {test_donors(dataset, split) for split in range(8)}
+    assert len(splits) > 3
+    assert test_donors(dataset, 0) == test_donors(dataset, 0)
+
+
+@pytest.mark.parametrize("n_donors", range(2, 25))
+def test_split_sizes_and_arms(make_dataset: Callable[..., Dataset], n_donors: int) -> None:
+    dataset = make_dataset({f"d{i}": 4 for i in range(n_donors)}, n_genes=6)
+    arm = dataset.adata.obs.drop_duplicates("donor").set_index("donor").condition
+    for split in range(4):
+        tested = test_donors(dataset, split)
+        assert 1 <= len(tested) <= n_donors - 1
+        assert abs(len(tested) - 0.3 * n_donors) <= 1
+        if n_donors >= 4:
+            assert set(arm[list(tested)]) == set(arm.drop(list(tested))) == {"CN", "AD"}
+
+
+@pytest.mark.parametrize("donors", [{"only": 60}, None])
+def test_one_library_is_tested_whole(make_dataset: Callable[..., Dataset], donors: dict[str, int] | None) -> None:
+    dataset = make_dataset(donors or {"x": 60}, drop=() if donors else ("donor",))
+    problem = TASK.make_problem(dataset, "experimental", Seeds())
+    assert problem.inputs.train is None
+    assert set(problem.inputs.cells.obs.donor) == ({"only"} if donors else {"library"})
+    assert len(problem.solution) == (~dataset.adata.obs.exclude).sum()
+    assert "nothing to train on" in problem.notes[-1]
+
+
+def test_small_donors_yield_no_doublets_and_that_is_noted(make_dataset: Callable[..., Dataset]) -> None:
+    dataset = make_dataset({"a": 60, "b": 60, "tiny": 5})
+    notes = TASK.make_problem(dataset, "simulated", Seeds()).notes
+    assert any("1 donors with fewer than 10 cells" in note for note in notes)
+    with pytest.raises(NotApplicableError, match="no donor has 10 singlets"):
+        TASK.make_problem(make_dataset({"a": 6, "b": 6}), "simulated", Seeds())
+
+
+def test_datasets_without_labels_can_be_simulated(make_dataset: Callable[..., Dataset]) -> None:
+    drop = ("is_doublet", "exclude", "cell_type", "parent_type_a", "parent_type_b", "condition")
+    problem = TASK.make_problem(make_dataset({"a": 40, "b": 40}, truth="none", drop=drop), "simulated", Seeds())
+    assert problem.solution.is_doublet.sum() == 4
+    assert problem.solution.homotypic.isna().all()
+    assert any("not labelled" in note for note in problem.notes)
+
+
+def test_why_not_says_why(make_dataset: Callable[..., Dataset]) -> None:
+    unlabelled = make_dataset({"a": 40}, truth="none", drop=("is_doublet",))
+    assert "no is_doublet" in (TASK.why_not(unlabelled.card, "experimental") or "")
+    with pytest.raises(NotApplicableError, match="no is_doublet"):
+        TASK.make_problem(unlabelled, "experimental", Seeds())
+    computed = make_dataset({"a": 40}, truth="computational")
+    assert "computational" in (TASK.why_not(computed.card, "experimental") or "")
+    generated = make_dataset({"a": 40}, truth="generative")
+    assert TASK.why_not(generated.card, "experimental") is None
+    assert "too few" in (TASK.why_not(computed.card, "invivo") or "")
+    assert all(TASK.why_not(make_dataset({"a": 60}).card, track) is None for track in TASK.tracks)
+
+
+@pytest.mark.parametrize(("truth", "track"), [("experimental", "experimental"), ("computational", "invivo")])
+def test_scrambled_truth_leaves_the_inputs_byte_identical(
+    make_dataset: Callable[..., Dataset], truth: str, track: str
+) -> None:
+    dataset = make_dataset({f"d{i}": 40 for i in range(5)}, truth=truth)
+    before = dataset.adata.obs.copy()
+    scrambled = TASK.scramble(dataset, track, Seeds(split=2), np.random.default_rng(0))
+    assert scrambled is not None
+    problem, blind = (TASK.make_problem(d, track, Seeds(split=2)) for d in (dataset, scrambled))
+    assert _bytes(problem.inputs) == _bytes(blind.inputs)
+    changed = problem.solution.is_doublet != blind.solution.is_doublet
+    assert 0.3 < changed.mean() < 0.7
+    # Scrambling for another split would reach the training labels, and the audit would see it.
+    split = next(i for i in range(20) if test_donors(dataset, i) != test_donors(dataset, 2))
+    other = TASK.make_problem(scrambled, track, Seeds(split=split))
+    assert _bytes(other.inputs) != _bytes(TASK.make_problem(dataset, track, Seeds(split=split)).inputs)
+    pd.testing.assert_frame_equal(dataset.adata.obs, before)
+
+
+@pytest.mark.parametrize("track", [*SIMULATED, "invivo"])
+def test_made_truth_cannot_be_scrambled(dataset: Dataset, track: str) -> None:
+    assert TASK.scramble(dataset, track, Seeds(), np.random.default_rng(0)) is None
+
+
+def test_categorical_columns_and_numeric_donors(dataset: Dataset) -> None:
+    obs = dataset.adata.obs.copy()
+    obs["donor"] = pd.Categorical(obs.donor.str[1:].astype(int))
+    obs["cell_type"] = obs.cell_type.astype("category")
+    again = Dataset(dataset.card, AnnData(X=dataset.adata.X, obs=obs, var=dataset.adata.var))
+    for track in ("experimental", "simulated"):
+        problem = TASK.make_problem(again, track, Seeds())
+        assert set(problem.solution.donor) < set("012345")
