@@ -39,7 +39,7 @@ def map_columns(columns: Collection[str], chosen: Mapping[str, str] | None = Non
             raise DataError(
                 f"there is no column {column!r} to take {field!r} from",
                 where=f"obs of {where}",
-                fix=f"columns: {', '.join(columns) or 'none'}",
+                fix=f"choose another with {option(field)}; columns: {', '.join(columns) or 'none'}",
             )
     guessed = {field: found for field in OBS_FIELDS if (found := _first((field, *_SYNONYMS.get(field, ())), columns))}
     if set(_THREE_LEVELS.values()) <= set(columns) and "subtype" not in columns:
@@ -49,6 +49,11 @@ def map_columns(columns: Collection[str], chosen: Mapping[str, str] | None = Non
         guessed = {field: c for field, c in guessed.items() if field not in ("cell_type", "subtype", "subcluster")}
     merged = guessed | chosen
     return {field: merged[field] for field in OBS_FIELDS if field in merged}
+
+
+def option(field: str) -> str:
+    """The command line option that names the column of a field."""
+    return "--label-key" if field == "cell_type" else f"--{field.replace('_', '-')}-key"
 
 
 def symbol_column(columns: Collection[str]) -> str | None:

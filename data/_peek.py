@@ -12,11 +12,12 @@ from bench.errors import DataError
 
 @dataclass(frozen=True)
 class Facts:
-    """Size and columns of a file."""
+    """Size and columns of a file, and whether it is a cohort of our own simulator."""
 
     n_cells: int
     n_genes: int
     obs_columns: tuple[str, ...]
+    is_cohort: bool = False
 
 
 def peek(path: Path) -> Facts:
@@ -72,7 +73,7 @@ def _peek_h5ad(path: Path) -> Facts:
                 fix="read and write it once with a newer anndata",
             )
         columns = tuple(str(_text(name)) for name in obs.attrs["column-order"])
-        return Facts(_length(obs), _length(var), columns)
+        return Facts(_length(obs), _length(var), columns, "uns/cohort/generator" in file)
 
 
 def _length(group: Any) -> int:

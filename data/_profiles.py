@@ -24,8 +24,9 @@ _LINEAGE = {
 }
 
 # (share of genes touched, standard deviation of log2 fold change): set by hand with `calibrate` against real nuclei.
-_LINEAGE_EFFECT = (0.40, 1.0)
-_TYPE_EFFECT = (0.30, 1.1)
+_NEURON_EFFECT = (0.50, 1.6)
+_LINEAGE_EFFECT = (0.50, 1.2)
+_TYPE_EFFECT = (0.35, 1.2)
 _SUBTYPE_EFFECT = (0.06, 1.0)
 _SUBCLUSTER_EFFECT = (0.03, 0.9)
 _DONOR_EFFECT = (1.0, 0.22)
@@ -139,6 +140,7 @@ def _labels() -> pd.DataFrame:
             rows.append((t.cell_type, subtype, name, t.share * t.subtype_share * share, t.depth))
     labels = pd.DataFrame(rows, columns=["cell_type", "subtype", "subcluster", "share", "depth"])
     labels["share"] /= labels["share"].sum()
+    labels["depth"] -= labels["share"] @ labels["depth"]
     return labels
 
 
@@ -156,8 +158,10 @@ def _base_profiles(genes: pd.DataFrame, labels: pd.DataFrame, rng: np.random.Gen
 
 def _hierarchical_effects(labels: pd.DataFrame, n_genes: int, rng: np.random.Generator) -> np.ndarray:
     lineage = labels["cell_type"].map(_LINEAGE)
+    neuron = lineage.where(lineage == "neuron", "other")
     total = np.zeros((len(labels), n_genes))
     for level, effect in (
+        (neuron, _NEURON_EFFECT),
         (lineage, _LINEAGE_EFFECT),
         (labels["cell_type"], _TYPE_EFFECT),
         (labels["subtype"], _SUBTYPE_EFFECT),

@@ -62,7 +62,7 @@ class CohortSpec:
     doublet_rate: float = 0.08
     ambient: float = 0.05
     dropout: float = 0.1
-    depth: float = 1700.0
+    depth: float = 1500.0
     n_disease_genes: int = 50
     seed: int = 0
 
@@ -76,7 +76,7 @@ class CohortSpec:
                     name, f"{getattr(self, name)} is not a share", "give a number from 0 up to (not including) 1"
                 )
         if not self.depth > 0:
-            raise _refused("depth", f"{self.depth} is not positive", "give the median counts of a nucleus, e.g. 1700")
+            raise _refused("depth", f"{self.depth} is not positive", "give the median counts of a nucleus, e.g. 1500")
         if self.n_disease_genes < 0 or self.seed < 0:
             raise _refused("n_disease_genes, seed", "negative number", "give 0 or more")
         unknown = sorted(set(self.arms) - {"CN", "AD", "PD"})

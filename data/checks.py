@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,7 +12,7 @@ from bench.errors import DataError
 if TYPE_CHECKING:
     import pandas as pd
 
-#: Labels that stand for "unknown" when a column of numbers or booleans was written as text.
+# How booleans look after a file format or a spreadsheet wrote them as text.
 _TRUE = {"true", "t", "yes", "1", "1.0", "doublet"}
 _FALSE = {"false", "f", "no", "0", "0.0", "singlet"}
 
@@ -113,27 +112,6 @@ def check_unique(names: pd.Index, kind: str, where: str) -> None:
             "var_names_make_unique() keeps them as different genes",
         }[kind]
         raise DataError(f"{len(repeated):,} {kind} names occur more than once (e.g. {examples})", where=where, fix=fix)
-
-
-def check_column(columns: Iterable[str], key: str, field: str, where: str) -> None:
-    """Refuse a column that is not there (``field`` is what it was asked for as)."""
-    columns = list(columns)
-    if key not in columns:
-        raise DataError(
-            f"there is no column {key!r} to take {field!r} from",
-            where=f"obs of {where}",
-            fix=f"choose it with --{field.replace('_', '-')}-key; columns: {', '.join(columns) or 'none'}",
-        )
-
-
-def check_donor(columns: Iterable[str], where: str) -> None:
-    """Refuse a dataset without donors where donors are needed."""
-    if "donor" not in set(columns):
-        raise DataError(
-            "there is no donor column, so cells cannot be split by donor",
-            where=f"obs of {where}",
-            fix="name the column of the individuals with --donor-key",
-        )
 
 
 def check_labels(values: pd.Series, where: str) -> None:

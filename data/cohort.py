@@ -30,13 +30,13 @@ __all__ = ["CohortSpec", "expectation", "simulate"]
 #: Droplets drawn from one random stream; part of the recipe, since it decides which stream draws which droplet.
 _CHUNK = 1024
 
-_SIZE_FLOOR = 0.25  # share of the depth below which no droplet is called a cell
-_SIZE_SD = 0.75
+_SIZE_FLOOR = 0.2  # share of the depth below which no droplet is called a cell
+_SIZE_SD = 0.95
 _DONOR_DEPTH_SD = 0.30
 _COMPOSITION_CONCENTRATION = 80.0
-_SOUP_SD = 0.8
-_SOUP_MITOCHONDRIAL = 0.35
-_NUCLEAR_MITOCHONDRIAL = 0.1
+_SOUP_SD = 1.2
+_SOUP_MITOCHONDRIAL = 0.15
+_NUCLEAR_MITOCHONDRIAL = 0.03
 
 _CATEGORIES = (
     "donor",

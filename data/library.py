@@ -9,7 +9,7 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, cast, get_args
 
 from bench.data import _peek
 from bench.data._builtin import COHORTS, CohortSource
@@ -19,7 +19,8 @@ from bench.dataset import Dataset, DatasetCard, DatasetSource
 from bench.errors import BenchError, DataError, UnknownNameError
 
 _MANIFEST = "MANIFEST.json"
-_TRUTHS = ("experimental", "computational", "generative", "none")
+_Truth = Literal["experimental", "computational", "generative", "none"]
+_TRUTHS: tuple[str, ...] = get_args(_Truth)
 
 
 class FileSource(DatasetSource):
@@ -102,11 +103,12 @@ def from_path(
     path
         ``.h5ad``, 10x ``.h5`` or 10x folder.
     name
-        The file's stem if not given.
+        The file's own name if not given.
     layer
         Where an ``.h5ad`` keeps its raw counts.
     truth
-        Where ``is_doublet`` comes from; ``experimental`` is assumed if the file has that column.
+        Where ``is_doublet`` comes from; ``experimental`` is assumed if the file has that column, unless it was
+        written by our own simulator.
     keys
         Canonical field -> column of ``obs``, e.g. ``donor="individual"``.
     """
@@ -117,16 +119,16 @@ def from_path(
         raise UnknownNameError("kind of truth", truth, _TRUTHS)
     donor = columns.get("donor")
     card = DatasetCard(
-        name=name or path.name.removesuffix(path.suffix) or path.name,
+        name=name or path.name,
         summary=summary or f"your file {path.name}",
         digest=digest(path),
         fields=frozenset(columns),
-        truth=truth or ("experimental" if "is_doublet" in columns else "none"),  # type: ignore[arg-type]
+        truth=cast("_Truth", truth or _guessed_truth(columns, facts.is_cohort)),
         n_cells=facts.n_cells,
         n_genes=facts.n_genes,
         n_donors=_peek.n_distinct(path, donor) if donor else None,
         source=str(path),
-        caveat=_assumed_truth(columns, truth),
+        caveat=_caveat(columns, known_truth=truth is not None or facts.is_cohort),
     )
     return FileSource(path, card, columns, layer)
 
@@ -183,10 +185,19 @@ def remove(name: str) -> None:
     write_json(_library_file(), library)
 
 
-def _assumed_truth(columns: Mapping[str, str], truth: str | None) -> str:
-    if "is_doublet" in columns and truth is None:
-        return f"doublet labels ({columns['is_doublet']}) are taken as experimental; say otherwise with --truth"
-    return ""
+def _guessed_truth(columns: Mapping[str, str], is_cohort: bool = False) -> _Truth:
+    if "is_doublet" not in columns:
+        return "none"
+    return "generative" if is_cohort else "experimental"
+
+
+def _caveat(columns: Mapping[str, str], known_truth: bool) -> str:
+    parts = []
+    if "is_doublet" in columns and not known_truth:
+        parts.append(f"doublet labels ({columns['is_doublet']}) are taken as experimental; say otherwise with --truth")
+    if "donor" not in columns:
+        parts.append("no donor column: all cells count as one library; name the individuals with --donor-key")
+    return "; ".join(parts)
 
 
 def _library_file() -> Path:
@@ -247,7 +258,7 @@ def _manifest_source(folder: Path, entry: Mapping[str, Any]) -> FileSource | Non
         summary=str(about.get("tissue") or file),
         digest=str(entry["sha256"]),
         fields=frozenset(columns),
-        truth=entry.get("truth") or ("experimental" if "is_doublet" in columns else "none"),
+        truth=entry.get("truth") or _guessed_truth(columns),
         n_cells=int(entry["cells"]),
         n_genes=int(entry["genes"]),
         n_donors=entry.get("n_donors") if "donor" in columns else None,

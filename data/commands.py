@@ -1,0 +1,87 @@
+"""What ``bench data`` does, as plain functions."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bench.data import library
+from bench.data._spec import CohortSpec
+from bench.errors import BenchError, UnknownNameError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import pandas as pd
+
+    from bench.dataset import DatasetCard, DatasetSource
+
+__all__ = ["CohortSpec", "add", "calibrate", "describe", "list_cards", "remove", "simulate_to"]
+
+add = library.add
+remove = library.remove
+
+
+def simulate_to(
+    out: Path, spec: CohortSpec, progress: Callable[[int, int], None] | None = None, threads: int = 2
+) -> tuple[int, int, int]:
+    """Simulate a cohort into an ``.h5ad`` with everything the simulator knows.
+
+    Returns
+    -------
+    Numbers of cells, genes and non-zero counts.
+
+    Raises
+    ------
+    bench.errors.BenchError
+        If ``out`` exists or does not end in ``.h5ad``.
+    """
+    if out.suffix != ".h5ad":
+        raise BenchError("a cohort is written as .h5ad", where=str(out), fix=f"--out {out.with_suffix('.h5ad')}")
+    if out.exists():
+        raise BenchError("the file exists already", where=str(out), fix="choose another name, or remove the file")
+    from bench.data.cohort import simulate
+
+    adata = simulate(spec, progress, threads)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    aside = out.with_name(f".{out.name}.{os.getpid()}")
+    try:
+        adata.write_h5ad(aside)
+        os.replace(aside, out)
+    finally:
+        aside.unlink(missing_ok=True)
+    return adata.n_obs, adata.n_vars, int(adata.X.nnz)
+
+
+def list_cards() -> list[DatasetCard]:
+    """Cards of all registered datasets."""
+    return [source.card for source in library.sources().values()]
+
+
+def describe(name: str) -> dict[str, Any]:
+    """Everything on a dataset's card, as plain values; ``name`` may be a path."""
+    card = _find(name).card
+    return {field: sorted(value) if isinstance(value, frozenset) else value for field, value in vars(card).items()}
+
+
+def calibrate(real: str, spec: CohortSpec | None = None) -> pd.DataFrame:
+    """Compare real nuclei with a simulated cohort (:func:`bench.data.calibrate.calibrate`).
+
+    Parameters
+    ----------
+    real
+        A registered dataset with Ensembl IDs, or a path to one.
+    """
+    from bench.data.calibrate import calibrate as compare
+
+    return compare(_find(real).load().adata, spec)
+
+
+def _find(name: str) -> DatasetSource:
+    known = library.sources()
+    if name in known:
+        return known[name]
+    if Path(name).exists():
+        return library.from_path(Path(name))
+    raise UnknownNameError("dataset", name, known)
