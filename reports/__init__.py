@@ -1,1 +1,44 @@
 """Tables, figures and the one HTML file, read from a run folder and nothing else."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Sequence
+from pathlib import Path
+
+from bench.errors import UnavailableError
+
+__all__ = ["build"]
+
+
+def build(run_dir: Path, out: Path | None = None, formats: Sequence[str] = ("png",)) -> Path:
+    """Write the report of a run: one HTML file, and a file per figure and format in ``RUN/figures``.
+
+    Parameters
+    ----------
+    run_dir
+        The run folder.
+    out
+        Where the HTML goes; ``report.html`` in the run folder if None.
+    formats
+        Among ``png``, ``pdf``, ``svg``; none: only the HTML.
+
+    Returns
+    -------
+    The path of the HTML file.
+
+    Raises
+    ------
+    bench.errors.UnavailableError
+        If the packages of the ``report`` extra are missing.
+    bench.errors.BenchError
+        If ``run_dir`` is not a run folder, or a file in it cannot be read.
+    """
+    missing = [name for name in ("jinja2", "plotly") if importlib.util.find_spec(name) is None]
+    if missing:
+        raise UnavailableError(
+            f"the report needs {' and '.join(missing)}", where="bench report", fix="pip install 'scmamba-bench[report]'"
+        )
+    from bench.reports._page import write
+
+    return write(run_dir, run_dir / "report.html" if out is None else out, formats)

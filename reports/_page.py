@@ -1,0 +1,137 @@
+"""The HTML file: text and cards rendered here, figures and tables drawn by the script it carries."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import shlex
+import tempfile
+from collections.abc import Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from markupsafe import Markup
+
+from bench.record import TaskCard
+from bench.reports import _summary, _tables, figures
+from bench.reports._load import Run, load
+from bench.reports._payload import embed, payload
+
+SCRIPTS = ("report.js", "report_figures.js", "report_tables.js")
+
+
+def write(run_dir: Path, target: Path, formats: Sequence[str]) -> Path:
+    """Load the run, draw its figures and put the HTML in place in one step."""
+    run = load(run_dir)
+    figures.write(run, run_dir / "figures", formats)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    # written beside the target and renamed, so that nobody ever opens half a report
+    handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}-")
+    with os.fdopen(handle, "w", encoding="utf-8") as stream:
+        stream.write(render(run))
+    os.chmod(temporary, 0o644)
+    os.replace(temporary, target)
+    return target
+
+
+def render(run: Run) -> str:
+    """The HTML text."""
+    environment = jinja2.Environment(
+        loader=jinja2.FunctionLoader(_asset), autoescape=True, trim_blocks=True, lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )  # fmt: skip
+    environment.filters["number"] = _summary.number
+    return environment.get_template("report.html.j2").render(
+        run=run,
+        title=_title(run),
+        tasks=[_task_view(run, card) for card in run.tasks.values()],
+        commands=[(r.created, shlex.join(r.command), r.host, r.git) for r in run.requests],
+        versions=_versions(run),
+        status_words=_summary.STATUS_WORDS,
+        data=Markup(embed(payload(run))),
+        style=Markup(_asset("report.css")),
+        scripts=[Markup(_asset(name)) for name in SCRIPTS],
+        plotly=Markup(_plotly()),
+    )
+
+
+def _asset(name: str) -> str:
+    return (files("bench.reports") / name).read_text(encoding="utf-8")
+
+
+def _plotly() -> str:
+    text = (files("plotly") / "package_data" / "plotly.min.js").read_text(encoding="utf-8")
+    return text.replace("</script", "<\\/script")
+
+
+def _title(run: Run) -> str:
+    names = [name.capitalize() for name in run.tasks] or ["Empty run"]
+    datasets = sorted({t.dataset for _, t in run.planned.values()})
+    return f"{_summary.listing(names)} benchmark" + (f": {_summary.listing(datasets)}" if 0 < len(datasets) < 4 else "")
+
+
+def _task_view(run: Run, card: TaskCard) -> dict[str, Any]:
+    coverage = _tables.coverage(run)
+    coverage = coverage[coverage["task"] == card.name]
+    records = [r for r in run.trials.values() if r.spec.task == card.name]
+    found = _summary.leaders(run, card)
+    pairs = _tables.pairs(run, card.name)
+    names = [
+        n for role in _tables.ROLE_ORDER for n in sorted(coverage.loc[coverage["role"] == role, "method"].unique())
+    ]
+    notes = sorted({(r.spec.track, r.spec.dataset, note) for r in records for note in r.problem_notes})
+    failures = sorted(
+        (r for r in records if r.status != "ok"),
+        key=lambda r: (
+            -_tables.STATUS_ORDER.index(r.status),
+            r.spec.method,
+            r.detail,
+            r.spec.track,
+            r.spec.dataset,
+            r.key,
+        ),
+    )
+    missing = sorted(
+        (t.method, t.track, t.dataset)
+        for key, (name, t) in run.planned.items()
+        if name == card.name and key not in run.trials
+    )
+    return {
+        "card": card,
+        "headline": _tables.headline(card),
+        "sentences": _summary.sentences(run, card, found),
+        "leaders": found,
+        "counts": _counts(coverage),
+        "pairs": pairs,
+        "methods": [(name, coverage.loc[coverage["method"] == name, "role"].iloc[0]) for name in names],
+        "cells": {(r.method, r.track, r.dataset): r for r in coverage.itertuples()},
+        "failures": [
+            list(group) for _, group in itertools.groupby(failures, key=lambda r: (r.status, r.spec.method, r.detail))
+        ],
+        "missing": missing,
+        "skipped": [skip for name, skip in run.skipped if name == card.name],
+        "notes": notes,
+        "cards": [run.methods[name] for name in names if name in run.methods],
+    }
+
+
+def _counts(coverage: Any) -> list[tuple[str, str]]:
+    planned, ok = int(coverage["planned"].sum()), int(coverage["ok"].sum())
+    return [
+        (str(coverage.loc[coverage["role"] == "method", "method"].nunique()), "methods"),
+        (str(coverage.loc[coverage["role"] != "method", "method"].nunique()), "controls"),
+        (str(coverage["dataset"].nunique()), "datasets"),
+        (str(coverage["track"].nunique()), "tracks"),
+        (f"{ok:,}", f"of {planned:,} trials obtained"),
+    ]
+
+
+def _versions(run: Run) -> dict[str, list[str]]:
+    """Package -> versions met in requests and trials (more than one where machines or environments differ)."""
+    met: dict[str, set[str]] = {}
+    for versions in [*(r.versions for r in run.requests), *(r.versions for r in run.trials.values())]:
+        for name, version in versions.items():
+            met.setdefault(name, set()).add(version)
+    return {name: sorted(met[name]) for name in sorted(met, key=str.lower)}

@@ -1,0 +1,150 @@
+"""The data that the HTML carries: what its figures, tables and CSV downloads are made of."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+import pandas as pd
+
+from bench.record import TaskCard
+from bench.reports import _published, _tables
+from bench.reports._load import Run
+from bench.reports._ranks import POLICIES, ranking
+from bench.reports._style import styles
+from bench.reports.figures.curves import CURVES
+
+#: Budget for the results in the HTML, in bytes; beyond it per-donor rows are left out, of minor metrics first.
+ROWS_BUDGET = 2_600_000
+CURVES_BUDGET = 1_400_000
+#: Bytes that one row, and one point of a curve, take.
+_ROW_BYTES = 75
+_POINT_BYTES = 13
+
+ROW_FIELDS = ["unit", "metric", "value", "ci_low", "ci_high", "n"]
+
+
+def payload(run: Run) -> dict[str, Any]:
+    """Everything the page's script needs, as plain JSON."""
+    trials = _tables.trials(run)
+    rows, left_out = _fitting(run)
+    position = {key: i for i, key in enumerate(trials["trial"])}
+    return {
+        "tasks": {name: _task(run, card) for name, card in run.tasks.items()},
+        "trials": _columns(trials),
+        "rows": {"trial": [position[key] for key in rows["trial"]], **_columns(rows[[*ROW_FIELDS, "detail"]])},
+        "rowsLeftOut": left_out,
+        "curves": _curves(run, position),
+        "curveNames": CURVES,
+    }
+
+
+def embed(value: Any) -> str:
+    """JSON that can stand inside a ``<script>`` element, whatever strings it holds."""
+    text = json.dumps(value, allow_nan=False, separators=(",", ":"))
+    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+
+
+def _task(run: Run, card: TaskCard) -> dict[str, Any]:
+    metric = _tables.headline(card)
+    order = _tables.label_order(run, card.name)
+    return {
+        "metrics": [m.model_dump() for m in card.metrics],
+        "headline": metric.name if metric else "",
+        "main": _tables.main_metrics(card),
+        "pairs": [list(pair) for pair in _tables.pairs(run, card.name)],
+        "tracks": {name: track.model_dump() for name, track in card.tracks.items()},
+        "labels": [{"label": label, "role": role} for label, role in order],
+        "styles": styles(order),
+        "cells": _status_cells(run, card.name),
+        "ranks": _ranking(run, card),
+        "published": [
+            {"title": source.title, "reference": source.reference, "rows": _records(table.drop(columns="task"))}
+            for source, table in _published.published(card.name)
+        ],
+    }
+
+
+def _ranking(run: Run, card: TaskCard) -> dict[str, Any]:
+    found = ranking(run, card)
+    return {
+        "policies": _records(found.policies.drop(columns="task")),
+        "policyNames": POLICIES,
+        "within": _records(found.within.drop(columns="task")),
+        "tests": _records(found.tests.drop(columns="task", errors="ignore")),
+        "notes": found.notes,
+        "unranked": found.unranked,
+    }
+
+
+def _status_cells(run: Run, task: str) -> list[dict[str, Any]]:
+    frame = _tables.coverage(run)
+    return _records(frame[frame["task"] == task].drop(columns="task"))
+
+
+def _fitting(run: Run) -> tuple[pd.DataFrame, str]:
+    """The scored rows that fit the budget, and a sentence about those that do not."""
+    scored = run.rows[run.rows["metric"].notna()]
+    if len(scored) * _ROW_BYTES <= ROWS_BUDGET:
+        return scored, ""
+    main = {(name, metric) for name, card in run.tasks.items() for metric in _tables.main_metrics(card)}
+    top = {(name, m.name) for name, card in run.tasks.items() if (m := _tables.headline(card))}
+    pair = pd.Series(list(zip(scored["task"], scored["metric"], strict=True)), index=scored.index)
+    part = scored["unit"].str.contains(":")
+    choices = [
+        (~part | pair.isin(main), "per-donor rows of minor metrics"),
+        (~part | pair.isin(top), "per-donor rows of all metrics but the headline one"),
+        (~part, "all per-donor rows"),
+        (~part & pair.isin(main), "all per-donor rows and all minor metrics"),
+        (~part & pair.isin(top), "everything but the headline metric"),
+    ]
+    fitting = (choice for choice in choices if choice[0].sum() * _ROW_BYTES <= ROWS_BUDGET)
+    keep, what = next(fitting, choices[-1])
+    return scored[
+        keep
+    ], f"To keep this file small it leaves out {what}: {int((~keep).sum()):,} rows, all of them in results.csv."
+
+
+def _curves(run: Run, position: dict[str, int]) -> dict[str, Any]:
+    """Curves as lists of points, evenly thinned and rounded for drawing; ``curves.csv`` has them in full."""
+    groups = list(run.curves.groupby(["trial", "curve"], sort=True))
+    limit = max(12, CURVES_BUDGET // (_POINT_BYTES * max(len(groups), 1)))
+    out: dict[str, list[Any]] = {"trial": [], "curve": [], "x": [], "y": []}
+    for (key, curve), points in groups:
+        keep = points.iloc[_evenly(len(points), limit)]
+        out["trial"].append(position[key])
+        out["curve"].append(curve)
+        out["x"].append([round(float(v), 4) for v in keep["x"]])
+        out["y"].append([round(float(v), 4) for v in keep["y"]])
+    return out
+
+
+def _evenly(n: int, limit: int) -> list[int]:
+    return list(range(n)) if n <= limit else sorted({round(i * (n - 1) / (limit - 1)) for i in range(limit)})
+
+
+def _columns(frame: pd.DataFrame) -> dict[str, Any]:
+    """Column -> values; repeated strings as ``{words, codes}`` (code -1: missing)."""
+    out: dict[str, Any] = {}
+    for name in frame.columns:
+        column = frame[name]
+        if pd.api.types.is_string_dtype(column.dtype):
+            codes, words = pd.factorize(column, sort=True)
+            out[name] = {"words": [str(w) for w in words], "codes": codes.tolist()}
+        else:
+            out[name] = [_plain(v) for v in column]
+    return out
+
+
+def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    return [{str(k): _plain(v) for k, v in record.items()} for record in frame.to_dict("records")]
+
+
+def _plain(value: Any) -> Any:
+    """A JSON value; missing and not finite become null."""
+    if isinstance(value, str | bool):
+        return value
+    if pd.isna(value) or (isinstance(value, float) and not math.isfinite(value)):
+        return None
+    return value.item() if hasattr(value, "item") else value

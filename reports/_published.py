@@ -1,0 +1,61 @@
+"""Numbers that a paper reports and we did not run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from importlib.resources import files
+
+import pandas as pd
+
+
+@dataclass(frozen=True)
+class Source:
+    """A paper whose numbers stand beside ours.
+
+    Parameters
+    ----------
+    file
+        Table shipped with this package: ``task, track, dataset, method, metric, value`` (empty: its authors have none).
+    notes
+        (task, track, dataset, method, metric) -> what makes the number doubtful.
+    """
+
+    title: str
+    reference: str
+    file: str
+    notes: dict[tuple[str, str, str, str, str], str] = field(default_factory=dict)
+
+
+SCMAMBA = Source(
+    title="scMamba (Oh, Choi, Jin, Jung and Ye, 2025)",
+    reference="arXiv 2502.19429: Supplementary Table 4 and the plotting data behind Fig. 4b, c",
+    file="published_scmamba_2025.csv",
+    notes={
+        (
+            "doublet",
+            "invivo",
+            "Lau",
+            "solo",
+            "auprc",
+        ): "Shown as reported. It contradicts the AUROC (.9242) and F1 (.64) of "
+        "the same row and the method's other AUPRCs; .4372 or similar would fit: probably a typing error.",
+        ("doublet", "simulated", "Zhu", "solo", "auprc"): "Shown as reported. Above cxds (.6735) and hybrid (.6438), "
+        "although its AUROC (.8415) and F1 (.5032) are below theirs: doubtful.",
+    },
+)
+SOURCES = (SCMAMBA,)
+
+
+def published(task: str) -> list[tuple[Source, pd.DataFrame]]:
+    """Sources with numbers on ``task``, each with its table and a column ``note``."""
+    found = []
+    for source in SOURCES:
+        with (files("bench.reports") / source.file).open(encoding="utf-8") as stream:
+            table = pd.read_csv(stream)
+        table = table[table["task"] == task].reset_index(drop=True)
+        table["value"] = pd.to_numeric(table["value"])
+        keys = zip(table["task"], table["track"], table["dataset"], table["method"], table["metric"], strict=True)
+        table["note"] = [source.notes.get(key, "") for key in keys]
+        if len(table):
+            found.append((source, table))
+    return found

@@ -1,0 +1,122 @@
+"""Ranks and paired comparisons of the methods of a run, per track and metric."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from bench.record import TaskCard
+from bench.reports import _tables
+from bench.reports._load import Run
+from bench.stats import paired_tests, power_floor, rank_with_ties, ranks_under_policies
+
+#: How each policy counts a failure, in the reader's words.
+POLICIES = {
+    "exclude": "failures left out",
+    "worst": "a failure takes the last place",
+    "zero": "a failure scores as the worst control",
+}
+_RANKS = ["task", "track", "metric", "policy", "method", "mean_rank", "rank", "tie_group", "n_datasets", "n_failed"]
+_WITHIN = ["task", "track", "dataset", "metric", "method", "rank", "tie_group"]
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """Tables over all tracks and main metrics of a task.
+
+    Parameters
+    ----------
+    policies
+        Mean ranks over datasets under each failure policy (:func:`bench.stats.ranks_under_policies`).
+    within
+        Ranks on each dataset by itself; a method whose confidence interval overlaps that of a group's best joins it.
+    tests
+        Paired comparisons over datasets by the headline metric (:func:`bench.stats.paired_tests`).
+    notes
+        Track -> what its number of datasets allows to say.
+    unranked
+        Methods without any result, which no policy ranks.
+    """
+
+    policies: pd.DataFrame
+    within: pd.DataFrame
+    tests: pd.DataFrame
+    notes: dict[str, str]
+    unranked: list[str]
+
+
+def ranking(run: Run, card: TaskCard) -> Ranking:
+    """Rank the methods (not the controls) of one task."""
+    cells = _tables.cells(run)
+    cells = cells[cells["task"] == card.name]
+    directions = {m.name: m.higher_is_better for m in card.metrics}
+    top = headline.name if (headline := _tables.headline(card)) else ""
+    tracks: dict[str, list[str]] = {}
+    for track, dataset in _tables.pairs(run, card.name):
+        tracks.setdefault(track, []).append(dataset)
+    policies, within, tests, notes = [], [], [], {}
+    for track, datasets in tracks.items():
+        notes[track] = _power_note(len(datasets))
+        for metric in _tables.main_metrics(card):
+            here = cells[(cells["track"] == track) & (cells["metric"] == metric)]
+            table = _wide(here[here["role"] == "method"], datasets)
+            if table.empty:
+                continue
+            keys = {"task": card.name, "track": track, "metric": metric}
+            up = directions[metric]
+            floor = _worst_control(here, datasets, higher_is_better=up)
+            policies.append(ranks_under_policies(table, zero=floor, higher_is_better=up).assign(**keys))
+            if metric == top and len(table) > 1 and len(datasets) > 1:
+                tests.append(paired_tests(table, np.random.default_rng(0), n_boot=1000).assign(**keys))
+            within += [_within(here, table, dataset, up).assign(**keys) for dataset in datasets]
+    scored = set(cells.loc[cells["role"] == "method", "label"])
+    unranked = [
+        label for label, role in _tables.label_order(run, card.name) if role == "method" and label not in scored
+    ]
+    return Ranking(
+        policies=_joined(policies, _RANKS),
+        within=_joined(within, _WITHIN),
+        tests=_joined(tests, []),
+        notes=notes,
+        unranked=unranked,
+    )
+
+
+def _wide(frame: pd.DataFrame, datasets: list[str]) -> pd.DataFrame:
+    """Methods x datasets, NaN where there is no value; methods without any value are left out."""
+    table = frame.pivot(index="label", columns="dataset", values="value").reindex(columns=datasets).astype(float)
+    return table.dropna(how="all").rename_axis(index="method")
+
+
+def _worst_control(frame: pd.DataFrame, datasets: list[str], *, higher_is_better: bool) -> pd.Series:
+    """Value of the worst control on each dataset; 0 where there is none."""
+    controls = frame[frame["role"] != "method"].groupby("dataset")["value"]
+    worst = controls.min() if higher_is_better else controls.max()
+    return worst.reindex(datasets).astype(float).fillna(0.0)
+
+
+def _within(frame: pd.DataFrame, table: pd.DataFrame, dataset: str, higher_is_better: bool) -> pd.DataFrame:
+    rows = frame[(frame["role"] == "method") & (frame["dataset"] == dataset)].set_index("label")
+    intervals = rows[["ci_low", "ci_high"]].astype(float).reindex(table.index)
+    ranks = rank_with_ties(table[dataset], higher_is_better=higher_is_better, intervals=intervals)
+    return ranks.rename_axis("method").reset_index().assign(dataset=dataset)
+
+
+def _power_note(n: int) -> str:
+    floor = power_floor(n)
+    datasets = f"{n} dataset{'s' if n != 1 else ''}"
+    if floor > 0.05:
+        return (
+            f"With {datasets} an exact paired test cannot give p below {floor:.3g}, so no difference can reach 0.05. "
+            "Stars are withheld; look at the differences and their intervals."
+        )
+    return f"With {datasets} an exact paired test can reach p = {floor:.3g}, before correction for many comparisons."
+
+
+def _joined(frames: list[pd.DataFrame], columns: list[str]) -> pd.DataFrame:
+    if not frames:
+        return pd.DataFrame(columns=columns)
+    joined = pd.concat(frames, ignore_index=True)
+    return joined[columns] if columns else joined

@@ -1,0 +1,127 @@
+"""The tidy frames behind the figures and the text: each prepared once, here."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from bench.record import MetricCard, TaskCard
+from bench.reports._load import Run
+
+#: Where a trial stands, from best to worst; ``missing`` was planned but has no record (interrupted or still running).
+STATUS_ORDER = ("ok", "not_applicable", "unavailable", "missing", "invalid_output", "crash", "oom", "timeout")
+ROLE_ORDER = ("method", "perfect", "trap", "random")
+PAIR = ["task", "track", "dataset"]
+
+
+def headline(task: TaskCard) -> MetricCard | None:
+    """The metric the task asks to be judged by first."""
+    return next((m for m in task.metrics if m.headline), task.metrics[0] if task.metrics else None)
+
+
+def main_metrics(task: TaskCard) -> list[str]:
+    """Metrics shown before the reader asks for more: those that are not a variant (``f1@10%``) of another."""
+    return [m.name for m in task.metrics if "@" not in m.name]
+
+
+def trials(run: Run) -> pd.DataFrame:
+    """One row per trial: every column of the results that does not change within a trial, and ``label``."""
+    varying = ["unit", "metric", "value", "ci_low", "ci_high", "n"]
+    frame = run.rows.drop(columns=varying).drop_duplicates("trial").reset_index(drop=True)
+    return frame.assign(detail=frame["detail"].where(frame["status"] != "ok", ""))
+
+
+def cells(run: Run, unit: str = "pooled") -> pd.DataFrame:
+    """Mean over seeds per task, track, dataset, label and metric, for one unit.
+
+    Returns
+    -------
+    Columns ``task, track, dataset, label, role, metric, value, ci_low, ci_high, low, high, seeds``: ``low`` and
+    ``high`` are the extremes over seeds; the interval is the mean of the seeds' intervals.
+    """
+    rows = run.rows[(run.rows["status"] == "ok") & (run.rows["unit"] == unit)]
+    keys = [*PAIR, "label", "role", "metric"]
+    grouped = rows.groupby(keys, sort=True, dropna=False)
+    return grouped.agg(
+        value=("value", "mean"), ci_low=("ci_low", "mean"), ci_high=("ci_high", "mean"),
+        low=("value", "min"), high=("value", "max"), seeds=("trial", "nunique"),
+    ).reset_index()  # fmt: skip
+
+
+def coverage(run: Run) -> pd.DataFrame:
+    """Planned against obtained.
+
+    Returns
+    -------
+    A row per task, track, dataset and method with ``role``, ``planned``, ``ok`` and ``status`` (the worst one).
+    """
+    status = {key: record.status for key, record in run.trials.items()}
+    rows = [(task, t.track, t.dataset, t.method, key) for key, (task, t) in run.planned.items()]
+    known = {row[-1] for row in rows}
+    identity = {(*row[:4], run.planned[row[-1]][1].seeds.model_dump_json()) for row in rows if row[-1] in status}
+    # a planned key whose code has changed since is answered by the newer trial of the same name
+    rows = [
+        row
+        for row in rows
+        if row[-1] in status or (*row[:4], run.planned[row[-1]][1].seeds.model_dump_json()) not in identity
+    ]
+    rows += [
+        (r.spec.task, r.spec.track, r.spec.dataset, r.spec.method, key)
+        for key, r in run.trials.items()
+        if key not in known
+    ]
+    frame = pd.DataFrame(rows, columns=[*PAIR, "method", "key"])
+    frame["status"] = frame["key"].map(status).fillna("missing")
+    frame["rank"] = frame["status"].map(STATUS_ORDER.index)
+    grouped = frame.groupby([*PAIR, "method"], sort=True)
+    out = grouped.agg(
+        planned=("key", "size"), ok=("status", lambda s: int((s == "ok").sum())), rank=("rank", "max")
+    ).reset_index()
+    out["status"] = out.pop("rank").map(lambda i: STATUS_ORDER[int(i)]) if len(out) else pd.Series(dtype="string")
+    roles = {name: card.role for name, card in run.methods.items()}
+    out["role"] = out["method"].map(roles).fillna("method") if len(out) else pd.Series(dtype="string")
+    return out
+
+
+def pairs(run: Run, task: str) -> list[tuple[str, str]]:
+    """(track, dataset) pairs of a task, in the order of its card, then by name."""
+    tracks = list(run.tasks[task].tracks) if task in run.tasks else []
+    seen = {(t.track, t.dataset) for name, t in run.planned.values() if name == task}
+    seen |= {(r.spec.track, r.spec.dataset) for r in run.trials.values() if r.spec.task == task}
+    return sorted(seen, key=lambda p: (tracks.index(p[0]) if p[0] in tracks else len(tracks), p[0], p[1]))
+
+
+def label_order(run: Run, task: str) -> list[tuple[str, str]]:
+    """(label, role) of a task: methods from best to worst mean headline value, then controls by role."""
+    metric = headline(run.tasks[task]) if task in run.tasks else None
+    frame = cells(run)
+    frame = frame[(frame["task"] == task) & (frame["metric"] == (metric.name if metric else ""))]
+    mean = frame.groupby("label")["value"].mean()
+    sign = -1.0 if metric is None or metric.higher_is_better else 1.0
+    found = trials(run)
+    entries = {
+        (str(a), str(b)) for a, b, t in zip(found["label"], found["role"], found["task"], strict=True) if t == task
+    }
+    started = {record.spec.method for record in run.trials.values() if record.spec.task == task}
+    for name, planned in run.planned.values():
+        if name == task and planned.method not in started:
+            role = run.methods[planned.method].role if planned.method in run.methods else "method"
+            entries.add((planned.method, role))
+
+    def place(entry: tuple[str, str]) -> tuple[int, float, str]:
+        value = mean.get(entry[0])
+        return (
+            ROLE_ORDER.index(entry[1]),
+            float("inf") if value is None or pd.isna(value) else sign * float(value),
+            entry[0],
+        )
+
+    return sorted(entries, key=place)
+
+
+def trap_values(frame: pd.DataFrame, task: TaskCard) -> pd.DataFrame:
+    """The best trap control per pair and metric of :func:`cells`: columns ``trap`` (its value) and ``trap_label``."""
+    better = {m.name: m.higher_is_better for m in task.metrics}
+    traps = frame[(frame["role"] == "trap") & (frame["task"] == task.name) & frame["value"].notna()].copy()
+    traps["key"] = [v if better.get(m, True) else -v for v, m in zip(traps["value"], traps["metric"], strict=True)]
+    best = traps.sort_values(["key", "label"], ascending=[False, True]).drop_duplicates([*PAIR, "metric"])
+    return best.rename(columns={"value": "trap", "label": "trap_label"})[[*PAIR, "metric", "trap", "trap_label"]]

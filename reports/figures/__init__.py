@@ -1,0 +1,62 @@
+"""Static figures, a module each: ``prepare(run, task)`` gives the tidy frame, ``draw(run, task, frame)`` draws it.
+
+To add one, write the module and name it in :data:`FIGURES`; its interactive twin is a function of
+``report_figures.js`` registered under the same name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import matplotlib
+
+from bench.reports._load import Run
+from bench.reports.figures import coverage, curves, donors, heatmap, ranks, resources
+
+#: Name -> module, in the order of the report.
+FIGURES = {
+    "coverage": coverage,
+    "heatmap": heatmap,
+    "curves": curves,
+    "resources": resources,
+    "donors": donors,
+    "ranks": ranks,
+}
+
+_STYLE = {
+    "font.size": 8,
+    "font.family": "DejaVu Sans",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": "#888888",
+    "axes.titlesize": 9,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "hatch.linewidth": 0.4,
+    "svg.hashsalt": "bench",
+    "svg.fonttype": "none",
+    "pdf.fonttype": 42,
+}
+#: Without these, two reports of the same run would differ by a date.
+_METADATA = {"pdf": {"CreationDate": None}, "svg": {"Date": None}, "png": {"Software": None}}
+
+
+def write(run: Run, folder: Path, formats: Sequence[str]) -> list[Path]:
+    """Draw every figure that has data into ``folder``, once per format and task, with its data as CSV."""
+    folder.mkdir(parents=True, exist_ok=True)
+    written = []
+    for name, module in FIGURES.items():
+        for task in run.tasks:
+            frame = module.prepare(run, task)
+            if frame.empty:
+                continue
+            stem = name if len(run.tasks) == 1 else f"{task}_{name}"
+            frame.to_csv(folder / f"{stem}.csv", index=False)
+            with matplotlib.rc_context(_STYLE):
+                figure = module.draw(run, task, frame)
+                for kind in formats:
+                    path = folder / f"{stem}.{kind}"
+                    figure.savefig(path, dpi=160, bbox_inches="tight", metadata=_METADATA[kind])
+                    written.append(path)
+    return written

@@ -1,0 +1,54 @@
+"""Curves of each trial: precision-recall, ROC, identification rate, or whatever the task returns."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from matplotlib.figure import Figure
+
+from bench.reports import _tables
+from bench.reports._load import Run
+from bench.reports._style import styles
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+#: Known curves: title and axes. Others are shown under their own name.
+CURVES = {
+    "identification": {"title": "Identification rate", "x": "fraction of cells called", "y": "F1"},
+    "pr": {"title": "Precision and recall", "x": "recall", "y": "precision"},
+    "roc": {"title": "ROC", "x": "false positive rate", "y": "true positive rate"},
+}
+_DASHES = {"solid": "-", "dash": "--", "dot": ":", "dashdot": "-."}
+
+
+def prepare(run: Run, task: str) -> pd.DataFrame:
+    """Every point of every curve of the task."""
+    frame = run.curves[run.curves["task"] == task]
+    return frame[["track", "dataset", "label", "trial", "curve", "x", "y"]].reset_index(drop=True)
+
+
+def draw(run: Run, task: str, frame: pd.DataFrame) -> Figure:
+    """A row per kind of curve, a column per (track, dataset)."""
+    names = [*(n for n in CURVES if (frame["curve"] == n).any()), *sorted(set(frame["curve"]) - set(CURVES))]
+    found = set(zip(frame["track"], frame["dataset"], strict=True))
+    pairs = [pair for pair in _tables.pairs(run, task) if pair in found]
+    looks = styles(_tables.label_order(run, task))
+    figure = Figure(figsize=(2.6 * len(pairs) + 1.6, 2.5 * len(names)), layout="constrained")
+    grid = figure.subplots(len(names), len(pairs), squeeze=False)
+    lines = {}
+    for row, name in zip(grid, names, strict=True):
+        words = CURVES.get(name, {"title": name, "x": "x", "y": "y"})
+        for axes, (track, dataset) in zip(row, pairs, strict=True):
+            here = frame[(frame["curve"] == name) & (frame["track"] == track) & (frame["dataset"] == dataset)]
+            for (label, _), points in here.groupby(["label", "trial"], sort=True):
+                look = looks[label]
+                lines[label] = axes.plot(
+                    points["x"].astype(float), points["y"].astype(float),
+                    color=look["colour"], linestyle=_DASHES[look["dash"]], linewidth=0.9,
+                )[0]  # fmt: skip
+            axes.set(xlabel=words["x"], title=f"{track} · {dataset}")
+        row[0].set_ylabel(words["y"])
+    shown = [label for label in looks if label in lines]
+    figure.legend([lines[label] for label in shown], shown, loc="outside right upper", frameon=False)
+    return figure

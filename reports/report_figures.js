@@ -1,0 +1,156 @@
+// Interactive figures. A figure is one function of the view; each comes with the table of what it draws.
+(() => {
+  "use strict";
+  const { data, state, R, trials, el, $, number, mean, median, groupBy, seedName, trapOf, addView } = window.benchReport;
+  const FONT = { family: getComputedStyle(document.body).fontFamily, size: 12, color: "#1d2327" };
+  const AXIS = { gridcolor: "#eceff1", zeroline: false, linecolor: "#b9c1c7", ticks: "outside", tickcolor: "#b9c1c7", ticklen: 4, automargin: true };
+  const CONFIG = { displaylogo: false, responsive: true, modeBarButtonsToRemove: ["lasso2d", "select2d", "autoScale2d"], toImageButtonOptions: { format: "svg", scale: 2 } };
+
+  /** Draw traces, with a caption, a text alternative and a table of the same numbers; an empty note without traces. */
+  function figure(host, { title, alt, traces, layout, head, rows }) {
+    if (!traces.length) {
+      host.replaceChildren(el("p", { class: "empty" }, `${title}: nothing to show for this choice.`));
+      return;
+    }
+    const plot = el("div", { class: "plot", role: "img", "aria-label": alt });
+    const table = el("details", {}, el("summary", {}, `${title} as a table (${rows.length} rows)`));
+    table.addEventListener("toggle", () => { if (table.open && !table.querySelector("table")) table.append(plainTable(head, rows)); }, { once: true });
+    host.replaceChildren(el("figure", { class: "figure" }, el("figcaption", {}, title), plot, table));
+    window.Plotly.newPlot(plot, traces, {
+      font: FONT, paper_bgcolor: "#fff", plot_bgcolor: "#fff", modebar: { bgcolor: "rgba(0,0,0,0)", color: "#9aa4ab", activecolor: "#1f5f7a" }, hovermode: "closest", hoverlabel: { font: { size: 12 }, namelength: -1 },
+      margin: { l: 60, r: 10, t: 30, b: 50 }, legend: { orientation: "h", y: -0.2, yanchor: "top", yref: "paper", font: { size: 11 } }, ...layout,
+    }, CONFIG);
+  }
+
+  function plainTable(head, rows) {
+    const body = rows.map((r) => el("tr", {}, ...r.map((c) => el("td", {}, typeof c === "number" ? number(c, 4) : String(c ?? "–")))));
+    return el("div", { class: "scroll", tabindex: "0" }, el("table", { class: "plain" }, el("thead", {}, el("tr", {}, ...head.map((h) => el("th", { scope: "col" }, h)))), el("tbody", {}, ...body)));
+  }
+
+  /** Axes of small multiples, `across` a row: [{x, y, layout}], with a title over each panel. */
+  function multiples(names, host, { height, xaxis, yaxis, minWidth = 300, gapY = 86, shareTicks = false }) {
+    const width = host.clientWidth || 1000;
+    const across = Math.max(1, Math.min(names.length, Math.floor(width / minWidth), 4));
+    const down = Math.ceil(names.length / across);
+    const plotHeight = down * height + (down - 1) * gapY;
+    const gapX = across > 1 ? (shareTicks ? 24 : 54) / width : 0, gap = gapY / plotHeight;
+    const w = (1 - gapX * (across - 1)) / across, h = (1 - gap * (down - 1)) / down;
+    const layout = { annotations: [] };
+    const axes = names.map((name, i) => {
+      const row = Math.floor(i / across), col = i % across, n = i ? i + 1 : "";
+      const x0 = col * (w + gapX), y1 = 1 - row * (h + gap);
+      layout[`xaxis${n}`] = { ...AXIS, ...xaxis, domain: [x0, Math.min(1, x0 + w)], anchor: `y${n}` };
+      layout[`yaxis${n}`] = { ...AXIS, ...yaxis, domain: [Math.max(0, y1 - h), y1], anchor: `x${n}` };
+      if (shareTicks && col) layout[`yaxis${n}`].showticklabels = false;
+      if (col && yaxis.title) layout[`yaxis${n}`].title = undefined;
+      layout.annotations.push({ text: `<b>${escape(name)}</b>`, showarrow: false, x: x0, y: y1, xref: "paper", yref: "paper", xanchor: "left", yanchor: "bottom", yshift: 6, font: { size: 12 } });
+      return { xaxis: `x${n}`, yaxis: `y${n}` };
+    });
+    return { axes, layout, plotHeight, across };
+  }
+
+  /** Plotly reads a little HTML in its texts. */
+  const escape = (text) => String(text).replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;");
+  const pairName = (p) => p.join(" · ");
+
+  function curves(view) {
+    const chosen = new Map(view.trials.map((t) => [t.trial, t]));
+    const byCurve = new Map();
+    data.curves.trial.forEach((t, i) => {
+      if (!chosen.has(trials[t].trial)) return;
+      const name = data.curves.curve[i];
+      if (!byCurve.has(name)) byCurve.set(name, []);
+      byCurve.get(name).push(i);
+    });
+    const known = Object.keys(data.curveNames);
+    const names = [...byCurve.keys()].sort((a, b) => (known.indexOf(a) + 1 || 99) - (known.indexOf(b) + 1 || 99) || a.localeCompare(b));
+    const host = $("curves-view");
+    if (!names.length) return host.replaceChildren(el("p", { class: "empty" }, "No curves for this choice."));
+    const parts = names.map(() => el("div"));
+    host.replaceChildren(...parts);
+    names.forEach((name, k) => curve(view, name, byCurve.get(name), parts[k]));
+  }
+
+  function curve(view, name, indices, host) {
+    const words = data.curveNames[name] || { title: name, x: "x", y: "y" };
+    const pairs = view.pairs.filter(([t, d]) => indices.some((i) => trials[data.curves.trial[i]].track === t && trials[data.curves.trial[i]].dataset === d));
+    const place = new Map(pairs.map((p, i) => [p.join("\t"), i]));
+    const { axes, layout, plotHeight } = multiples(pairs.map(pairName), host, { height: 230, xaxis: { title: { text: words.x, standoff: 4 } }, yaxis: { title: { text: words.y, standoff: 6 }, rangemode: "tozero" } });
+    const order = new Map(view.labels.map((l, i) => [l.label, i]));
+    const sorted = [...indices].sort((a, b) => order.get(trials[data.curves.trial[a]].label) - order.get(trials[data.curves.trial[b]].label) || a - b);
+    const seen = new Set(), rows = [];
+    const many = groupBy(sorted, (i) => { const t = trials[data.curves.trial[i]]; return [t.track, t.dataset, t.label].join("\t"); });
+    const traces = sorted.map((i) => {
+      const t = trials[data.curves.trial[i]], look = view.style[t.label], first = !seen.has(t.label);
+      seen.add(t.label);
+      const xs = data.curves.x[i], ys = data.curves.y[i];
+      const step = Math.max(1, Math.floor(xs.length / 5));
+      for (let j = 0; j < xs.length; j += step) rows.push([t.track, t.dataset, t.label, seedName(t), xs[j], ys[j]]);
+      const several = many.get([t.track, t.dataset, t.label].join("\t")).length > 1;
+      return { type: "scatter", mode: "lines", x: xs, y: ys, name: escape(t.label), legendgroup: t.label, showlegend: first, ...axes[place.get([t.track, t.dataset].join("\t"))],
+        line: { color: look.colour, dash: look.dash, width: several ? 0.9 : 1.7 }, opacity: several ? 0.55 : 1,
+        hovertemplate: `${escape(t.label)} (seed ${seedName(t)})<br>${words.x} %{x:.3f}<br>${words.y} %{y:.3f}<extra></extra>` };
+    });
+    figure(host, { title: words.title, alt: `${words.title} curves of ${view.labels.length} methods on ${pairs.map(pairName).join(", ")}; the table below lists points of each.`, traces,
+      layout: { ...layout, height: plotHeight + 175, margin: { l: 56, r: 10, t: 30, b: 145 }, legend: { orientation: "h", y: -55 / plotHeight, yanchor: "top", font: { size: 11 }, itemwidth: 30 } },
+      head: ["track", "dataset", "method", "seed", words.x, words.y], rows });
+  }
+
+  function resources(view) {
+    const metric = view.metric, host = $("resources-view");
+    const points = view.labels.filter((l) => l.role === "method").map(({ label }) => {
+      const values = view.pairs.map(([t, d]) => view.cell(t, d, label, metric.name)?.value).filter((v) => v !== null && v !== undefined);
+      const done = view.trials.filter((t) => t.label === label && t.status === "ok");
+      const used = (c) => { const v = done.map((t) => t[c]).filter((x) => x !== null && x > 0); return v.length ? median(v) : null; };
+      return { label, value: values.length ? mean(values) : null, pairs: values.length, wall: used("wall_s"), rss: used("rss_peak_mb"), gpu: used("gpu_peak_mb") };
+    }).filter((p) => p.value !== null && (p.wall !== null || p.rss !== null));
+    const traps = view.pairs.map(([t, d]) => trapOf(view, t, d, metric)?.value).filter((v) => v !== undefined);
+    const wide = (host.clientWidth || 1000) > 760;
+    const panels = [["wall", "wall time (s)", "x", "y", "rss"], ["rss", "peak memory (MB)", "x2", "y2", "wall"]];
+    const top = (k) => Math.max(...points.map((p) => p[k] || 0), 1e-9);
+    const traces = panels.flatMap(([key, words, xaxis, yaxis, other]) => points.filter((p) => p[key] !== null).map((p) => ({
+      type: "scatter", mode: "markers+text", x: [p[key]], y: [p.value], text: [escape(p.label)], textposition: "top center", textfont: { size: 11 }, xaxis, yaxis, showlegend: false, cliponaxis: false,
+      marker: { color: view.style[p.label].colour, symbol: view.style[p.label].symbol, size: 8 + 20 * Math.sqrt((p[other] || 0) / top(other)), opacity: 0.85, line: { color: "#fff", width: 1 } },
+      hovertemplate: `${escape(p.label)}<br>${words} %{x:.4~g}<br>${metric.name} %{y:.3f} (mean of ${p.pairs})<extra></extra>`,
+    })));
+    const y = { ...AXIS, title: { text: metric.name, standoff: 8 } }, x = { ...AXIS, type: "log", dtick: "D2" };
+    const line = (n) => ({ type: "line", xref: `x${n} domain`, yref: `y${n}`, x0: 0, x1: 1, y0: mean(traps), y1: mean(traps), line: { color: "#777", width: 1, dash: "dash" } });
+    figure(host, { title: `${metric.name} against time and memory`, alt: `Scatter of ${metric.name} against wall time and peak memory of ${points.length} methods; the table below has the numbers.`, traces,
+      layout: { height: wide ? 430 : 800, shapes: traps.length ? [line(""), line("2")] : [],
+        xaxis: { ...x, title: { text: "wall time (s)" }, domain: wide ? [0, 0.47] : [0, 1], anchor: "y" }, yaxis: { ...y, domain: wide ? [0, 1] : [0.57, 1] },
+        xaxis2: { ...x, title: { text: "peak memory (MB)" }, domain: wide ? [0.53, 1] : [0, 1], anchor: "y2" }, yaxis2: { ...y, anchor: "x2", domain: wide ? [0, 1] : [0, 0.43], matches: "y", title: wide ? undefined : y.title } },
+      head: ["method", metric.name, "pairs", "wall time (s)", "peak memory (MB)", "peak GPU memory (MB)"], rows: points.map((p) => [p.label, p.value, p.pairs, p.wall, p.rss, p.gpu]) });
+  }
+
+  function donors(view) {
+    const groups = new Map();
+    for (const i of view.rows) {
+      if (R.metric[i] !== state.metric || R.value[i] === null || R.unit[i] === null || !R.unit[i].includes(":")) continue;
+      const t = trials[R.trial[i]];
+      const key = [t.track, t.dataset, t.label].join("\t");
+      if (!groups.has(key)) groups.set(key, new Map());
+      const units = groups.get(key);
+      if (!units.has(R.unit[i])) units.set(R.unit[i], []);
+      units.get(R.unit[i]).push(R.value[i]);
+    }
+    const pairs = view.pairs.filter(([t, d]) => view.labels.some((l) => groups.has([t, d, l.label].join("\t"))));
+    const labels = view.labels.filter((l) => pairs.some(([t, d]) => groups.has([t, d, l.label].join("\t"))));
+    const host = $("donors-view");
+    const { axes, layout, plotHeight } = multiples(pairs.map(pairName), host, { height: 30 + 19 * labels.length, minWidth: 330, gapY: 64, shareTicks: true, xaxis: { rangemode: "normal" },
+      yaxis: { type: "category", categoryorder: "array", categoryarray: labels.map((l) => l.label).reverse(), range: [-0.6, labels.length - 0.4], tickfont: { size: 11 }, showgrid: false } });
+    const rows = [];
+    const traces = pairs.flatMap(([t, d], k) => labels.filter((l) => groups.has([t, d, l.label].join("\t"))).map(({ label }) => {
+      const units = [...groups.get([t, d, label].join("\t"))].map(([unit, values]) => [unit, mean(values)]);
+      for (const [unit, value] of units) rows.push([t, d, label, unit, value]);
+      return { type: "box", orientation: "h", x: units.map((u) => u[1]), y: units.map(() => label), name: escape(label), showlegend: false, ...axes[k], text: units.map((u) => escape(u[0])),
+        boxpoints: "all", jitter: 0.5, pointpos: 0, whiskerwidth: 0.4, fillcolor: "rgba(0,0,0,0.04)", line: { color: "#9aa4ab", width: 1 }, marker: { color: view.style[label].colour, size: 4.5, opacity: 0.85 },
+        hovertemplate: `${escape(label)}<br>%{text}: %{x:.3f}<extra></extra>` };
+    }));
+    figure(host, { title: `${state.metric} of each donor`, alt: `Box and strip of ${state.metric} per donor; the table below has the numbers.`, traces,
+      layout: { ...layout, height: plotHeight + 80, margin: { l: 110, r: 10, t: 30, b: 40 } }, head: ["track", "dataset", "method", "unit", state.metric], rows });
+  }
+
+  addView(curves);
+  addView(resources);
+  addView(donors);
+})();

@@ -1,0 +1,218 @@
+// The heat map, ranks, published numbers and the full table: HTML tables, so that they read, print and copy as text.
+(() => {
+  "use strict";
+  const { data, state, R, trials, el, $, number, groupBy, seedName, trapOf, redraw, addView } = window.benchReport;
+  const VIRIDIS = [[68, 1, 84], [72, 40, 120], [62, 74, 137], [49, 104, 142], [38, 130, 142], [31, 158, 137], [53, 183, 121], [109, 205, 89], [180, 222, 44], [253, 231, 37]];
+
+  function colour(s) {
+    const x = Math.min(Math.max(s, 0), 1) * (VIRIDIS.length - 1), i = Math.min(Math.floor(x), VIRIDIS.length - 2), f = x - i;
+    const rgb = VIRIDIS[i].map((v, k) => Math.round(v + f * (VIRIDIS[i + 1][k] - v)));
+    const linear = rgb.map((v) => (v / 255 <= 0.03928 ? v / 3294.6 : ((v / 255 + 0.055) / 1.055) ** 2.4));
+    const light = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2];
+    return `background:rgb(${rgb});color:${light > 0.179 ? "#000" : "#fff"}`;
+  }
+
+  /** Position between worst (0) and best (1): the metric's range, or that of the values where it has none. */
+  function scaled(value, metric, values) {
+    const low = metric.low ?? Math.min(...values), high = metric.high ?? Math.max(...values);
+    const s = high > low ? (value - low) / (high - low) : 0.5;
+    return metric.higher_is_better ? s : 1 - s;
+  }
+
+  const beaten = (value, trap, metric) => trap && (metric.higher_is_better ? value <= trap.value : value >= trap.value);
+  const entries = (labels) => labels.map((l, i) => ({ ...l, first: l.role !== "method" && i > 0 && labels[i - 1].role === "method" }));
+  const tr = (l, ...cells) => el("tr", { class: [l.role !== "method" ? "control" : "", l.first ? "first-control" : ""].join(" ").trim() || null },
+    el("th", { scope: "row", title: l.role === "method" ? l.label : `${l.label}: ${l.role} control` }, l.label), ...cells);
+
+  function heatmap(view) {
+    const choice = document.querySelector("#heatmap-metrics input:checked").value;
+    const names = choice === "one" ? [state.metric] : choice === "all" ? view.task.metrics.map((m) => m.name) : [...new Set([...view.task.main, state.metric])];
+    const metrics = view.task.metrics.filter((m) => names.includes(m.name));
+    const status = new Map(view.task.cells.map((c) => [[c.track, c.dataset, c.method].join("\t"), c]));
+    const range = new Map(metrics.map((m) => [m.name, m.low === null || m.high === null ? view.pairs.flatMap(([t, d]) => view.labels.map((l) => view.cell(t, d, l.label, m.name)?.value ?? NaN)).filter(Number.isFinite) : []]));
+    const host = $("heatmap-view");
+    host.classList.toggle("wide", metrics.length > 9);
+    const stops = VIRIDIS.map((c) => `rgb(${c})`).join(",");
+    $("heatmap-legend").replaceChildren(el("div", { class: "legend" }, "worst", el("i", { style: `background:linear-gradient(90deg,${stops})` }), "best of the metric's range"));
+    if (!view.pairs.length || !view.labels.length) return host.replaceChildren(el("p", { class: "empty" }, "Nothing to show for this choice."));
+    host.replaceChildren(...view.pairs.map(([track, dataset]) => {
+      const traps = new Map(metrics.map((m) => [m.name, trapOf(view, track, dataset, m)]));
+      const body = entries(view.labels).map((l) => tr(l, ...metrics.map((m) =>
+        cell(view, { track, dataset, l, m, trap: traps.get(m.name), values: range.get(m.name), status: status.get([track, dataset, baseName(l.label)].join("\t")) }))));
+      const head = el("tr", {}, el("td"), ...metrics.map((m) => el("th", { scope: "col", class: m.name === state.metric ? "chosen" : null, title: m.summary }, el("span", {}, m.name))));
+      const cols = el("colgroup", {}, el("col", { class: "name" }), ...metrics.map(() => el("col")));
+      return el("div", { class: "panel" }, el("h3", {}, dataset, el("small", {}, track)),
+        el("div", { class: "scroll", tabindex: metrics.length > 9 ? "0" : null }, el("table", { class: "heat", "aria-label": `Metrics of each method on ${dataset}, track ${track}` }, cols, el("thead", {}, head), el("tbody", {}, ...body))));
+    }));
+  }
+
+  const baseName = (label) => label.replace(/ \(.*=.*\)$/s, "");
+
+  function cell(view, { track, dataset, l, m, trap, values, status }) {
+    const c = view.cell(track, dataset, l.label, m.name);
+    if (!c) {
+      const why = status ? (status.status === "ok" ? `no value for unit ${state.unit}` : status.status.replace("_", " ")) : "not planned";
+      return el("td", { class: !status || status.status === "ok" ? "undefined" : "hatched", title: `${l.label}: ${why}` }, el("span", { "aria-label": why }, !status || status.status === "ok" ? "–" : ""));
+    }
+    if (c.value === null) return el("td", { class: "undefined", title: `${l.label}, ${m.name}: undefined. ${c.detail || m.undefined}` }, "n/a");
+    const below = l.role === "method" && beaten(c.value, trap, m);
+    const partly = status && status.ok < status.planned && !state.seed;
+    const title = [`${l.label}, ${m.name}: ${number(c.value, 4)}`, c.ci ? `95 % CI ${number(c.ci[0])} to ${number(c.ci[1])}` : "", c.trials > 1 ? `mean of ${c.trials} seeds, ${number(c.range[0])} to ${number(c.range[1])}` : "",
+      below ? `does not beat ${trap.label} (${number(trap.value)})` : "", partly ? `${status.ok} of ${status.planned} trials finished` : ""].filter(Boolean).join("\n");
+    return el("td", { style: colour(scaled(c.value, m, values)), title }, number(c.value, 2), below ? el("span", { class: "trap", "aria-label": "does not beat the trap control" }, "▾") : null, partly ? el("sup", {}, `${status.ok}/${status.planned}`) : null);
+  }
+
+  function ranks(view) {
+    const found = view.task.ranks, host = $("ranks-view");
+    const tracks = [...new Set(view.pairs.map((p) => p[0]))];
+    const shown = new Set(view.labels.map((l) => l.label));
+    const blocks = tracks.map((track) => {
+      const here = found.policies.filter((r) => r.track === track && r.metric === state.metric && shown.has(r.method));
+      if (!here.length) return null;
+      const by = new Map(here.map((r) => [`${r.method}\t${r.policy}`, r]));
+      const policies = Object.keys(found.policyNames);
+      const methods = [...new Set(here.map((r) => r.method))].sort((a, b) => (by.get(`${a}\tworst`).mean_rank - by.get(`${b}\tworst`).mean_rank) || a.localeCompare(b));
+      const body = methods.map((m) => el("tr", {}, el("th", { scope: "row" }, m), ...policies.map((p) => {
+        const r = by.get(`${m}\t${p}`);
+        const tied = here.filter((o) => o.policy === p && o.tie_group === r.tie_group).length > 1;
+        return el("td", { class: r.tie_group === 1 ? "best" : null }, r.mean_rank === null ? "–" : `${tied ? "=" : ""}${number(r.rank, r.rank % 1 ? 1 : 0)} `, el("small", {}, r.mean_rank === null ? "no result" : `mean ${number(r.mean_rank, 2)}`));
+      }), el("td", {}, String(by.get(`${m}\tworst`).n_failed))));
+      return el("div", {}, el("h3", {}, track, " ", el("small", {}, `${state.metric}, ${view.task.pairs.filter((p) => p[0] === track).length} dataset(s)`)),
+        el("div", { class: "scroll" }, el("table", { class: "plain" }, el("thead", {}, el("tr", {}, el("th", { scope: "col" }, "Method"), ...policies.map((p) => el("th", { scope: "col" }, found.policyNames[p])), el("th", { scope: "col" }, "failed"))), el("tbody", {}, ...body))),
+        el("p", { class: "note" }, found.notes[track]), tests(found, track), within(view, found, track));
+    }).filter(Boolean);
+    const unranked = found.unranked.length ? el("p", { class: "note" }, `Without any result and so not ranked: ${found.unranked.join(", ")}.`) : "";
+    host.replaceChildren(blocks.length ? el("div", { class: "ranks" }, ...blocks) : el("p", { class: "empty" }, "Ranks are made for the main metrics with at least one result; choose one of them."), unranked);
+  }
+
+  /** Ranks on each dataset by itself, where overlapping intervals make a tie. */
+  function within(view, found, track) {
+    const rows = found.within.filter((r) => r.track === track && r.metric === state.metric && r.rank !== null && view.pairs.some((p) => p[0] === track && p[1] === r.dataset) && !state.hidden.has(r.method));
+    if (!rows.length) return "";
+    const lines = [...groupBy(rows, (r) => r.dataset)].map(([dataset, list]) => {
+      const groups = [...groupBy([...list].sort((a, b) => a.tie_group - b.tie_group), (r) => r.tie_group).values()];
+      return el("tr", {}, el("th", { scope: "row" }, dataset), el("td", {}, groups.map((g) => g.map((r) => r.method).join(" = ")).join("  >  ")));
+    });
+    return el("details", { open: true }, el("summary", {}, "On each dataset: = where intervals overlap with the best of the group"), el("table", { class: "plain" }, el("tbody", {}, ...lines)));
+  }
+
+  function tests(found, track) {
+    const rows = found.tests.filter((r) => r.track === track && r.metric === state.metric && r.n > 1 && !state.hidden.has(r.method_a) && !state.hidden.has(r.method_b));
+    if (!rows.length) return "";
+    const star = (r) => (r.testable ? (r.p_holm < 0.05 ? "*" : "not significant") : "withheld");
+    const body = rows.map((r) => el("tr", {}, el("td", {}, r.method_a), el("td", {}, r.method_b), el("td", {}, String(r.n)), el("td", { class: "num" }, number(r.difference), " ", el("small", {}, `[${number(r.ci_low)}, ${number(r.ci_high)}]`)), el("td", {}, r.testable ? number(r.p_holm) : "–"), el("td", {}, star(r))));
+    const head = ["A", "B", "datasets", "mean A − B [95 % CI]", "p (Holm)", "verdict"].map((h) => el("th", { scope: "col" }, h));
+    return el("details", {}, el("summary", {}, `Paired comparisons (${rows.length})`), el("div", { class: "scroll" }, el("table", { class: "plain" }, el("thead", {}, el("tr", {}, ...head)), el("tbody", {}, ...body))));
+  }
+
+  function published(view) {
+    const host = $("published-view");
+    if (!view.task.published.length) return host.replaceChildren(el("p", { class: "empty" }, "No published numbers are shipped for this task."));
+    host.replaceChildren(...view.task.published.flatMap(({ title, reference, rows }) => {
+      const tracks = [...new Set(rows.map((r) => r.track))].filter((t) => !state.track || t === state.track);
+      const here = rows.filter((r) => r.metric === state.metric && tracks.includes(r.track));
+      const intro = el("p", { class: "note" }, el("b", {}, "Reported, not run: "), `${title}; ${reference}. Other datasets, labels and settings than ours: the two halves of the table do not compare cell by cell.`);
+      if (!here.length) return [intro, el("p", { class: "empty" }, `${title} reports no ${state.metric}${state.track ? ` in track ${state.track}` : ""}.`)];
+      return [intro, ...tracks.map((track) => side(view, track, here.filter((r) => r.track === track)))];
+    }));
+  }
+
+  function side(view, track, rows) {
+    const ours = view.pairs.filter((p) => p[0] === track).map((p) => p[1]), theirs = [...new Set(rows.map((r) => r.dataset))];
+    const values = new Map(rows.map((r) => [`${r.method}\t${r.dataset}`, r]));
+    const names = [...view.labels.filter((l) => l.role === "method" && ours.length).map((l) => l.label)];
+    names.push(...[...new Set(rows.map((r) => r.method))].filter((m) => !names.includes(m)));
+    const notes = [];
+    const body = names.map((name) => el("tr", {}, el("th", { scope: "row" }, name),
+      ...ours.map((d) => { const c = view.cell(track, d, name, state.metric); return el("td", { class: "num" }, c ? number(c.value) : "–"); }),
+      ...theirs.map((d) => {
+        const r = values.get(`${name}\t${d}`);
+        if (r?.note) notes.push([`${name}, ${d}`, r.note]);
+        return el("td", { class: "num reported", title: r?.note || null }, r ? (r.value === null ? "not run" : number(r.value)) : "–", r?.note ? el("sup", {}, String(notes.length)) : null);
+      })));
+    const head = [el("th", { scope: "col" }, "Method"), ...ours.map((d) => el("th", { scope: "col" }, d, " ", el("small", {}, "ours"))), ...theirs.map((d) => el("th", { scope: "col", class: "reported" }, d, " ", el("small", {}, "reported")))];
+    return el("div", {}, el("h3", {}, track, " ", el("small", {}, state.metric)), el("div", { class: "scroll", tabindex: "0" }, el("table", { class: "plain" }, el("thead", {}, el("tr", {}, ...head)), el("tbody", {}, ...body))),
+      ...notes.map(([where, text], i) => el("p", { class: "warning" }, el("sup", {}, String(i + 1)), ` ${where}: ${text}`)));
+  }
+
+  // ---- the full table
+  const COLUMNS = [["track", "Track"], ["dataset", "Dataset"], ["label", "Method"], ["seed", "Seed"], ["unit", "Unit"], ["metric", "Metric"], ["value", "Value"], ["ci_low", "CI low"], ["ci_high", "CI high"], ["n", "Cells"], ["status", "Status"], ["wall_s", "Wall (s)"], ["rss_peak_mb", "Memory (MB)"], ["detail", "Detail"]];
+  const OF_ROW = new Set(["unit", "metric", "value", "ci_low", "ci_high", "n", "detail"]);
+  const table = { sort: "", down: false, page: 0, size: 25, text: "", items: [], view: null };
+  const CSV = Object.keys(data.trials).filter((k) => k !== "label" && k !== "detail").concat([...OF_ROW]);
+
+  /** A row of the results; a trial without scores has one without metric. */
+  const value = (item, name) => {
+    if (name === "seed") return seedName(item.t);
+    if (OF_ROW.has(name)) return item.i >= 0 ? R[name][item.i] ?? (name === "detail" ? "" : null) : name === "detail" ? item.t.detail : null;
+    return item.t[name];
+  };
+  const allItems = (list, rows) => {
+    const scored = rows.map((i) => ({ i, t: trials[R.trial[i]] }));
+    const done = new Set(scored.map((s) => s.t));
+    return [...scored, ...list.filter((t) => t.status !== "ok" && !done.has(t)).map((t) => ({ i: -1, t }))];
+  };
+
+  function fullTable(view) {
+    table.view = view;
+    const rows = view.rows.filter((i) => R.unit[i] === state.unit || (R.unit[i] || "").includes(":"));
+    table.base = allItems(view.trials, rows);
+    table.page = 0;
+    renderTable();
+  }
+
+  function renderTable() {
+    const words = table.text.toLowerCase().split(/\s+/).filter(Boolean);
+    const match = (item) => { const text = COLUMNS.map(([c]) => value(item, c)).join(" ").toLowerCase(); return words.every((w) => text.includes(w)); };
+    table.items = words.length ? table.base.filter(match) : [...table.base];
+    if (table.sort) {
+      const sign = table.down ? -1 : 1;
+      table.items.sort((a, b) => {
+        const x = value(a, table.sort), y = value(b, table.sort);
+        if (x === null || y === null) return (x === null) - (y === null);
+        return sign * (typeof x === "number" ? x - y : String(x).localeCompare(String(y)));
+      });
+    }
+    const pages = Math.max(1, Math.ceil(table.items.length / table.size));
+    table.page = Math.min(table.page, pages - 1);
+    const start = table.page * table.size, slice = table.items.slice(start, start + table.size);
+    const head = COLUMNS.map(([c, words]) => {
+      const button = el("button", { type: "button" }, words);
+      button.addEventListener("click", () => {
+        table.down = table.sort === c ? !table.down : ["value", "wall_s", "rss_peak_mb"].includes(c);
+        table.sort = c;
+        renderTable();
+        $("table-view").querySelector("th[aria-sort] button").focus();
+      });
+      return el("th", { scope: "col", "aria-sort": table.sort === c ? (table.down ? "descending" : "ascending") : null }, button);
+    });
+    const show = (item, c) => { const v = value(item, c); return typeof v === "number" ? (c === "n" ? v.toLocaleString("en") : number(v)) : v ?? "–"; };
+    const body = slice.map((item) => el("tr", {}, ...COLUMNS.map(([c]) => el("td", { class: c === "detail" ? "detail" : null }, String(show(item, c))))));
+    const step = (words, by, off) => { const b = el("button", { type: "button", disabled: off }, words); b.addEventListener("click", () => { table.page += by; renderTable(); }); return b; };
+    const size = el("select", { "aria-label": "Rows a page" }, ...[25, 100, 500].map((n) => el("option", { value: n, selected: n === table.size }, `${n} rows`)));
+    size.addEventListener("change", () => { table.size = Number(size.value); table.page = 0; renderTable(); });
+    $("table-view").replaceChildren(
+      el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Full table" }, el("table", { class: "data" }, el("thead", {}, el("tr", {}, ...head)), el("tbody", {}, ...body))),
+      el("div", { class: "pager" }, step("Previous", -1, table.page === 0), el("span", { "aria-live": "polite" }, table.items.length ? `${(start + 1).toLocaleString("en")}–${(start + slice.length).toLocaleString("en")} of ${table.items.length.toLocaleString("en")}` : "no rows"), step("Next", 1, table.page >= pages - 1), size));
+  }
+
+  function download(items, name) {
+    const quote = (v) => { const s = v === null || v === undefined ? "" : String(v); return /[",\n\r]/.test(s) ? `"${s.replaceAll('"', '""')}"` : s; };
+    const lines = [CSV.join(","), ...items.map((item) => CSV.map((c) => quote(value(item, c))).join(","))];
+    const link = el("a", { href: URL.createObjectURL(new Blob([lines.join("\n") + "\n"], { type: "text/csv" })), download: name });
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(link.href), 1000);
+  }
+
+  $("search").addEventListener("input", (event) => { table.text = event.target.value; table.page = 0; renderTable(); });
+  $("csv-shown").addEventListener("click", () => download(table.items, "results_shown.csv"));
+  $("csv-all").addEventListener("click", () => download(allItems(trials, R.trial.map((_, i) => i)), "results.csv"));
+  for (const radio of document.querySelectorAll("#heatmap-metrics input")) radio.addEventListener("change", redraw);
+  $("left-out").textContent = data.rowsLeftOut;
+
+  addView(heatmap);
+  addView(ranks);
+  addView(published);
+  addView(fullTable);
+  window.benchReport.csvColumns = CSV;
+})();
