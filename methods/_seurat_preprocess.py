@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import numba
 import numpy as np
 from scipy.linalg import eigh
 from scipy.sparse import csr_matrix
+from scipy.sparse.linalg import eigsh
 
 from bench.errors import NotApplicableError
 
@@ -21,7 +21,7 @@ SCALE_MAX = 10.0
 COUNTS_PER_CELL = 10_000.0
 
 _BLOCK = 1 << 22  # stored entries handled at a time, so that temporaries stay in the tens of megabytes
-_GRAM_CHUNKS = 8  # fixed, so that sums do not depend on the number of threads
+_GRAM_ROWS = 4096  # cells made dense at a time
 
 
 def _sum_by_gene(X: csr_matrix, value: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> np.ndarray:
@@ -140,27 +140,26 @@ def log_normalise(X: csr_matrix, totals: np.ndarray) -> csr_matrix:
     return csr_matrix((data, X.indices, X.indptr), shape=X.shape)
 
 
-@numba.njit(parallel=True, nogil=True, cache=True, error_model="numpy")
-def _gram_chunks(indptr, indices, data, n_genes, n_chunks):  # type: ignore[no-untyped-def]  # compiled
-    total = np.zeros((n_chunks, n_genes, n_genes))
-    n = len(indptr) - 1
-    for c in numba.prange(n_chunks):
-        part = total[c]
-        for row in range(c * n // n_chunks, (c + 1) * n // n_chunks):
-            for i in range(indptr[row], indptr[row + 1]):
-                into = part[indices[i]]
-                x = data[i]
-                for j in range(i, indptr[row + 1]):
-                    into[indices[j]] += x * data[j]
-    return total
-
-
 def _gram(S: csr_matrix) -> np.ndarray:
-    """``S.T @ S`` as a dense genes x genes array, summed in an order that no thread count changes."""
-    half = _gram_chunks(S.indptr, S.indices, S.data, S.shape[1], _GRAM_CHUNKS).sum(axis=0)
-    gram = half + half.T
-    np.fill_diagonal(gram, half.diagonal())
+    """``S.T @ S`` as a dense genes x genes array, from dense blocks of rows.
+
+    With a sixth of the entries stored, as variable genes have, BLAS is several times faster than a sparse product.
+    """
+    gram = np.zeros((S.shape[1], S.shape[1]))
+    for start in range(0, S.shape[0], _GRAM_ROWS):
+        block = S[start : start + _GRAM_ROWS].toarray()
+        gram += block.T @ block
     return gram
+
+
+def _leading_vectors(gram: np.ndarray, n: int) -> np.ndarray:
+    """Eigenvectors of the ``n`` largest eigenvalues of a symmetric array, largest first, to machine precision."""
+    size = len(gram)
+    if n > size // 20:
+        return np.ascontiguousarray(eigh(gram, subset_by_index=(size - n, size - 1))[1][:, ::-1])
+    start = np.random.default_rng(0).normal(size=size)
+    values, vectors = eigsh(gram, n, ncv=min(size, 4 * n), v0=start)
+    return np.ascontiguousarray(vectors[:, np.argsort(-values)])
 
 
 def scaled_pca(L: csr_matrix, n_components: int) -> np.ndarray:
@@ -193,7 +192,5 @@ def scaled_pca(L: csr_matrix, n_components: int) -> np.ndarray:
     gram = _gram(L)
     gram += n * np.outer(shift, shift) - np.outer(shift, sums) - np.outer(sums, shift)
     n_components = min(n_components, n - 1, int((sd > 0).sum()))
-    last = len(gram) - 1
-    _, vectors = eigh(gram, subset_by_index=(last - n_components + 1, last), overwrite_a=True, check_finite=False)
-    vectors = np.ascontiguousarray(vectors[:, ::-1])
+    vectors = _leading_vectors(gram, n_components)
     return np.asarray(L @ vectors) - shift @ vectors
