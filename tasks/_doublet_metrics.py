@@ -66,9 +66,8 @@ class DoubletStatistic:
         truth, score = np.asarray(is_doublet, dtype=bool), np.asarray(score, dtype=float)
         self.order = np.argsort(-score, kind="stable")
         ranked = score[self.order]
-        self.block_ends = (
-            np.flatnonzero(np.append(ranked[1:] != ranked[:-1], True)) if len(ranked) else np.empty(0, int)
-        )
+        new_block = np.append(True, ranked[1:] != ranked[:-1])[: len(ranked)]
+        self.block_starts = np.flatnonzero(new_block)
         self.truth = truth[self.order].astype(float)
         self.call = None if call is None else np.asarray(call, dtype=bool)[self.order].astype(float)
 
@@ -79,15 +78,19 @@ class DoubletStatistic:
         seen, tp = self._at_block_ends(w), self._at_block_ends(doublets)
         total, positives = seen[:, -1], tp[:, -1]
         columns = [_auprc(seen, tp), _auroc(seen, tp), *self._own_calls(w, doublets, positives, total)]
-        for rate in RATES.values():
-            k = positives if rate is None else n_calls(rate, total)
-            columns.extend(call_metrics(_expected_tp(k, seen, tp), k, positives, total))
+        k = np.column_stack([positives if rate is None else n_calls(rate, total) for rate in RATES.values()])
+        for calls, found in zip(k.T, _expected_tp(k, seen, tp).T, strict=True):
+            columns.extend(call_metrics(found, calls, positives, total))
         return np.column_stack(columns)
 
     def _at_block_ends(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
         """Running sums at the last cell of every block of tied scores, after a leading zero."""
-        sums = np.cumsum(x, axis=1)[:, self.block_ends]
-        return np.concatenate([np.zeros((len(x), 1)), sums], axis=1)
+        n_blocks = len(self.block_starts)
+        sums = np.zeros((len(x), n_blocks + 1))
+        if n_blocks:
+            blocks = x if n_blocks == x.shape[1] else np.add.reduceat(x, self.block_starts, axis=1)
+            np.cumsum(blocks, axis=1, out=sums[:, 1:])
+        return sums
 
     def _own_calls(
         self,
@@ -118,7 +121,7 @@ class DoubletStatistic:
         precision = tp[1:] / seen[1:]
         rates = np.arange(1, 51) / 100
         k = n_calls(rates, np.float64(total))
-        f1 = call_metrics(np.interp(k, seen, tp), k, positives, total)[3]
+        f1 = call_metrics(_expected_tp(k[None], seen[None], tp[None])[0], k, positives, total)[3]
         return [
             _thinned("pr", tp / positives, np.append(precision[0], precision)),
             _thinned("roc", (seen - tp) / (total - positives), tp / positives),
@@ -132,8 +135,13 @@ def n_calls(rate: ArrayLike, total: ArrayLike) -> NDArray[np.float64]:
 
 
 def _expected_tp(k: NDArray[np.float64], seen: NDArray[np.float64], tp: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Expected true positives among exactly ``k`` calls: a tied block that is cut contributes its share."""
-    return np.array([np.interp(k[i], seen[i], tp[i]) for i in range(len(k))])
+    """Expected true positives among exactly ``k`` calls (replicates x rates): a block that is cut gives its share."""
+    rows = np.arange(len(k))[:, None]
+    end = np.array([np.searchsorted(seen[i], k[i]) for i in range(len(k))]).reshape(k.shape)
+    start = np.maximum(end - 1, 0)
+    size = seen[rows, end] - seen[rows, start]
+    share = np.divide(k - seen[rows, start], size, out=np.zeros_like(k), where=size > 0)
+    return tp[rows, start] + share * (tp[rows, end] - tp[rows, start])
 
 
 def _auprc(seen: NDArray[np.float64], tp: NDArray[np.float64]) -> NDArray[np.float64]:
