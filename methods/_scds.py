@@ -155,6 +155,11 @@ def score_cxds_pairs(model: Coexpression, on: np.ndarray, pairs: np.ndarray) -> 
     return scores
 
 
+def random_pairs(n_cells: int, ratio: float, seed: int) -> np.ndarray:
+    """Parents of ``ratio`` artificial doublets a cell, drawn with replacement: doublets x 2, at least one."""
+    return np.random.default_rng(seed).integers(n_cells, size=(max(int(ratio * n_cells), 1), 2))
+
+
 def hybrid_score(cxds: np.ndarray, bcds: np.ndarray) -> np.ndarray:
     """Sum of the two scores, each scaled to [0, 1] over the given cells; a constant score adds 0 (NaN in R).
 

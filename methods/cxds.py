@@ -28,9 +28,9 @@ class Cxds(Method):
     implementation = "port"
     per_donor = True
     caveat = (
-        "The score equals that of scds 1.22 and has no randomness; the call, by its 'balanced' threshold, depends on the "
-        "seed. Two faults of the R package are mended: artificial doublets are the logical OR of their parents (R adds, "
-        "which inflates their scores and calls too few cells), and fewer genes than ntop are all used (R stops)."
+        "The score equals that of scds 1.22 and has no randomness; the call, by its 'balanced' threshold, depends on "
+        "the seed. Two faults of the R package are mended: artificial doublets are the logical OR of their parents (R "
+        "adds, which inflates their scores and calls too few cells), and fewer genes than ntop are all used (R stops)."
     )
 
     def __init__(self, ntop: int = 500, bin_threshold: float = 0) -> None:
@@ -39,15 +39,13 @@ class Cxds(Method):
 
     def run(self, inputs: Inputs, ctx: Context) -> Prediction:
         """Score and call each cell."""
-        import numpy as np
-
-        from bench.methods._scds import balanced_threshold, fit_cxds, score_cxds, score_cxds_pairs
+        from bench.methods._scds import balanced_threshold, fit_cxds, random_pairs, score_cxds, score_cxds_pairs
 
         with ctx.phase("fit"):
             model, on = fit_cxds(inputs.cells.X, ntop=self.ntop, threshold=self.bin_threshold)
         ctx.progress(0.5, f"{len(model.genes)} genes")
         with ctx.phase("predict"):
             score = score_cxds(model, on)
-            pairs = np.random.default_rng(ctx.seed).integers(len(on), size=(len(on), 2))
+            pairs = random_pairs(len(on), 1, ctx.seed)
             threshold = balanced_threshold(score, score_cxds_pairs(model, on, pairs))
         return {"score": score, "call": score >= threshold}

@@ -1,0 +1,63 @@
+"""hybrid: cxds and bcds, each scaled to [0, 1] and added."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from bench.method import Context, Method, python_package
+
+if TYPE_CHECKING:
+    from bench.problem import Inputs, Prediction
+
+
+class Hybrid(Method):
+    """Hybrid of cxds and bcds (scds), in native Python.
+
+    Parameters
+    ----------
+    ntop
+        Genes to use, in both parts; all if there are fewer.
+    srat
+        Artificial doublets per cell.
+    rounds
+        Boosting rounds of bcds; None tunes them by cross-validation.
+    """
+
+    name = "hybrid"
+    tasks = ("doublet",)
+    summary = "Sum of the cxds and bcds scores, each scaled to [0, 1] within the library (port of scds)."
+    reference = "10.1093/bioinformatics/btz698"
+    implementation = "port"
+    per_donor = True
+    requires = (python_package("xgboost", extra="doublet"),)
+    caveat = (
+        "See cxds and bcds. A part that scores all cells alike adds 0 (NaN in R). One set of artificial doublets "
+        "serves both parts of the 'balanced' call."
+    )
+
+    def __init__(self, ntop: int = 500, srat: float = 1.0, rounds: int | None = None) -> None:
+        self.ntop = ntop
+        self.srat = srat
+        self.rounds = rounds
+
+    def run(self, inputs: Inputs, ctx: Context) -> Prediction:
+        """Score and call each cell."""
+        from bench.methods import _bcds, _scds
+
+        X = inputs.cells.X
+        pairs = _scds.random_pairs(X.shape[0], self.srat, ctx.seed)
+        with ctx.phase("fit"):
+            b_score, b_artificial = _bcds.bcds(
+                X,
+                pairs,
+                seed=ctx.seed,
+                ntop=self.ntop,
+                rounds=self.rounds,
+                threads=ctx.threads,
+                report=lambda i, error: ctx.progress(i / (i + 5), f"bcds round {i}, error {error:.3f}"),
+            )
+            model, on = _scds.fit_cxds(X, ntop=self.ntop)
+        with ctx.phase("predict"):
+            score = _scds.hybrid_score(_scds.score_cxds(model, on), b_score)
+            artificial = _scds.hybrid_score(_scds.score_cxds_pairs(model, on, pairs), b_artificial)
+        return {"score": score, "call": score >= _scds.balanced_threshold(score, artificial)}
