@@ -1,8 +1,8 @@
 """The leakage audit: nothing a method is given may depend on the truth it is asked for.
 
-Where the inputs can be built again with the hidden truth scrambled, they must come out byte for byte the same. Where the
-input matrix is itself made from the truth (simulated doublets), the order and the names of the cells, the ``obs`` columns
-shown and the facts in ``info`` must not tell it.
+Where the inputs can be built again with the hidden truth scrambled, they must come out byte for byte the same. Where
+the input matrix is itself made from the truth (simulated doublets), the order and the names of the cells and the
+``obs`` columns shown must not tell it.
 """
 
 from __future__ import annotations

@@ -81,29 +81,25 @@ def _collect_sources(file: Path, module: str, seen: dict[str, str]) -> None:
     tree = ast.parse(file.read_bytes())
     seen[module] = ""
     room = module.rpartition(".")[0]
-    for name in sorted(_imports(tree)):
-        if room and (name == room or name.startswith(f"{room}.")):
-            spec = importlib.util.find_spec(name) if name != room else None
-            if spec is not None and spec.origin:
-                _collect_sources(Path(spec.origin), name, seen)
+    for name in sorted(_siblings(tree, room)) if room else ():
+        spec = importlib.util.find_spec(name)
+        if spec is not None and spec.origin:
+            _collect_sources(Path(spec.origin), name, seen)
     _strip_docstrings(tree)
     seen[module] = hashlib.sha256(ast.dump(tree).encode()).hexdigest()
 
 
-def _imports(tree: ast.AST) -> set[str]:
+def _siblings(tree: ast.AST, room: str) -> set[str]:
+    """Modules of ``room`` that are imported anywhere in ``tree``, inside functions too."""
     names: set[str] = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+        elif isinstance(node, ast.ImportFrom) and node.module == room:
+            names |= {f"{room}.{alias.name}" for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
             names.add(node.module)
-            names |= {f"{node.module}.{a.name}" for a in node.names if _is_module(f"{node.module}.{a.name}")}
-    return names
-
-
-def _is_module(name: str) -> bool:
-    # Only sibling modules matter; asking find_spec about anything else would import its parent package.
-    return name.startswith("bench.methods._") and importlib.util.find_spec(name) is not None
+    return {name for name in names if name.startswith(f"{room}.")}
 
 
 def _strip_docstrings(tree: ast.AST) -> None:

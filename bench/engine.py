@@ -68,12 +68,20 @@ class SlurmEngine:
     ----------
     options
         Options for ``sbatch`` as submitit names them, for example ``{"slurm_partition": "short"}``.
+    plugins, datasets
+        Files and paths that a job must be told of, since no registry on its side knows them.
     cluster
         ``slurm``, or ``local`` to try the same path on this machine.
     """
 
-    def __init__(self, options: dict[str, Any], plugins: Sequence[Path], cluster: str = "slurm") -> None:
-        self.options, self.plugins, self.cluster = options, plugins, cluster
+    def __init__(
+        self,
+        options: dict[str, Any],
+        plugins: Sequence[Path] = (),
+        datasets: Sequence[str] = (),
+        cluster: str = "slurm",
+    ) -> None:
+        self.options, self.plugins, self.datasets, self.cluster = options, plugins, datasets, cluster
 
     def run(
         self, registry: Registry, store: Store, trials: Sequence[Planned], limits: Limits, watcher: Watcher
@@ -92,7 +100,7 @@ class SlurmEngine:
         )
         jobs = {}
         for planned in trials:
-            spec = write_spec(folder, store, planned, limits, self.plugins)
+            spec = write_spec(folder, store, planned, limits, self.plugins, self.datasets)
             command = [sys.executable, "-m", "bench.cli", "trial", str(spec)]
             jobs[executor.submit(submitit.helpers.CommandFunction(command, verbose=False))] = planned
             watcher.started(planned)
@@ -104,7 +112,14 @@ class SlurmEngine:
             time.sleep(1.0)
 
 
-def write_spec(folder: Path, store: Store, planned: Planned, limits: Limits, plugins: Sequence[Path]) -> Path:
+def write_spec(
+    folder: Path,
+    store: Store,
+    planned: Planned,
+    limits: Limits,
+    plugins: Sequence[Path] = (),
+    datasets: Sequence[str] = (),
+) -> Path:
     """Write the file that ``bench trial`` runs."""
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / f"{planned.key}.json"
@@ -115,6 +130,7 @@ def write_spec(folder: Path, store: Store, planned: Planned, limits: Limits, plu
         "unavailable": planned.unavailable,
         "limits": limits.model_dump(mode="json"),
         "plugins": [str(Path(p).resolve()) for p in plugins],
+        "datasets": [str(Path(d).resolve()) for d in datasets if Path(d).exists()],
     }
     temporary = file.with_suffix(f".{os.getpid()}.tmp")
     temporary.write_text(json.dumps(content, indent=1))

@@ -90,7 +90,13 @@ class Registry:
         if name in self.datasets:
             return self.datasets[name]
         if "/" in name or Path(name).exists():
-            return cast("DatasetSource", _library("from_path")(Path(name)))
+            source = cast("DatasetSource", _library("from_path")(Path(name)))
+            known = self.datasets.setdefault(source.card.name, source)
+            if known.card.digest != source.card.digest:
+                raise BenchError(
+                    f"another dataset is called {source.card.name!r}", where=name, fix="rename the file or folder"
+                )
+            return source
         return _lookup("dataset", name, self.datasets)
 
     def methods_for(self, task: str) -> list[str]:

@@ -1,12 +1,13 @@
 """A run folder: one atomic folder per finished trial, the requests that asked for them, and the tidy tables.
 
-Any number of processes and machines may write to one run folder. A trial's folder appears by one rename, so it is either
-whole or absent; the tables are rebuilt from the trial folders and replaced by one rename.
+Any number of processes and machines may write to one run folder. A trial's folder appears by one rename, so it is
+either whole or absent; the tables are rebuilt from the trial folders and replaced by one rename.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -128,7 +129,7 @@ class Store:
     def is_final(self, key: str, limits: Limits) -> bool:
         """Whether a trial need not run again: finished, and not stopped by a limit lower than today's."""
         record = self.record(key)
-        if record is None or record.status in {"unavailable", "not_applicable"}:
+        if record is None or record.status == "unavailable":
             return False
         if record.status == "timeout":
             return record.limits.timeout_s >= limits.timeout_s
@@ -232,8 +233,8 @@ def _replace_folder(temporary: Path, folder: Path) -> None:
     while True:
         try:
             temporary.rename(folder)
-        except OSError:
-            if not folder.exists():
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
                 raise
             old = folder.with_name(f".old-{folder.name}-{secrets.token_hex(4)}")
             with contextlib.suppress(FileNotFoundError):

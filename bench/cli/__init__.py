@@ -11,7 +11,7 @@ from bench.errors import BenchError
 
 app = typer.Typer(
     name="bench",
-    help="Compare single-nucleus RNA-seq methods on the same cells, by the same rules, with the truth hidden from them.",
+    help="Compare single-nucleus RNA-seq methods on the same cells, by the same rules, the truth hidden from them.",
     epilog="Start with: bench run --task doublet --methods all",
     no_args_is_help=True,
     pretty_exceptions_enable=False,

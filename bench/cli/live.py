@@ -48,7 +48,7 @@ class Silent:
 
 
 class LiveTable:
-    """A table of what runs now, with elapsed time, progress and status counts; plain lines where there is no terminal."""
+    """A table of what runs now: elapsed time, progress, status counts; plain lines where there is no terminal."""
 
     def __init__(self, plan: Plan, todo: list[Planned], finished: int) -> None:
         self._console = Console(stderr=True)

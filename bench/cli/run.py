@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -95,7 +96,7 @@ def run(
         Registry(plugin or ()),
         ask,
         out or Path("bench-runs") / task,
-        _engine(engine, jobs, slurm_option, plugin),
+        _engine(engine, jobs, slurm_option, plugin or (), ask.datasets),
         limits,
         Silent if quiet or as_json else LiveTable,
         command=["bench", *sys.argv[1:]],
@@ -119,6 +120,8 @@ def trial(spec: Path) -> None:
     given = json.loads(spec.read_text())
     planned = Planned(given["key"], TrialSpec.model_validate(given["spec"]), given["unavailable"])
     registry = Registry([Path(p) for p in given["plugins"]])
+    for path in given["datasets"]:
+        registry.dataset(path)
     with TrialRunner(registry, Store.open(Path(given["run"])), Limits.model_validate(given["limits"])) as runner:
         record = runner.execute(planned)
     typer.echo(f"{planned.key} {record.status}")
@@ -134,14 +137,16 @@ def _share(jobs: int) -> float:
     return float(psutil.virtual_memory().total / 2**20 * MEMORY_SHARE / jobs)
 
 
-def _engine(name: str, jobs: int, slurm_option: list[str] | None, plugin: list[Path] | None) -> Any:
+def _engine(
+    name: str, jobs: int, slurm_option: list[str] | None, plugins: Sequence[Path], datasets: Sequence[str]
+) -> Any:
     from bench.engine import LocalEngine, SlurmEngine
 
     if name == "local":
         return LocalEngine(jobs)
     if name == "slurm":
         options = dict(item.split("=", 1) for item in slurm_option or [] if "=" in item)
-        return SlurmEngine({f"slurm_{key}": value for key, value in options.items()}, plugin or ())
+        return SlurmEngine({f"slurm_{key}": value for key, value in options.items()}, plugins, datasets)
     raise BenchError(f"unknown engine {name!r}", where="--engine", fix="give local or slurm")
 
 

@@ -1,0 +1,101 @@
+"""``bench data``: simulate the cohort, calibrate it, register data of your own."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from bench.cli.options import AsJson
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this module."""
+    data = typer.Typer(help="Simulate the built-in cohort, or register data of your own.", no_args_is_help=True)
+    data.command(
+        epilog="Example: bench data add my.h5ad --name mine --donor-key patient --label-key cell_type", name="add"
+    )(add)
+    data.command(epilog="Example: bench data remove mine")(remove)
+    data.command("simulate", epilog="Example: bench data simulate cohort.h5ad --cells 20000 --genes 5000")(simulate)
+    data.command("calibrate", epilog="Example: bench data calibrate agarwal.h5ad")(calibrate)
+    app.add_typer(data, name="data")
+
+
+def add(
+    path: Annotated[Path, typer.Argument(help="A .h5ad, a 10x .h5, or a 10x mtx folder.")],
+    name: Annotated[str, typer.Option(help="Name on the command line.")],
+    donor_key: Annotated[str | None, typer.Option(help="obs column that names the individual.")] = None,
+    label_key: Annotated[str | None, typer.Option(help="obs column with the cell type.")] = None,
+    subtype_key: Annotated[str | None, typer.Option(help="obs column with the subtype.")] = None,
+    subcluster_key: Annotated[str | None, typer.Option(help="obs column with the subcluster.")] = None,
+    condition_key: Annotated[str | None, typer.Option(help="obs column with the arm (case, control).")] = None,
+    batch_key: Annotated[str | None, typer.Option(help="obs column with the batch.")] = None,
+    doublet_key: Annotated[str | None, typer.Option(help="obs column that is true for known doublets.")] = None,
+    exclude_key: Annotated[str | None, typer.Option(help="obs column that is true for cells to leave out.")] = None,
+    layer: Annotated[str | None, typer.Option(help="Layer with the raw counts, or `raw`. Default: X.")] = None,
+    truth: Annotated[
+        str | None, typer.Option(help="Where doublet labels come from: experimental (default), computational, generative.")
+    ] = None,
+    expected_doublet_rate: Annotated[
+        float | None, typer.Option(min=0, max=1, help="The rate the protocol promises; told to doublet callers.")
+    ] = None,
+) -> None:
+    """Check a dataset and register it under a name; the file is neither changed nor copied."""
+    from bench.data import commands
+
+    keys = {
+        "donor": donor_key,
+        "cell_type": label_key,
+        "subtype": subtype_key,
+        "subcluster": subcluster_key,
+        "condition": condition_key,
+        "batch": batch_key,
+        "is_doublet": doublet_key,
+        "exclude": exclude_key,
+    }
+    card = commands.add(
+        path,
+        name,
+        columns={field: column for field, column in keys.items() if column is not None},
+        layer=layer,
+        truth=truth,
+        expected_doublet_rate=expected_doublet_rate,
+    )
+    typer.echo(f"registered {card.name}: {card.n_cells} cells x {card.n_genes} genes, fields {sorted(card.fields)}")
+    typer.echo(f"use it:   bench run --task doublet --methods all --datasets {card.name}")
+
+
+def remove(name: Annotated[str, typer.Argument(help="Name of a dataset you added.")]) -> None:
+    """Forget a dataset that was added; its file stays."""
+    from bench.data import commands
+
+    commands.remove(name)
+
+
+def simulate(
+    out: Annotated[Path, typer.Argument(help="The .h5ad to write.")],
+    cells: Annotated[int, typer.Option(min=1, help="Number of nuclei, doublets included.")] = 3_000,
+    genes: Annotated[int, typer.Option(min=100, help="Number of genes.")] = 2_000,
+    donors: Annotated[int, typer.Option(min=1, help="Number of donors.")] = 8,
+    doublet_rate: Annotated[float, typer.Option(min=0, max=0.5, help="Share of droplets with two nuclei.")] = 0.08,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the simulation.")] = 0,
+) -> None:
+    """Simulate a neurodegenerative snRNA-seq cohort whose every truth is known."""
+    from bench.data import commands
+
+    spec = commands.CohortSpec(n_cells=cells, n_genes=genes, n_donors=donors, doublet_rate=doublet_rate, seed=seed)
+    commands.simulate_to(out, spec)
+    typer.echo(f"wrote {out}")
+
+
+def calibrate(
+    real: Annotated[Path, typer.Argument(help="Real nuclei to compare with (.h5ad of raw counts).")],
+    as_json: AsJson = False,
+) -> None:
+    """Print simulated against real: zeros, UMI and gene quantiles, mean-variance trend, principal components."""
+    from bench.data import commands
+
+    table: Any = commands.calibrate(real)
+    typer.echo(json.dumps(table.to_dict("records"), indent=1) if as_json else table.to_string())

@@ -1,0 +1,99 @@
+import importlib.util
+import sys
+
+import pytest
+
+from bench.digest import environment_digest, source_digest, trial_key
+from bench.method import Method, python_package
+from bench.record import SeedTriple, TrialSpec
+
+SPEC = TrialSpec(
+    task="t",
+    task_version="1",
+    track="a",
+    dataset="d",
+    dataset_digest="0",
+    method="m",
+    role="method",
+    implementation="port",
+    method_digest="1",
+    environment_digest="2",
+    params={"k": 1},
+    seeds=SeedTriple(),
+)
+
+
+@pytest.mark.parametrize("field", [f for f in TrialSpec.model_fields if f not in {"role", "params", "seeds"}])
+def test_changing_any_name_or_digest_changes_the_key(field):
+    assert trial_key(SPEC.model_copy(update={field: "other"})) != trial_key(SPEC)
+
+
+@pytest.mark.parametrize(
+    "update",
+    [{"params": {"k": 2}}, {"params": {}}, {"role": "trap"}]
+    + [{"seeds": SeedTriple(**{axis: 1})} for axis in ("split", "simulation", "method")],
+)
+def test_changing_parameters_or_any_seed_axis_changes_the_key(update):
+    assert trial_key(SPEC.model_copy(update=update)) != trial_key(SPEC)
+
+
+def test_the_order_of_parameters_does_not_matter():
+    a = SPEC.model_copy(update={"params": {"a": 1, "b": 2}})
+    b = SPEC.model_copy(update={"params": {"b": 2, "a": 1}})
+    assert trial_key(a) == trial_key(b)
+
+
+CARD = '''
+"""Module prose."""
+from pkg_under_test._helper import value
+
+class Thing:
+    """Class prose."""
+    def run(self):
+        # a comment
+        return value() + 1
+'''
+
+
+@pytest.fixture
+def package(tmp_path, monkeypatch):
+    (tmp_path / "pkg_under_test").mkdir()
+    monkeypatch.syspath_prepend(str(tmp_path))
+
+    def write(card=CARD, helper="def value():\n    return 1\n"):
+        folder = tmp_path / "pkg_under_test"
+        (folder / "__init__.py").write_text("")
+        (folder / "card.py").write_text(card)
+        (folder / "_helper.py").write_text(helper)
+        for name in [n for n in sys.modules if n.startswith("pkg_under_test")]:
+            del sys.modules[name]
+        importlib.invalidate_caches()
+        sys.dont_write_bytecode = True
+        return source_digest(importlib.import_module("pkg_under_test.card").Thing)
+
+    return write
+
+
+def test_prose_and_comments_do_not_change_a_source_digest(package):
+    before = package()
+    assert package(CARD.replace("prose", "other words").replace("# a comment", "# another")) == before
+
+
+def test_code_changes_it_here_and_in_the_modules_it_imports(package):
+    before = package()
+    assert package(CARD.replace("+ 1", "+ 2")) != before
+    assert package(helper="def value():\n    return 2\n") != before
+
+
+def test_the_environment_digest_follows_the_requirements():
+    class Plain(Method):
+        name, tasks, summary = "plain", ("t",), "s"
+
+        def run(self, inputs, ctx):
+            return {}
+
+    class WithTorch(Plain):
+        requires = (python_package("torch"),)
+
+    assert environment_digest(Plain) == environment_digest(Plain)
+    assert environment_digest(Plain) != environment_digest(WithTorch)

@@ -1,0 +1,62 @@
+import numpy as np
+import pandas as pd
+import pytest
+import scanpy as sc
+from scipy import sparse
+from toy_problem import INPUTS
+
+from bench.errors import InvalidOutputError
+from bench.exchange import log1p_cp10k, permutation, read_inputs, read_prediction, write_inputs, write_prediction
+from bench.problem import Cells, Inputs
+
+
+def test_inputs_come_back_permuted_under_opaque_names(tmp_path):
+    write_inputs(INPUTS, tmp_path, "problem")
+    back = read_inputs(tmp_path)
+    order = permutation(40, "problem")
+    assert not np.array_equal(order, np.arange(40))
+    np.testing.assert_array_equal(back.cells.X.toarray(), INPUTS.cells.X.toarray()[order])
+    assert list(back.cells.obs["donor"]) == list(INPUTS.cells.obs["donor"].iloc[order])
+    assert back.cells.obs.index[0] == "cells_0000000"
+    assert not set(back.cells.obs.index) & set(INPUTS.cells.obs.index)
+    pd.testing.assert_frame_equal(back.cells.var, INPUTS.cells.var)
+    assert isinstance(back.cells.X, sparse.csr_matrix)
+    assert back.info == {"fact": 1}
+    assert back.train is None
+
+
+def test_the_same_inputs_are_the_same_bytes(tmp_path):
+    for name in ("a", "b"):
+        write_inputs(INPUTS, tmp_path / name, "problem")
+    for file in (tmp_path / "a").iterdir():
+        assert file.read_bytes() == (tmp_path / "b" / file.name).read_bytes()
+
+
+def test_training_cells_keep_their_labels(tmp_path):
+    train = Cells(INPUTS.cells.X, INPUTS.cells.obs.assign(label=np.arange(40)), INPUTS.cells.var)
+    write_inputs(Inputs(INPUTS.cells, train), tmp_path, "problem")
+    back = read_inputs(tmp_path)
+    np.testing.assert_array_equal(back.train.X.toarray(), INPUTS.cells.X.toarray()[back.train.obs["label"].to_numpy()])
+
+
+def test_a_prediction_returns_to_the_order_of_the_dataset(tmp_path):
+    order = permutation(40, "problem")
+    write_prediction({"score": order.astype(float), "label": [f"x{i}" for i in order]}, tmp_path, 40)
+    back = read_prediction(tmp_path, "problem", 40)
+    np.testing.assert_array_equal(back["score"], np.arange(40))
+    assert list(back["label"]) == [f"x{i}" for i in range(40)]
+
+
+@pytest.mark.parametrize("prediction", [None, [1, 2], {"score": np.zeros(39)}, {"score": np.zeros((40, 2))}])
+def test_a_misshapen_prediction_is_refused(tmp_path, prediction):
+    with pytest.raises(InvalidOutputError):
+        write_prediction(prediction, tmp_path, 40)
+
+
+def test_log1p_cp10k_is_what_scanpy_computes():
+    X = INPUTS.cells.X.copy()
+    X[3] = 0  # an all-zero cell stays zero
+    X.eliminate_zeros()
+    expected = sc.pp.log1p(sc.pp.normalize_total(sc.AnnData(X.copy()), target_sum=1e4, copy=True), copy=True).X
+    np.testing.assert_allclose(log1p_cp10k(X).toarray(), expected.toarray(), rtol=1e-6)
+    assert log1p_cp10k(X)[3].nnz == 0

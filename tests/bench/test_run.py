@@ -1,0 +1,221 @@
+import numpy as np
+import pandas as pd
+import pytest
+from conftest_core import PLUGIN
+
+from bench.engine import LocalEngine, SlurmEngine, write_spec
+from bench.errors import BenchError, UnknownNameError
+from bench.grid import Ask, make_plan
+from bench.record import Limits
+from bench.run import run
+from bench.store import Store
+from bench.trial import rescore
+
+
+class Watcher:
+    def __init__(self, plan, todo, finished):
+        Watcher.todo = [p.spec.method for p in todo]
+
+    def started(self, planned):
+        pass
+
+    def finished(self, planned, record):
+        pass
+
+    def tick(self, progress):
+        pass
+
+
+@pytest.fixture
+def go(registry, limits, tmp_path):
+    def _go(methods=("toy",), *, limits=limits, registry=registry, force=(), out=tmp_path / "run", **ask):
+        request = Ask("guess", methods=methods, **ask)
+        return run(registry, request, out, LocalEngine(2), limits, Watcher, command=["bench", "run"], force=force)
+
+    return _go
+
+
+def statuses(result):
+    return {r.spec.method: r.status for r in result.records}
+
+
+def test_a_run_scores_methods_and_controls(go):
+    result = go(["toy", "noisy", "per-donor", "supervised"])
+    assert set(statuses(result).values()) == {"ok"}
+    assert result.complete
+    by_name = {r.spec.method: r for r in result.records}
+    assert by_name["truth"].scores[0].value == 1.0
+    assert by_name["truth"].spec.role == "perfect"
+    assert by_name["noisy"].resources.fit_s >= 0.05
+    assert by_name["toy"].resources.fit_s is None
+    assert by_name["toy"].problem_notes == ["a note"]
+    assert by_name["toy"].n_cells == 20
+    assert by_name["supervised"].spec.seeds.method == 0
+
+
+def test_predictions_are_kept_with_the_datasets_own_names_and_the_truth_beside_them(go):
+    result = go()
+    record = next(r for r in result.records if r.spec.method == "toy")
+    prediction = pd.read_parquet(result.store.trial_folder(record.key) / "prediction.parquet")
+    solutions = list((result.store.root / "problems").glob("*/solution.parquet"))
+    assert len(solutions) == 1
+    truth = pd.read_parquet(solutions[0])
+    assert prediction["cell"].tolist() == truth["cell"].tolist()
+    recomputed = float(((prediction["score"] > 0.5) == truth["hot"]).mean())
+    assert recomputed == pytest.approx(record.scores[0].value)
+
+
+def test_a_finished_run_is_not_run_again(go, registry):
+    go(["toy", "noisy"])
+    loads = registry.datasets["toy-data"].loads
+    again = go(["toy", "noisy"])
+    assert again.ran == 0
+    assert not again.changed
+    assert registry.datasets["toy-data"].loads == loads
+    assert len(again.store.requests()) == 1
+
+
+def test_only_what_is_new_or_forced_runs(go):
+    go(["toy"])
+    assert go(["toy", "noisy"]).ran == 1
+    assert go(["toy", "noisy"], force=["toy"]).ran == 1
+    assert Watcher.todo == ["toy"]
+    assert go(["toy"], params={"toy": {"mode": "ok", "seconds": 1.0}}).ran == 1
+
+
+def test_every_failure_is_a_row_and_stops_nothing(go):
+    modes = ["exit", "segfault", "nan", "short", "unknown", "raise"]
+    seen = {}
+    for mode in modes:
+        result = go(["toy", "absent"], params={"toy": {"mode": mode}})
+        assert not result.complete
+        seen[mode] = statuses(result)["toy"]
+        assert statuses(result)["absent"] == "unavailable"
+        assert statuses(result)["truth"] == "ok"
+    assert seen == {
+        "exit": "crash",
+        "segfault": "crash",
+        "nan": "invalid_output",
+        "short": "invalid_output",
+        "unknown": "invalid_output",
+        "raise": "crash",
+    }
+    table = pd.read_parquet(result.store.root / "results.parquet")
+    assert (table["status"] == "crash").sum() == 3
+    assert table.loc[table["status"] == "unavailable", "detail"].str.contains("pip install").all()
+
+
+def test_a_higher_limit_runs_a_timeout_again(go):
+    slow = {"toy": {"mode": "sleep", "seconds": 1.5}}
+    assert statuses(go(params=slow, limits=Limits(timeout_s=0.3)))["toy"] == "timeout"
+    assert go(params=slow, limits=Limits(timeout_s=0.3)).ran == 0
+    assert statuses(go(params=slow, limits=Limits(timeout_s=30)))["toy"] == "ok"
+
+
+@pytest.mark.parametrize(("track", "status"), [("refused", "not_applicable"), ("broken", "crash")])
+def test_a_task_that_cannot_build_its_problem_gives_rows_too(go, track, status):
+    result = go(tracks=[track])
+    assert set(statuses(result).values()) == {status}
+    assert result.complete is (status == "not_applicable")
+
+
+def test_a_supervised_method_without_training_donors_is_not_applicable(go):
+    from conftest import ToySource, make_registry
+
+    result = go(["supervised", "toy"], registry=make_registry(ToySource(n_donors=1)))
+    assert statuses(result)["supervised"] == "not_applicable"
+    assert statuses(result)["toy"] == "ok"
+
+
+def test_pairs_that_cannot_be_are_skipped_with_the_reason_or_refused_if_nothing_is_left(go):
+    result = go(tracks=["plain", "never"])
+    assert [(s.track, s.reason) for s in result.plan.skipped] == [("never", "this track is for nobody")]
+    with pytest.raises(BenchError, match="none of the datasets"):
+        go(tracks=["never"])
+
+
+@pytest.mark.parametrize(
+    ("ask", "told"),
+    [
+        ({"task": "gues"}, "did you mean 'guess'"),
+        ({"task": "guess", "tracks": ["plane"]}, "did you mean 'plain'"),
+        ({"task": "guess", "methods": ["toi"]}, "did you mean 'toy'"),
+        ({"task": "guess", "methods": ["cxds"]}, "does not answer task"),
+        ({"task": "guess", "datasets": ["toy-dat"]}, "did you mean 'toy-data'"),
+        ({"task": "guess", "preset": "fast"}, "unknown preset"),
+        ({"task": "guess", "params": {"toy": {"mod": 1}}}, "did you mean 'mode'"),
+        ({"task": "guess", "methods": ["toy"], "params": {"noisy": {}}}, "unknown method"),
+    ],
+)
+def test_a_wrong_name_is_refused_before_anything_runs(registry, ask, told):
+    with pytest.raises((UnknownNameError, BenchError), match=told):
+        make_plan(registry, Ask(**ask))
+
+
+def test_seed_axes_multiply_and_deterministic_methods_run_once(registry):
+    plan = make_plan(
+        registry, Ask("guess", methods=["toy", "noisy"], split_seeds=2, simulation_seeds=3, method_seeds=5)
+    )
+    count = {m: sum(p.spec.method == m for p in plan.trials) for m in ("toy", "noisy", "truth", "random")}
+    assert count == {"toy": 6, "noisy": 30, "truth": 6, "random": 30}
+    assert len({p.key for p in plan.trials}) == len(plan.trials)
+
+
+def test_seeds_differ_and_repeat(go, tmp_path):
+    a = go(["noisy"], method_seeds=2)
+    b = go(["noisy"], method_seeds=2, out=tmp_path / "again")
+
+    def scores(result):
+        found = {}
+        for r in result.records:
+            if r.spec.method == "noisy":
+                file = result.store.trial_folder(r.key) / "prediction.parquet"
+                found[r.spec.seeds.method] = pd.read_parquet(file)["score"].to_numpy()
+        return found
+
+    first, second = scores(a), scores(b)
+    np.testing.assert_array_equal(first[0], second[0])
+    np.testing.assert_array_equal(first[1], second[1])
+    assert not np.array_equal(first[0], first[1])
+
+
+def test_rescore_uses_the_kept_predictions(go, registry, monkeypatch):
+    from bench.problem import Score, Scored
+
+    result = go(["toy"])
+    cls = type(registry.task("guess"))
+    monkeypatch.setattr(cls, "score", lambda self, problem, prediction: Scored([Score("accuracy", 0.123)]))
+    assert rescore(registry, result.store, lambda record: None) == len(result.records)
+    assert {r.scores[0].value for r in result.store.records()} == {0.123}
+    monkeypatch.setattr(cls, "version", "2")
+    with pytest.raises(BenchError, match="run again"):
+        rescore(registry, result.store, lambda record: None)
+
+
+def test_the_slurm_engine_runs_trials_as_commands(tmp_path, monkeypatch, limits):
+    """Through submitit's local executor: the same specification file and command, without a cluster."""
+    from bench.registry import Registry
+
+    pytest.importorskip("submitit")
+    file = tmp_path / "counts.h5ad"
+    _write_h5ad(file)
+    registry = Registry([PLUGIN])
+    ask = Ask("guess", methods=["toy", "noisy"], datasets=[str(file)], params={"toy": {"mode": "raise"}})
+    engine = SlurmEngine({}, [PLUGIN], [str(file)], cluster="local")
+    result = run(registry, ask, tmp_path / "run", engine, limits, Watcher, command=["bench"])
+    assert statuses(result) == {"toy": "crash", "noisy": "ok", "truth": "ok", "random": "ok"}
+
+
+def test_a_specification_file_is_all_an_engine_needs(registry, limits, tmp_path):
+    plan = make_plan(registry, Ask("guess", methods=["toy"]))
+    store = Store.create(tmp_path / "run")
+    file = write_spec(tmp_path, store, plan.trials[0], limits, [PLUGIN])
+    assert file.name == f"{plan.trials[0].key}.json"
+
+
+def _write_h5ad(file):
+    from conftest import ToySource
+
+    adata = ToySource().load().adata
+    adata.var["symbol"] = adata.var_names
+    adata.write_h5ad(file)

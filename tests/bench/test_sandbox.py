@@ -1,0 +1,140 @@
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+from toy_problem import INPUTS, toy_job
+
+from bench.exchange import read_prediction, write_inputs
+from bench.sandbox import Sandbox
+
+
+@pytest.fixture(scope="module")
+def sandbox():
+    with Sandbox(1) as running:
+        yield running
+
+
+@pytest.fixture
+def run(sandbox, tmp_path):
+    write_inputs(INPUTS, tmp_path / "inputs", "p")
+
+    def _run(mode="ok", **kwargs):
+        folder = tmp_path / f"{mode}-{time.time_ns()}"
+        folder.mkdir()
+        _run.folder = folder
+        return sandbox.run(toy_job(folder, tmp_path / "inputs", mode, **kwargs))
+
+    return _run
+
+
+def log_of(run):
+    return (run.folder / "log.txt").read_text()
+
+
+def test_a_good_method_is_measured_and_its_output_comes_back_in_order(run):
+    outcome = run()
+    assert outcome.status == "ok"
+    assert 0 < outcome.wall_s < 5
+    assert outcome.cpu_s > 0
+    assert outcome.rss_peak_mb > 20
+    assert outcome.phases["predict"] > 0
+    totals = np.asarray(INPUTS.cells.X.sum(axis=1)).ravel()
+    np.testing.assert_array_equal(read_prediction(run.folder, "p", len(totals))["score"], totals)
+    assert "a line for the log" in log_of(run)
+
+
+@pytest.mark.parametrize(
+    ("mode", "status", "told"),
+    [
+        ("exit", "crash", "exit code 3"),
+        ("segfault", "crash", "SIGSEGV"),
+        ("torch", "crash", "SIGSEGV"),
+        ("raise", "crash", "ValueError: it went wrong"),
+        ("allocate", "oom", "Unable to allocate"),
+        ("short", "invalid_output", "shape"),
+        ("nothing", "invalid_output", "NoneType"),
+        ("threads", "ok", ""),
+    ],
+)
+def test_whatever_a_method_does_becomes_a_status(run, mode, status, told):
+    outcome = run(mode)
+    assert outcome.status == status
+    assert told in outcome.detail
+
+
+def test_a_traceback_is_kept_in_the_log(run):
+    run("raise")
+    assert "ValueError: it went wrong" in log_of(run)
+
+
+def test_growing_memory_is_stopped_at_the_limit(run):
+    outcome = run("hoard", memory_mb=500.0)
+    assert outcome.status == "oom"
+    assert "500 MB" in outcome.detail
+    assert 400 < outcome.rss_peak_mb < 3000
+
+
+@pytest.mark.parametrize("mode", ["loop", "stubborn"])
+def test_the_clock_is_enforced_even_when_sigterm_is_ignored(run, mode):
+    start = time.monotonic()
+    outcome = run(mode, timeout_s=0.5)
+    assert outcome.status == "timeout"
+    assert time.monotonic() - start < 10
+
+
+def sleepers(tag):
+    return [p for p in psutil.process_iter(["cmdline"]) if (p.info["cmdline"] or [])[:2] == ["sleep", tag]]
+
+
+def test_no_child_outlives_its_trial_however_it_detaches(run):
+    assert run("children", seconds=4321.5).status == "ok"
+    assert sleepers("4321.5") == []
+
+
+def test_threads_are_held_to_the_budget_everywhere(run):
+    run("environment")
+    log = log_of(run)
+    for name in ("OMP_NUM_THREADS=1", "OPENBLAS_NUM_THREADS=1", "NUMBA_NUM_THREADS=1", "OMP_WAIT_POLICY=PASSIVE"):
+        assert name in log
+
+
+def test_a_mutating_method_is_caught_when_asked_to_look(run):
+    assert run("mutate").status == "ok"
+    assert run("mutate", verify_inputs=True).status == "invalid_output"
+
+
+def test_everything_ends_with_the_parent_even_by_sigkill(tmp_path):
+    write_inputs(INPUTS, tmp_path / "inputs", "p")
+    (tmp_path / "job").mkdir()
+    code = f"""
+import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})
+from pathlib import Path
+from toy_problem import toy_job
+from bench.sandbox import Sandbox
+Sandbox(1).run(toy_job(Path({str(tmp_path / "job")!r}), Path({str(tmp_path / "inputs")!r}), "children", seconds=4322.5))
+"""
+    # The children's parent sleeps half a second before the trial ends; the kill comes while they are alive.
+    parent = subprocess.Popen([sys.executable, "-c", code])
+    deadline = time.monotonic() + 30
+    while len(sleepers("4322.5")) < 3 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    os.kill(parent.pid, signal.SIGKILL)
+    parent.wait()
+    while sleepers("4322.5") and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert sleepers("4322.5") == []
+
+
+def test_a_dead_fork_server_is_told_not_waited_for(tmp_path):
+    write_inputs(INPUTS, tmp_path / "inputs", "p")
+    (tmp_path / "job").mkdir()
+    with Sandbox(1) as sandbox:
+        sandbox._process.kill()
+        sandbox._process.wait()
+        assert sandbox.run(toy_job(tmp_path / "job", tmp_path / "inputs", "ok")).status == "crash"

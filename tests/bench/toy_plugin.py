@@ -1,0 +1,236 @@
+"""A task and methods for tests of the core: `--plugin` loads this file. Every way a method can misbehave is a mode."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import numpy as np
+import pandas as pd
+
+from bench.method import Method, python_package
+from bench.problem import Cells, Curve, Inputs, Problem, Score, Scored
+from bench.task import Control, Metric, Output, Task, Track
+
+
+class Guess(Task):
+    """Guess which cells are `hot`; half of the donors train."""
+
+    name = "guess"
+    version = "1"
+    summary = "Guess the hidden boolean."
+    tracks = {
+        "plain": Track("As is.", "simulated"),
+        "never": Track("No dataset serves it.", "simulated", default=False),
+        "refused": Track("The task refuses.", "simulated", default=False),
+        "broken": Track("The task raises.", "simulated", default=False),
+        "leaky": Track("The inputs tell the truth.", "simulated", default=False),
+    }
+    metrics = (Metric("accuracy", "Share of right calls.", headline=True),)
+    outputs = (Output("score", "float", "Higher is hotter."), Output("call", "bool", "Is it hot?", required=False))
+    controls = (
+        Control("truth", "perfect", "The solution.", lambda p, rng: {"score": p.solution["hot"].to_numpy(float)}),
+        Control("random", "random", "A coin.", lambda p, rng: {"score": rng.random(len(p.solution))}, stochastic=True),
+    )
+
+    def why_not(self, card, track):
+        return "this track is for nobody" if track == "never" else None
+
+    def make_problem(self, dataset, track, seeds):
+        from bench.errors import NotApplicableError
+
+        if track == "refused":
+            raise NotApplicableError("the task has its reasons")
+        if track == "broken":
+            raise RuntimeError("the task has a bug")
+        adata = dataset.adata
+        test = (
+            (adata.obs["donor"] == "d0").to_numpy() if adata.obs["donor"].nunique() > 1 else np.ones(adata.n_obs, bool)
+        )
+        obs = adata.obs[["donor"]].copy()
+        if track == "leaky":
+            obs["hint"] = adata.obs["is_doublet"].astype(int)
+        cells = Cells(adata.X, obs, adata.var)
+        train = None
+        if not test.all():
+            train = cells.take(~test)
+            train = Cells(train.X, train.obs.assign(hot=adata.obs["is_doublet"][~test].to_numpy()), train.var)
+        solution = pd.DataFrame({"hot": adata.obs["is_doublet"][test].to_numpy()}, index=adata.obs_names[test])
+        return Problem(Inputs(cells.take(test), train, {"track": track}), solution, ("a note",))
+
+    def score(self, problem, prediction):
+        call = prediction.get("call", prediction["score"] > 0.5)
+        value = float((call == problem.solution["hot"].to_numpy()).mean())
+        return Scored([Score("accuracy", value, n=len(call))], [Curve("line", [0.0, 1.0], [0.0, value])])
+
+    def scramble(self, dataset, track, seeds, rng):
+        from dataclasses import replace
+
+        if track == "broken":
+            return None
+        adata = dataset.adata.copy()
+        test = (adata.obs["donor"] == "d0").to_numpy()
+        truth = adata.obs["is_doublet"].to_numpy().copy()
+        truth[test] = ~truth[test]
+        adata.obs["is_doublet"] = truth
+        return replace(dataset, adata=adata)
+
+
+class Toy(Method):
+    """Well-behaved by default."""
+
+    name = "toy"
+    tasks = ("guess",)
+    summary = "Total counts."
+    stochastic = False
+
+    def __init__(self, mode: str = "ok", seconds: float = 60.0):
+        self.mode, self.seconds = mode, seconds
+
+    def run(self, inputs, ctx):
+        n = inputs.cells.X.shape[0]
+        getattr(self, f"_{self.mode}", lambda ctx: None)(ctx)
+        if self.mode == "nan":
+            return {"score": np.full(n, np.nan)}
+        if self.mode == "short":
+            return {"score": np.zeros(n - 1)}
+        if self.mode == "unknown":
+            return {"score": np.zeros(n), "sorce": np.zeros(n)}
+        if self.mode == "nothing":
+            return None
+        if self.mode == "mutate":
+            inputs.cells.X.data[:] = 0
+        print("a line for the log")
+        return {"score": np.asarray(inputs.cells.X.sum(axis=1)).ravel()}
+
+    def _exit(self, ctx):
+        os._exit(3)
+
+    def _segfault(self, ctx):
+        os.kill(os.getpid(), signal.SIGSEGV)
+
+    def _raise(self, ctx):
+        raise ValueError("it went wrong")
+
+    def _allocate(self, ctx):
+        np.ones(50 * 2**30 // 8)
+
+    def _hoard(self, ctx):
+        hoard = []
+        while True:
+            hoard.append(np.ones(2**21))
+
+    def _loop(self, ctx):
+        while True:
+            pass
+
+    def _stubborn(self, ctx):
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        while True:
+            time.sleep(0.1)
+
+    def _sleep(self, ctx):
+        time.sleep(self.seconds)
+
+    def _threads(self, ctx):
+        threads = [threading.Thread(target=time.sleep, args=(0.2,)) for _ in range(300)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+    def _children(self, ctx):
+        for _ in range(3):
+            # A session of its own and a parent that exits: the usual way to escape a process group.
+            subprocess.Popen(
+                [sys.executable, "-c", f"import subprocess; subprocess.Popen(['setsid', 'sleep', '{self.seconds}'])"]
+            )
+        time.sleep(0.5)
+
+    def _environment(self, ctx):
+        for name in sorted(os.environ):
+            print(f"{name}={os.environ[name]}")
+
+    def _torch(self, ctx):
+        # Freed memory is used again inside torch: an abort or a segmentation fault in C, as buggy extensions cause.
+        import ctypes
+
+        ctypes.string_at(0)
+
+
+class Noisy(Method):
+    """Depends on the seed."""
+
+    name = "noisy"
+    tasks = ("guess",)
+    summary = "Random numbers."
+
+    def run(self, inputs, ctx):
+        with ctx.phase("fit"):
+            time.sleep(0.05)
+        ctx.progress(0.5, "half way")
+        return {"score": np.random.default_rng(ctx.seed).random(inputs.cells.X.shape[0])}
+
+
+class Unseeded(Method):
+    """Ignores the seed: the conformance suite must notice."""
+
+    name = "unseeded"
+    tasks = ("guess",)
+    summary = "Random numbers, never the same."
+
+    def run(self, inputs, ctx):
+        return {"score": np.random.default_rng().random(inputs.cells.X.shape[0])}
+
+
+class ByPosition(Method):
+    """Scores cells by where they stand: the conformance suite must notice."""
+
+    name = "by-position"
+    tasks = ("guess",)
+    summary = "The row number."
+    stochastic = False
+
+    def run(self, inputs, ctx):
+        return {"score": np.arange(inputs.cells.X.shape[0], dtype=float)}
+
+
+class Supervised(Method):
+    """Needs training donors."""
+
+    name = "supervised"
+    tasks = ("guess",)
+    summary = "Mean of the training labels."
+    supervised = True
+    stochastic = False
+
+    def run(self, inputs, ctx):
+        return {"score": np.full(inputs.cells.X.shape[0], inputs.train.obs["hot"].mean())}
+
+
+class Absent(Method):
+    """Requires what nobody has."""
+
+    name = "absent"
+    tasks = ("guess",)
+    summary = "Never runs."
+    requires = (python_package("no-such-distribution-at-all"),)
+
+    def run(self, inputs, ctx):
+        import no_such_distribution_at_all  # noqa: F401
+
+
+class PerDonor(Method):
+    """Runs once per donor."""
+
+    name = "per-donor"
+    tasks = ("guess",)
+    summary = "The donor's mean depth."
+    per_donor = True
+    stochastic = False
+
+    def run(self, inputs, ctx):
+        assert inputs.cells.obs["donor"].nunique() == 1
+        return {"score": np.full(inputs.cells.X.shape[0], inputs.cells.X.sum() / inputs.cells.X.shape[0])}
