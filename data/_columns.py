@@ -53,7 +53,8 @@ def map_columns(columns: Collection[str], chosen: Mapping[str, str] | None = Non
 
 def option(field: str) -> str:
     """The command line option that names the column of a field."""
-    return "--label-key" if field == "cell_type" else f"--{field.replace('_', '-')}-key"
+    name = {"cell_type": "label", "is_doublet": "doublet"}.get(field, field.replace("_", "-"))
+    return f"--{name}-key"
 
 
 def symbol_column(columns: Collection[str]) -> str | None:

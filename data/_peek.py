@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -37,7 +38,7 @@ def peek(path: Path) -> Facts:
             return _peek_h5ad(path)
         if path.suffix in (".h5", ".hdf5"):
             return Facts(*h5_shape(path), ())
-    except (OSError, KeyError, ValueError) as error:
+    except (OSError, EOFError, zlib.error, KeyError, ValueError) as error:
         raise DataError(
             f"the file cannot be read: {error}", where=str(path), fix="check that it is complete and not damaged"
         ) from error

@@ -60,9 +60,7 @@ def summarise(adata: AnnData, symbols: pd.Series) -> pd.Series:
     seen_in = np.bincount(X.indices, minlength=X.shape[1])
     top = np.sort(gene_totals)[::-1] / gene_totals.sum()
     facts |= {f"counts in the top {n} genes": float(top[:n].sum()) for n in (10, 100, 1000)}
-    facts["genes in at least 1 % of cells"] = int(
-        (np.bincount(X.indices, minlength=X.shape[1]) >= 0.01 * X.shape[0]).sum()
-    )
+    facts["genes in at least 1 % of cells"] = int((seen_in >= 0.01 * X.shape[0]).sum())
     facts |= {f"mitochondrial share, {q:.0%} quantile": float(np.quantile(mitochondrial, q)) for q in (0.5, 0.9)}
     return pd.Series(facts | _mean_variance(X) | _within_type_dispersion(adata, X) | _spectrum(X))
 

@@ -151,7 +151,12 @@ def check_no_empty_cells(X: sparse.csr_matrix, names: pd.Index, where: str) -> N
 
 
 def as_csr(X: Any, where: str) -> sparse.csr_matrix:
-    """Any matrix as ``csr_matrix`` with sorted indices, no explicit zeros and no duplicate entries; a copy."""
+    """Any matrix as ``csr_matrix`` with sorted indices, no explicit zeros and no duplicate entries.
+
+    The original is never changed; a ``csr_matrix`` that is in this form already is handed back as it is.
+    """
+    if isinstance(X, sparse.csr_matrix) and X.has_canonical_format and X.data.all():
+        return X
     if sparse.issparse(X):
         matrix = sparse.csr_matrix(X, copy=True)
     else:

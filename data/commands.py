@@ -65,7 +65,7 @@ def describe(name: str) -> dict[str, Any]:
     return {field: sorted(value) if isinstance(value, frozenset) else value for field, value in vars(card).items()}
 
 
-def calibrate(real: str, spec: CohortSpec | None = None) -> pd.DataFrame:
+def calibrate(real: str | Path, spec: CohortSpec | None = None) -> pd.DataFrame:
     """Compare real nuclei with a simulated cohort (:func:`bench.data.calibrate.calibrate`).
 
     Parameters
@@ -75,7 +75,7 @@ def calibrate(real: str, spec: CohortSpec | None = None) -> pd.DataFrame:
     """
     from bench.data.calibrate import calibrate as compare
 
-    return compare(_find(real).load().adata, spec)
+    return compare(_find(str(real)).load().adata, spec)
 
 
 def _find(name: str) -> DatasetSource:

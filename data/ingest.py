@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -44,9 +45,13 @@ def read(path: Path, keys: Mapping[str, str] | None = None, layer: str | None = 
     bench.errors.DataError
         If the file cannot be read or fails one of :mod:`bench.data.checks`.
     """
-    where = str(path)
-    adata = _open(Path(path), layer)
-    return canonical(adata, keys, where)
+    path = Path(path)
+    adata = _open(path)
+    if layer is None:
+        _refuse_unless_counts_in_x(adata, path)
+    else:
+        adata = _pick(adata, layer, path)
+    return canonical(adata, keys, str(path))
 
 
 def canonical(adata: AnnData, keys: Mapping[str, str] | None, where: str) -> AnnData:
@@ -65,17 +70,19 @@ def canonical(adata: AnnData, keys: Mapping[str, str] | None, where: str) -> Ann
     return AnnData(X=_as_int32(X, where), obs=obs, var=var)
 
 
-def _open(path: Path, layer: str | None) -> AnnData:
+def _open(path: Path) -> AnnData:
+    import anndata
+
     if not path.exists():
         raise DataError("there is no such file or folder", where=str(path), fix="check the path")
     try:
         if path.is_dir():
-            return _without_layers(read_10x_folder(path), layer, path)
+            return read_10x_folder(path)
         if path.suffix == ".h5ad":
-            return _read_h5ad(path, layer)
+            return anndata.read_h5ad(path)
         if path.suffix in (".h5", ".hdf5"):
-            return _without_layers(read_10x_h5(path), layer, path)
-    except OSError as error:
+            return read_10x_h5(path)
+    except (OSError, EOFError, zlib.error, KeyError, ValueError) as error:
         raise DataError(
             f"the file cannot be read: {error}", where=str(path), fix="check that it is complete and not damaged"
         ) from error
@@ -84,22 +91,6 @@ def _open(path: Path, layer: str | None) -> AnnData:
         where=str(path),
         fix="hand over .h5ad, a 10x .h5, or a 10x folder with matrix.mtx[.gz]",
     )
-
-
-def _without_layers(adata: AnnData, layer: str | None, path: Path) -> AnnData:
-    if layer not in (None, "X"):
-        raise DataError(f"10x files have no layer {layer!r}", where=str(path), fix="leave --layer out")
-    return adata
-
-
-def _read_h5ad(path: Path, layer: str | None) -> AnnData:
-    import anndata
-
-    adata = anndata.read_h5ad(path)
-    if layer is None:
-        _refuse_unless_counts_in_x(adata, path)
-        return adata
-    return _pick(adata, layer, path)
 
 
 def _pick(adata: AnnData, layer: str, path: Path) -> AnnData:
@@ -188,4 +179,5 @@ def _as_int32(X: csr_matrix, where: str) -> csr_matrix:
         raise DataError(
             f"the largest count is {X.data.max():.4g}", where=where, fix="counts above 2,147,483,647 are not supported"
         )
-    return csr_matrix((np.rint(X.data).astype(np.int32), X.indices, X.indptr), shape=X.shape)
+    data = X.data if X.data.dtype == np.int32 else np.rint(X.data).astype(np.int32)
+    return csr_matrix((data, X.indices, X.indptr), shape=X.shape)

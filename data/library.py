@@ -91,10 +91,10 @@ def from_path(
     path: Path,
     *,
     name: str | None = None,
+    columns: Mapping[str, str] | None = None,
     layer: str | None = None,
     truth: str | None = None,
-    summary: str = "",
-    **keys: str,
+    expected_doublet_rate: float | None = None,
 ) -> FileSource:
     """A dataset from a bare path, its card read from the file's own tables.
 
@@ -104,43 +104,46 @@ def from_path(
         ``.h5ad``, 10x ``.h5`` or 10x folder.
     name
         The file's own name if not given.
+    columns
+        Canonical field -> column of ``obs``, where the names differ, e.g. ``{"donor": "individual"}``.
     layer
         Where an ``.h5ad`` keeps its raw counts.
     truth
         Where ``is_doublet`` comes from; ``experimental`` is assumed if the file has that column, unless it was
         written by our own simulator.
-    keys
-        Canonical field -> column of ``obs``, e.g. ``donor="individual"``.
+    expected_doublet_rate
+        The rate the protocol promises; told to doublet callers.
     """
     path = Path(path).absolute()
     facts = _peek.peek(path)
-    columns = map_columns(facts.obs_columns, keys, str(path))
+    mapping = map_columns(facts.obs_columns, columns, str(path))
     if truth is not None and truth not in _TRUTHS:
         raise UnknownNameError("kind of truth", truth, _TRUTHS)
-    donor = columns.get("donor")
+    donor = mapping.get("donor")
     card = DatasetCard(
         name=name or path.name,
-        summary=summary or f"your file {path.name}",
+        summary=f"your file {path.name}",
         digest=digest(path),
-        fields=frozenset(columns),
-        truth=cast("_Truth", truth or _guessed_truth(columns, facts.is_cohort)),
+        fields=frozenset(mapping),
+        truth=cast("_Truth", truth or _guessed_truth(mapping, facts.is_cohort)),
         n_cells=facts.n_cells,
         n_genes=facts.n_genes,
         n_donors=_peek.n_distinct(path, donor) if donor else None,
         source=str(path),
-        caveat=_caveat(columns, known_truth=truth is not None or facts.is_cohort),
+        expected_doublet_rate=expected_doublet_rate,
+        caveat=_caveat(mapping, known_truth=truth is not None or facts.is_cohort),
     )
-    return FileSource(path, card, columns, layer)
+    return FileSource(path, card, mapping, layer)
 
 
 def add(
     path: Path,
     name: str,
     *,
+    columns: Mapping[str, str] | None = None,
     layer: str | None = None,
     truth: str | None = None,
-    summary: str = "",
-    **keys: str,
+    expected_doublet_rate: float | None = None,
 ) -> DatasetCard:
     """Register a file under a name; it is checked first, and neither copied nor changed.
 
@@ -155,7 +158,9 @@ def add(
         raise DataError(f"{name!r} cannot be a name", where="--name", fix="use letters, digits, '_', '-' and '.'")
     if name in sources():
         raise DataError(f"there is a dataset called {name!r} already", where="--name", fix="choose another name")
-    source = from_path(path, name=name, layer=layer, truth=truth, summary=summary, **keys)
+    source = from_path(
+        path, name=name, columns=columns, layer=layer, truth=truth, expected_doublet_rate=expected_doublet_rate
+    )
     source.load()
     stat = source.path.stat()
     entry = {

@@ -1,0 +1,249 @@
+"""Every format a user may bring, written small."""
+
+import gzip
+import hashlib
+
+import anndata
+import h5py
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import sparse
+from scipy.io import mmwrite
+
+from bench.data.ingest import read
+from bench.errors import DataError
+
+
+def _write(adata, path):
+    adata.write_h5ad(path)
+    return path
+
+
+def _tenx_h5(path, X, version, kinds=None):
+    """``X``: cells x genes."""
+    stored = sparse.csc_matrix(X.T)
+    genes = [f"ENSG{i:011d}".encode() for i in range(X.shape[1])]
+    symbols = [f"S{i}".encode() for i in range(X.shape[1])]
+    with h5py.File(path, "w") as file:
+        group = file.create_group("matrix" if version == 3 else "GRCh38")
+        group["data"], group["indices"], group["indptr"] = stored.data, stored.indices, stored.indptr
+        group["shape"] = np.array(stored.shape)
+        group["barcodes"] = [f"AAA{i}-1".encode() for i in range(X.shape[0])]
+        if version == 3:
+            features = group.create_group("features")
+            features["id"], features["name"] = genes, symbols
+            features["feature_type"] = kinds or [b"Gene Expression"] * X.shape[1]
+        else:
+            group["genes"], group["gene_names"] = genes, symbols
+    return path
+
+
+def _tenx_folder(folder, X, zipped, features="features.tsv", prefix=""):
+    folder.mkdir()
+    ending = ".gz" if zipped else ""
+
+    def put(name, text):
+        with (gzip.open if zipped else open)(folder / f"{prefix}{name}{ending}", "wt") as file:
+            file.write(text)
+
+    with (gzip.open if zipped else open)(folder / f"{prefix}matrix.mtx{ending}", "wb") as file:
+        mmwrite(file, sparse.coo_matrix(X.T), field="integer")
+    put("barcodes.tsv", "".join(f"AAA{i}-1\n" for i in range(X.shape[0])))
+    kind = "\tGene Expression" if features == "features.tsv" else ""
+    put(features, "".join(f"ENSG{i:011d}\tS{i}{kind}\n" for i in range(X.shape[1])))
+    return folder
+
+
+@pytest.fixture
+def matrix():
+    return np.random.default_rng(0).poisson(1.5, (9, 5)) + np.eye(9, 5, dtype=int) + np.eye(9, 5, k=-5, dtype=int)
+
+
+def _refused(*args, **kwargs):
+    with pytest.raises(DataError) as error:
+        read(*args, **kwargs)
+    assert error.value.where
+    assert error.value.fix
+    return error.value
+
+
+def test_h5ad(counts, tmp_path):
+    path = _write(counts, tmp_path / "a.h5ad")
+    before = hashlib.sha256(path.read_bytes()).digest()
+    adata = read(path, {"donor": "individual"})
+    assert isinstance(adata.X, sparse.csr_matrix)
+    assert adata.X.dtype == np.int32
+    np.testing.assert_array_equal(adata.X.toarray(), counts.X.toarray())
+    assert list(adata.obs) == ["donor", "cell_type", "is_doublet"]
+    assert adata.obs["is_doublet"].dtype == bool
+    assert adata.obs["donor"].dtype == "category"
+    assert list(adata.var_names) == list(counts.var["ensembl_id"])
+    assert list(adata.var["symbol"]) == list(counts.var_names)
+    assert list(adata.obs_names) == list(counts.obs_names)
+    assert hashlib.sha256(path.read_bytes()).digest() == before
+
+
+@pytest.mark.parametrize("form", ["dense", "csc", "int64"])
+def test_h5ad_matrices_are_converted(counts, tmp_path, form):
+    original = counts.X.toarray()
+    counts.X = {"dense": original, "csc": sparse.csc_matrix(original), "int64": counts.X.astype(np.int64)}[form]
+    adata = read(_write(counts, tmp_path / "a.h5ad"))
+    assert isinstance(adata.X, sparse.csr_matrix)
+    np.testing.assert_array_equal(adata.X.toarray(), original)
+
+
+def test_unknown_key_lists_the_columns(counts, tmp_path):
+    error = _refused(_write(counts, tmp_path / "a.h5ad"), {"donor": "patient"})
+    assert "'patient'" in error.what
+    assert "individual" in error.fix
+    assert "--donor-key" in error.fix
+
+
+def test_unknown_field(counts, tmp_path):
+    assert "'sex'" in _refused(_write(counts, tmp_path / "a.h5ad"), {"sex": "individual"}).what
+
+
+def test_numbers_as_labels_become_text(counts, tmp_path):
+    counts.obs["donor"] = np.repeat([1.0, 2.0], 6)
+    assert set(read(_write(counts, tmp_path / "a.h5ad")).obs["donor"]) == {"1", "2"}
+
+
+def test_missing_label_is_refused(counts, tmp_path):
+    counts.obs["cell_type"] = pd.Categorical([None] + ["a"] * 11)
+    assert "1 of 12 cells" in _refused(_write(counts, tmp_path / "a.h5ad")).what
+
+
+@pytest.mark.parametrize("place", ["counts", "raw"])
+def test_counts_elsewhere_are_named_and_taken_only_when_asked(counts, tmp_path, place):
+    original = counts.X.toarray()
+    if place == "raw":
+        counts.raw = counts
+    else:
+        counts.layers["counts"] = counts.X.copy()
+    counts.X = sparse.csr_matrix(np.log1p(original / original.sum(axis=1, keepdims=True) * 1e4))
+    path = _write(counts, tmp_path / "a.h5ad")
+    error = _refused(path)
+    assert "log-transformed" in error.what
+    assert f"--layer {place}" in error.fix
+    np.testing.assert_array_equal(read(path, layer=place).X.toarray(), original)
+    assert "X" in _refused(path, layer="spliced").fix
+    assert "log-transformed" in _refused(path, layer="X").what
+
+
+def test_no_counts_anywhere(counts, tmp_path):
+    counts.X = counts.X * 1.37
+    counts.layers["other"] = counts.X.copy()
+    error = _refused(_write(counts, tmp_path / "a.h5ad"))
+    assert "not integer counts" in error.what
+
+
+def test_duplicate_symbols_with_ensembl_ids_are_fine(counts, tmp_path):
+    counts.var_names = ["SAME"] * 6
+    adata = read(_write(counts, tmp_path / "a.h5ad"))
+    assert adata.var_names.is_unique
+    assert set(adata.var["symbol"]) == {"SAME"}
+
+
+def test_duplicate_symbols_without_ids_are_refused(counts, tmp_path):
+    counts.var = pd.DataFrame(index=["SAME"] * 6)
+    error = _refused(_write(counts, tmp_path / "a.h5ad"))
+    assert "5 gene names" in error.what or "1 gene names" in error.what
+    assert "Ensembl" in error.fix
+
+
+def test_incomplete_ids_leave_the_names(counts, tmp_path):
+    counts.var.loc["GENE2", "ensembl_id"] = np.nan
+    counts.var["ensembl_id"] = counts.var["ensembl_id"].astype("category")
+    assert list(read(_write(counts, tmp_path / "a.h5ad")).var_names) == [f"GENE{i}" for i in range(6)]
+
+
+def test_three_cells(counts, tmp_path):
+    assert read(_write(counts[:3].copy(), tmp_path / "a.h5ad")).shape == (3, 6)
+
+
+def test_three_nested_levels(counts, tmp_path):
+    counts.obs["cell_type_level1"] = "brain"
+    counts.obs["cell_type_fine"] = counts.obs["cell_type"].astype(str) + "_1"
+    obs = read(_write(counts, tmp_path / "a.h5ad")).obs
+    assert set(obs["cell_type"]) == {"brain"}
+    assert set(obs["subtype"]) == {"neuron", "glia"}
+    assert set(obs["subcluster"]) == {"neuron_1", "glia_1"}
+
+
+@pytest.mark.parametrize("version", [2, 3])
+def test_tenx_h5(matrix, tmp_path, version):
+    adata = read(_tenx_h5(tmp_path / "m.h5", matrix, version))
+    np.testing.assert_array_equal(adata.X.toarray(), matrix)
+    assert adata.var_names[1] == "ENSG00000000001"
+    assert adata.var["symbol"].iloc[1] == "S1"
+    assert adata.obs_names[0] == "AAA0-1"
+    assert adata.X.dtype == np.int32
+
+
+def test_tenx_h5_leaves_antibodies_out(matrix, tmp_path):
+    kinds = [b"Gene Expression"] * 4 + [b"Antibody Capture"]
+    adata = read(_tenx_h5(tmp_path / "m.h5", matrix, 3, kinds))
+    np.testing.assert_array_equal(adata.X.toarray(), matrix[:, :4])
+
+
+def test_an_h5_that_is_not_tenx(tmp_path):
+    with h5py.File(tmp_path / "m.h5", "w") as file:
+        file.create_group("something")
+    assert "not a 10x file" in _refused(tmp_path / "m.h5").what
+
+
+@pytest.mark.parametrize("zipped", [False, True])
+@pytest.mark.parametrize("features", ["features.tsv", "genes.tsv"])
+def test_tenx_folder(matrix, tmp_path, zipped, features):
+    folder = _tenx_folder(tmp_path / "m", matrix, zipped, features, prefix="GSM1_")
+    (folder / "._matrix.mtx").write_bytes(b"\x00macOS")
+    adata = read(folder)
+    np.testing.assert_array_equal(adata.X.toarray(), matrix)
+    assert adata.var_names[0] == "ENSG00000000000"
+    assert adata.var["symbol"].iloc[0] == "S0"
+
+
+def test_tenx_folder_of_two_samples(matrix, tmp_path):
+    folder = _tenx_folder(tmp_path / "m", matrix, False)
+    (folder / "barcodes.tsv").write_text("AAA\n" * 3)
+    error = _refused(folder)
+    assert "3 barcodes" in error.what
+    assert "9 cells" in error.what
+    (folder / "b_barcodes.tsv").write_text("AAA\n")
+    assert "b_barcodes.tsv" in _refused(folder).what
+
+
+def test_tenx_folder_without_barcodes(matrix, tmp_path):
+    folder = _tenx_folder(tmp_path / "m", matrix, False)
+    (folder / "barcodes.tsv").unlink()
+    assert "barcodes.tsv" in _refused(folder).what
+
+
+def test_tenx_has_no_layers(matrix, tmp_path):
+    assert "no layer 'counts'" in _refused(_tenx_folder(tmp_path / "m", matrix, False), layer="counts").what
+
+
+@pytest.mark.parametrize("name", ["half.h5ad", "half.h5"])
+def test_a_cut_off_file(counts, tmp_path, name):
+    whole = _write(counts, tmp_path / "whole.h5ad").read_bytes()
+    (tmp_path / name).write_bytes(whole[: len(whole) // 2])
+    assert "cannot be read" in _refused(tmp_path / name).what
+
+
+def test_a_cut_off_gzip(matrix, tmp_path):
+    folder = _tenx_folder(tmp_path / "m", matrix, True)
+    whole = (folder / "matrix.mtx.gz").read_bytes()
+    (folder / "matrix.mtx.gz").write_bytes(whole[:-15])
+    assert "cannot be read" in _refused(folder).what
+
+
+def test_no_such_file_and_unknown_type(tmp_path):
+    assert "no such file" in _refused(tmp_path / "none.h5ad").what
+    (tmp_path / "a.loom").write_text("x")
+    assert "'.loom'" in _refused(tmp_path / "a.loom").what
+
+
+def test_no_columns_at_all(tmp_path):
+    anndata.AnnData(X=np.ones((2, 2), dtype=np.float32)).write_h5ad(tmp_path / "a.h5ad")
+    assert list(read(tmp_path / "a.h5ad").obs.columns) == []
