@@ -19,7 +19,7 @@ import numpy as np
 
 _TILE = 1024  # points whose distances are held at a time: fits the first-level cache
 _ROWS = 64  # rows that share a pass over the points
-_SAMPLE = 4096  # points that bracket a row's threshold
+_SELECT_UP_TO = 2048  # points up to which the threshold is selected among all distances at once
 _SPREAD = 4.0  # half-width of the bracket in standard errors of the sampled rank
 _DIMS = 5  # coordinates per pass of the distance loop; the rest is padded with zeros
 _ROWS_PER_CALL = 1 << 14  # between two progress messages
@@ -155,12 +155,13 @@ def count_artificial(
     points = _padded(coords)
     n = points.shape[1]
     counts = np.empty(n_real, np.int64)
-    if n <= 4 * _SAMPLE:
+    if n <= _SELECT_UP_TO:
         _count_exact(points, n_real, k + 1, 0, counts)
         return counts
-    chosen = np.sort(np.random.default_rng(0).choice(n, _SAMPLE, replace=False))
+    n_sample = round(n ** (2 / 3))  # so that selecting in the sample costs as much as selecting in the bracket
+    chosen = np.sort(np.random.default_rng(0).choice(n, n_sample, replace=False))
     sample = np.ascontiguousarray(points[:, chosen])
-    low, high, capacity = _bracket(n, _SAMPLE, k + 1)
+    low, high, capacity = _bracket(n, n_sample, k + 1)
     for first in range(0, n_real, _ROWS_PER_CALL):
         out = counts[first : first + _ROWS_PER_CALL]
         _count_bracketed(points, n_real, k + 1, first, out, sample, low, high, capacity)

@@ -21,7 +21,7 @@ SCALE_MAX = 10.0
 COUNTS_PER_CELL = 10_000.0
 
 _BLOCK = 1 << 22  # stored entries handled at a time, so that temporaries stay in the tens of megabytes
-_GRAM_ROWS = 4096  # cells made dense at a time
+_ROWS = 4096  # cells handled (or made dense) at a time
 
 
 def _sum_by_gene(X: csr_matrix, value: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> np.ndarray:
@@ -129,14 +129,17 @@ def log_normalise(X: csr_matrix, totals: np.ndarray) -> csr_matrix:
     Parameters
     ----------
     X
-        Counts (fractions allowed), cells x some genes.
+        Counts (fractions allowed), cells x some genes. **Overwritten** if its values are float64 already.
     totals
         Total count of each cell over *all* genes.
     """
     factor = np.divide(COUNTS_PER_CELL, totals, out=np.zeros_like(totals), where=totals > 0)
-    data = X.data.astype(np.float64)
-    data *= np.repeat(factor, np.diff(X.indptr))
-    np.log1p(data, out=data)
+    data = X.data.astype(np.float64, copy=False)
+    for start in range(0, X.shape[0], _ROWS):
+        ends = X.indptr[start : start + _ROWS + 1]
+        part = data[ends[0] : ends[-1]]
+        part *= np.repeat(factor[start : start + _ROWS], np.diff(ends))
+        np.log1p(part, out=part)
     return csr_matrix((data, X.indices, X.indptr), shape=X.shape)
 
 
@@ -146,8 +149,8 @@ def _gram(S: csr_matrix) -> np.ndarray:
     With a sixth of the entries stored, as variable genes have, BLAS is several times faster than a sparse product.
     """
     gram = np.zeros((S.shape[1], S.shape[1]))
-    for start in range(0, S.shape[0], _GRAM_ROWS):
-        block = S[start : start + _GRAM_ROWS].toarray()
+    for start in range(0, S.shape[0], _ROWS):
+        block = S[start : start + _ROWS].toarray()
         gram += block.T @ block
     return gram
 

@@ -30,7 +30,7 @@ def cloud(n, dims, kind, seed=0):
 @pytest.fixture
 def small_brackets(monkeypatch):
     """Make the bracketed kernel run on clouds of a few hundred points."""
-    monkeypatch.setattr(_pann, "_SAMPLE", 60)
+    monkeypatch.setattr(_pann, "_SELECT_UP_TO", 100)
 
 
 @pytest.mark.parametrize("kind", ["clusters", "grid", "one point"])
