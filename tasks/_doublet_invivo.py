@@ -41,7 +41,7 @@ def label_clusters(X: csr_matrix, donor: NDArray[np.object_], seed: int) -> Clus
 
     Scrublet score of every cell (by donor); 2,000 Pearson-residual genes; counts scaled to 50,000, log2(x + 1), scaled,
     PCA; 40 neighbours in 20 components; Leiden at resolution 1.8. Harmony is left out rather than used where it
-    happens to be installed: the truth must not depend on the machine.
+    happens to be installed: the truth must not depend on the machine. Clusters, hence labels, vary with the seed.
 
     Parameters
     ----------
@@ -92,8 +92,10 @@ def label_clusters(X: csr_matrix, donor: NDArray[np.object_], seed: int) -> Clus
 def scrublet_scores(X: csr_matrix, donor: NDArray[np.object_], seed: int) -> NDArray[np.float64]:
     """Scrublet's score of every cell, donor by donor.
 
-    scanpy's Scrublet with its defaults (expected rate 0.05, two artificial doublets a cell); fewer than 30 components
-    where a donor has fewer cells or variable genes. NaN for donors under 50 cells and for cells Scrublet filters out.
+    scanpy's Scrublet with its defaults: two artificial doublets a cell, expected rate 0.05. Scores grow with that rate;
+    at 0.1, the default of the scrublet package, a cell without any evidence would stand at the threshold itself, and
+    large parts of real data sets would be labelled. Fewer than 30 components where a donor has fewer cells or variable
+    genes. NaN for donors under 50 cells and for cells Scrublet filters out.
     """
     scores = np.full(X.shape[0], np.nan)
     for name in np.unique(donor.astype(str)):

@@ -55,11 +55,13 @@ def make_problem(dataset: Dataset, track: str, seeds: Seeds) -> Problem:
         if rate is None:
             rate = NOMINAL_RATE
             labelled.notes.append(f"expected doublet rate not known: methods are told the nominal {rate:.0%}")
-    tested = test_donors(dataset, seeds.split)
+    tested = donors_to_test(dataset, seeds.split)
     is_test = labelled.obs["donor"].isin(tested).to_numpy()
+    if not is_test.any():
+        raise NotApplicableError(f"no cell of the tested donors is left ({', '.join(sorted(tested))})")
     notes = [*labelled.notes, _split_note(labelled.obs["donor"], is_test)]
     test = labelled.obs[is_test]
-    cells = Cells(labelled.X[is_test], _visible(test, rate), dataset.adata.var)
+    cells = Cells(_rows(labelled.X, is_test), _visible(test, rate), dataset.adata.var)
     train = None if is_test.all() else _train(labelled, ~is_test, dataset.adata.var)
     return Problem(Inputs(cells, train), _solution(test), tuple(notes))
 
@@ -72,7 +74,7 @@ def donors_of(dataset: Dataset) -> pd.Series:
     return obs["donor"].astype(str).astype(object)
 
 
-def test_donors(dataset: Dataset, split: int) -> frozenset[str]:
+def donors_to_test(dataset: Dataset, split: int) -> frozenset[str]:
     """Donors whose cells are tested: about 30 %, every arm with two donors or more represented on both sides.
 
     A single donor (or none told apart) is tested whole, with nothing to train on. The split depends on the dataset and
@@ -104,7 +106,7 @@ def scramble(dataset: Dataset, track: str, seeds: Seeds, rng: np.random.Generato
     if track in MODES or (track == "invivo" and not carries_cluster_labels(dataset)):
         return None
     obs = dataset.adata.obs.copy()
-    hidden = donors_of(dataset).isin(test_donors(dataset, seeds.split)).to_numpy()
+    hidden = donors_of(dataset).isin(donors_to_test(dataset, seeds.split)).to_numpy()
     truth = obs["is_doublet"].to_numpy(dtype=bool).copy()
     truth[hidden] = rng.random(int(hidden.sum())) < 0.5
     obs["is_doublet"] = truth
@@ -140,13 +142,18 @@ def _kept(dataset: Dataset, notes: list[str]) -> NDArray[np.bool_]:
     return ~excluded
 
 
+def _rows(X: sparse.csr_matrix, rows: NDArray[np.bool_]) -> sparse.csr_matrix:
+    """Chosen rows, without a copy of the counts where all are chosen."""
+    return X if rows.all() else X[rows]
+
+
 def _labelled(dataset: Dataset, keep: NDArray[np.bool_], is_doublet: NDArray[np.bool_], notes: list[str]) -> _Labelled:
     """Cells to keep, with the given truth and the dataset's types."""
     source = dataset.adata.obs[keep]
     obs = pd.DataFrame({"donor": donors_of(dataset)[keep], "is_doublet": is_doublet[keep]}, index=source.index)
     for column in source.columns.intersection([*_PARENTS, *_TYPES]):
         obs[column] = source[column].astype("string")
-    return _Labelled(dataset.adata.X[keep], obs, notes)
+    return _Labelled(_rows(dataset.adata.X, keep), obs, notes)
 
 
 def _experimental(dataset: Dataset) -> _Labelled:
@@ -164,7 +171,8 @@ def _invivo(dataset: Dataset, seed: int) -> _Labelled:
         notes.append("cluster-level labels are the dataset's own")
         return _labelled(dataset, keep, dataset.adata.obs["is_doublet"].to_numpy(dtype=bool), notes)
     donor = donors_of(dataset)[keep].to_numpy()
-    labels = label_clusters(dataset.adata.X[keep], donor, derive_seed("doublet/invivo", dataset.card.digest, seed))
+    # Not hashed: replicate 0 is scanpy's default random state, which is how a published pipeline is run.
+    labels = label_clusters(_rows(dataset.adata.X, keep), donor, seed)
     truth = np.zeros(len(keep), dtype=bool)
     truth[keep] = labels.is_doublet
     notes.extend(labels.notes)

@@ -12,12 +12,11 @@ from bench.dataset import Dataset
 from bench.errors import NotApplicableError
 from bench.problem import Inputs, Problem
 from bench.task import Seeds
-from bench.tasks._doublet_problem import NOMINAL_RATE, test_donors
+from bench.tasks._doublet_problem import NOMINAL_RATE, donors_to_test
 from bench.tasks.doublet import DoubletTask
 
 TASK = DoubletTask()
 SIMULATED = ("simulated", "simulated-sum", "simulated-depth")
-test_donors.__test__ = False  # type: ignore[attr-defined]  # a function of ours that pytest takes for a test
 
 
 def _bytes(inputs: Inputs) -> bytes:
@@ -103,9 +102,9 @@ def test_seeds_are_separate_axes_and_zero_is_a_seed(dataset: Dataset, track: str
     assert _same(base, TASK.make_problem(dataset, track, Seeds()))
     assert _same(base, TASK.make_problem(dataset, track, Seeds(method=5)))
     assert _same(base, TASK.make_problem(dataset, track, Seeds(simulation=1))) == (track == "experimental")
-    splits = {test_donors(dataset, split) for split in range(8)}
+    splits = {donors_to_test(dataset, split) for split in range(8)}
     assert len(splits) > 3
-    assert test_donors(dataset, 0) == test_donors(dataset, 0)
+    assert donors_to_test(dataset, 0) == donors_to_test(dataset, 0)
 
 
 @pytest.mark.parametrize("n_donors", range(2, 25))
@@ -113,7 +112,7 @@ def test_split_sizes_and_arms(make_dataset: Callable[..., Dataset], n_donors: in
     dataset = make_dataset({f"d{i}": 4 for i in range(n_donors)}, n_genes=6)
     arm = dataset.adata.obs.drop_duplicates("donor").set_index("donor").condition
     for split in range(4):
-        tested = test_donors(dataset, split)
+        tested = donors_to_test(dataset, split)
         assert 1 <= len(tested) <= n_donors - 1
         assert abs(len(tested) - 0.3 * n_donors) <= 1
         if n_donors >= 4:
@@ -172,7 +171,7 @@ def test_scrambled_truth_leaves_the_inputs_byte_identical(
     changed = problem.solution.is_doublet != blind.solution.is_doublet
     assert 0.3 < changed.mean() < 0.7
     # Scrambling for another split would reach the training labels, and the audit would see it.
-    split = next(i for i in range(20) if test_donors(dataset, i) != test_donors(dataset, 2))
+    split = next(i for i in range(20) if donors_to_test(dataset, i) != donors_to_test(dataset, 2))
     other = TASK.make_problem(scrambled, track, Seeds(split=split))
     assert _bytes(other.inputs) != _bytes(TASK.make_problem(dataset, track, Seeds(split=split)).inputs)
     pd.testing.assert_frame_equal(dataset.adata.obs, before)
@@ -191,3 +190,11 @@ def test_categorical_columns_and_numeric_donors(dataset: Dataset) -> None:
     for track in ("experimental", "simulated"):
         problem = TASK.make_problem(again, track, Seeds())
         assert set(problem.solution.donor) < set("012345")
+
+
+def test_tested_donors_without_a_usable_cell_are_refused(dataset: Dataset) -> None:
+    obs = dataset.adata.obs.copy()
+    obs["exclude"] |= obs.donor.isin(donors_to_test(dataset, 0))
+    emptied = Dataset(dataset.card, AnnData(X=dataset.adata.X, obs=obs, var=dataset.adata.var))
+    with pytest.raises(NotApplicableError, match="no cell of the tested donors"):
+        TASK.make_problem(emptied, "experimental", Seeds())
