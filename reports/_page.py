@@ -25,7 +25,8 @@ SCRIPTS = ("report.js", "report_figures.js", "report_tables.js")
 def write(run_dir: Path, target: Path, formats: Sequence[str]) -> Path:
     """Load the run, draw its figures and put the HTML in place in one step."""
     run = load(run_dir)
-    figures.write(run, run_dir / "figures", formats)
+    if formats:
+        figures.write(run, run_dir / "figures", formats)
     target.parent.mkdir(parents=True, exist_ok=True)
     # written beside the target and renamed, so that nobody ever opens half a report
     handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}-")

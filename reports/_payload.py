@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from bench.record import TaskCard
 from bench.reports import _published, _tables
 from bench.reports._load import Run
-from bench.reports._ranks import POLICIES, ranking
+from bench.reports._ranks import POLICIES, comparisons, power_notes, ranking
 from bench.reports._style import styles
 from bench.reports.figures.curves import CURVES
 
@@ -72,8 +74,8 @@ def _ranking(run: Run, card: TaskCard) -> dict[str, Any]:
         "policies": _records(found.policies.drop(columns="task")),
         "policyNames": POLICIES,
         "within": _records(found.within.drop(columns="task")),
-        "tests": _records(found.tests.drop(columns="task", errors="ignore")),
-        "notes": found.notes,
+        "tests": _records(comparisons(run, card).drop(columns="task", errors="ignore")),
+        "notes": power_notes(run, card),
         "unranked": found.unranked,
     }
 
@@ -108,15 +110,18 @@ def _fitting(run: Run) -> tuple[pd.DataFrame, str]:
 
 def _curves(run: Run, position: dict[str, int]) -> dict[str, Any]:
     """Curves as lists of points, evenly thinned and rounded for drawing; ``curves.csv`` has them in full."""
-    groups = list(run.curves.groupby(["trial", "curve"], sort=True))
-    limit = max(12, CURVES_BUDGET // (_POINT_BYTES * max(len(groups), 1)))
+    frame = run.curves.sort_values(["trial", "curve"], kind="stable")
+    names = list(zip(frame["trial"], frame["curve"], strict=True))
+    starts = [i for i, name in enumerate(names) if i == 0 or name != names[i - 1]]
+    x, y = (np.round(frame[axis].to_numpy(dtype=float, na_value=np.nan), 4) for axis in ("x", "y"))
+    limit = max(12, CURVES_BUDGET // (_POINT_BYTES * max(len(starts), 1)))
     out: dict[str, list[Any]] = {"trial": [], "curve": [], "x": [], "y": []}
-    for (key, curve), points in groups:
-        keep = points.iloc[_evenly(len(points), limit)]
-        out["trial"].append(position[key])
-        out["curve"].append(curve)
-        out["x"].append([round(float(v), 4) for v in keep["x"]])
-        out["y"].append([round(float(v), 4) for v in keep["y"]])
+    for start, stop in itertools.pairwise([*starts, len(names)]):
+        keep = [start + i for i in _evenly(stop - start, limit)]
+        out["trial"].append(position[names[start][0]])
+        out["curve"].append(names[start][1])
+        out["x"].append([_plain(v) for v in x[keep].tolist()])
+        out["y"].append([_plain(v) for v in y[keep].tolist()])
     return out
 
 
@@ -133,7 +138,12 @@ def _columns(frame: pd.DataFrame) -> dict[str, Any]:
             codes, words = pd.factorize(column, sort=True)
             out[name] = {"words": [str(w) for w in words], "codes": codes.tolist()}
         else:
-            out[name] = [_plain(v) for v in column]
+            numbers = column.to_numpy(dtype=float, na_value=np.nan)
+            whole = pd.api.types.is_integer_dtype(column.dtype)
+            out[name] = [
+                None if not ok else int(v) if whole else v
+                for v, ok in zip(numbers.tolist(), np.isfinite(numbers), strict=True)
+            ]
     return out
 
 

@@ -14,9 +14,9 @@ from bench.stats import paired_tests, power_floor, rank_with_ties, ranks_under_p
 
 #: How each policy counts a failure, in the reader's words.
 POLICIES = {
-    "exclude": "failures left out",
-    "worst": "a failure takes the last place",
-    "zero": "a failure scores as the worst control",
+    "exclude": "left out",
+    "worst": "last place",
+    "zero": "worst control's value",
 }
 _RANKS = ["task", "track", "metric", "policy", "method", "mean_rank", "rank", "tie_group", "n_datasets", "n_failed"]
 _WITHIN = ["task", "track", "dataset", "metric", "method", "rank", "tie_group"]
@@ -24,7 +24,7 @@ _WITHIN = ["task", "track", "dataset", "metric", "method", "rank", "tie_group"]
 
 @dataclass(frozen=True)
 class Ranking:
-    """Tables over all tracks and main metrics of a task.
+    """Ranks of the methods (not the controls) over all tracks and main metrics of a task.
 
     Parameters
     ----------
@@ -32,60 +32,71 @@ class Ranking:
         Mean ranks over datasets under each failure policy (:func:`bench.stats.ranks_under_policies`).
     within
         Ranks on each dataset by itself; a method whose confidence interval overlaps that of a group's best joins it.
-    tests
-        Paired comparisons over datasets by the headline metric (:func:`bench.stats.paired_tests`).
-    notes
-        Track -> what its number of datasets allows to say.
     unranked
         Methods without any result, which no policy ranks.
     """
 
     policies: pd.DataFrame
     within: pd.DataFrame
-    tests: pd.DataFrame
-    notes: dict[str, str]
     unranked: list[str]
 
 
 def ranking(run: Run, card: TaskCard) -> Ranking:
-    """Rank the methods (not the controls) of one task."""
-    cells = _tables.cells(run)
-    cells = cells[cells["task"] == card.name]
+    """Rank the methods of one task."""
+    cells = _task_cells(run, card)
     directions = {m.name: m.higher_is_better for m in card.metrics}
-    top = headline.name if (headline := _tables.headline(card)) else ""
-    tracks: dict[str, list[str]] = {}
-    for track, dataset in _tables.pairs(run, card.name):
-        tracks.setdefault(track, []).append(dataset)
-    policies, within, tests, notes = [], [], [], {}
-    for track, datasets in tracks.items():
-        notes[track] = _power_note(len(datasets))
+    policies, within = [], []
+    for track, datasets in datasets_of(run, card).items():
         for metric in _tables.main_metrics(card):
             here = cells[(cells["track"] == track) & (cells["metric"] == metric)]
-            table = _wide(here[here["role"] == "method"], datasets)
+            table = _wide(here, datasets)
             if table.empty:
                 continue
             keys = {"task": card.name, "track": track, "metric": metric}
             up = directions[metric]
             floor = _worst_control(here, datasets, higher_is_better=up)
             policies.append(ranks_under_policies(table, zero=floor, higher_is_better=up).assign(**keys))
-            if metric == top and len(table) > 1 and len(datasets) > 1:
-                tests.append(paired_tests(table, np.random.default_rng(0), n_boot=1000).assign(**keys))
             within += [_within(here, table, dataset, up).assign(**keys) for dataset in datasets]
     scored = set(cells.loc[cells["role"] == "method", "label"])
     unranked = [
         label for label, role in _tables.label_order(run, card.name) if role == "method" and label not in scored
     ]
-    return Ranking(
-        policies=_joined(policies, _RANKS),
-        within=_joined(within, _WITHIN),
-        tests=_joined(tests, []),
-        notes=notes,
-        unranked=unranked,
-    )
+    return Ranking(_joined(policies, _RANKS), _joined(within, _WITHIN), unranked)
+
+
+def comparisons(run: Run, card: TaskCard) -> pd.DataFrame:
+    """Paired comparisons over the datasets of each track by the headline metric (:func:`bench.stats.paired_tests`)."""
+    cells, metric = _task_cells(run, card), _tables.headline(card)
+    tests = []
+    for track, datasets in datasets_of(run, card).items():
+        table = _wide(cells[(cells["track"] == track) & (cells["metric"] == (metric.name if metric else ""))], datasets)
+        if metric is not None and len(table) > 1 and len(datasets) > 1:
+            found = paired_tests(table, np.random.default_rng(0), n_boot=1000)
+            tests.append(found.assign(task=card.name, track=track, metric=metric.name))
+    return _joined(tests, [])
+
+
+def power_notes(run: Run, card: TaskCard) -> dict[str, str]:
+    """Track -> what its number of datasets allows to say."""
+    return {track: _power_note(len(datasets)) for track, datasets in datasets_of(run, card).items()}
+
+
+def datasets_of(run: Run, card: TaskCard) -> dict[str, list[str]]:
+    """Track -> its datasets."""
+    tracks: dict[str, list[str]] = {}
+    for track, dataset in _tables.pairs(run, card.name):
+        tracks.setdefault(track, []).append(dataset)
+    return tracks
+
+
+def _task_cells(run: Run, card: TaskCard) -> pd.DataFrame:
+    cells = _tables.cells(run)
+    return cells[cells["task"] == card.name]
 
 
 def _wide(frame: pd.DataFrame, datasets: list[str]) -> pd.DataFrame:
     """Methods x datasets, NaN where there is no value; methods without any value are left out."""
+    frame = frame[frame["role"] == "method"]
     table = frame.pivot(index="label", columns="dataset", values="value").reindex(columns=datasets).astype(float)
     return table.dropna(how="all").rename_axis(index="method")
 

@@ -12,14 +12,45 @@
       host.replaceChildren(el("p", { class: "empty" }, `${title}: nothing to show for this choice.`));
       return;
     }
-    const plot = el("div", { class: "plot", role: "img", "aria-label": alt });
+    const plot = el("div", { class: "plot", role: "img", "aria-label": alt, style: `min-height:${layout.height}px` });
     const table = el("details", {}, el("summary", {}, `${title} as a table (${rows.length} rows)`));
     table.addEventListener("toggle", () => { if (table.open && !table.querySelector("table")) table.append(plainTable(head, rows)); }, { once: true });
+    for (const old of host.querySelectorAll(".js-plotly-plot")) window.Plotly.purge(old);
     host.replaceChildren(el("figure", { class: "figure" }, el("figcaption", {}, title), plot, table));
-    window.Plotly.newPlot(plot, traces, {
+    later(plot, () => window.Plotly.newPlot(plot, traces, {
       font: FONT, paper_bgcolor: "#fff", plot_bgcolor: "#fff", modebar: { bgcolor: "rgba(0,0,0,0)", color: "#9aa4ab", activecolor: "#1f5f7a" }, hovermode: "closest", hoverlabel: { font: { size: 12 }, namelength: -1 },
       margin: { l: 60, r: 10, t: 30, b: 50 }, legend: { orientation: "h", y: -0.2, yanchor: "top", yref: "paper", font: { size: 11 } }, ...layout,
-    }, CONFIG);
+    }, CONFIG));
+  }
+
+  // Plots are drawn when they come near the window, so that the page opens at once; printing draws them all.
+  const pending = new Map();
+  const observer = new IntersectionObserver((seen) => { for (const { target, isIntersecting } of seen) if (isIntersecting) drawNow(target); }, { rootMargin: "600px" });
+  function later(plot, draw) {
+    for (const old of pending.keys()) if (!old.isConnected) { pending.delete(old); observer.unobserve(old); }
+    pending.set(plot, draw);
+    observer.observe(plot);
+  }
+  function drawNow(plot) {
+    const draw = pending.get(plot);
+    pending.delete(plot);
+    observer.unobserve(plot);
+    if (draw) draw();
+  }
+  const PAPER_WIDTH = 1000;
+  const drawn = () => document.querySelectorAll(".plot.js-plotly-plot");
+  window.addEventListener("beforeprint", () => {
+    for (const plot of [...pending.keys()]) drawNow(plot);
+    for (const plot of drawn()) window.Plotly.relayout(plot, { width: PAPER_WIDTH });
+  });
+  window.addEventListener("afterprint", () => { for (const plot of drawn()) window.Plotly.relayout(plot, { width: null, autosize: true }); });
+
+  /** Height that a horizontal legend of these names takes. */
+  function legendHeight(names, width) {
+    let rows = 1, used = 0;
+    const item = Math.max(...names.map((n) => n.length)) * 6.2 + 50;
+    for (const _ of names) { if (used + item > width - 70) { rows += 1; used = 0; } used += item; }
+    return rows * 19;
   }
 
   function plainTable(head, rows) {
@@ -49,7 +80,23 @@
     return { axes, layout, plotHeight, across };
   }
 
+  /** The same axis for all panels: the range of the values with some room. */
+  function spanOf(values) {
+    const low = Math.min(...values), high = Math.max(...values), room = 0.05 * (high - low || 1);
+    return [low - room, high + room];
+  }
+
+  /** Ticks 1, 2, 5 of each decade between the values, written out. */
+  function logTicks(values) {
+    const low = Math.min(...values) / 2, high = Math.max(...values) * 2, ticks = [];
+    for (let e = Math.floor(Math.log10(low)); e <= Math.ceil(Math.log10(high)); e++) for (const k of [1, 2, 5]) ticks.push(k * 10 ** e);
+    const kept = ticks.filter((t) => t >= low && t <= high);
+    const shown = kept.length > 8 ? kept.filter((t) => Math.abs(Math.log10(t) % 1) < 1e-9) : kept;
+    return { tickmode: "array", tickvals: shown, ticktext: shown.map((t) => (t >= 1 ? t.toLocaleString("en") : String(Number(t.toPrecision(1))))) };
+  }
+
   /** Plotly reads a little HTML in its texts. */
+  const steps = (span) => (span <= 0.35 ? 0.1 : span <= 1.2 ? 0.25 : undefined);
   const escape = (text) => String(text).replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;");
   const pairName = (p) => p.join(" · ");
 
@@ -67,6 +114,7 @@
     const host = $("curves-view");
     if (!names.length) return host.replaceChildren(el("p", { class: "empty" }, "No curves for this choice."));
     const parts = names.map(() => el("div"));
+    for (const old of host.querySelectorAll(".js-plotly-plot")) window.Plotly.purge(old);
     host.replaceChildren(...parts);
     names.forEach((name, k) => curve(view, name, byCurve.get(name), parts[k]));
   }
@@ -75,7 +123,7 @@
     const words = data.curveNames[name] || { title: name, x: "x", y: "y" };
     const pairs = view.pairs.filter(([t, d]) => indices.some((i) => trials[data.curves.trial[i]].track === t && trials[data.curves.trial[i]].dataset === d));
     const place = new Map(pairs.map((p, i) => [p.join("\t"), i]));
-    const { axes, layout, plotHeight } = multiples(pairs.map(pairName), host, { height: 230, xaxis: { title: { text: words.x, standoff: 4 } }, yaxis: { title: { text: words.y, standoff: 6 }, rangemode: "tozero" } });
+    const { axes, layout, plotHeight } = multiples(pairs.map(pairName), host, { height: 230, xaxis: { title: { text: words.x, standoff: 4 }, dtick: steps(Math.max(...indices.map((i) => Math.max(...data.curves.x[i])))) }, yaxis: { title: { text: words.y, standoff: 6 }, rangemode: "tozero" } });
     const order = new Map(view.labels.map((l, i) => [l.label, i]));
     const sorted = [...indices].sort((a, b) => order.get(trials[data.curves.trial[a]].label) - order.get(trials[data.curves.trial[b]].label) || a - b);
     const seen = new Set(), rows = [];
@@ -91,9 +139,28 @@
         line: { color: look.colour, dash: look.dash, width: several ? 0.9 : 1.7 }, opacity: several ? 0.55 : 1,
         hovertemplate: `${escape(t.label)} (seed ${seedName(t)})<br>${words.x} %{x:.3f}<br>${words.y} %{y:.3f}<extra></extra>` };
     });
+    const below = legendHeight([...seen], host.clientWidth || 1000);
     figure(host, { title: words.title, alt: `${words.title} curves of ${view.labels.length} methods on ${pairs.map(pairName).join(", ")}; the table below lists points of each.`, traces,
-      layout: { ...layout, height: plotHeight + 175, margin: { l: 56, r: 10, t: 30, b: 145 }, legend: { orientation: "h", y: -55 / plotHeight, yanchor: "top", font: { size: 11 }, itemwidth: 30 } },
+      layout: { ...layout, height: plotHeight + 95 + below, margin: { l: 56, r: 10, t: 30, b: 65 + below }, legend: { orientation: "h", y: -52 / plotHeight, yanchor: "top", font: { size: 11 }, itemwidth: 30 } },
       head: ["track", "dataset", "method", "seed", words.x, words.y], rows });
+  }
+
+  /** Where each label goes so that it hides no other: greedy over the points, from the best downwards. */
+  function labelPlaces(points, key, width) {
+    const xs = points.map((p) => Math.log10(p[key])), ys = points.map((p) => p.value), height = 330;
+    const at = (v, list, size) => ((v - Math.min(...list)) / (Math.max(...list) - Math.min(...list) || 1)) * size * 0.9;
+    const centres = points.map((p, i) => [at(xs[i], xs, width), -at(ys[i], ys, height)]);
+    const taken = centres.map(([x, y]) => [x - 9, y - 9, x + 9, y + 9]), places = new Map();
+    const hits = (a) => taken.reduce((n, b) => n + (a[0] < b[2] && b[0] < a[2] && a[1] < b[3] && b[1] < a[3] ? 1 : 0), 0);
+    const order = points.map((_, i) => i).sort((a, b) => ys[b] - ys[a]);
+    for (const i of order) {
+      const w = points[i].label.length * 6.4, [x, y] = centres[i];
+      const boxes = { "top center": [x - w / 2, y - 26, x + w / 2, y - 11], "bottom center": [x - w / 2, y + 11, x + w / 2, y + 26], "middle right": [x + 12, y - 7, x + 12 + w, y + 7], "middle left": [x - 12 - w, y - 7, x - 12, y + 7] };
+      const best = Object.keys(boxes).sort((a, b) => hits(boxes[a]) - hits(boxes[b]))[0];
+      places.set(points[i].label, best);
+      taken.push(boxes[best]);
+    }
+    return places;
   }
 
   function resources(view) {
@@ -107,18 +174,19 @@
     const traps = view.pairs.map(([t, d]) => trapOf(view, t, d, metric)?.value).filter((v) => v !== undefined);
     const wide = (host.clientWidth || 1000) > 760;
     const panels = [["wall", "wall time (s)", "x", "y", "rss"], ["rss", "peak memory (MB)", "x2", "y2", "wall"]];
+    const places = Object.fromEntries(panels.map(([key]) => [key, labelPlaces(points.filter((p) => p[key] !== null), key, ((host.clientWidth || 1000) - 70) * (wide ? 0.47 : 1))]));
     const top = (k) => Math.max(...points.map((p) => p[k] || 0), 1e-9);
     const traces = panels.flatMap(([key, words, xaxis, yaxis, other]) => points.filter((p) => p[key] !== null).map((p) => ({
-      type: "scatter", mode: "markers+text", x: [p[key]], y: [p.value], text: [escape(p.label)], textposition: "top center", textfont: { size: 11 }, xaxis, yaxis, showlegend: false, cliponaxis: false,
+      type: "scatter", mode: "markers+text", x: [p[key]], y: [p.value], text: [escape(p.label)], textposition: places[key].get(p.label), textfont: { size: 11 }, xaxis, yaxis, showlegend: false, cliponaxis: false,
       marker: { color: view.style[p.label].colour, symbol: view.style[p.label].symbol, size: 8 + 20 * Math.sqrt((p[other] || 0) / top(other)), opacity: 0.85, line: { color: "#fff", width: 1 } },
       hovertemplate: `${escape(p.label)}<br>${words} %{x:.4~g}<br>${metric.name} %{y:.3f} (mean of ${p.pairs})<extra></extra>`,
     })));
-    const y = { ...AXIS, title: { text: metric.name, standoff: 8 } }, x = { ...AXIS, type: "log", dtick: "D2" };
+    const y = { ...AXIS, title: { text: metric.name, standoff: 8 } }, x = (key) => ({ ...AXIS, type: "log", ...logTicks(points.map((p) => p[key]).filter((v) => v > 0)) });
     const line = (n) => ({ type: "line", xref: `x${n} domain`, yref: `y${n}`, x0: 0, x1: 1, y0: mean(traps), y1: mean(traps), line: { color: "#777", width: 1, dash: "dash" } });
     figure(host, { title: `${metric.name} against time and memory`, alt: `Scatter of ${metric.name} against wall time and peak memory of ${points.length} methods; the table below has the numbers.`, traces,
       layout: { height: wide ? 430 : 800, shapes: traps.length ? [line(""), line("2")] : [],
-        xaxis: { ...x, title: { text: "wall time (s)" }, domain: wide ? [0, 0.47] : [0, 1], anchor: "y" }, yaxis: { ...y, domain: wide ? [0, 1] : [0.57, 1] },
-        xaxis2: { ...x, title: { text: "peak memory (MB)" }, domain: wide ? [0.53, 1] : [0, 1], anchor: "y2" }, yaxis2: { ...y, anchor: "x2", domain: wide ? [0, 1] : [0, 0.43], matches: "y", title: wide ? undefined : y.title } },
+        xaxis: { ...x("wall"), title: { text: "wall time (s)" }, domain: wide ? [0, 0.47] : [0, 1], anchor: "y" }, yaxis: { ...y, domain: wide ? [0, 1] : [0.57, 1] },
+        xaxis2: { ...x("rss"), title: { text: "peak memory (MB)" }, domain: wide ? [0.53, 1] : [0, 1], anchor: "y2" }, yaxis2: { ...y, anchor: "x2", domain: wide ? [0, 1] : [0, 0.43], matches: "y", title: wide ? undefined : y.title } },
       head: ["method", metric.name, "pairs", "wall time (s)", "peak memory (MB)", "peak GPU memory (MB)"], rows: points.map((p) => [p.label, p.value, p.pairs, p.wall, p.rss, p.gpu]) });
   }
 
@@ -136,7 +204,8 @@
     const pairs = view.pairs.filter(([t, d]) => view.labels.some((l) => groups.has([t, d, l.label].join("\t"))));
     const labels = view.labels.filter((l) => pairs.some(([t, d]) => groups.has([t, d, l.label].join("\t"))));
     const host = $("donors-view");
-    const { axes, layout, plotHeight } = multiples(pairs.map(pairName), host, { height: 30 + 19 * labels.length, minWidth: 330, gapY: 64, shareTicks: true, xaxis: { rangemode: "normal" },
+    const span = spanOf([...groups.values()].flatMap((units) => [...units.values()].map(mean)));
+    const { axes, layout, plotHeight } = multiples(pairs.map(pairName), host, { height: 30 + 19 * labels.length, minWidth: 330, gapY: 64, shareTicks: true, xaxis: { range: span, dtick: steps(span[1] - span[0]) },
       yaxis: { type: "category", categoryorder: "array", categoryarray: labels.map((l) => l.label).reverse(), range: [-0.6, labels.length - 0.4], tickfont: { size: 11 }, showgrid: false } });
     const rows = [];
     const traces = pairs.flatMap(([t, d], k) => labels.filter((l) => groups.has([t, d, l.label].join("\t"))).map(({ label }) => {

@@ -59,7 +59,7 @@
     const partly = status && status.ok < status.planned && !state.seed;
     const title = [`${l.label}, ${m.name}: ${number(c.value, 4)}`, c.ci ? `95 % CI ${number(c.ci[0])} to ${number(c.ci[1])}` : "", c.trials > 1 ? `mean of ${c.trials} seeds, ${number(c.range[0])} to ${number(c.range[1])}` : "",
       below ? `does not beat ${trap.label} (${number(trap.value)})` : "", partly ? `${status.ok} of ${status.planned} trials finished` : ""].filter(Boolean).join("\n");
-    return el("td", { style: colour(scaled(c.value, m, values)), title }, number(c.value, 2), below ? el("span", { class: "trap", "aria-label": "does not beat the trap control" }, "▾") : null, partly ? el("sup", {}, `${status.ok}/${status.planned}`) : null);
+    return el("td", { style: colour(scaled(c.value, m, values)), class: partly ? "partial" : null, title }, number(c.value, 2), below ? el("span", { class: "trap", "aria-label": "does not beat the trap control" }, "▾") : null);
   }
 
   function ranks(view) {
@@ -78,7 +78,7 @@
         return el("td", { class: r.tie_group === 1 ? "best" : null }, r.mean_rank === null ? "–" : `${tied ? "=" : ""}${number(r.rank, r.rank % 1 ? 1 : 0)} `, el("small", {}, r.mean_rank === null ? "no result" : `mean ${number(r.mean_rank, 2)}`));
       }), el("td", {}, String(by.get(`${m}\tworst`).n_failed))));
       return el("div", {}, el("h3", {}, track, " ", el("small", {}, `${state.metric}, ${view.task.pairs.filter((p) => p[0] === track).length} dataset(s)`)),
-        el("div", { class: "scroll" }, el("table", { class: "plain" }, el("thead", {}, el("tr", {}, el("th", { scope: "col" }, "Method"), ...policies.map((p) => el("th", { scope: "col" }, found.policyNames[p])), el("th", { scope: "col" }, "failed"))), el("tbody", {}, ...body))),
+        el("div", { class: "scroll" }, el("table", { class: "plain" }, el("thead", {}, el("tr", {}, el("th", { scope: "col" }, "Method"), ...policies.map((p) => el("th", { scope: "col" }, el("small", {}, "failure:"), found.policyNames[p])), el("th", { scope: "col" }, "failed"))), el("tbody", {}, ...body))),
         el("p", { class: "note" }, found.notes[track]), tests(found, track), within(view, found, track));
     }).filter(Boolean);
     const unranked = found.unranked.length ? el("p", { class: "note" }, `Without any result and so not ranked: ${found.unranked.join(", ")}.`) : "";
@@ -91,7 +91,7 @@
     if (!rows.length) return "";
     const lines = [...groupBy(rows, (r) => r.dataset)].map(([dataset, list]) => {
       const groups = [...groupBy([...list].sort((a, b) => a.tie_group - b.tie_group), (r) => r.tie_group).values()];
-      return el("tr", {}, el("th", { scope: "row" }, dataset), el("td", {}, groups.map((g) => g.map((r) => r.method).join(" = ")).join("  >  ")));
+      return el("tr", {}, el("th", { scope: "row" }, dataset), el("td", { class: "order" }, groups.map((g) => g.map((r) => r.method).join(" = ")).join(" > ")));
     });
     return el("details", { open: true }, el("summary", {}, "On each dataset: = where intervals overlap with the best of the group"), el("table", { class: "plain" }, el("tbody", {}, ...lines)));
   }
@@ -155,7 +155,8 @@
 
   function fullTable(view) {
     table.view = view;
-    const rows = view.rows.filter((i) => R.unit[i] === state.unit || (R.unit[i] || "").includes(":"));
+    const extent = $("extent").value;
+    const rows = view.rows.filter((i) => extent === "all" || (R.unit[i] === state.unit && (extent === "unit" || R.metric[i] === state.metric)));
     table.base = allItems(view.trials, rows);
     table.page = 0;
     renderTable();
@@ -205,6 +206,7 @@
   }
 
   $("search").addEventListener("input", (event) => { table.text = event.target.value; table.page = 0; renderTable(); });
+  $("extent").addEventListener("change", () => fullTable(table.view));
   $("csv-shown").addEventListener("click", () => download(table.items, "results_shown.csv"));
   $("csv-all").addEventListener("click", () => download(allItems(trials, R.trial.map((_, i) => i)), "results.csv"));
   for (const radio of document.querySelectorAll("#heatmap-metrics input")) radio.addEventListener("change", redraw);

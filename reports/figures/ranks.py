@@ -37,7 +37,8 @@ def draw(run: Run, task: str, frame: pd.DataFrame) -> Figure:
         for rank, methods in here["zero"].groupby(here["zero"]):
             axes.annotate(" = ".join(sorted(methods.index)), (len(POLICIES) - 1, rank), xytext=(6, 0),
                           textcoords="offset points", va="center", fontsize=7)  # fmt: skip
-        axes.set_xticks(range(len(POLICIES)), [words.replace(" ", "\n", 2) for words in POLICIES.values()])
+        axes.set_xticks(range(len(POLICIES)), [words.replace(" ", "\n") for words in POLICIES.values()])
+        axes.set_xlabel("how a failure counts")
         axes.set(xlim=(-0.2, len(POLICIES) - 0.1), title=track, ylabel="mean rank over datasets (1 is best)")
         axes.invert_yaxis()
     return figure

@@ -243,7 +243,7 @@ def _trial(plan: Plan, track: str, dataset: str, name: str, role: str, strength:
     )
     key = hashlib.sha256(spec.model_dump_json().encode()).hexdigest()[:16]
     rng = np.random.default_rng(int(key, 16))
-    common = {
+    common: dict[str, Any] = {
         "key": key,
         "spec": spec,
         "limits": Limits(threads=2),
@@ -287,7 +287,7 @@ def _trial(plan: Plan, track: str, dataset: str, name: str, role: str, strength:
 
 def _rows(record: TrialRecord) -> list[dict]:
     spec = record.spec
-    common = {
+    common: dict[str, Any] = {
         "run_id": "fake",
         "trial": record.key,
         "role": spec.role,
@@ -381,7 +381,7 @@ def write_fake_run(root: Path, plan: Plan) -> Path:
 
 @pytest.fixture(scope="session")
 def full_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """12 methods, 4 controls, 3 tracks, 3 datasets, 5 seeds, every failure status."""
+    """12 methods, 4 controls, 3 tracks, 3 datasets, several seeds, every failure status."""
     return write_fake_run(tmp_path_factory.mktemp("full") / "run", Plan(dict(METHODS)))
 
 

@@ -1,0 +1,223 @@
+from __future__ import annotations
+
+import io
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from bench.reports import build
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+
+webdriver = pytest.importorskip("selenium.webdriver")
+from selenium.webdriver.common.by import By  # noqa: E402
+from selenium.webdriver.common.keys import Keys  # noqa: E402
+from selenium.webdriver.support.ui import Select, WebDriverWait  # noqa: E402
+
+CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
+FLAGS = (
+    "--headless=new",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--disable-dev-shm-usage",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--window-size=1400,1000",
+)
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrome]:
+    if CHROMIUM is None or DRIVER is None:
+        pytest.skip("needs chromium and chromedriver")
+    options = webdriver.ChromeOptions()
+    options.binary_location = CHROMIUM
+    for flag in (*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('profile')}"):
+        options.add_argument(flag)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    driver = webdriver.Chrome(service=webdriver.ChromeService(DRIVER), options=options)
+    yield driver
+    driver.quit()
+
+
+@pytest.fixture(scope="module")
+def html(full_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build(full_run, tmp_path_factory.mktemp("mail") / "attachment.html", formats=())
+
+
+@pytest.fixture
+def page(browser: webdriver.Chrome, html: Path) -> webdriver.Chrome:
+    browser.get(html.as_uri())
+    WebDriverWait(browser, 60).until(lambda d: d.find_elements(By.CSS_SELECTOR, "#table-view tbody tr"))
+    return browser
+
+
+def errors(driver: webdriver.Chrome) -> list[dict]:
+    return [entry for entry in driver.get_log("browser") if entry["level"] in {"SEVERE", "WARNING"}]
+
+
+def texts(driver: webdriver.Chrome, selector: str) -> list[str]:
+    return driver.execute_script(
+        "return [...document.querySelectorAll(arguments[0])].filter(e => e.checkVisibility()).map(e => e.textContent)",
+        selector,
+    )
+
+
+def choose(driver: webdriver.Chrome, name: str, value: str) -> None:
+    Select(driver.find_element(By.NAME, name)).select_by_value(value)
+
+
+def draw_everything(driver: webdriver.Chrome) -> None:
+    driver.execute_script("window.dispatchEvent(new Event('beforeprint'))")
+
+
+def test_loads_without_errors_or_network(page: webdriver.Chrome, html: Path) -> None:
+    draw_everything(page)
+    assert len(page.find_elements(By.CSS_SELECTOR, ".plot .main-svg")) >= 5
+    assert errors(page) == []
+    messages = [json.loads(entry["message"])["message"] for entry in page.get_log("performance")]
+    urls = {m["params"]["request"]["url"] for m in messages if m["method"] == "Network.requestWillBeSent"}
+    assert html.as_uri() in urls
+    assert all(url == html.as_uri() or url.startswith(("data:", "blob:")) for url in urls), urls
+
+
+def test_nothing_from_the_run_was_executed(page: webdriver.Chrome) -> None:
+    # an alert of the made-up run would have blocked the page
+    assert "alert('pwned')" in page.find_element(By.CSS_SELECTOR, ".failures").text
+    assert page.execute_script("return document.querySelectorAll('main script, header script').length") == 0
+
+
+def test_filters_drive_every_part(page: webdriver.Chrome) -> None:
+    assert len(texts(page, "#heatmap-view .panel")) == 8
+    choose(page, "dataset", "cohort")
+    choose(page, "track", "simulated")
+    assert texts(page, "#heatmap-view .panel h3") == ["cohortsimulated"]
+    assert texts(page, ".coverage thead th[data-pair]") == ["simulatedcohort"]
+    assert set(texts(page, "#table-view tbody td:nth-child(2)")) == {"cohort"}
+    assert len(texts(page, "#leaders tbody tr")) == 1
+    assert texts(page, "#ranks-view h3")[0].startswith("simulated")
+    choose(page, "metric", "f1")
+    assert texts(page, "#heatmap-view th.chosen") == ["f1"] * 1
+    assert "f1 against time and memory" in texts(page, "#resources-view figcaption")
+    assert "f1" in texts(page, "#published-view h3")[0]
+    choose(page, "unit", "homotypic")
+    assert set(texts(page, "#table-view tbody td:nth-child(5)")) == {"homotypic"}
+    page.find_element(By.CSS_SELECTOR, "#filters button[type=reset]").click()
+    assert len(texts(page, "#heatmap-view .panel")) == 8
+    assert errors(page) == []
+
+
+def test_methods_can_be_left_out_and_traps_still_count(page: webdriver.Chrome) -> None:
+    marks = len(texts(page, "#heatmap-view .trap"))
+    assert marks > 0
+    page.find_element(By.CSS_SELECTOR, ".chooser summary").click()
+    for name in ("library_size", "n_genes"):
+        page.find_element(By.CSS_SELECTOR, f"input[value={name}]").click()
+    names = set(texts(page, "#heatmap-view th[scope=row]"))
+    assert "library_size" not in names
+    assert "scrublet" in names
+    assert len(texts(page, "#heatmap-view .trap")) == marks
+
+
+def test_one_seed_keeps_deterministic_methods(page: webdriver.Chrome) -> None:
+    choose(page, "seed", "0.0.2")
+    rows = texts(page, "#table-view tbody tr")
+    assert rows
+    labels = page.execute_script("return [...new Set(benchReport.trials.map(t => t.label))]")
+    shown = set(texts(page, "#heatmap-view th[scope=row]"))
+    assert shown == set(labels)
+    cell = page.execute_script(
+        "return [...document.querySelectorAll('#heatmap-view tbody tr')]"
+        ".find(r => r.firstChild.textContent === 'cxds').children[6].textContent"
+    )
+    assert cell.startswith("0.")
+
+
+def test_heat_map_shows_the_mean_over_seeds(page: webdriver.Chrome, full_run: Path) -> None:
+    rows = pd.read_csv(full_run / "results.csv").query("unit == 'pooled' and metric == 'auprc' and dataset == 'cohort'")
+    means = rows[rows["track"] == "simulated"].groupby("method")["value"].mean()
+    choose(page, "dataset", "cohort")
+    choose(page, "track", "simulated")
+    shown = page.execute_script(
+        "return Object.fromEntries([...document.querySelectorAll('#heatmap-view tbody tr')]"
+        ".map(r => [r.firstChild.textContent, parseFloat(r.lastChild.textContent)]))"
+    )
+    for method, value in means.items():
+        assert shown[method] == pytest.approx(value, abs=0.0051), method
+    assert shown["scds-r"] is None or pd.isna(shown["scds-r"])
+
+
+def test_csv_from_the_page_is_the_results_table(page: webdriver.Chrome, full_run: Path) -> None:
+    text = page.execute_async_script(
+        "const done = arguments[0]; const make = URL.createObjectURL;"
+        "URL.createObjectURL = (blob) => { blob.text().then(done); return make.call(URL, blob); };"
+        "document.getElementById('csv-all').click();"
+    )
+    keys = ["trial", "unit", "metric"]
+    read = {"float_precision": "round_trip", "dtype": {"params": str}}
+    mine = pd.read_csv(io.StringIO(text), **read).sort_values(keys).reset_index(drop=True)
+    csv = pd.read_csv(full_run / "results.csv", **read).sort_values(keys).reset_index(drop=True)
+    assert set(mine.columns) == set(csv.columns)
+    pd.testing.assert_frame_equal(mine[csv.columns], csv, check_exact=True)
+
+
+def test_table_sorts_and_searches(page: webdriver.Chrome) -> None:
+    page.find_element(By.ID, "search").send_keys("cxds cohort auprc")
+    assert set(texts(page, "#table-view tbody td:nth-child(3)")) == {"cxds"}
+    header = page.find_element(By.XPATH, "//table[@class='data']//button[text()='Value']")
+    header.send_keys(Keys.ENTER)
+    assert page.switch_to.active_element.text == "Value"
+    values = [float(v) for v in texts(page, "#table-view tbody td:nth-child(7)")]
+    assert values == sorted(values, reverse=True)
+    page.switch_to.active_element.send_keys(Keys.ENTER)
+    assert page.find_element(By.CSS_SELECTOR, "th[aria-sort]").get_attribute("aria-sort") == "ascending"
+
+
+def test_keyboard_reaches_the_results_and_the_filters(page: webdriver.Chrome) -> None:
+    page.find_element(By.TAG_NAME, "body").send_keys(Keys.TAB)
+    assert page.switch_to.active_element.get_attribute("class") == "skip"
+    page.switch_to.active_element.send_keys(Keys.ENTER)
+    assert page.switch_to.active_element.get_attribute("id") == "content"
+    page.get(page.current_url.split("#")[0])
+    names = []
+    for _ in range(30):
+        page.switch_to.active_element.send_keys(Keys.TAB)
+        names.append(page.switch_to.active_element.get_attribute("name"))
+    assert [n for n in names if n in {"track", "dataset", "metric", "unit", "seed"}] == [
+        "track",
+        "dataset",
+        "metric",
+        "unit",
+        "seed",
+    ]
+
+
+def test_every_control_and_figure_has_a_name(page: webdriver.Chrome) -> None:
+    draw_everything(page)
+    nameless = page.execute_script(
+        "return [...document.querySelectorAll('select, input, main button, form button')]"
+        ".filter(e => !e.labels?.length && !e.getAttribute('aria-label') && !e.textContent.trim()).map(e => e.outerHTML)"
+    )
+    assert nameless == []
+    assert all(
+        page.execute_script("return [...document.querySelectorAll('.plot')].map(p => p.getAttribute('aria-label'))")
+    )
+    summary = page.find_element(By.CSS_SELECTOR, "#resources-view details summary")
+    summary.send_keys(Keys.ENTER)
+    WebDriverWait(page, 20).until(lambda d: texts(d, "#resources-view details tbody tr"))
+
+
+def test_run_without_results_opens(browser: webdriver.Chrome, make_run, tmp_path: Path) -> None:
+    run = make_run({"scrublet": 1.8}, run=False, datasets=("cohort",))
+    browser.get_log("browser")
+    browser.get(build(run, formats=()).as_uri())
+    draw_everything(browser)
+    assert "nothing to show" in browser.find_element(By.ID, "resources-view").text
+    assert errors(browser) == []

@@ -1,0 +1,212 @@
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from bench.errors import BenchError
+from bench.reports import build
+
+METHODS = {"scrublet": 1.8, "cxds": 1.5, "doubletfinder": 1.1, "solo": 1.9}
+
+
+class Loads(HTMLParser):
+    """Collects everything a browser would fetch, and the text outside scripts."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.loaded: list[tuple[str, str]] = []
+        self.tags: list[str] = []
+        self.text: list[str] = []
+        self._open = ""
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self._open = tag
+        for name, value in attrs:
+            if name in {"src", "srcset", "data", "poster", "background"} or (name == "href" and tag != "a"):
+                self.loaded.append((tag, value or ""))
+
+    def handle_data(self, data: str) -> None:
+        if self._open not in {"script", "style"}:
+            self.text.append(data)
+
+
+@pytest.fixture(scope="module")
+def page(full_run: Path) -> str:
+    return build(full_run, formats=()).read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def parsed(page: str) -> Loads:
+    parser = Loads()
+    parser.feed(page)
+    return parser
+
+
+def embedded(text: str) -> dict:
+    match = re.search(r'<script type="application/json" id="report-data">(.*?)</script>', text, re.S)
+    assert match
+    return json.loads(match.group(1))
+
+
+def column(frame: dict, name: str) -> list:
+    values = frame[name]
+    return values if isinstance(values, list) else [None if i < 0 else values["words"][i] for i in values["codes"]]
+
+
+def test_embedded_numbers_are_those_of_the_csv(page: str, full_run: Path) -> None:
+    data = embedded(page)
+    csv = pd.read_csv(full_run / "results.csv", float_precision="round_trip")
+    csv = csv[csv["metric"].notna()]
+    ids = column(data["trials"], "trial")
+    shown = pd.DataFrame(
+        {name: column(data["rows"], name) for name in ("unit", "metric", "value", "ci_low", "ci_high", "n")}
+    )
+    shown["trial"] = [ids[i] for i in data["rows"]["trial"]]
+    keys = ["trial", "unit", "metric"]
+    both = shown.merge(csv, on=keys, suffixes=("", "_csv"), how="outer", validate="one_to_one")
+    assert len(both) == len(csv) == len(shown)
+    for name in ("value", "ci_low", "ci_high", "n"):
+        pd.testing.assert_series_equal(
+            both[name].astype(float), both[f"{name}_csv"].astype(float), check_names=False, check_exact=True
+        )
+    for name in ("track", "dataset", "method", "status", "wall_s", "params"):
+        by_trial = dict(zip(ids, column(data["trials"], name), strict=True))
+        expected = csv.drop_duplicates("trial").set_index("trial")[name]
+        assert {key: by_trial[key] for key in expected.index} == expected.to_dict()
+
+
+def test_nothing_is_loaded_from_outside(parsed: Loads) -> None:
+    assert all(value.startswith("data:") for _, value in parsed.loaded), parsed.loaded
+    assert "iframe" not in parsed.tags
+
+
+def test_style_sheet_loads_nothing(page: str) -> None:
+    style = page[page.index("<style>") : page.index("</style>")]
+    assert "url(" not in style
+    assert "@import" not in style
+
+
+def test_strings_from_a_run_are_never_markup(page: str, parsed: Loads) -> None:
+    # the made-up run has <script>alert('pwned')</script> in details, logs, cards and summaries
+    assert "<script>alert" not in page
+    assert "&lt;script&gt;alert" in page
+    assert parsed.tags.count("script") == 5  # the data, plotly and the report's three
+
+
+def test_a_mail_attachment_stays_small(page: str) -> None:
+    assert len(page.encode()) < 10_000_000
+
+
+def test_same_run_gives_the_same_bytes(page: str, full_run: Path, tmp_path: Path) -> None:
+    assert build(full_run, tmp_path / "again.html", formats=()).read_text(encoding="utf-8") == page
+
+
+def test_summary_counts_every_planned_trial(page: str, full_run: Path) -> None:
+    planned = len(json.loads((full_run / "requests" / "0001.json").read_text())["planned"])
+    status = pd.read_csv(full_run / "results.csv").drop_duplicates("trial")["status"].value_counts()
+    text = re.sub(r"\s+", " ", page)
+    assert f"{status['ok']} of {planned} planned trials finished" in text
+    assert f"{status['unavailable']} not installed" in text
+    assert f"{status['timeout']} ran out of time" in text
+
+
+def test_every_failure_has_its_log(page: str, full_run: Path) -> None:
+    results = pd.read_csv(full_run / "results.csv")
+    for key in results.loc[results["status"] != "ok", "trial"]:
+        assert f"trials/{key}/log.txt" in page
+    assert page.count("Traceback (most recent call last)") == (results["status"] != "ok").sum()
+
+
+def test_paper_numbers_are_marked_as_reported_and_doubtful_ones_noted(page: str) -> None:
+    table = pd.DataFrame(embedded(page)["tasks"]["doublet"]["published"][0]["rows"])
+    noted = table[table["note"] != ""]
+    assert noted[["track", "dataset", "method", "metric", "value"]].to_numpy().tolist() == [
+        ["invivo", "Lau", "solo", "auprc", 0.9372],
+        ["simulated", "Zhu", "solo", "auprc", 0.7251],
+    ]
+    missing = table[table["value"].isna()]
+    assert set(zip(missing["method"], missing["dataset"], strict=True)) == {("doubletfinder", "Jung")}
+    assert "Reported, not run" in page
+
+
+def test_few_datasets_withhold_the_stars(page: str) -> None:
+    ranks = embedded(page)["tasks"]["doublet"]["ranks"]
+    assert "0.25" in ranks["notes"]["simulated"]
+    assert "withheld" in ranks["notes"]["simulated"]
+    assert not any(test["testable"] for test in ranks["tests"])
+    assert ranks["unranked"] == ["scds-r"]
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"run": False},
+        {"fail_all": True},
+        {"fail_all": True, "controls": False},
+        {"methods": {"scrublet": 1.8}, "controls": False, "seeds": 1},
+        {"datasets": ("cohort",), "tracks": ("simulated",), "seeds": 2},
+        {"methods": {f"method_{i:02d}": 1 + i / 20 for i in range(45)}, "seeds": 1, "tracks": ("simulated",)},
+    ],
+    ids=["nothing finished", "all failed", "no controls", "one method", "one dataset", "many methods"],
+)
+def test_unusual_runs_have_a_report(make_run: Callable[..., Path], fields: dict) -> None:
+    run = make_run(**{"methods": METHODS, "datasets": ("cohort", "chcl"), **fields})
+    text = build(run, formats=()).read_text(encoding="utf-8")
+    embedded(text)
+    assert "planned trial" in text
+
+
+def test_empty_run_folder_has_a_report(tmp_path: Path, make_run: Callable[..., Path]) -> None:
+    run = make_run(run=False)
+    (run / "requests" / "0001.json").unlink()
+    text = build(run).read_text(encoding="utf-8")
+    assert "nothing to show" in text
+
+
+def test_not_a_run_says_so(tmp_path: Path) -> None:
+    with pytest.raises(BenchError, match=r"run\.json"):
+        build(tmp_path)
+
+
+def test_figures_in_each_format_beside_their_numbers(make_run: Callable[..., Path]) -> None:
+    run = make_run(METHODS, datasets=("cohort",), tracks=("simulated",), seeds=1)
+    build(run, formats=("png", "pdf", "svg"))
+    names = {"coverage", "heatmap", "curves", "resources", "donors", "ranks"}
+    starts = {"png": b"\x89PNG", "pdf": b"%PDF", "svg": b"<?xml", "csv": b""}
+    for kind, start in starts.items():
+        found = {path.stem: path.read_bytes() for path in (run / "figures").glob(f"*.{kind}")}
+        assert set(found) == names
+        assert all(content.startswith(start) for content in found.values())
+    heat = pd.read_csv(run / "figures" / "heatmap.csv").set_index(["label", "metric"])["value"]
+    rows = pd.read_csv(run / "results.csv").query("unit == 'pooled'").set_index(["method", "metric"])["value"]
+    assert heat["cxds", "auprc"] == pytest.approx(rows["cxds", "auprc"])
+
+
+def test_figures_do_not_change_from_one_report_to_the_next(make_run: Callable[..., Path]) -> None:
+    run = make_run(METHODS, datasets=("cohort",), tracks=("simulated",), seeds=1, controls=False)
+    formats = ("pdf", "svg")
+
+    def drawn() -> dict[str, bytes]:
+        build(run, formats=formats)
+        return {path.name: path.read_bytes() for path in (run / "figures").iterdir()}
+
+    assert drawn() == drawn()
+
+
+def test_parameter_sets_of_one_method_are_told_apart(make_run: Callable[..., Path]) -> None:
+    run = make_run(METHODS, datasets=("cohort",), tracks=("simulated",), seeds=2)
+    for name in ("results",):
+        frame = pd.read_parquet(run / f"{name}.parquet")
+        second = (frame["method"] == "solo") & (frame["method_seed"] == 1)
+        frame["params"] = frame["params"].mask(second, '{"expected_rate": 0.2}')
+        frame.to_parquet(run / f"{name}.parquet")
+    labels = embedded(build(run, formats=()).read_text(encoding="utf-8"))["trials"]["label"]["words"]
+    assert {"solo (expected_rate=0.08)", "solo (expected_rate=0.2)"} <= set(labels)
+    assert "cxds" in labels
