@@ -32,7 +32,7 @@ def source_digest(obj: type) -> str:
     """
     seen: dict[str, str] = {}
     _collect_sources(Path(inspect.getfile(obj)), obj.__module__, seen)
-    return hashlib.sha256("".join(f"{k}={v};" for k, v in sorted(seen.items())).encode()).hexdigest()
+    return hashlib.sha256("".join(sorted(seen.values())).encode()).hexdigest()
 
 
 def environment_digest(method: type[Method]) -> str:

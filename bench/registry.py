@@ -24,6 +24,7 @@ from bench.dataset import DatasetSource
 from bench.errors import BenchError, UnknownNameError
 from bench.method import Method
 from bench.problem import Json
+from bench.seeds import derive_seed
 from bench.task import Task
 
 T = TypeVar("T")
@@ -160,7 +161,7 @@ def _entry_point_modules(room: str) -> Iterator[ModuleType]:
 def _load_file(path: Path) -> ModuleType:
     if not path.is_file():
         raise BenchError("plugin file not found", where=str(path), fix="give --plugin the path of a Python file")
-    name = f"bench_plugin_{path.stem}_{abs(hash(str(path)))}"
+    name = f"bench_plugin_{path.stem}_{derive_seed(str(path))}"
     if name in sys.modules:
         return sys.modules[name]
     spec = importlib.util.spec_from_file_location(name, path)

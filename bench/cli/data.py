@@ -36,7 +36,7 @@ def add(
     exclude_key: Annotated[str | None, typer.Option(help="obs column that is true for cells to leave out.")] = None,
     layer: Annotated[str | None, typer.Option(help="Layer with the raw counts, or `raw`. Default: X.")] = None,
     truth: Annotated[
-        str | None, typer.Option(help="Where doublet labels come from: experimental (default), computational, generative.")
+        str | None, typer.Option(help="Where doublet labels come from: experimental (assumed), computational or none.")
     ] = None,
     expected_doublet_rate: Annotated[
         float | None, typer.Option(min=0, max=1, help="The rate the protocol promises; told to doublet callers.")
@@ -81,13 +81,20 @@ def simulate(
     donors: Annotated[int, typer.Option(min=1, help="Number of donors.")] = 8,
     doublet_rate: Annotated[float, typer.Option(min=0, max=0.5, help="Share of droplets with two nuclei.")] = 0.08,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the simulation.")] = 0,
+    threads: Annotated[int, typer.Option(min=1, help="Threads; the cells do not depend on it.")] = 2,
 ) -> None:
     """Simulate a neurodegenerative snRNA-seq cohort whose every truth is known."""
+    from rich.progress import Progress
+
     from bench.data import commands
 
     spec = commands.CohortSpec(n_cells=cells, n_genes=genes, n_donors=donors, doublet_rate=doublet_rate, seed=seed)
-    commands.simulate_to(out, spec)
-    typer.echo(f"wrote {out}")
+    with Progress(transient=True) as bar:
+        task = bar.add_task("simulating", total=None)
+        n_cells, n_genes, n_counts = commands.simulate_to(
+            out, spec, lambda done, total: bar.update(task, completed=done, total=total), threads
+        )
+    typer.echo(f"wrote {out}: {n_cells} nuclei x {n_genes} genes, {n_counts / n_cells / n_genes:.1%} not zero")
 
 
 def calibrate(

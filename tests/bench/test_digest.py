@@ -1,7 +1,10 @@
-import importlib.util
+import importlib
+import os
+import subprocess
 import sys
 
 import pytest
+from conftest_core import PLUGIN
 
 from bench.digest import environment_digest, source_digest, trial_key
 from bench.method import Method, python_package
@@ -97,3 +100,19 @@ def test_the_environment_digest_follows_the_requirements():
 
     assert environment_digest(Plain) == environment_digest(Plain)
     assert environment_digest(Plain) != environment_digest(WithTorch)
+
+
+def test_a_plugin_files_digest_is_the_same_in_every_process(tmp_path):
+    code = "from bench.registry import Registry; from bench.digest import source_digest; import sys\n"
+    code += "print(source_digest(Registry([sys.argv[1]]).method('toy').value))"
+    seen = {
+        subprocess.run(
+            [sys.executable, "-c", code, str(PLUGIN)],
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            text=True,
+            capture_output=True,
+            check=True,
+        ).stdout
+        for seed in ("1", "2")
+    }
+    assert len(seen) == 1

@@ -1,0 +1,179 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from conftest import ToySource
+from conftest_core import PLUGIN
+
+from bench.cli.options import assignments, megabytes, names, seconds
+from bench.errors import BenchError
+
+PACKAGE = Path(__file__).parent.parent / "plugin_package"
+
+
+def bench(*args, env=None, **kwargs):
+    command = [sys.executable, "-m", "bench.cli", *map(str, args)]
+    return subprocess.run(command, capture_output=True, text=True, env={**os.environ, **(env or {})}, **kwargs)
+
+
+@pytest.fixture
+def counts(tmp_path):
+    adata = ToySource(n_cells=90).load().adata
+    adata.var["symbol"] = adata.var_names
+    adata.write_h5ad(tmp_path / "counts.h5ad")
+    return tmp_path / "counts.h5ad"
+
+
+@pytest.fixture
+def run(tmp_path, counts):
+    def _run(*args, **kwargs):
+        base = ("run", "--task", "guess", "--plugin", PLUGIN, "--datasets", counts, "--no-report")
+        return bench(*base, "--out", tmp_path / "run", *args, **kwargs)
+
+    return _run
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["run", "list", "describe", "report", "rescore", "merge", "audit", "doctor", "data", "new", "check"]
+    + ["data add", "data simulate", "new method"],
+)
+def test_every_command_has_help_and_an_example(command):
+    done = bench(*command.split(), "--help", env={"COLUMNS": "200"})
+    assert done.returncode == 0
+    assert "Example: bench" in done.stdout or command in {"data", "new"}
+
+
+def test_methods_are_listed_as_json_for_scripts():
+    methods = json.loads(bench("list", "methods", "--json").stdout)
+    assert {"name", "tasks", "implementation", "available"} <= methods[0].keys()
+    assert isinstance(methods[0]["available"], bool)
+    assert "doublet" in next(m for m in methods if m["name"] == "cxds")["tasks"]
+
+
+def test_describe_and_doctor_answer():
+    card = json.loads(bench("describe", "cxds", "--json").stdout)
+    assert card["implementation"] == "port"
+    assert "cxds.py" in card["origin"]
+    facts = json.loads(bench("doctor", "--json", "--plugin", PLUGIN).stdout)
+    assert facts["missing"]["absent"][0]["install"] == "pip install no-such-distribution-at-all"
+
+
+def test_an_error_says_what_where_and_what_to_do_without_a_traceback():
+    done = bench("run", "--task", "doublett")
+    assert done.returncode == 2
+    assert "did you mean 'doublet'" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_exit_codes_and_json_summary(run):
+    done = run("--methods", "toy,absent", "--json")
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert told["complete"]
+    assert told["counts"] == {"ok": 3, "unavailable": 1}
+    failing = ("--methods", "toy", "--set", "toy.mode=raise")
+    assert run(*failing, "-q").returncode == 1
+    assert run(*failing, "--allow-failures").returncode == 0
+    told = json.loads(run(*failing, "--json").stdout)
+    assert told["ran"] == 0
+    assert told["failures"][0]["status"] == "crash"
+
+
+def test_the_terminal_shows_every_trial_and_a_table(run):
+    done = run("--methods", "toy")
+    assert "ok             toy counts.h5ad/plain" in done.stderr
+    assert "truth (perfect control)" in done.stdout
+
+
+def test_kill_9_loses_only_what_was_in_flight(tmp_path, counts):
+    """The first method finishes, the second hangs; after SIGKILL the same command runs only what is missing."""
+    command = [sys.executable, "-m", "bench.cli", "run", "--task", "guess", "--plugin", str(PLUGIN), "--no-report"]
+    command += ["--datasets", str(counts), "--out", str(tmp_path / "run"), "--jobs", "1", "--methods", "noisy,toy"]
+    command += ["--set", "toy.mode=sleep", "--set", "toy.seconds=30"]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    trials = tmp_path / "run" / "trials"
+    deadline = time.monotonic() + 60
+    while len(list(trials.glob("[0-9a-f]*"))) < 3 and time.monotonic() < deadline:
+        time.sleep(0.02)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    kept = {p.name for p in trials.glob("[0-9a-f]*")}
+    assert len(kept) == 3
+    command[-1] = "toy.seconds=30"
+    resumed = subprocess.run([*command, "--timeout", "1s", "--json"], capture_output=True, text=True)
+    told = json.loads(resumed.stdout)
+    assert told["ran"] == 1
+    assert told["counts"] == {"ok": 3, "timeout": 1}
+
+
+def test_interrupting_keeps_what_is_done_and_records_nothing_half(tmp_path, counts):
+    command = [sys.executable, "-m", "bench.cli", "run", "--task", "guess", "--plugin", str(PLUGIN), "--no-report"]
+    command += ["--datasets", str(counts), "--out", str(tmp_path / "run"), "--jobs", "1", "--methods", "noisy,toy"]
+    command += ["--set", "toy.mode=sleep"]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    trials = tmp_path / "run" / "trials"
+    deadline = time.monotonic() + 60
+    while len(list(trials.glob("[0-9a-f]*"))) < 3 and time.monotonic() < deadline:
+        time.sleep(0.02)
+    time.sleep(0.5)
+    process.send_signal(signal.SIGINT)
+    _, told = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert "goes on from here" in told
+    assert len(list(trials.iterdir())) == 3
+
+
+def test_rescore_and_merge_from_the_command_line(run, tmp_path):
+    assert run("--methods", "toy").returncode == 0
+    assert "3 trials rescored" in bench("rescore", tmp_path / "run", "--plugin", PLUGIN).stdout
+    done = bench("merge", tmp_path / "run", "--out", tmp_path / "merged")
+    assert "3 trials" in done.stdout
+    assert len(pd.read_csv(tmp_path / "merged" / "results.csv")) == 3
+
+
+@pytest.mark.slow
+def test_a_scaffolded_method_checks_and_runs(tmp_path, cohort_cache):
+    done = bench("new", "method", "my-depth", "--out", tmp_path)
+    assert done.returncode == 0, done.stderr
+    file = tmp_path / "bench-my-depth" / "bench_my_depth.py"
+    checked = bench("check", "my-depth", "--plugin", file, "--json")
+    assert checked.returncode == 0, checked.stdout
+    assert {c["status"] for c in json.loads(checked.stdout)} <= {"pass", "skip"}
+    assert bench("new", "method", "my-depth", "--out", tmp_path).returncode == 2
+
+
+@pytest.mark.slow
+def test_an_installed_plugin_package_is_listed_checked_and_run(tmp_path, cohort_cache):
+    site = tmp_path / "site"
+    copy = tmp_path / "package"
+    copy.mkdir()
+    for file in PACKAGE.iterdir():
+        (copy / file.name).write_text(file.read_text())
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation", "--target"]
+    subprocess.run([*pip, str(site), str(copy)], check=True)
+    env = {"PYTHONPATH": str(site)}
+    methods = json.loads(bench("list", "methods", "--json", env=env).stdout)
+    assert "depth" in {m["name"] for m in methods}
+    assert bench("check", "depth", env=env).returncode == 0
+    command = ("run", "--task", "doublet", "--tracks", "experimental", "--methods", "depth", "--no-report", "--json")
+    done = bench(*command, "--out", tmp_path / "run", env=env)
+    assert json.loads(done.stdout)["complete"], done.stderr
+
+
+def test_option_values():
+    assert names("a, b,,c") == ["a", "b", "c"]
+    assert (seconds("90"), seconds("1.5m"), seconds("2h")) == (90, 90, 7200)
+    assert (megabytes("800mb"), megabytes("8gb"), megabytes(None)) == (800, 8192, None)
+    assert assignments(["a.k=1", "a.name=x", "b.flag=true"]) == {"a": {"k": 1, "name": "x"}, "b": {"flag": True}}
+    for wrong in ("0", "fast", "3d"):
+        with pytest.raises(BenchError, match="--timeout"):
+            seconds(wrong)
+    with pytest.raises(BenchError, match="--set"):
+        assignments(["solo=3"])

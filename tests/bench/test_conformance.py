@@ -1,0 +1,42 @@
+import pytest
+from conftest import ToySource
+
+from bench.conformance import Conformance
+
+
+def results(registry, name, **kwargs):
+    task = registry.task("guess")
+    suite = Conformance(registry.method(name), task, ToySource(**kwargs).load(), "plain", timeout_s=30)
+    return {check.name.split(":")[0]: check for check in suite.run()}
+
+
+@pytest.mark.parametrize("name", ["toy", "noisy", "per-donor", "supervised"])
+def test_a_good_method_passes(registry, name):
+    found = results(registry, name)
+    assert {c.status for c in found.values()} <= {"pass", "skip"}, found
+    assert ("equivariance" in found) is (name != "noisy")
+
+
+def test_a_method_that_ignores_its_seed_is_caught(registry):
+    assert results(registry, "unseeded")["determinism"].status == "fail"
+
+
+def test_a_method_that_looks_at_positions_is_caught(registry):
+    found = results(registry, "by-position")
+    assert found["equivariance"].status == "fail"
+    assert found["determinism"].status == "pass"
+
+
+@pytest.mark.parametrize(
+    ("mode", "told"),
+    [("nan", "NaN"), ("mutate", "changed its inputs"), ("exit", "exit code 3"), ("raise", "ValueError")],
+)
+def test_a_broken_output_fails_the_schema_with_the_reason(registry, monkeypatch, mode, told):
+    monkeypatch.setattr(registry.method("toy").value.__init__, "__defaults__", (mode, 1.0))
+    found = results(registry, "toy")
+    assert found["schema"].status == "fail"
+    assert told in found["schema"].detail
+
+
+def test_a_supervised_method_needs_a_dataset_with_training_donors(registry):
+    assert results(registry, "supervised", n_donors=1)["problem"].status == "fail"
