@@ -14,12 +14,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from bench.methods._bcmvn import bcmvn, pann_bimodality
-from bench.methods._pann import count_artificial, count_artificial_each
-from bench.methods._seurat_preprocess import library_sizes, log_normalise, scaled_pca, variable_genes
 from scipy.sparse import csr_matrix, vstack
 
 from bench.errors import NotApplicableError
+from bench.methods._bcmvn import bcmvn, pann_bimodality
+from bench.methods._pann import count_artificial, count_artificial_each
+from bench.methods._seurat_preprocess import library_sizes, log_normalise, scaled_pca, variable_genes
 
 #: pN and pK of paramSweep. R's ``seq`` is start + i * step, in floating point; it decides half cases of ``round``.
 SWEEP_PN = tuple(0.05 + i * 0.05 for i in range(6))

@@ -1,9 +1,10 @@
 """Proportion of artificial nearest neighbours (pANN), exactly, without a neighbour list or an N x N array.
 
 pANN only needs *how many* of a cell's k nearest points are artificial. So each row is bracketed by a lower and an upper
-distance, estimated from a fixed random sample of points; while a tile of points is in cache, points below the bracket
-are counted and those inside it kept; the k-th distance is then selected among the few kept. A row whose bracket turns
-out wrong is done over in full, so the result does not depend on the sample.
+distance, estimated from a fixed random sample of points; while a leaf of points is in cache, points below the bracket
+are counted and those inside it kept; the k-th distance is then selected among the few kept. Leaves (of a median-split
+tree) whose bounding box lies beyond the upper distance are skipped. A row whose bracket turns out wrong is done over in
+full, so the result depends neither on the sample nor on the tree.
 
 Order of neighbours: by distance, and equal distances by position with real cells first, then the first one (the cell
 itself, or a duplicate of it) is left out. That is the stable order of DoubletFinder 2.0.6.
@@ -13,11 +14,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 
 import numba
 import numpy as np
 
-_TILE = 1024  # points whose distances are held at a time: fits the first-level cache
+_LEAF = 256  # points whose distances are held at a time
 _ROWS = 64  # rows that share a pass over the points
 _SELECT_UP_TO = 2048  # points up to which the threshold is selected among all distances at once
 _SPREAD = 4.0  # half-width of the bracket in standard errors of the sampled rank
@@ -77,43 +79,75 @@ def _scan(distance, size, low, high, kept, n_kept):  # type: ignore[no-untyped-d
     return below, n_kept
 
 
+@numba.njit(inline="always")
+def _gap(low, high, box_low, box_high):  # type: ignore[no-untyped-def]  # compiled
+    """Squared distance between two boxes, a hair too small so that rounding never loses a point."""
+    total = 0.0
+    for d in range(len(low)):
+        total += max(0.0, box_low[d] - high[d], low[d] - box_high[d]) ** 2
+    return total * (1 - 1e-9)
+
+
+@numba.njit
+def _brackets(points, first, sample, low_rank, high_rank, low, high):  # type: ignore[no-untyped-def]  # compiled
+    """Fill ``low`` and ``high`` with the distances at two ranks of the sample, for consecutive rows."""
+    n_sample = sample.shape[1]
+    distance = np.empty(n_sample)
+    for r in range(len(low)):
+        _distances(points, first + r, sample, 0, n_sample, distance)
+        ordered = np.partition(distance, min(high_rank, n_sample - 1))
+        high[r] = ordered[high_rank] if high_rank < n_sample else np.inf
+        low[r] = np.partition(ordered[: high_rank + 1], low_rank)[low_rank] if low_rank >= 0 else -1.0
+
+
 @numba.njit(parallel=True, nogil=True, cache=True, error_model="numpy", fastmath={"contract"})
-def _count_bracketed(points, n_real, rank, first, out, sample, low_rank, high_rank, capacity):  # type: ignore[no-untyped-def]  # compiled
+def _count_bracketed(points, leaves, boxes, n_real, rank, first, out, sample, ranks, capacity):  # type: ignore[no-untyped-def]  # compiled
     """As :func:`_count_exact` but -1 in ``out`` for rows whose bracket missed."""
-    n, n_sample = points.shape[1], sample.shape[1]
     for block in numba.prange((len(out) + _ROWS - 1) // _ROWS):
-        begin, end = block * _ROWS, min((block + 1) * _ROWS, len(out))
-        distance = np.empty(max(_TILE, n_sample), points.dtype)
-        kept = np.empty((_ROWS, capacity + _TILE), points.dtype)
-        low, high = np.empty(_ROWS, points.dtype), np.empty(_ROWS, points.dtype)
-        below, n_kept = np.zeros((_ROWS, 2), np.int64), np.zeros((_ROWS, 2), np.int64)
-        for i in range(begin, end):
-            r = i - begin
-            _distances(points, first + i, sample, 0, n_sample, distance)
-            ordered = np.partition(distance[:n_sample], high_rank if high_rank < n_sample else low_rank)
-            high[r] = ordered[high_rank] if high_rank < n_sample else np.inf
-            low[r] = np.partition(ordered, low_rank)[low_rank] if low_rank >= 0 else -1.0
-        for kind in range(2):
-            left, right = (0, n_real) if kind == 0 else (n_real, n)
-            for start in range(left, right, _TILE):
-                stop = min(start + _TILE, right)
-                for i in range(begin, end):
-                    r = i - begin
-                    if n_kept[r, 1] > capacity:
-                        continue
-                    _distances(points, first + i, points, start, stop, distance)
-                    count, n_kept[r, 1] = _scan(distance, stop - start, low[r], high[r], kept[r], n_kept[r, 1])
-                    below[r, kind] += count
-            if kind == 0:
-                n_kept[:, 0] = n_kept[:, 1]
-        for i in range(begin, end):
-            r = i - begin
-            left_over = rank - below[r, 0] - below[r, 1]
-            if n_kept[r, 1] > capacity or left_over < 1 or left_over > n_kept[r, 1]:
-                out[i] = -1
+        begin = block * _ROWS
+        size = min(_ROWS, len(out) - begin)
+        row = first + begin
+        low, high = np.empty(size), np.empty(size)
+        _brackets(points, row, sample, ranks[0], ranks[1], low, high)
+        widest = high.max()
+        coords = np.ascontiguousarray(points[:, row : row + size].T)
+        block_low, block_high = coords[0].copy(), coords[0].copy()
+        for r in range(1, size):
+            block_low, block_high = np.minimum(block_low, coords[r]), np.maximum(block_high, coords[r])
+        distance = np.empty(_LEAF)
+        kept = np.empty((size, capacity + _LEAF))
+        below, n_kept = np.zeros((size, 2), np.int64), np.zeros((size, 2), np.int64)
+        for leaf in range(len(leaves) - 1):
+            start, stop = leaves[leaf], leaves[leaf + 1]
+            kind = int(start >= n_real)
+            if _gap(block_low, block_high, boxes[leaf, 0], boxes[leaf, 1]) > widest:
+                continue
+            for r in range(size):
+                n = n_kept[r, 0] + n_kept[r, 1]
+                if n > capacity or _gap(coords[r], coords[r], boxes[leaf, 0], boxes[leaf, 1]) > high[r]:
+                    continue
+                _distances(points, row + r, points, start, stop, distance)
+                count, end = _scan(distance, stop - start, low[r], high[r], kept[r], n)
+                below[r, kind] += count
+                n_kept[r, kind] += end - n
+        for r in range(size):
+            left_over = rank - below[r].sum()
+            n = n_kept[r].sum()
+            if n > capacity or left_over < 1 or left_over > n:
+                out[begin + r] = -1
             else:
-                real, artificial = kept[r, : n_kept[r, 0]], kept[r, n_kept[r, 0] : n_kept[r, 1]]
-                out[i] = below[r, 1] + _artificial_among(real, artificial, left_over)
+                real, artificial = kept[r, : n_kept[r, 0]], kept[r, n_kept[r, 0] : n]
+                out[begin + r] = below[r, 1] + _artificial_among(real, artificial, left_over)
+
+
+def _leaf_order(coords: np.ndarray, members: np.ndarray) -> list[np.ndarray]:
+    """Split ``members`` at the median of their widest coordinate until none has more than a leaf of them."""
+    if len(members) <= _LEAF:
+        return [members]
+    inside = coords[members]
+    half = len(members) // 2
+    order = np.argpartition(inside[:, inside.var(axis=0).argmax()], half)
+    return _leaf_order(coords, members[order[:half]]) + _leaf_order(coords, members[order[half:]])
 
 
 def _padded(coords: np.ndarray) -> np.ndarray:
@@ -129,7 +163,7 @@ def _bracket(n: int, n_sample: int, rank: int) -> tuple[int, int, int]:
     middle = share * n_sample
     spread = _SPREAD * np.sqrt(n_sample * share * (1 - share)) + 3
     low, high = int(middle - spread) if middle > spread else -1, int(np.ceil(middle + spread))
-    return low, high, int(1.5 * n / n_sample * (min(high, n_sample) - max(low, 0))) + _TILE
+    return low, high, int(1.5 * n / n_sample * (min(high, n_sample) - max(low, 0))) + _LEAF
 
 
 def count_artificial(
@@ -158,16 +192,24 @@ def count_artificial(
     if n <= _SELECT_UP_TO:
         _count_exact(points, n_real, k + 1, 0, counts)
         return counts
+    members = _leaf_order(coords, np.arange(n_real)) + _leaf_order(coords, np.arange(n_real, n))
+    members = [leaf for leaf in members if len(leaf)]
+    order = np.concatenate(members)
+    leaves = np.cumsum([0, *map(len, members)])
+    points = np.ascontiguousarray(points[:, order])
+    boxes = np.array([[points[:, a:b].min(axis=1), points[:, a:b].max(axis=1)] for a, b in pairwise(leaves)])
     n_sample = round(n ** (2 / 3))  # so that selecting in the sample costs as much as selecting in the bracket
     chosen = np.sort(np.random.default_rng(0).choice(n, n_sample, replace=False))
     sample = np.ascontiguousarray(points[:, chosen])
     low, high, capacity = _bracket(n, n_sample, k + 1)
     for first in range(0, n_real, _ROWS_PER_CALL):
-        out = counts[first : first + _ROWS_PER_CALL]
-        _count_bracketed(points, n_real, k + 1, first, out, sample, low, high, capacity)
+        out = np.empty(min(_ROWS_PER_CALL, n_real - first), np.int64)
+        ranks = np.array([low, high])
+        _count_bracketed(points, leaves, boxes, n_real, k + 1, first, out, sample, ranks, capacity)
         for missed in np.flatnonzero(out < 0):
             _count_exact(points, n_real, k + 1, first + missed, out[missed : missed + 1])
-        progress(min(1.0, (first + len(out)) / n_real))
+        counts[order[first : first + len(out)]] = out
+        progress((first + len(out)) / n_real)
     return counts
 
 

@@ -63,6 +63,7 @@ class DoubletFinder(Method):
         """Score and call the cells; see :class:`bench.method.Method`."""
         import numba
         import numpy as np
+
         from bench.methods import _doubletfinder as df
 
         numba.set_num_threads(min(ctx.threads, numba.config.NUMBA_NUM_THREADS))  # type: ignore[attr-defined]

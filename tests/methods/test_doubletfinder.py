@@ -5,13 +5,13 @@ import tracemalloc
 import numpy as np
 import pandas as pd
 import pytest
-from bench.methods import _bcmvn, _doubletfinder, _seurat_preprocess
-from bench.methods.doubletfinder import DoubletFinder
 from scipy.sparse import csr_matrix
 from sklearn.metrics import roc_auc_score
 
 from bench.errors import BenchError, NotApplicableError
 from bench.method import Context
+from bench.methods import _bcmvn, _doubletfinder, _seurat_preprocess
+from bench.methods.doubletfinder import DoubletFinder
 
 
 def test_finds_the_doublets_of_a_synthetic_library(input_a, as_inputs):

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from bench.methods import _bcmvn, _doubletfinder, _seurat_preprocess
 
 
