@@ -145,6 +145,5 @@ class Task(ABC):
 
         Only the truth of the cells a method answers for is hidden (``seeds`` tells which they are): the labels of
         training cells are legitimate inputs and stay. None where the input matrix itself is made from the truth
-        (simulated doublets), or the truth from the matrix: the audit then checks that neither order nor names of the
-        cells tell the truth.
+        (simulated doublets): the audit then checks that neither order nor names of the cells tell the truth.
         """

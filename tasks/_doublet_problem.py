@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -99,12 +99,15 @@ def donors_to_test(dataset: Dataset, split: int) -> frozenset[str]:
 
 
 def scramble(dataset: Dataset, track: str, seeds: Seeds, rng: np.random.Generator) -> Dataset | None:
-    """The dataset with coin flips for the truth of the tested cells, or None where the truth is made, not carried.
+    """The dataset with coin flips for the truth of the tested cells, or None where doublets are simulated.
 
     Flips rather than a permutation: an input that betrays the *number* of doublets would survive a permutation.
+    Cluster-level labels that the harness makes are written into the dataset first, as if it had carried them.
     """
-    if track in MODES or (track == "invivo" and not carries_cluster_labels(dataset)):
+    if track in MODES:
         return None
+    if track == "invivo" and not carries_cluster_labels(dataset):
+        dataset = _with_cluster_labels(dataset, seeds.simulation)
     obs = dataset.adata.obs.copy()
     hidden = donors_of(dataset).isin(donors_to_test(dataset, seeds.split)).to_numpy()
     truth = obs["is_doublet"].to_numpy(dtype=bool).copy()
@@ -116,6 +119,15 @@ def scramble(dataset: Dataset, track: str, seeds: Seeds, rng: np.random.Generato
         values[hidden] = values[shuffled]
         obs[column] = values
     return Dataset(dataset.card, AnnData(X=dataset.adata.X, obs=obs, var=dataset.adata.var))
+
+
+def _with_cluster_labels(dataset: Dataset, seed: int) -> Dataset:
+    """The dataset with the labels the harness makes for ``invivo`` as its own."""
+    labelled = _invivo(dataset, seed).obs["is_doublet"]
+    obs = dataset.adata.obs.drop(columns=_PARENTS, errors="ignore")
+    obs["is_doublet"] = labelled.reindex(obs.index, fill_value=False).to_numpy(dtype=bool)
+    card = replace(dataset.card, truth="computational", fields=dataset.card.fields | {"is_doublet"})
+    return Dataset(card, AnnData(X=dataset.adata.X, obs=obs, var=dataset.adata.var))
 
 
 def carries_cluster_labels(dataset: Dataset) -> bool:

@@ -181,7 +181,7 @@ class DoubletTask(Task):
         return _doublet_score.score(problem.solution, prediction)
 
     def scramble(self, dataset: Dataset, track: str, seeds: Seeds, rng: np.random.Generator) -> Dataset | None:
-        """The dataset with random truth for the tested donors; None for tracks whose truth is made here."""
+        """The dataset with random truth for the tested donors; None for tracks whose doublets are simulated."""
         from bench.tasks import _doublet_problem
 
         return _doublet_problem.scramble(dataset, track, seeds, rng)

@@ -43,8 +43,17 @@ def test_a_planted_doublet_cluster_is_found_whole(planted: Dataset) -> None:
     assert any("against the dataset's generative truth" in note for note in problem.notes)
     again = DoubletTask().make_problem(planted, "invivo", Seeds())
     assert again.solution.equals(problem.solution)
-    assert problem.inputs.train is not None
-    assert problem.inputs.train.obs.is_doublet.any()
+    train = problem.inputs.train
+    assert train is not None
+    assert train.obs.is_doublet.any()
+    scrambled = DoubletTask().scramble(planted, "invivo", Seeds(), np.random.default_rng(0))
+    assert scrambled is not None
+    blind = DoubletTask().make_problem(scrambled, "invivo", Seeds())
+    assert 0.3 < (blind.solution.is_doublet != labels).mean() < 0.7
+    pd.testing.assert_frame_equal(blind.inputs.cells.obs, problem.inputs.cells.obs)
+    assert blind.inputs.train is not None
+    pd.testing.assert_frame_equal(blind.inputs.train.obs, train.obs)
+    assert (blind.inputs.cells.X != problem.inputs.cells.X).nnz == 0
 
 
 def test_labels_are_whole_clusters() -> None:
