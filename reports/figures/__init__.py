@@ -55,6 +55,9 @@ def write(run: Run, folder: Path, formats: Sequence[str]) -> list[Path]:
             frame.to_csv(folder / f"{stem}.csv", index=False)
             with matplotlib.rc_context(_STYLE):
                 figure = module.draw(run, task, frame)
+                # settled once: otherwise every format nudges the layout of the next
+                figure.draw_without_rendering()
+                figure.set_layout_engine("none")
                 for kind in formats:
                     path = folder / f"{stem}.{kind}"
                     figure.savefig(path, dpi=160, bbox_inches="tight", metadata=_METADATA[kind])

@@ -41,11 +41,13 @@ def draw(run: Run, task: str, frame: pd.DataFrame) -> Figure:
         words = CURVES.get(name, {"title": name, "x": "x", "y": "y"})
         for axes, (track, dataset) in zip(row, pairs, strict=True):
             here = frame[(frame["curve"] == name) & (frame["track"] == track) & (frame["dataset"] == dataset)]
+            several = here.groupby("label")["trial"].nunique() > 1
             for (label, _), points in here.groupby(["label", "trial"], sort=True):
                 look = looks[label]
                 lines[label] = axes.plot(
                     points["x"].astype(float), points["y"].astype(float),
-                    color=look["colour"], linestyle=_DASHES[look["dash"]], linewidth=0.9,
+                    color=look["colour"], linestyle=_DASHES[look["dash"]],
+                    linewidth=0.5 if several[label] else 1.1, alpha=0.6 if several[label] else 1.0,
                 )[0]  # fmt: skip
             axes.set(xlabel=words["x"], title=f"{track} · {dataset}")
         row[0].set_ylabel(words["y"])

@@ -201,12 +201,12 @@ def test_every_control_and_figure_has_a_name(page: webdriver.Chrome) -> None:
     draw_everything(page)
     nameless = page.execute_script(
         "return [...document.querySelectorAll('select, input, main button, form button')]"
-        ".filter(e => !e.labels?.length && !e.getAttribute('aria-label') && !e.textContent.trim()).map(e => e.outerHTML)"
+        ".filter(e => !e.labels?.length && !e.getAttribute('aria-label') && !e.textContent.trim())"
+        ".map(e => e.outerHTML)"
     )
     assert nameless == []
-    assert all(
-        page.execute_script("return [...document.querySelectorAll('.plot')].map(p => p.getAttribute('aria-label'))")
-    )
+    names = "return [...document.querySelectorAll('.plot')].map(p => p.getAttribute('aria-label'))"
+    assert all(page.execute_script(names))
     summary = page.find_element(By.CSS_SELECTOR, "#resources-view details summary")
     summary.send_keys(Keys.ENTER)
     WebDriverWait(page, 20).until(lambda d: texts(d, "#resources-view details tbody tr"))
