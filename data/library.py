@@ -114,7 +114,7 @@ def from_path(
     expected_doublet_rate
         The rate the protocol promises; told to doublet callers.
     """
-    path = Path(path).absolute()
+    path = Path(os.path.abspath(path))
     facts = _peek.peek(path)
     mapping = map_columns(facts.obs_columns, columns, str(path))
     if truth is not None and truth not in _TRUTHS:

@@ -37,7 +37,7 @@ def test_overdispersion_is_recovered():
 @pytest.mark.slow
 @pytest.mark.skipif(not _REAL.exists(), reason="needs BENCH_DATA with agarwal_GSE140231_sn_cortex.h5ad")
 def test_close_to_real_nuclei():
-    """The ranges the README's table claims; mitochondrial share is left out: the real file holds damaged nuclei."""
+    """Within these ranges; mitochondrial share is left out: the real file holds damaged nuclei."""
     ratio = calibrate(read(_REAL)).set_index("quantity")["ratio"]
     assert ratio["zero fraction"] == pytest.approx(1.0, abs=0.01)
     for name in ratio.index:
