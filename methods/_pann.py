@@ -28,7 +28,7 @@ _ROWS_PER_CALL = 1 << 14  # between two progress messages
 
 
 @numba.njit(inline="always")
-def _distances(points, row, others, start, stop, out):  # type: ignore[no-untyped-def]  # compiled
+def _distances(points, row, others, start, stop, out):
     """Squared distances of point ``row`` to ``others[:, start:stop]`` (a coordinate a line, lines a multiple of 5)."""
     for d in range(0, points.shape[0], _DIMS):
         x0, x1, x2 = points[d, row], points[d + 1, row], points[d + 2, row]
@@ -44,7 +44,7 @@ def _distances(points, row, others, start, stop, out):  # type: ignore[no-untype
 
 
 @numba.njit
-def _artificial_among(real, artificial, rank):  # type: ignore[no-untyped-def]  # compiled
+def _artificial_among(real, artificial, rank):
     """Artificial distances among the ``rank`` smallest of both, real ones first where they are equal."""
     both = np.concatenate((real, artificial))
     threshold = np.partition(both, rank - 1)[rank - 1]
@@ -58,7 +58,7 @@ def _artificial_among(real, artificial, rank):  # type: ignore[no-untyped-def]  
 
 
 @numba.njit(parallel=True, nogil=True, cache=True, error_model="numpy", fastmath={"contract"})
-def _count_exact(points, n_real, rank, first, out):  # type: ignore[no-untyped-def]  # compiled
+def _count_exact(points, n_real, rank, first, out):
     n = points.shape[1]
     for i in numba.prange(len(out)):
         distance = np.empty(n, points.dtype)
@@ -67,7 +67,7 @@ def _count_exact(points, n_real, rank, first, out):  # type: ignore[no-untyped-d
 
 
 @numba.njit
-def _scan(distance, size, low, high, kept, n_kept):  # type: ignore[no-untyped-def]  # compiled
+def _scan(distance, size, low, high, kept, n_kept):
     """Count what is below the bracket, append what is in it."""
     below = 0
     for j in range(size):
@@ -80,7 +80,7 @@ def _scan(distance, size, low, high, kept, n_kept):  # type: ignore[no-untyped-d
 
 
 @numba.njit(inline="always")
-def _gap(low, high, box_low, box_high):  # type: ignore[no-untyped-def]  # compiled
+def _gap(low, high, box_low, box_high):
     """Squared distance between two boxes, a hair too small so that rounding never loses a point."""
     total = 0.0
     for d in range(len(low)):
@@ -89,7 +89,7 @@ def _gap(low, high, box_low, box_high):  # type: ignore[no-untyped-def]  # compi
 
 
 @numba.njit
-def _brackets(points, first, sample, low_rank, high_rank, low, high):  # type: ignore[no-untyped-def]  # compiled
+def _brackets(points, first, sample, low_rank, high_rank, low, high):
     """Fill ``low`` and ``high`` with the distances at two ranks of the sample, for consecutive rows."""
     n_sample = sample.shape[1]
     distance = np.empty(n_sample)
@@ -101,7 +101,7 @@ def _brackets(points, first, sample, low_rank, high_rank, low, high):  # type: i
 
 
 @numba.njit(parallel=True, nogil=True, cache=True, error_model="numpy", fastmath={"contract"})
-def _count_bracketed(points, leaves, boxes, n_real, rank, first, out, sample, ranks, capacity):  # type: ignore[no-untyped-def]  # compiled
+def _count_bracketed(points, leaves, boxes, n_real, rank, first, out, sample, ranks, capacity):
     """As :func:`_count_exact` but -1 in ``out`` for rows whose bracket missed."""
     for block in numba.prange((len(out) + _ROWS - 1) // _ROWS):
         begin = block * _ROWS
@@ -214,13 +214,13 @@ def count_artificial(
 
 
 @numba.njit(nogil=True, cache=True, fastmath={"contract"})
-def _all_distances(points, first, out):  # type: ignore[no-untyped-def]  # compiled
+def _all_distances(points, first, out):
     for i in range(len(out)):
         _distances(points, first + i, points, 0, points.shape[1], out[i])
 
 
 @numba.njit(nogil=True, cache=True)
-def _merge_counts(real, artificial, ks, out):  # type: ignore[no-untyped-def]  # compiled
+def _merge_counts(real, artificial, ks, out):
     for row in range(len(real)):
         a = 0
         step = 0
