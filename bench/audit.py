@@ -103,7 +103,7 @@ def _associations(problem: Problem) -> list[str]:
         write_inputs(problem.inputs, Path(scratch), "audit")
         shown = read_inputs(Path(scratch)).cells.obs
     leaks = []
-    for column in problem.solution.select_dtypes("bool"):
+    for column in problem.solution.columns[problem.solution.dtypes == np.dtype(bool)]:
         truth = problem.solution[column].to_numpy()[order]
         if truth.all() or not truth.any():
             continue

@@ -46,7 +46,9 @@ class LocalEngine:
 
             def one(planned: Planned) -> None:
                 watcher.started(planned)
-                watcher.finished(planned, runner.execute(planned))
+                record = runner.execute(planned)
+                if record is not None:
+                    watcher.finished(planned, record)
 
             futures = {pool.submit(one, planned) for planned in trials}
             try:

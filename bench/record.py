@@ -191,7 +191,10 @@ class Skipped(_Frozen):
 
 
 class Request(_Frozen):
-    """One ``bench run`` into a run folder (``requests/<id>.json``): what was asked, by whom, where."""
+    """One ``bench run`` into a run folder (``requests/<id>.json``): what was asked, by whom, where.
+
+    ``paths`` tells where the datasets given by path lay, so that ``bench rescore`` finds them again.
+    """
 
     command: list[str]
     created: str
@@ -200,6 +203,7 @@ class Request(_Frozen):
     datasets: list[DataCard]
     planned: list[PlannedTrial]
     skipped: list[Skipped] = Field(default_factory=list)
+    paths: dict[str, str] = Field(default_factory=dict)
     versions: dict[str, str] = Field(default_factory=dict)
     host: dict[str, str] = Field(default_factory=dict)
     git: str = ""

@@ -80,7 +80,7 @@ def run(
     """
     plan = make_plan(registry, ask)
     store = Store.create(out)
-    store.save_request(_request(registry, plan, command))
+    store.save_request(_request(registry, plan, ask, command))
     todo = [
         planned
         for planned in plan.trials
@@ -95,7 +95,7 @@ def run(
     return Result(store, plan, [r for r in records if r], counts, len(todo), changed)
 
 
-def _request(registry: Registry, plan: Plan, command: Sequence[str]) -> Request:
+def _request(registry: Registry, plan: Plan, ask: Ask, command: Sequence[str]) -> Request:
     cards = [method_card(registry.methods[name]) for name in plan.methods]
     return Request(
         command=list(command),
@@ -110,6 +110,7 @@ def _request(registry: Registry, plan: Plan, command: Sequence[str]) -> Request:
             for p in plan.trials
         ],
         skipped=plan.skipped,
+        paths={registry.dataset(d).card.name: str(Path(d).resolve()) for d in ask.datasets if Path(d).exists()},
         versions={"scmamba-bench": __version__, "python": platform.python_version()},
         host={"name": platform.node(), "system": platform.platform(), "cores": str(os.cpu_count())},
         git=_git_state(),

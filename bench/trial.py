@@ -133,13 +133,14 @@ class TrialRunner:
         """Scratch folder of a running trial (its ``progress.json`` and ``log.txt``)."""
         return self.scratch / f"trial-{key}"
 
-    def execute(self, planned: Planned) -> TrialRecord:
-        """Run one trial to its record and save it; whatever goes wrong becomes a status."""
+    def execute(self, planned: Planned) -> TrialRecord | None:
+        """Run one trial to its record and save it; whatever goes wrong becomes a status. None if it was aborted."""
         folder = self.folder(planned.key)
         folder.mkdir(parents=True, exist_ok=True)
         record = self._attempt(planned, folder)
-        if not self._aborted:
-            self.store.save(record, [p for p in (folder / "prediction.parquet", folder / "log.txt") if p.exists()])
+        if self._aborted:
+            return None
+        self.store.save(record, [p for p in (folder / "prediction.parquet", folder / "log.txt") if p.exists()])
         shutil.rmtree(folder, ignore_errors=True)
         return record
 
@@ -250,6 +251,8 @@ def scored_records(scored: Scored) -> dict[str, Any]:
 def rescore(registry: Registry, store: Store, report: Callable[[TrialRecord], None]) -> int:
     """Score every kept prediction again with today's metrics; no method runs. Returns the number rescored."""
     done = 0
+    for path in {path for request in store.requests() for path in request.paths.values()}:
+        registry.dataset(path)
     with tempfile.TemporaryDirectory(prefix="bench-") as scratch:
         problems = Problems(registry, Path(scratch))
         records = sorted(store.records(), key=lambda r: problem_id(r.spec))

@@ -39,6 +39,3 @@ def main() -> None:
         typer.secho("error: ", fg=typer.colors.RED, bold=True, nl=False, err=True)
         typer.echo(str(error), err=True)
         sys.exit(2)
-    except KeyboardInterrupt:
-        typer.echo("interrupted; finished trials are kept, the same command goes on from here", err=True)
-        sys.exit(130)

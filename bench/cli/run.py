@@ -92,16 +92,20 @@ def run(
     limits = Limits(
         timeout_s=seconds(timeout), memory_mb=megabytes(memory) or _share(jobs), threads=threads, device=device
     )
-    result = run_request(
-        Registry(plugin or ()),
-        ask,
-        out or Path("bench-runs") / task,
-        _engine(engine, jobs, slurm_option, plugin or (), ask.datasets),
-        limits,
-        Silent if quiet or as_json else LiveTable,
-        command=["bench", *sys.argv[1:]],
-        force=names(force),
-    )
+    try:
+        result = run_request(
+            Registry(plugin or ()),
+            ask,
+            out or Path("bench-runs") / task,
+            _engine(engine, jobs, slurm_option, plugin or (), ask.datasets),
+            limits,
+            Silent if quiet or as_json else LiveTable,
+            command=["bench", *sys.argv[1:]],
+            force=names(force),
+        )
+    except KeyboardInterrupt:
+        typer.echo("interrupted; finished trials are kept, the same command goes on from here", err=True)
+        raise typer.Exit(130) from None
     html = _render(result) if report else None
     _summary(result, html, quiet=quiet, as_json=as_json)
     if not (result.complete or allow_failures):
@@ -124,7 +128,7 @@ def trial(spec: Path) -> None:
         registry.dataset(path)
     with TrialRunner(registry, Store.open(Path(given["run"])), Limits.model_validate(given["limits"])) as runner:
         record = runner.execute(planned)
-    typer.echo(f"{planned.key} {record.status}")
+    typer.echo(f"{planned.key} {record.status if record else 'aborted'}")
 
 
 def _interrupt(*_: object) -> None:
