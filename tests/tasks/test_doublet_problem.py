@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 from anndata import AnnData
 
+from bench.audit import audit_one
 from bench.dataset import Dataset
 from bench.errors import NotApplicableError
 from bench.problem import Inputs, Problem
@@ -198,3 +199,9 @@ def test_tested_donors_without_a_usable_cell_are_refused(dataset: Dataset) -> No
     emptied = Dataset(dataset.card, AnnData(X=dataset.adata.X, obs=obs, var=dataset.adata.var))
     with pytest.raises(NotApplicableError, match="no cell of the tested donors"):
         TASK.make_problem(emptied, "experimental", Seeds())
+
+
+@pytest.mark.parametrize("track", ["experimental", *SIMULATED])
+def test_the_leakage_audit_passes(dataset: Dataset, track: str) -> None:
+    finding = audit_one(TASK, dataset, track, Seeds())
+    assert (finding.status, finding.detail) == ("pass", "")
