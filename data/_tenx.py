@@ -55,7 +55,8 @@ def read_10x_folder(path: Path) -> AnnData:
     table = _table(files["features"])
     symbols = table[1] if 1 in table else table[0]
     genes = pd.DataFrame({"gene_id": table[0], "symbol": symbols})
-    _check_lengths(len(genes), len(barcodes), *X.shape, path)
+    n_genes, n_cells = X.shape
+    _check_lengths(len(genes), len(barcodes), n_genes, n_cells, path)
     return _assemble(X.T.tocsr(), barcodes, genes, table[2].to_numpy(dtype=object) if 2 in table else None)
 
 
