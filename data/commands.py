@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from bench.data import library
 from bench.data._spec import CohortSpec
@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from bench.dataset import DatasetCard, DatasetSource
+    from bench.dataset import DatasetSource
 
-__all__ = ["CohortSpec", "add", "calibrate", "describe", "list_cards", "remove", "simulate_to"]
+__all__ = ["CohortSpec", "add", "calibrate", "remove", "simulate_to"]
 
 add = library.add
 remove = library.remove
@@ -52,17 +52,6 @@ def simulate_to(
     finally:
         aside.unlink(missing_ok=True)
     return adata.n_obs, adata.n_vars, int(adata.X.nnz)
-
-
-def list_cards() -> list[DatasetCard]:
-    """Cards of all registered datasets."""
-    return [source.card for source in library.sources().values()]
-
-
-def describe(name: str) -> dict[str, Any]:
-    """Everything on a dataset's card, as plain values; ``name`` may be a path."""
-    card = _find(name).card
-    return {field: sorted(value) if isinstance(value, frozenset) else value for field, value in vars(card).items()}
 
 
 def calibrate(real: str | Path, spec: CohortSpec | None = None) -> pd.DataFrame:

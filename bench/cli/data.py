@@ -76,8 +76,8 @@ def remove(name: Annotated[str, typer.Argument(help="Name of a dataset you added
 
 def simulate(
     out: Annotated[Path, typer.Argument(help="The .h5ad to write.")],
-    cells: Annotated[int, typer.Option(min=1, help="Number of nuclei, doublets included.")] = 3_000,
-    genes: Annotated[int, typer.Option(min=100, help="Number of genes.")] = 2_000,
+    cells: Annotated[int, typer.Option(min=1, help="Number of nuclei, doublets included.")] = 2_800,
+    genes: Annotated[int, typer.Option(min=100, help="Number of genes.")] = 2_500,
     donors: Annotated[int, typer.Option(min=1, help="Number of donors.")] = 8,
     doublet_rate: Annotated[float, typer.Option(min=0, max=0.5, help="Share of droplets with two nuclei.")] = 0.08,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the simulation.")] = 0,

@@ -8,7 +8,7 @@ import pytest
 
 from bench.data import _builtin, library
 from bench.data._builtin import CohortSource
-from bench.data.commands import describe, list_cards, simulate_to
+from bench.data.commands import simulate_to
 from bench.data.library import add, from_path, remove, sources
 from bench.dataset import OBS_FIELDS
 from bench.errors import BenchError, DataError, UnknownNameError
@@ -49,7 +49,7 @@ def test_listing_imports_nothing_heavy():
 
 
 def test_the_cohort_is_built_in():
-    cards = {card.name: card for card in list_cards()}
+    cards = {name: source.card for name, source in sources().items()}
     assert [name for name, card in cards.items() if card.builtin] == ["cohort"]
     assert cards["cohort"].truth == "generative"
     assert len(cards["cohort"].digest) == 64
@@ -203,7 +203,7 @@ def test_add_and_remove(counts, tmp_path):
     before = path.read_bytes()
     card = add(path, "mine", columns={"donor": "individual"}, truth="computational", expected_doublet_rate=0.05)
     assert sources()["mine"].card == card
-    assert describe("mine")["fields"] == ["cell_type", "donor", "is_doublet"]
+    assert sorted(sources()["mine"].card.fields) == ["cell_type", "donor", "is_doublet"]
     assert sources()["mine"].load().adata.shape == (12, 6)
     assert path.read_bytes() == before
     with pytest.raises(DataError, match="already"):
