@@ -130,6 +130,7 @@ class MetricCard(_Frozen):
     higher_is_better: bool
     undefined: str
     headline: bool
+    neutral: bool = False
 
 
 class TrackCard(_Frozen):

@@ -38,7 +38,10 @@ class Track:
 
 @dataclass(frozen=True)
 class Metric:
-    """How to read a metric: range, direction, and when it is undefined."""
+    """How to read a metric: range, direction, and when it is undefined.
+
+    A ``neutral`` metric says what a method did, not how well: it is shown, never ranked or coloured.
+    """
 
     name: str
     summary: str
@@ -47,6 +50,7 @@ class Metric:
     higher_is_better: bool = True
     undefined: str = ""
     headline: bool = False
+    neutral: bool = False
 
 
 @dataclass(frozen=True)

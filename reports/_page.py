@@ -101,6 +101,9 @@ def _task_view(run: Run, card: TaskCard) -> dict[str, Any]:
     )
     return {
         "card": card,
+        "caveats": {
+            name: card.tracks[name].caveat for name in dict(pairs) if name in card.tracks and card.tracks[name].caveat
+        },
         "headline": _tables.headline(card),
         "sentences": _summary.sentences(run, card, found),
         "leaders": found,

@@ -19,7 +19,7 @@ POLICIES = {
     "zero": "worst control's value",
 }
 _RANKS = ["task", "track", "metric", "policy", "method", "mean_rank", "rank", "tie_group", "n_datasets", "n_failed"]
-_WITHIN = ["task", "track", "dataset", "metric", "method", "rank", "tie_group"]
+_WITHIN = ["task", "track", "dataset", "metric", "method", "rank", "tie_group", "place"]
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,7 @@ class Ranking:
         Mean ranks over datasets under each failure policy (:func:`bench.stats.ranks_under_policies`).
     within
         Ranks on each dataset by itself; a method whose confidence interval overlaps that of a group's best joins it.
+        ``place`` is the order of the values alone.
     unranked
         Methods without any result, which no policy ranks.
     """
@@ -112,7 +113,8 @@ def _within(frame: pd.DataFrame, table: pd.DataFrame, dataset: str, higher_is_be
     rows = frame[(frame["role"] == "method") & (frame["dataset"] == dataset)].set_index("label")
     intervals = rows[["ci_low", "ci_high"]].astype(float).reindex(table.index)
     ranks = rank_with_ties(table[dataset], higher_is_better=higher_is_better, intervals=intervals)
-    return ranks.rename_axis("method").reset_index().assign(dataset=dataset)
+    place = table[dataset].rank(ascending=not higher_is_better, method="first")
+    return ranks.assign(place=place).rename_axis("method").reset_index().assign(dataset=dataset)
 
 
 def _power_note(n: int) -> str:

@@ -131,7 +131,7 @@ def _verdict(task: TaskCard, found: list[Leader]) -> list[str]:
         parts = [f"{method} on {n}" for method, n in sorted(top.items(), key=lambda item: (-item[1], item[0]))]
         text = [
             f"By {name}, the highest value belongs to {listing(parts)} of {len(found)} track and dataset pairs; "
-            f"on {sum(clear.values())} of them no other method's interval overlaps with the best one's."
+            f"{_clear(sum(clear.values()), len(found))}."
             if metric.higher_is_better
             else f"By {name} (lower is better), the best value belongs to {listing(parts)} of {len(found)} pairs."
         ]
@@ -140,6 +140,13 @@ def _verdict(task: TaskCard, found: list[Leader]) -> list[str]:
         verb = "is" if len(trapped) == 1 else "are"
         text.append(f"{listing(trapped)} {verb} beaten or matched by a trap control at least once.")
     return text
+
+
+def _clear(n: int, total: int) -> str:
+    if n == 0:
+        return "on none of them does its confidence interval stand clear of all others"
+    where = "all of them" if n == total else f"{n} of them"
+    return f"on {where} its confidence interval stands clear of all others"
 
 
 def _outcome(run: Run, task: TaskCard) -> str:

@@ -19,8 +19,8 @@ def headline(task: TaskCard) -> MetricCard | None:
 
 
 def main_metrics(task: TaskCard) -> list[str]:
-    """Metrics shown before the reader asks for more: those that are not a variant (``f1@10%``) of another."""
-    return [m.name for m in task.metrics if "@" not in m.name]
+    """Metrics shown and ranked first: no variants (``f1@10%``) of another, none that has no better and worse."""
+    return [m.name for m in task.metrics if "@" not in m.name and not m.neutral]
 
 
 def trials(run: Run) -> pd.DataFrame:

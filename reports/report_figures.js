@@ -181,7 +181,9 @@
       marker: { color: view.style[p.label].colour, symbol: view.style[p.label].symbol, size: 8 + 20 * Math.sqrt((p[other] || 0) / top(other)), opacity: 0.85, line: { color: "#fff", width: 1 } },
       hovertemplate: `${escape(p.label)}<br>${words} %{x:.4~g}<br>${metric.name} %{y:.3f} (mean of ${p.pairs})<extra></extra>`,
     })));
-    const y = { ...AXIS, title: { text: metric.name, standoff: 8 } }, x = (key) => ({ ...AXIS, type: "log", ...logTicks(points.map((p) => p[key]).filter((v) => v > 0)) });
+    const heights = [...points.map((p) => p.value), ...(traps.length ? [mean(traps)] : [])];
+    const room = 0.1 * (Math.max(...heights) - Math.min(...heights) || 0.2);
+    const y = { ...AXIS, title: { text: metric.name, standoff: 8 }, range: [Math.min(...heights) - room, Math.max(...heights) + 1.5 * room] }, x = (key) => ({ ...AXIS, type: "log", ...logTicks(points.map((p) => p[key]).filter((v) => v > 0)) });
     const line = (n) => ({ type: "line", xref: `x${n} domain`, yref: `y${n}`, x0: 0, x1: 1, y0: mean(traps), y1: mean(traps), line: { color: "#777", width: 1, dash: "dash" } });
     figure(host, { title: `${metric.name} against time and memory`, alt: `Scatter of ${metric.name} against wall time and peak memory of ${points.length} methods; the table below has the numbers.`, traces,
       layout: { height: wide ? 430 : 800, shapes: traps.length ? [line(""), line("2")] : [],

@@ -55,11 +55,11 @@
       return el("td", { class: !status || status.status === "ok" ? "undefined" : "hatched", title: `${l.label}: ${why}` }, el("span", { "aria-label": why }, !status || status.status === "ok" ? "–" : ""));
     }
     if (c.value === null) return el("td", { class: "undefined", title: `${l.label}, ${m.name}: undefined. ${c.detail || m.undefined}` }, "n/a");
-    const below = l.role === "method" && beaten(c.value, trap, m);
+    const below = !m.neutral && l.role === "method" && beaten(c.value, trap, m);
     const partly = status && status.ok < status.planned && !state.seed;
     const title = [`${l.label}, ${m.name}: ${number(c.value, 4)}`, c.ci ? `95 % CI ${number(c.ci[0])} to ${number(c.ci[1])}` : "", c.trials > 1 ? `mean of ${c.trials} seeds, ${number(c.range[0])} to ${number(c.range[1])}` : "",
-      below ? `does not beat ${trap.label} (${number(trap.value)})` : "", partly ? `${status.ok} of ${status.planned} trials finished` : ""].filter(Boolean).join("\n");
-    return el("td", { style: colour(scaled(c.value, m, values)), class: partly ? "partial" : null, title }, number(c.value, 2), below ? el("span", { class: "trap", "aria-label": "does not beat the trap control" }, "▾") : null);
+      below ? `does not beat ${trap.label} (${number(trap.value)})` : "", partly ? `${status.ok} of ${status.planned} trials finished` : "", c.detail].filter(Boolean).join("\n");
+    return el("td", { style: m.neutral ? null : colour(scaled(c.value, m, values)), class: [partly ? "partial" : "", m.neutral ? "neutral" : ""].join(" ").trim() || null, title }, number(c.value, 2), below ? el("span", { class: "trap", "aria-label": "does not beat the trap control" }, "▾") : null);
   }
 
   function ranks(view) {
@@ -90,7 +90,7 @@
     const rows = found.within.filter((r) => r.track === track && r.metric === state.metric && r.rank !== null && view.pairs.some((p) => p[0] === track && p[1] === r.dataset) && !state.hidden.has(r.method));
     if (!rows.length) return "";
     const lines = [...groupBy(rows, (r) => r.dataset)].map(([dataset, list]) => {
-      const groups = [...groupBy([...list].sort((a, b) => a.tie_group - b.tie_group), (r) => r.tie_group).values()];
+      const groups = [...groupBy([...list].sort((a, b) => a.tie_group - b.tie_group || a.place - b.place), (r) => r.tie_group).values()];
       return el("tr", {}, el("th", { scope: "row" }, dataset), el("td", { class: "order" }, groups.map((g) => g.map((r) => r.method).join(" = ")).join(" > ")));
     });
     return el("details", { open: true }, el("summary", {}, "On each dataset: = where intervals overlap with the best of the group"), el("table", { class: "plain" }, el("tbody", {}, ...lines)));

@@ -37,6 +37,7 @@ def _metrics() -> tuple[Metric, ...]:
             "called_fraction",
             "Share of cells that the method calls; neither high nor low is good.",
             undefined="no calls made",
+            neutral=True,
         ),
     )
     at_rates = []
