@@ -21,6 +21,7 @@ SCALE_MAX = 10.0
 COUNTS_PER_CELL = 10_000.0
 
 _BLOCK = 1 << 22  # stored entries handled at a time, so that temporaries stay in the tens of megabytes
+_LOESS_WARNINGS = ("near singularities", "pseudoinverse", "neighborhood radius", "reciprocal condition")
 _ROWS = 4096  # cells handled (or made dense) at a time
 
 
@@ -58,7 +59,8 @@ def _loess(x: np.ndarray, y: np.ndarray) -> np.ndarray:
         trend.fit()
     except ValueError as error:
         message = str(error)
-    if "failed" in message or not np.isfinite(trend.outputs.fitted_values).all():
+    only_a_warning = not message or any(words in message for words in _LOESS_WARNINGS)
+    if not only_a_warning or not np.isfinite(trend.outputs.fitted_values).all():
         raise NotApplicableError(
             f"loess cannot fit the mean-variance trend of {len(x)} varying genes ({message})",
             where="highly variable genes",
@@ -93,7 +95,9 @@ def standardised_variance(X: csr_matrix) -> np.ndarray:
     mean, variance = _moments(X)
     varies = variance > 0
     if not varies.any():
-        raise NotApplicableError("no gene varies between the cells", where="highly variable genes")
+        raise NotApplicableError(
+            "no gene varies between the cells", where="highly variable genes", fix="give cells that differ"
+        )
     sd = np.zeros_like(mean)
     sd[varies] = np.sqrt(10.0 ** _loess(np.log10(mean[varies]), np.log10(variance[varies])))
     limit = np.where(varies, mean + sd * np.sqrt(n), np.inf)
