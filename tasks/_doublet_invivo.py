@@ -110,7 +110,15 @@ def scrublet_scores(X: csr_matrix, donor: NDArray[np.object_], seed: int) -> NDA
             if components < 2:
                 continue
             # Only the scores are used; a fixed threshold skips the search for one, which can fail.
-            sc.pp.scrublet(library, n_prin_comps=components, threshold=0.5, random_state=seed, verbose=False)
+            # Exact neighbours: scanpy 1.11 cannot read the csr_array that new releases of pynndescent return.
+            sc.pp.scrublet(
+                library,
+                n_prin_comps=components,
+                threshold=0.5,
+                use_approx_neighbors=False,
+                random_state=seed,
+                verbose=False,
+            )
         scores[rows] = library.obs["doublet_score"].reindex(names).to_numpy(dtype=float)
     return scores
 
@@ -145,6 +153,6 @@ def leiden_clusters(X: csr_matrix, seed: int) -> NDArray[np.int64]:
         components = min(50, cells.n_obs - 1, cells.n_vars - 1)
         sc.pp.pca(cells, n_comps=components, svd_solver="covariance_eigh", random_state=seed)
         n_pcs, n_neighbors = min(_N_PCS, components), min(_N_NEIGHBORS, cells.n_obs - 1)
-        sc.pp.neighbors(cells, n_neighbors=n_neighbors, n_pcs=n_pcs, random_state=seed)
+        sc.pp.neighbors(cells, n_neighbors=n_neighbors, n_pcs=n_pcs, transformer="sklearn", random_state=seed)
         sc.tl.leiden(cells, resolution=_RESOLUTION, flavor="igraph", n_iterations=2, directed=False, random_state=seed)
     return cells.obs["leiden"].astype(int).to_numpy()

@@ -106,3 +106,11 @@ def test_donors_too_small_to_score_are_refused() -> None:
 def test_clusters_are_deterministic_under_their_seed() -> None:
     X, _, _ = _planted(250, 90)
     np.testing.assert_array_equal(leiden_clusters(X, 3), leiden_clusters(X, 3))
+
+
+@pytest.mark.slow
+def test_libraries_and_datasets_beyond_the_size_where_scanpy_turns_approximate() -> None:
+    X, donor, doublet = _planted(8300, 60)
+    donor[:] = "one"
+    labels = label_clusters(X, donor, seed=0)
+    assert (labels.is_doublet & doublet).sum() / labels.is_doublet.sum() > 0.5
