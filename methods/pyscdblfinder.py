@@ -31,7 +31,7 @@ class PyScDblFinder(Method):
     caveat = (
         "Not R's scDblFinder: genes are chosen by variance instead of mean, other rounds and penalties; its README "
         "reports a rank correlation of 0.30 with R's scores. It is told the expected doublet rate, and makes dense "
-        "copies of the chosen genes."
+        "copies of the chosen genes. Scores repeat under a seed, but differ between thread counts."
     )
 
     def __init__(self, n_features: int = 1352, dims: int = 20) -> None:
