@@ -21,6 +21,9 @@ from bench.reports._payload import embed, payload
 
 SCRIPTS = ("report.js", "report_figures.js", "report_tables.js")
 
+#: Characters of log in the HTML, shared among the failures of a task; the whole logs lie in the trials' folders.
+LOGS_BUDGET = 1_000_000
+
 
 def write(run_dir: Path, target: Path, formats: Sequence[str]) -> Path:
     """Load the run, draw its figures and put the HTML in place in one step."""
@@ -114,6 +117,7 @@ def _task_view(run: Run, card: TaskCard) -> dict[str, Any]:
         "failures": [
             list(group) for _, group in itertools.groupby(failures, key=lambda r: (r.status, r.spec.method, r.detail))
         ],
+        "log_limit": max(300, min(6000, LOGS_BUDGET // max(1, len(failures)))),
         "missing": missing,
         "skipped": [skip for name, skip in run.skipped if name == card.name],
         "notes": notes,

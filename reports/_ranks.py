@@ -16,7 +16,7 @@ from bench.stats import paired_tests, power_floor, rank_with_ties, ranks_under_p
 POLICIES = {
     "exclude": "left out",
     "worst": "last place",
-    "zero": "worst control's value",
+    "zero": "worst control",
 }
 _RANKS = ["task", "track", "metric", "policy", "method", "mean_rank", "rank", "tie_group", "n_datasets", "n_failed"]
 _WITHIN = ["task", "track", "dataset", "metric", "method", "rank", "tie_group", "place"]

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from bench.errors import BenchError
-from bench.reports import build
+from bench.reports import _payload, build
 
 METHODS = {"scrublet": 1.8, "cxds": 1.5, "doubletfinder": 1.1, "solo": 1.9}
 
@@ -190,6 +190,52 @@ def test_figures_in_each_format_beside_their_numbers(make_run: Callable[..., Pat
 
     build(run, formats=("svg",))
     assert all((run / "figures" / f"{name}.svg").read_bytes() == written[f"{name}.svg"] for name in names)
+
+
+def test_too_many_rows_leave_out_donors_of_minor_metrics_first_and_say_so(
+    make_run: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = make_run(METHODS, datasets=("cohort",), tracks=("simulated",), seeds=1)
+    rows = pd.read_csv(run / "results.csv")
+    donors = rows["unit"].str.startswith("donor:", na=False)
+    kept = (~donors | (rows["metric"] == "auprc")) & rows["metric"].notna()
+    monkeypatch.setattr(_payload, "ROWS_BUDGET", int(kept.sum()) * _payload._ROW_BYTES)
+    data = embedded(build(run, formats=()).read_text(encoding="utf-8"))
+    assert len(data["rows"]["trial"]) == kept.sum()
+    assert f"{(~kept).sum():,} rows, all of them in results.csv" in data["rowsLeftOut"]
+
+
+def test_long_logs_are_cut_from_the_front(make_run: Callable[..., Path]) -> None:
+    run = make_run({"cxds": 1.5}, datasets=("cohort",), tracks=("simulated",), seeds=1, fail_all=True, controls=False)
+    (file,) = run.glob("trials/*/trial.json")
+    record = json.loads(file.read_text())
+    file.write_text(json.dumps({**record, "log_tail": "first line" + "x" * 20_000 + "last line"}))
+    text = build(run, formats=()).read_text(encoding="utf-8")
+    assert "last line</pre>" in text
+    assert "first line" not in text
+
+
+def test_neutral_metrics_are_shown_but_not_ranked(make_run: Callable[..., Path]) -> None:
+    run = make_run(METHODS, datasets=("cohort",), tracks=("simulated",), seeds=1)
+    file = run / "requests" / "0001.json"
+    request = json.loads(file.read_text())
+    request["task"]["metrics"] = [m | {"neutral": m["name"] == "recall"} for m in request["task"]["metrics"]]
+    file.write_text(json.dumps(request))
+    task = embedded(build(run, formats=()).read_text(encoding="utf-8"))["tasks"]["doublet"]
+    assert "recall" in {m["name"] for m in task["metrics"]}
+    assert "recall" not in {rank["metric"] for rank in task["ranks"]["policies"]}
+    assert "f1" in {rank["metric"] for rank in task["ranks"]["policies"]}
+
+
+def test_lower_is_better_turns_the_order_round(make_run: Callable[..., Path]) -> None:
+    run = make_run(METHODS, datasets=("cohort",), tracks=("simulated",), seeds=1)
+    best = embedded(build(run, formats=()).read_text(encoding="utf-8"))["tasks"]["doublet"]["labels"][0]
+    file = run / "requests" / "0001.json"
+    request = json.loads(file.read_text())
+    request["task"]["metrics"] = [m | {"higher_is_better": False} for m in request["task"]["metrics"]]
+    file.write_text(json.dumps(request))
+    turned = embedded(build(run, formats=()).read_text(encoding="utf-8"))["tasks"]["doublet"]["labels"]
+    assert [entry for entry in turned if entry["role"] == "method"][-1] == best
 
 
 def test_parameter_sets_of_one_method_are_told_apart(make_run: Callable[..., Path]) -> None:
