@@ -148,7 +148,7 @@
       });
       return button;
     };
-    $("methods").replaceChildren(every("All", () => true), every("No controls", (l) => l.role === "method"), every("None", () => false), ...boxes);
+    $("methods").replaceChildren(el("div", { class: "every" }, every("All", () => true), every("No controls", (l) => l.role === "method"), every("None", () => false)), ...boxes);
   }
 
   /** Hide the parts of the fixed text that the filter excludes. */

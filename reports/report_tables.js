@@ -78,7 +78,7 @@
         return el("td", { class: r.tie_group === 1 ? "best" : null }, r.mean_rank === null ? "–" : `${tied ? "=" : ""}${number(r.rank, r.rank % 1 ? 1 : 0)} `, el("small", {}, r.mean_rank === null ? "no result" : `(${number(r.mean_rank, 2)})`));
       }), el("td", {}, String(by.get(`${m}\tworst`).n_failed))));
       return el("div", {}, el("h3", {}, track, " ", el("small", {}, `${state.metric}, ${view.task.pairs.filter((p) => p[0] === track).length} dataset(s)`)),
-        el("div", { class: "scroll" }, el("table", { class: "plain" }, el("thead", {}, el("tr", {}, el("th", { scope: "col" }, "Method"), ...policies.map((p) => el("th", { scope: "col" }, el("small", {}, "failure counts as"), found.policyNames[p])), el("th", { scope: "col" }, "failed"))), el("tbody", {}, ...body))),
+        el("div", { class: "scroll" }, el("table", { class: "plain" }, el("thead", {}, el("tr", {}, el("th", { scope: "col" }, "Method"), ...policies.map((p) => el("th", { scope: "col" }, el("small", {}, "failures as"), found.policyNames[p])), el("th", { scope: "col" }, "failed"))), el("tbody", {}, ...body))),
         el("p", { class: "note" }, found.notes[track]), tests(found, track), within(view, found, track));
     }).filter(Boolean);
     const unranked = found.unranked.length ? el("p", { class: "note" }, `Without any result and so not ranked: ${found.unranked.join(", ")}.`) : "";
