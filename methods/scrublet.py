@@ -10,6 +10,10 @@ if TYPE_CHECKING:
     from bench.problem import Inputs, Prediction
 
 
+#: Above this many cells approximate neighbours pay for the minute it takes to compile them.
+_EXACT_UP_TO = 20_000
+
+
 class Scrublet(Method):
     """Nearest neighbours among artificial doublets (sum of two cells).
 
@@ -58,6 +62,7 @@ class Scrublet(Method):
                     expected_doublet_rate=rate,
                     sim_doublet_ratio=self.sim_doublet_ratio,
                     n_prin_comps=n_comps,
+                    use_approx_neighbors=X.shape[0] > _EXACT_UP_TO,
                     random_state=ctx.seed,
                     verbose=False,
                 )
