@@ -81,11 +81,8 @@ def run(
     plan = make_plan(registry, ask)
     store = Store.create(out)
     store.save_request(_request(registry, plan, ask, command))
-    todo = [
-        planned
-        for planned in plan.trials
-        if planned.spec.method in force or "all" in force or not store.is_final(planned.key, limits)
-    ]
+    forced = {planned.key for planned in plan.trials if planned.spec.method in force or "all" in force}
+    todo = [p for p in plan.trials if p.key in forced or _is_due(store, p, limits)]
     todo.sort(key=lambda planned: planned.problem)
     if todo:
         engine.run(registry, store, todo, limits, watch(plan, todo, len(plan.trials) - len(todo)))
@@ -93,6 +90,14 @@ def run(
     records = [store.record(planned.key) for planned in plan.trials]
     counts = Counter(record.status if record else "missing" for record in records)
     return Result(store, plan, [r for r in records if r], counts, len(todo), changed)
+
+
+def _is_due(store: Store, planned: Planned, limits: Limits) -> bool:
+    """Whether a trial must run: not finished, or still unavailable for another reason than the recorded one."""
+    if not planned.unavailable:
+        return not store.is_final(planned.key, limits)
+    record = store.record(planned.key)
+    return record is None or (record.status, record.detail) != ("unavailable", planned.unavailable)
 
 
 def _request(registry: Registry, plan: Plan, ask: Ask, command: Sequence[str]) -> Request:

@@ -66,9 +66,9 @@ def test_predictions_are_kept_with_the_datasets_own_names_and_the_truth_beside_t
 
 
 def test_a_finished_run_is_not_run_again(go, registry):
-    go(["toy", "noisy"])
+    go(["toy", "noisy", "absent"])
     loads = registry.datasets["toy-data"].loads
-    again = go(["toy", "noisy"])
+    again = go(["toy", "noisy", "absent"])
     assert again.ran == 0
     assert not again.changed
     assert registry.datasets["toy-data"].loads == loads
