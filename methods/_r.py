@@ -78,7 +78,8 @@ def _load() -> tuple[Any, Any, Any]:
     except ImportError as error:
         raise UnavailableError("rpy2 is missing", fix="pip install 'scmamba-bench[r]'") from error
     try:
-        from rpy2 import rinterface, robjects
+        import rpy2.robjects as robjects
+        from rpy2 import rinterface
         from rpy2.rinterface_lib import callbacks
     except (ImportError, OSError, RuntimeError, ValueError, FFI.error) as error:
         raise UnavailableError(

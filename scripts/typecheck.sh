@@ -4,9 +4,9 @@
 set -euo pipefail
 mypy=$(realpath --no-symlinks "$1")
 root=$(cd "$(dirname "$0")/.." && pwd)
-tree=$(mktemp -d)
-trap 'rm -rf "$tree"' EXIT
-mkdir "$tree/bench"
+tree="$root/.mypy_cache/tree"
+rm -rf "$tree"
+mkdir -p "$tree/bench"
 ln -s "$root"/bench/* "$tree/bench/"
 for room in tasks methods data reports; do ln -s "$root/$room" "$tree/bench/$room"; done
 cd "$tree"

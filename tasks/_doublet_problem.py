@@ -47,6 +47,7 @@ class _Labelled:
 
 def make_problem(dataset: Dataset, track: str, seeds: Seeds) -> Problem:
     """The problem of one track (see :class:`bench.tasks.doublet.DoubletTask`)."""
+    rate: float | None
     if track in MODES:
         labelled, rate = _simulated(dataset, MODES[track], seeds.simulation), SIMULATED_RATE
     else:

@@ -35,8 +35,7 @@ def score(solution: pd.DataFrame, prediction: Prediction) -> Scored:
     by_donor = {}
     for name in np.unique(donor.astype(str)):
         by_donor[name] = _unit(f"donor:{name}", donor == name, truth, value, call)
-    for unit in by_donor.values():
-        rows += unit
+        rows += by_donor[name]
     rows += _donor_mean(list(by_donor.values()))
     homotypic = solution["homotypic"]
     if homotypic.notna().any():
