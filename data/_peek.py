@@ -34,9 +34,9 @@ def peek(path: Path) -> Facts:
     try:
         if path.is_dir():
             return Facts(*folder_shape(path), ())
-        if path.suffix == ".h5ad":
+        if path.suffix.lower() == ".h5ad":
             return _peek_h5ad(path)
-        if path.suffix in (".h5", ".hdf5"):
+        if path.suffix.lower() in (".h5", ".hdf5"):
             return Facts(*h5_shape(path), ())
     except (OSError, EOFError, zlib.error, KeyError, ValueError) as error:
         raise DataError(
@@ -66,6 +66,12 @@ def _peek_h5ad(path: Path) -> Facts:
     import h5py
 
     with h5py.File(path, "r") as file:
+        if "obs" not in file or "var" not in file:
+            raise DataError(
+                f"this is not an .h5ad: it has no tables obs and var (found: {', '.join(file) or 'nothing'})",
+                where=str(path),
+                fix="if it is CellRanger's, let its name end in .h5",
+            )
         obs, var = file["obs"], file["var"]
         if not isinstance(obs, h5py.Group):
             raise DataError(

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from scipy.sparse import csc_matrix, csr_matrix
 
+from bench.data import checks
 from bench.data._layout import folder_files, h5_group, opened
 from bench.errors import DataError
 
@@ -36,6 +37,7 @@ def read_10x_h5(path: Path) -> AnnData:
         barcodes = _strings(group["barcodes"])
         _check_lengths(len(genes), len(barcodes), n_genes, n_cells, path)
         X = csc_matrix((group["data"][:], group["indices"][:], group["indptr"][:]), shape=(n_genes, n_cells))
+    checks.check_structure(X, str(path))
     return _assemble(X.T.tocsr(), barcodes, genes, kinds)
 
 

@@ -155,6 +155,8 @@ def as_csr(X: Any, where: str) -> sparse.csr_matrix:
 
     The original is never changed; a ``csr_matrix`` that is in this form already is handed back as it is.
     """
+    if sparse.issparse(X):
+        check_structure(X, where)
     if isinstance(X, sparse.csr_matrix) and X.has_canonical_format and X.data.all():
         return X
     if sparse.issparse(X):
@@ -173,6 +175,20 @@ def as_csr(X: Any, where: str) -> sparse.csr_matrix:
     return matrix
 
 
+def check_structure(X: Any, where: str) -> None:
+    """Refuse a CSR or CSC matrix whose indices point outside of it; scipy would read past its arrays without a word."""
+    if X.format not in ("csr", "csc"):
+        return
+    try:
+        X.check_format(full_check=True)
+    except ValueError as error:
+        raise DataError(
+            f"the sparse matrix is damaged: {error}",
+            where=where,
+            fix="copy or download the file again; it was changed or cut on its way",
+        ) from error
+
+
 def as_boolean(values: pd.Series, where: str) -> pd.Series:
     """A boolean column, from booleans, 0/1, or text such as ``True``/``False``, ``doublet``/``singlet``."""
     check_labels(values, where)
@@ -184,7 +200,7 @@ def as_boolean(values: pd.Series, where: str) -> pd.Series:
         raise DataError(
             f"values {', '.join(map(repr, unknown[:5]))} are neither true nor false",
             where=f"obs[{values.name!r}] of {where}",
-            fix="use True/False, 0/1 or doublet/singlet",
+            fix="use True/False, 0/1 or doublet/singlet; drop cells that are neither, such as those without a hashtag",
         )
     return text.isin(_TRUE)
 

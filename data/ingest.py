@@ -78,9 +78,9 @@ def _open(path: Path) -> AnnData:
     try:
         if path.is_dir():
             return read_10x_folder(path)
-        if path.suffix == ".h5ad":
+        if path.suffix.lower() == ".h5ad":
             return anndata.read_h5ad(path)
-        if path.suffix in (".h5", ".hdf5"):
+        if path.suffix.lower() in (".h5", ".hdf5"):
             return read_10x_h5(path)
     except (OSError, EOFError, zlib.error, KeyError, ValueError) as error:
         raise DataError(

@@ -170,3 +170,12 @@ def test_not_boolean():
 
 def test_missing_boolean():
     _refused(checks.as_boolean, pd.Series([True, None], name="is_doublet", dtype=object), "f")
+
+
+@pytest.mark.parametrize("form", [sparse.csr_matrix, sparse.csc_matrix])
+@pytest.mark.parametrize("index", [1000, -1])
+def test_indices_outside_of_the_matrix(form, index):
+    damaged = form(np.ones((4, 3)))
+    damaged.indices[5] = index
+    with pytest.raises(DataError, match="damaged"):
+        checks.as_csr(damaged, "here")

@@ -11,6 +11,7 @@ import pytest
 from scipy import sparse
 from scipy.io import mmwrite
 
+from bench.data._peek import peek
 from bench.data.ingest import read
 from bench.errors import DataError
 
@@ -247,3 +248,20 @@ def test_no_such_file_and_unknown_type(tmp_path):
 def test_no_columns_at_all(tmp_path):
     anndata.AnnData(X=np.ones((2, 2), dtype=np.float32)).write_h5ad(tmp_path / "a.h5ad")
     assert list(read(tmp_path / "a.h5ad").obs.columns) == []
+
+
+def test_a_tenx_file_whose_indices_are_damaged(matrix, tmp_path):
+    path = _tenx_h5(tmp_path / "a.h5", matrix, 3)
+    with h5py.File(path, "r+") as file:
+        file["matrix/indices"][3] = 999
+    with pytest.raises(DataError, match="damaged"):
+        read(path)
+
+
+def test_the_ending_may_be_in_capitals(counts, tmp_path):
+    assert read(_write(counts, tmp_path / "A.H5AD")).shape == counts.shape
+
+
+def test_a_tenx_file_called_h5ad(matrix, tmp_path):
+    with pytest.raises(DataError, match="end in .h5"):
+        peek(_tenx_h5(tmp_path / "a.h5ad", matrix, 3))
