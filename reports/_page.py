@@ -7,6 +7,7 @@ import os
 import shlex
 import tempfile
 from collections.abc import Sequence
+from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from bench.record import TaskCard
+from bench.record import DECLARED, TaskCard, TrialRecord
 from bench.reports import _summary, _tables, figures
 from bench.reports._load import Run, load
 from bench.reports._payload import embed, payload
@@ -86,17 +87,7 @@ def _task_view(run: Run, card: TaskCard) -> dict[str, Any]:
         n for role in _tables.ROLE_ORDER for n in sorted(coverage.loc[coverage["role"] == role, "method"].unique())
     ]
     notes = sorted({(r.spec.track, r.spec.dataset, note) for r in records for note in r.problem_notes})
-    failures = sorted(
-        (r for r in records if r.status != "ok"),
-        key=lambda r: (
-            -_tables.STATUS_ORDER.index(r.status),
-            r.spec.method,
-            r.detail,
-            r.spec.track,
-            r.spec.dataset,
-            r.key,
-        ),
-    )
+    failures = [r for r in records if r.status != "ok"]
     missing = sorted(
         (t.method, t.track, t.dataset)
         for key, (name, t) in run.planned.items()
@@ -110,13 +101,12 @@ def _task_view(run: Run, card: TaskCard) -> dict[str, Any]:
         "headline": _tables.headline(card),
         "sentences": _summary.sentences(run, card, found),
         "leaders": found,
+        "without": _summary.without_result(run, card),
         "counts": _counts(coverage),
         "pairs": pairs,
         "methods": [(name, coverage.loc[coverage["method"] == name, "role"].iloc[0]) for name in names],
         "cells": {(r.method, r.track, r.dataset): r for r in coverage.itertuples()},
-        "failures": [
-            list(group) for _, group in itertools.groupby(failures, key=lambda r: (r.status, r.spec.method, r.detail))
-        ],
+        "failures": _grouped(failures, len(names)),
         "log_limit": max(300, min(6000, LOGS_BUDGET // max(1, len(failures)))),
         "missing": missing,
         "skipped": [skip for name, skip in run.skipped if name == card.name],
@@ -125,13 +115,46 @@ def _task_view(run: Run, card: TaskCard) -> dict[str, Any]:
     }
 
 
+@dataclass(frozen=True)
+class _Failures:
+    """Trials that failed alike: ``who`` names the methods, ``method`` and ``pair`` are set where there is only one."""
+
+    who: str
+    method: str
+    pair: str
+    trials: list[TrialRecord]
+
+
+def _grouped(failures: list[TrialRecord], n_methods: int) -> list[_Failures]:
+    """Worst first. A declared reason is told once, whatever methods it concerns; a failure is each method's own."""
+
+    def alike(r: TrialRecord) -> tuple[int, str, str]:
+        return -_tables.STATUS_ORDER.index(r.status), "" if r.status in DECLARED else r.spec.method, r.detail
+
+    groups = []
+    ordered = sorted(failures, key=lambda r: (*alike(r), r.spec.method, r.spec.track, r.spec.dataset, r.key))
+    for _, found in itertools.groupby(ordered, key=alike):
+        trials = list(found)
+        methods = sorted({r.spec.method for r in trials})
+        pairs = sorted({f"{r.spec.track}/{r.spec.dataset}" for r in trials})
+        who = "all methods and controls" if 1 < len(methods) == n_methods else ", ".join(methods)
+        groups.append(
+            _Failures(who, methods[0] if len(methods) == 1 else "", pairs[0] if len(pairs) == 1 else "", trials)
+        )
+    return groups
+
+
 def _counts(coverage: Any) -> list[tuple[str, str]]:
     planned, ok = int(coverage["planned"].sum()), int(coverage["ok"].sum())
+    is_method = coverage["role"] == "method"
+    numbers = {
+        "method": coverage.loc[is_method, "method"].nunique(),
+        "control": coverage.loc[~is_method, "method"].nunique(),
+        "dataset": coverage["dataset"].nunique(),
+        "track": coverage["track"].nunique(),
+    }
     return [
-        (str(coverage.loc[coverage["role"] == "method", "method"].nunique()), "methods"),
-        (str(coverage.loc[coverage["role"] != "method", "method"].nunique()), "controls"),
-        (str(coverage["dataset"].nunique()), "datasets"),
-        (str(coverage["track"].nunique()), "tracks"),
+        *((str(n), noun if n == 1 else f"{noun}s") for noun, n in numbers.items()),
         (f"{ok:,}", f"of {planned:,} trials obtained"),
     ]
 

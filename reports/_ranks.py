@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from bench.record import TaskCard
+from bench.record import DECLARED, TaskCard
 from bench.reports import _tables
 from bench.reports._load import Run
 from bench.stats import paired_tests, power_floor, rank_with_ties, ranks_under_policies
@@ -34,7 +34,7 @@ class Ranking:
         Ranks on each dataset by itself; a method whose confidence interval overlaps that of a group's best joins it.
         ``place`` is the order of the values alone.
     unranked
-        Methods without any result, which no policy ranks.
+        Methods that could not be tried anywhere (not installed, not applicable), which no policy ranks.
     """
 
     policies: pd.DataFrame
@@ -44,33 +44,34 @@ class Ranking:
 
 def ranking(run: Run, card: TaskCard) -> Ranking:
     """Rank the methods of one task."""
-    cells = _task_cells(run, card)
+    cells, tried = _task_cells(run, card), _tried(run, card)
     directions = {m.name: m.higher_is_better for m in card.metrics}
     policies, within = [], []
     for track, datasets in datasets_of(run, card).items():
         for metric in _tables.main_metrics(card):
             here = cells[(cells["track"] == track) & (cells["metric"] == metric)]
-            table = _wide(here, datasets)
-            if table.empty:
+            table = _wide(here, datasets, tried[track])
+            if table.isna().all(axis=None):
                 continue
             keys = {"task": card.name, "track": track, "metric": metric}
             up = directions[metric]
             floor = _worst_control(here, datasets, higher_is_better=up)
             policies.append(ranks_under_policies(table, zero=floor, higher_is_better=up).assign(**keys))
             within += [_within(here, table, dataset, up).assign(**keys) for dataset in datasets]
-    scored = set(cells.loc[cells["role"] == "method", "label"])
+    ranked = {label for labels in tried.values() for label in labels}
     unranked = [
-        label for label, role in _tables.label_order(run, card.name) if role == "method" and label not in scored
+        label for label, role in _tables.label_order(run, card.name) if role == "method" and label not in ranked
     ]
     return Ranking(_joined(policies, _RANKS), _joined(within, _WITHIN), unranked)
 
 
 def comparisons(run: Run, card: TaskCard) -> pd.DataFrame:
     """Paired comparisons over the datasets of each track by the headline metric (:func:`bench.stats.paired_tests`)."""
-    cells, metric = _task_cells(run, card), _tables.headline(card)
+    cells, metric, tried = _task_cells(run, card), _tables.headline(card), _tried(run, card)
     tests = []
     for track, datasets in datasets_of(run, card).items():
-        table = _wide(cells[(cells["track"] == track) & (cells["metric"] == (metric.name if metric else ""))], datasets)
+        here = cells[(cells["track"] == track) & (cells["metric"] == (metric.name if metric else ""))]
+        table = _wide(here, datasets, tried[track])
         if metric is not None and len(table) > 1 and len(datasets) > 1:
             found = paired_tests(table, np.random.default_rng(0), n_boot=1000)
             tests.append(found.assign(task=card.name, track=track, metric=metric.name))
@@ -83,11 +84,27 @@ def power_notes(run: Run, card: TaskCard) -> dict[str, str]:
 
 
 def datasets_of(run: Run, card: TaskCard) -> dict[str, list[str]]:
-    """Track -> its datasets."""
+    """Track -> its datasets, without those that no method could be tried on."""
+    found = set(_tables.trials(run).pipe(_undeclared, card)[["track", "dataset"]].itertuples(index=False, name=None))
     tracks: dict[str, list[str]] = {}
     for track, dataset in _tables.pairs(run, card.name):
-        tracks.setdefault(track, []).append(dataset)
+        if (track, dataset) in found:
+            tracks.setdefault(track, []).append(dataset)
     return tracks
+
+
+def _tried(run: Run, card: TaskCard) -> dict[str, list[str]]:
+    """Track -> methods that finished or failed on at least one of its datasets.
+
+    One that failed on all of them has no value, but its failures must count.
+    """
+    frame = _undeclared(_tables.trials(run), card)
+    return {str(track): sorted(labels.unique()) for track, labels in frame.groupby("track")["label"]}
+
+
+def _undeclared(trials: pd.DataFrame, card: TaskCard) -> pd.DataFrame:
+    """Trials of the task's methods that were not declared impossible."""
+    return trials[(trials["task"] == card.name) & (trials["role"] == "method") & ~trials["status"].isin(DECLARED)]
 
 
 def _task_cells(run: Run, card: TaskCard) -> pd.DataFrame:
@@ -95,11 +112,11 @@ def _task_cells(run: Run, card: TaskCard) -> pd.DataFrame:
     return cells[cells["task"] == card.name]
 
 
-def _wide(frame: pd.DataFrame, datasets: list[str]) -> pd.DataFrame:
-    """Methods x datasets, NaN where there is no value; methods without any value are left out."""
+def _wide(frame: pd.DataFrame, datasets: list[str], methods: list[str]) -> pd.DataFrame:
+    """Methods x datasets, NaN where there is no value."""
     frame = frame[frame["role"] == "method"]
-    table = frame.pivot(index="label", columns="dataset", values="value").reindex(columns=datasets).astype(float)
-    return table.dropna(how="all").rename_axis(index="method")
+    table = frame.pivot(index="label", columns="dataset", values="value").reindex(index=methods, columns=datasets)
+    return table.astype(float).rename_axis(index="method")
 
 
 def _worst_control(frame: pd.DataFrame, datasets: list[str], *, higher_is_better: bool) -> pd.Series:

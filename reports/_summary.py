@@ -99,6 +99,26 @@ def leaders(run: Run, task: TaskCard) -> list[Leader]:
     return out
 
 
+def without_result(run: Run, task: TaskCard) -> list[tuple[str, str, str]]:
+    """(track, dataset, reason) of the pairs that were tried, and for which no method has a result."""
+    out = []
+    for track, dataset in _tables.pairs(run, task.name):
+        here = [
+            record
+            for record in run.trials.values()
+            if (record.spec.task, record.spec.track, record.spec.dataset) == (task.name, track, dataset)
+            and run.methods[record.spec.method].role == "method"
+        ]
+        if not here or any(record.status == "ok" for record in here):
+            continue
+        # what is not installed explains a method, never a pair, unless it is all there is
+        told = [record for record in here if record.status != "unavailable"] or here
+        reasons = {record.detail or STATUS_WORDS[record.status] for record in told}
+        several = f"{count(len(told), 'trial')} ended for different reasons, see the coverage"
+        out.append((track, dataset, reasons.pop().rstrip(".") if len(reasons) == 1 else several))
+    return out
+
+
 def sentences(run: Run, task: TaskCard, found: list[Leader]) -> list[str]:
     """The summary in plain language."""
     coverage = _tables.coverage(run)
@@ -112,7 +132,12 @@ def sentences(run: Run, task: TaskCard, found: list[Leader]) -> list[str]:
         f"{count(methods, 'method')} and {count(controls, 'control')} were compared on "
         f"{count(len(datasets), 'dataset')} ({listing(datasets)}) in {count(len(tracks), 'track')} ({listing(tracks)})."
     )
-    return [first, *_verdict(task, found), _outcome(run, task)]
+    empty = [
+        f"No method has a result in track {track} on {dataset}: {reason}."
+        for track, dataset, reason in without_result(run, task)
+    ]
+    many = [f"{len(empty)} track and dataset pairs have no result; the table below says why."]
+    return [first, *_verdict(task, found), *(empty if len(empty) <= 2 else many if found else []), _outcome(run, task)]
 
 
 def _verdict(task: TaskCard, found: list[Leader]) -> list[str]:

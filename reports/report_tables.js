@@ -36,23 +36,28 @@
     $("heatmap-legend").replaceChildren(el("div", { class: "legend" }, "worst", el("i", { style: `background:linear-gradient(90deg,${stops})` }), "best of the metric's range"));
     if (!view.pairs.length || !view.labels.length) return host.replaceChildren(el("p", { class: "empty" }, "Nothing to show for this choice."));
     host.replaceChildren(...view.pairs.map(([track, dataset]) => {
+      const title = el("h3", {}, dataset, el("small", {}, track));
+      if (!view.labels.some((l) => metrics.some((m) => view.cell(track, dataset, l.label, m.name))))
+        return el("div", { class: "panel" }, title, el("p", { class: "empty" }, "No result here for this choice; ", el("a", { href: "#coverage" }, "Coverage"), " says what was tried and why it gave none."));
       const traps = new Map(metrics.map((m) => [m.name, trapOf(view, track, dataset, m)]));
       const body = entries(view.labels).map((l) => tr(l, ...metrics.map((m) =>
         cell(view, { track, dataset, l, m, trap: traps.get(m.name), values: range.get(m.name), status: status.get([track, dataset, baseName(l.label)].join("\t")) }))));
       const head = el("tr", {}, el("td"), ...metrics.map((m) => el("th", { scope: "col", class: m.name === state.metric ? "chosen" : null, title: m.summary }, el("span", {}, m.name))));
       const cols = el("colgroup", {}, el("col", { class: "name" }), ...metrics.map(() => el("col")));
-      return el("div", { class: "panel" }, el("h3", {}, dataset, el("small", {}, track)),
+      return el("div", { class: "panel" }, title,
         el("div", { class: "scroll", tabindex: metrics.length > 9 ? "0" : null }, el("table", { class: "heat", "aria-label": `Metrics of each method on ${dataset}, track ${track}` }, cols, el("thead", {}, head), el("tbody", {}, ...body))));
     }));
   }
 
+  const DECLARED = new Set(["not_applicable", "unavailable"]);
   const baseName = (label) => label.replace(/ \(.*=.*\)$/s, "");
 
   function cell(view, { track, dataset, l, m, trap, values, status }) {
     const c = view.cell(track, dataset, l.label, m.name);
     if (!c) {
       const why = status ? (status.status === "ok" ? `no value for unit ${state.unit}` : status.status.replace("_", " ")) : "not planned";
-      return el("td", { class: !status || status.status === "ok" ? "undefined" : "hatched", title: `${l.label}: ${why}` }, el("span", { "aria-label": why }, !status || status.status === "ok" ? "–" : ""));
+      const look = !status || status.status === "ok" ? "undefined" : DECLARED.has(status.status) ? "declared" : "hatched";
+      return el("td", { class: look, title: `${l.label}: ${why}` }, el("span", { "aria-label": why }, !status || status.status === "ok" ? "–" : ""));
     }
     if (c.value === null) return el("td", { class: "undefined", title: `${l.label}, ${m.name}: undefined. ${c.detail || m.undefined}` }, "n/a");
     const below = !m.neutral && l.role === "method" && beaten(c.value, trap, m);
@@ -70,6 +75,7 @@
       const here = found.policies.filter((r) => r.track === track && r.metric === state.metric && shown.has(r.method));
       if (!here.length) return null;
       const by = new Map(here.map((r) => [`${r.method}\t${r.policy}`, r]));
+      const n = here.find((r) => r.policy === "worst").n_datasets;
       const policies = Object.keys(found.policyNames);
       const methods = [...new Set(here.map((r) => r.method))].sort((a, b) => (by.get(`${a}\tworst`).mean_rank - by.get(`${b}\tworst`).mean_rank) || a.localeCompare(b));
       const body = methods.map((m) => el("tr", {}, el("th", { scope: "row" }, m), ...policies.map((p) => {
@@ -77,11 +83,11 @@
         const tied = here.filter((o) => o.policy === p && o.tie_group === r.tie_group).length > 1;
         return el("td", { class: r.tie_group === 1 ? "best" : null }, r.mean_rank === null ? "–" : `${tied ? "=" : ""}${number(r.rank, r.rank % 1 ? 1 : 0)} `, el("small", {}, r.mean_rank === null ? "no result" : `(${number(r.mean_rank, 2)})`));
       }), el("td", {}, String(by.get(`${m}\tworst`).n_failed))));
-      return el("div", {}, el("h3", {}, track, " ", el("small", {}, `${state.metric}, ${view.task.pairs.filter((p) => p[0] === track).length} dataset(s)`)),
-        el("div", { class: "scroll" }, el("table", { class: "plain" }, el("thead", {}, el("tr", {}, el("th", { scope: "col" }, "Method"), ...policies.map((p) => el("th", { scope: "col" }, el("small", {}, "failures as"), found.policyNames[p])), el("th", { scope: "col" }, "failed"))), el("tbody", {}, ...body))),
+      return el("div", {}, el("h3", {}, track, " ", el("small", {}, `${state.metric}, ${n} dataset${n === 1 ? "" : "s"}`)),
+        el("div", { class: "scroll" }, el("table", { class: "plain" }, el("thead", {}, el("tr", {}, el("th", { scope: "col" }, "Method"), ...policies.map((p) => el("th", { scope: "col" }, el("small", {}, "failures as"), found.policyNames[p])), el("th", { scope: "col" }, "no value"))), el("tbody", {}, ...body))),
         el("p", { class: "note" }, found.notes[track]), tests(found, track), within(view, found, track));
     }).filter(Boolean);
-    const unranked = found.unranked.length ? el("p", { class: "note" }, `Without any result and so not ranked: ${found.unranked.join(", ")}.`) : "";
+    const unranked = found.unranked.length ? el("p", { class: "note" }, `Could not be run here and so not ranked: ${found.unranked.join(", ")}.`) : "";
     host.replaceChildren(blocks.length ? el("div", { class: "ranks" }, ...blocks) : el("p", { class: "empty" }, "Ranks are made for the main metrics with at least one result; choose one of them."), unranked);
   }
 

@@ -41,7 +41,9 @@ def draw(run: Run, task: str, frame: pd.DataFrame) -> Figure:
         here = frame[(frame["track"] == track) & (frame["dataset"] == dataset)]
         _panel(axes, here, order, card, metrics)
         axes.set_title(f"{track} · {dataset}")
-    figure.supxlabel("hatched white: failed · ▾: does not beat the best trap control · brighter is better", fontsize=8)
+    figure.supxlabel(
+        "hatched white: no result · ▾: does not beat the best trap control · brighter is better", fontsize=8
+    )
     return figure
 
 

@@ -13,6 +13,7 @@ from bench.errors import BenchError
 from bench.reports import _payload, build
 
 METHODS = {"scrublet": 1.8, "cxds": 1.5, "doubletfinder": 1.1, "solo": 1.9}
+CONTROLS = ("truth", "library_size", "n_genes", "random")
 
 
 class Loads(HTMLParser):
@@ -225,6 +226,36 @@ def test_neutral_metrics_are_shown_but_not_ranked(make_run: Callable[..., Path])
     assert "recall" in {m["name"] for m in task["metrics"]}
     assert "recall" not in {rank["metric"] for rank in task["ranks"]["policies"]}
     assert "f1" in {rank["metric"] for rank in task["ranks"]["policies"]}
+
+
+def test_a_method_that_fails_on_a_tracks_only_dataset_is_ranked_last_there(make_run: Callable[..., Path]) -> None:
+    run = make_run(
+        METHODS, datasets=("cohort",), tracks=("simulated",), seeds=1,
+        failures={("cxds", "simulated", "cohort"): ("timeout", "killed after 60 s")},
+    )  # fmt: skip
+    ranks = embedded(build(run, formats=()).read_text(encoding="utf-8"))["tasks"]["doublet"]["ranks"]
+    found = {r["policy"]: r for r in ranks["policies"] if r["method"] == "cxds" and r["metric"] == "auprc"}
+    assert {name: r["mean_rank"] for name, r in found.items()} == {"exclude": None, "worst": 4, "zero": 4}
+    assert found["worst"]["n_failed"] == 1
+    assert ranks["unranked"] == []
+
+
+def test_a_pair_nothing_can_be_tried_on_is_told_with_its_reason_and_counts_for_no_rank(
+    make_run: Callable[..., Path],
+) -> None:
+    reason = "no cluster's mean Scrublet score exceeds 0.1"
+    impossible = {(name, "invivo", "chcl"): ("not_applicable", reason) for name in (*METHODS, *CONTROLS)}
+    run = make_run(METHODS, datasets=("cohort", "chcl"), tracks=("simulated", "invivo"), seeds=1, failures=impossible)
+    page = build(run, formats=()).read_text(encoding="utf-8")
+    escaped = reason.replace("'", "&#39;")
+    assert f"No method has a result in track invivo on chcl: {escaped}." in page
+    assert f"no result: {escaped}" in page
+    assert page.count("<b>all methods and controls</b>") == 1
+    ranks = embedded(page)["tasks"]["doublet"]["ranks"]
+    number = {r["track"]: (r["n_datasets"], r["n_failed"]) for r in ranks["policies"] if r["policy"] == "worst"}
+    assert number["invivo"] == (1, 0)
+    assert number["simulated"][0] == 2
+    assert "With 1 dataset " in ranks["notes"]["invivo"]
 
 
 def test_lower_is_better_turns_the_order_round(make_run: Callable[..., Path]) -> None:
