@@ -1,23 +1,20 @@
 import os
-import shutil
 
 import pytest
 
+#: Mark -> variable under which a skipped test of that mark is a failure (CI sets both).
+REQUIRED = {"r": "BENCH_REQUIRE_R", "browser": "BENCH_REQUIRE_BROWSER"}
 
-def pytest_collection_modifyitems(config, items):
-    """Skip what the machine lacks, unless CI says that nothing may be skipped."""
-    lacking = {
-        "r": (shutil.which("R") is None, "BENCH_REQUIRE_R", "R is not installed (scripts/install-r.sh)"),
-        "browser": (
-            shutil.which("chromium") is None or shutil.which("chromedriver") is None,
-            "BENCH_REQUIRE_BROWSER",
-            "chromium and chromedriver are not installed",
-        ),
-    }
-    for item in items:
-        for mark, (absent, variable, reason) in lacking.items():
-            if mark in item.keywords and absent and os.environ.get(variable) != "1":
-                item.add_marker(pytest.mark.skip(reason=reason))
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item, call):
+    """Turn a skip into a failure where the environment says that nothing of that kind may be skipped."""
+    report = yield
+    for mark, variable in REQUIRED.items():
+        if report.skipped and mark in item.keywords and os.environ.get(variable) == "1":
+            report.outcome = "failed"
+            report.longrepr = f"skipped although {variable}=1: {report.longrepr}"
+    return report
 
 
 @pytest.fixture(scope="session")
