@@ -138,6 +138,8 @@ def _grouped(failures: list[TrialRecord], n_methods: int) -> list[_Failures]:
         methods = sorted({r.spec.method for r in trials})
         pairs = sorted({f"{r.spec.track}/{r.spec.dataset}" for r in trials})
         who = "all methods and controls" if 1 < len(methods) == n_methods else ", ".join(methods)
+        if who.count(",") > 4:
+            who = f"{len(methods)} methods and controls"
         groups.append(
             _Failures(who, methods[0] if len(methods) == 1 else "", pairs[0] if len(pairs) == 1 else "", trials)
         )

@@ -50,18 +50,21 @@ def make_problem(dataset: Dataset, track: str, seeds: Seeds) -> Problem:
     rate: float | None
     if track in MODES:
         labelled, rate = _simulated(dataset, MODES[track], seeds.simulation), SIMULATED_RATE
+        labelled.notes.append(f"methods are told the rate of the simulation, {rate:.1%}")
     else:
         labelled = _experimental(dataset) if track == "experimental" else _invivo(dataset, seeds.simulation)
         rate = dataset.card.expected_doublet_rate
         if rate is None:
             rate = NOMINAL_RATE
-            labelled.notes.append(f"expected doublet rate not known: methods are told the nominal {rate:.0%}")
+            labelled.notes.append(f"expected doublet rate not known: methods are told the nominal {rate:.1%}")
+        else:
+            labelled.notes.append(f"methods are told the rate the dataset's card expects, {rate:.1%}")
     tested = donors_to_test(dataset, seeds.split)
     is_test = labelled.obs["donor"].isin(tested).to_numpy()
     if not is_test.any():
         raise NotApplicableError(f"no cell of the tested donors is left ({', '.join(sorted(tested))})")
-    notes = [*labelled.notes, _split_note(labelled.obs["donor"], is_test)]
     test = labelled.obs[is_test]
+    notes = [*labelled.notes, _split_note(labelled.obs["donor"], is_test), _doublets_note(test)]
     cells = Cells(_rows(labelled.X, is_test), _visible(test, rate), dataset.adata.var)
     train = None if is_test.all() else _train(labelled, ~is_test, dataset.adata.var)
     return Problem(Inputs(cells, train), _solution(test), tuple(notes))
@@ -269,3 +272,13 @@ def _split_note(donor: pd.Series, is_test: NDArray[np.bool_]) -> str:
     if trained == 0:
         return f"all cells belong to one donor or library ({', '.join(tested)}): all are tested, nothing to train on"
     return f"tested donors: {', '.join(tested)}; {trained} donors for training"
+
+
+def _doublets_note(test: pd.DataFrame) -> str:
+    """How many doublets the metrics rest on; their share is what chance reaches in AUPRC."""
+    with_doublets = test.loc[test["is_doublet"], "donor"].nunique()
+    n, found = len(test), int(test["is_doublet"].sum())
+    return (
+        f"{found:,} of {n:,} tested cells are doublets ({found / n:.1%}, the AUPRC of chance), "
+        f"in {with_doublets} of {test['donor'].nunique()} tested donors or libraries"
+    )

@@ -101,7 +101,8 @@ class DoubletTask(Task):
         "experimental": Track(
             "Doublets known from the experiment (cell hashing, genotypes) or, for simulated datasets, the generator.",
             "experimental",
-            caveat="Hashing sees doublets between samples only: those within a sample count as singlets.",
+            caveat="Hashing and genotypes see doublets between samples only: those within a sample count as singlets, "
+            "so even a perfect caller stays below 1. The truth of a simulated dataset is complete.",
         ),
         "simulated": Track(
             _SIMULATION.format(how="averaged, as in the paper"),

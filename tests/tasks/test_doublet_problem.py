@@ -127,7 +127,7 @@ def test_one_library_is_tested_whole(make_dataset: Callable[..., Dataset], donor
     assert problem.inputs.train is None
     assert set(problem.inputs.cells.obs.donor) == ({"only"} if donors else {"library"})
     assert len(problem.solution) == (~dataset.adata.obs.exclude).sum()
-    assert "nothing to train on" in problem.notes[-1]
+    assert any("nothing to train on" in note for note in problem.notes)
 
 
 def test_small_donors_yield_no_doublets_and_that_is_noted(make_dataset: Callable[..., Dataset]) -> None:
@@ -205,3 +205,19 @@ def test_tested_donors_without_a_usable_cell_are_refused(dataset: Dataset) -> No
 def test_the_leakage_audit_passes(dataset: Dataset, track: str) -> None:
     finding = audit_one(TASK, dataset, track, Seeds())
     assert (finding.status, finding.detail) == ("pass", "")
+
+
+@pytest.mark.parametrize(("track", "expected", "told"), [
+    ("experimental", None, "the nominal 8.0%"),
+    ("experimental", 0.05, "expects, 5.0%"),
+    ("simulated", 0.05, "the rate of the simulation, 9.1%"),
+])  # fmt: skip
+def test_notes_say_how_many_doublets_are_tested_and_what_rate_methods_are_told(
+    make_dataset: Callable[..., Dataset], track: str, expected: float | None, told: str
+) -> None:
+    problem = TASK.make_problem(make_dataset({f"d{i}": 60 for i in range(4)}, expected=expected), track, Seeds())
+    truth = problem.solution.is_doublet
+    assert any(f"{truth.sum()} of {len(truth)} tested cells are doublets" in note for note in problem.notes)
+    assert any(told in note for note in problem.notes)
+    rate = {"experimental": expected or 0.08, "simulated": 0.1 / 1.1}[track]
+    assert problem.inputs.cells.obs.expected_doublet_rate.unique() == pytest.approx([rate])
