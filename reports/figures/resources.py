@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator
 
 from bench.reports import _tables
 from bench.reports._load import Run
@@ -12,6 +13,10 @@ from bench.reports._style import styles
 
 if TYPE_CHECKING:
     import pandas as pd
+    from matplotlib.axes import Axes
+
+#: Where a label may stand beside its mark (points), and how it is aligned there, from best to worst.
+_PLACES = ((5, 4, "left"), (5, -10, "left"), (-5, 4, "right"), (-5, -10, "right"))
 
 
 def prepare(run: Run, task: str) -> pd.DataFrame:
@@ -40,9 +45,41 @@ def draw(run: Run, task: str, frame: pd.DataFrame) -> Figure:
         for row in frame.dropna(subset=[column]).itertuples():
             x = float(getattr(row, column))
             axes.scatter([x], [float(row.value)], s=40, color=looks[row.label]["colour"], zorder=3)
-            axes.annotate(row.label, (x, float(row.value)), xytext=(4, 4), textcoords="offset points", fontsize=7)
         axes.set(xscale="log", xlabel=words)
+        axes.xaxis.set_major_formatter("{x:,g}")
+        axes.xaxis.set_minor_locator(LogLocator(subs=(2, 5)))
+        axes.xaxis.set_minor_formatter("{x:,g}")
         axes.grid(color="#EEEEEE", which="both", linewidth=0.6)
         axes.margins(x=0.15)
+    figure.draw_without_rendering()  # settles the axes, so that labels can be placed by where marks lie
+    for axes, column in zip(panels, ("wall_s", "rss_peak_mb"), strict=True):
+        _label(axes, frame.dropna(subset=[column]), column)
     panels[0].set(ylabel=f"{metric.name if metric else ''} (mean over track and dataset pairs)")
     return figure
+
+
+def _label(axes: Axes, frame: pd.DataFrame, column: str) -> None:
+    """Name the marks, each at the first place that covers no other mark or name."""
+    scale = axes.figure.dpi / 72
+    marks = axes.transData.transform(frame[[column, "value"]].to_numpy(dtype=float)) / scale
+    taken = [(x - 4, y - 4, x + 4, y + 4) for x, y in marks]
+    for (x, y), row in zip(marks, frame.itertuples(), strict=True):
+        width = 4.0 * len(row.label)
+        boxes = [(x + dx - width * (side == "right"), y + dy - 1) for dx, dy, side in _PLACES]
+        free = [not any(_overlap((a, b, a + width, b + 8), box) for box in taken) for a, b in boxes]
+        place = free.index(True) if any(free) else 0
+        a, b = boxes[place]
+        taken.append((a, b, a + width, b + 8))
+        dx, dy, side = _PLACES[place]
+        axes.annotate(
+            row.label,
+            (getattr(row, column), row.value),
+            xytext=(dx, dy),
+            textcoords="offset points",
+            fontsize=7,
+            ha=side,
+        )
+
+
+def _overlap(a: tuple[float, float, float, float], b: tuple[float, float, float, float]) -> bool:
+    return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]
