@@ -57,7 +57,7 @@ def check_counts(X: sparse.csr_matrix, where: str) -> None:
 
 
 def _refuse_fractions(X: sparse.csr_matrix, share: float, where: str) -> None:
-    fix = "hand over raw counts (often in layers['counts'] or raw.X: choose it with --layer)"
+    fix = "hand over raw counts (often in layers['counts'] or raw.X: bench data add FILE --layer)"
     if _is_log1p(X):
         what = f"the matrix is already log-transformed (largest value {X.data.max():.3g}, cells agree after exp(x) - 1)"
     elif _equal_totals(X):

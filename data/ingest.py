@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
@@ -116,11 +117,9 @@ def _refuse_unless_counts_in_x(adata: AnnData, path: Path) -> None:
         others["raw"] = adata.raw.X
     good = [name for name, X in others.items() if _problem(X, str(path)) is None]
     if good:
-        problem = DataError(
-            problem.what,
-            where=f"X of {path}",
-            fix=f"raw counts are in {_name(good[0])}: choose it with --layer {good[0]}",
-        )
+        command = f"bench data add {shlex.quote(str(path))} --name NAME --layer {shlex.quote(good[0])}"
+        fix = f"raw counts are in {_name(good[0])}; to take them: {command}"
+        problem = DataError(problem.what, where=f"X of {path}", fix=fix)
     raise problem
 
 
@@ -130,7 +129,7 @@ def _name(layer: str) -> str:
 
 def _problem(X: object, where: str) -> DataError | None:
     if X is None:
-        return DataError("X is empty", where=where, fix="choose a layer with --layer")
+        return DataError("X is empty", where=where, fix="choose a layer: bench data add FILE --layer")
     try:
         matrix = checks.as_csr(X, where)
         checks.check_finite(matrix, where)

@@ -199,9 +199,10 @@ def _guessed_truth(columns: Mapping[str, str], is_cohort: bool = False) -> _Trut
 def _caveat(columns: Mapping[str, str], known_truth: bool) -> str:
     parts = []
     if "is_doublet" in columns and not known_truth:
-        parts.append(f"doublet labels ({columns['is_doublet']}) are taken as experimental; say otherwise with --truth")
+        column = columns["is_doublet"]
+        parts.append(f"labels in {column!r} are taken as experimental (if not: bench data add --truth)")
     if "donor" not in columns:
-        parts.append("no donor column: all cells count as one library; name the individuals with --donor-key")
+        parts.append("no donor column: all cells count as one library (if not: bench data add --donor-key)")
     return "; ".join(parts)
 
 

@@ -36,6 +36,15 @@ def main() -> None:
     try:
         app()
     except BenchError as error:
-        typer.secho("error: ", fg=typer.colors.RED, bold=True, nl=False, err=True)
-        typer.echo(str(error), err=True)
-        sys.exit(2)
+        _stop(str(error))
+    except OSError as error:  # a full disk, a path that cannot be written: nothing a traceback would explain
+        if error.strerror is None:
+            raise
+        fix = "check that the path exists, may be used by you, and that the disk is not full"
+        _stop(str(BenchError(error.strerror, where=str(error.filename or ""), fix=fix)))
+
+
+def _stop(message: str) -> None:
+    typer.secho("error: ", fg=typer.colors.RED, bold=True, nl=False, err=True)
+    typer.echo(message, err=True)
+    sys.exit(2)

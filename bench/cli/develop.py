@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bench.cli.options import AsJson, Plugins, names
-from bench.errors import BenchError
+from bench.errors import BenchError, UnknownNameError
 
 if TYPE_CHECKING:
     from bench.registry import Registry
@@ -57,6 +57,8 @@ def check(
 
     registry = Registry(plugin or ())
     entry = registry.method(method)
+    if not set(entry.value.tasks) & set(registry.tasks):
+        raise UnknownNameError("task", entry.value.tasks[0], registry.tasks, where=f"tasks of {entry.origin}")
     failed, results = False, []
     for task_name in entry.value.tasks:
         if task_name not in registry.tasks:
@@ -93,6 +95,9 @@ def audit(
 
     registry = Registry(plugin or ())
     what = registry.task(task)
+    for track in names(tracks):
+        if track not in what.tracks:
+            raise UnknownNameError(f"track of {task}", track, what.tracks)
     findings = []
     for seed in range(seeds):
         asked = names(datasets) or list(registry.datasets)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from rich.console import Console, Group
@@ -16,7 +16,7 @@ from rich.text import Text
 
 from bench.errors import BenchError
 from bench.grid import Plan, Planned
-from bench.record import TrialRecord
+from bench.record import DECLARED, TrialRecord
 from bench.run import Result
 
 STYLES = {
@@ -59,9 +59,12 @@ class LiveTable:
         self._start = time.monotonic()
         self._live: Live | None = None
         note = f", {finished} finished before" if finished else ""
-        self._console.print(f"[bold]{len(todo)} trials to run[/bold]{note}; {len(plan.skipped)} pairs not applicable")
+        self._say(Text.assemble((_plural(len(todo), "trial"), "bold"), f" to run{note}"))
         for skipped in plan.skipped:
-            self._console.print(Text(f"  {skipped.dataset} on {skipped.track}: {skipped.reason}", style="yellow"))
+            self._say(Text(f"not applicable: {skipped.dataset}/{skipped.track}: {skipped.reason}", style="yellow"))
+        for name, source in plan.datasets.items():
+            if source.card.caveat and not source.card.builtin:
+                self._say(Text(f"mind: {name}: {source.card.caveat}", style="yellow"))
 
     def started(self, planned: Planned) -> None:
         """A trial begins."""
@@ -81,9 +84,14 @@ class LiveTable:
             )
             if record is not None and record.status != "ok":
                 line.append(f"  {record.detail.splitlines()[0] if record.detail else ''}", style="dim")
-            self._console.print(line, overflow="ellipsis", no_wrap=True)
+            if self._console.is_terminal:
+                line.truncate(self._console.width, overflow="ellipsis")
+            self._say(line)
             if self._done == self._total and self._live is not None:
                 self._live.stop()
+
+    def _say(self, line: Text) -> None:
+        self._console.print(line, soft_wrap=True)
 
     def tick(self, progress: Callable[[Planned], tuple[float, str]]) -> None:
         """Redraw."""
@@ -114,17 +122,28 @@ def print_summary(result: Result, failures: Sequence[TrialRecord], html: Path | 
     """Headline table, failures and where the report lies."""
     console = Console()
     console.print(_headline(result))
-    for record in failures:
-        where = f"{record.spec.method} on {record.spec.dataset}/{record.spec.track}"
-        console.print(Text(f"{record.status}: {where}: {record.detail}", style="red"))
-    unavailable = sorted({(r.spec.method, r.detail) for r in result.records if r.status == "unavailable"})
-    for method, detail in unavailable:
-        console.print(Text(f"unavailable: {method}: {detail}", style="yellow"))
+    for line, style in _reasons(failures, result):
+        console.print(Text(line, style=style), soft_wrap=True)
     counts = ", ".join(f"{n} {status}" for status, n in sorted(result.counts.items()))
-    console.print(f"{sum(result.counts.values())} trials: {counts} ({result.ran} run now)")
-    console.print(Text(f"tables: {result.store.root / 'results.csv'}"))
+    console.print(f"{_plural(sum(result.counts.values()), 'trial')}: {counts} ({result.ran} run now)")
+    console.print(Text(f"tables: {result.store.root / 'results.csv'}"), soft_wrap=True)
     if html is not None:
-        console.print(Text.assemble("report: ", (str(html), "bold")))
+        console.print(Text.assemble("report: ", (str(html), "bold")), soft_wrap=True)
+
+
+def _reasons(failures: Sequence[TrialRecord], result: Result) -> Iterator[tuple[str, str]]:
+    """Every reason why there is no score, told once, with the trials it holds for; and the style to print it in."""
+    for style, told in (("red", failures), ("yellow", [r for r in result.records if r.status in DECLARED])):
+        groups: dict[tuple[str, str, str], list[TrialRecord]] = {}
+        for record in told:
+            # A package is missing for every dataset alike.
+            place = "" if record.status == "unavailable" else f" on {record.spec.dataset}/{record.spec.track}"
+            groups.setdefault((record.status, place, record.detail), []).append(record)
+        for (status, place, detail), members in groups.items():
+            methods = ", ".join(dict.fromkeys(record.spec.method for record in members))
+            log = result.store.trial_folder(members[0].key) / "log.txt"
+            where = f"\n  log:   {log}" if style == "red" and log.exists() else ""
+            yield f"{status}: {methods}{place}: {detail}{where}", style
 
 
 def _headline(result: Result) -> Table:
@@ -157,10 +176,16 @@ def _cell(records: list[TrialRecord], metric: str) -> str:
     ]
     if values:
         return f"{sum(values) / len(values):.3f}"
-    return records[0].status if records else ""
+    if not records:
+        return ""
+    return "undefined" if records[0].status == "ok" else records[0].status
 
 
 def _name(planned: Planned) -> str:
     spec = planned.spec
     seeds = spec.seeds
     return f"{spec.method} {spec.dataset}/{spec.track} [{seeds.split}.{seeds.simulation}.{seeds.method}]"
+
+
+def _plural(n: int, word: str) -> str:
+    return f"{n} {word}" if n == 1 else f"{n} {word}s"

@@ -35,6 +35,23 @@ def megabytes(text: str | None) -> float | None:
     return None if text is None else _quantity(text, "--memory", ("mb", "gb", "g"))
 
 
+def folder(path: Path, option: str = "--out") -> Path:
+    """``path``, if it is a folder or can become one."""
+    for place in (path, *path.parents):
+        if place.exists() and not place.is_dir():
+            raise BenchError("this is a file, not a folder", where=f"{option} {place}", fix="name a new folder")
+    return path
+
+
+def sbatch_options(items: list[str] | None) -> dict[str, str]:
+    """``["partition=short"]`` as ``{"slurm_partition": "short"}``, as submitit names them."""
+    for item in items or []:
+        if not re.fullmatch(r"[A-Za-z_][\w-]*=.+", item):
+            raise BenchError(f"{item!r} is not an option for sbatch", where="--slurm-option", fix="write NAME=VALUE")
+    pairs = (item.split("=", 1) for item in items or [])
+    return {f"slurm_{name.replace('-', '_')}": value for name, value in pairs}
+
+
 def _quantity(text: str, option: str, units: tuple[str, ...]) -> float:
     match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([a-z]*)", text.strip().lower())
     if not match or match[2] not in units or float(match[1]) <= 0:

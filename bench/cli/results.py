@@ -7,7 +7,10 @@ from typing import Annotated
 
 import typer
 
-from bench.cli.options import Plugins, names
+from bench.cli.options import Plugins, folder, names
+from bench.errors import BenchError, UnknownNameError
+
+FIGURES = ("png", "pdf", "svg")
 
 
 def register(app: typer.Typer) -> None:
@@ -26,6 +29,9 @@ def report(
     from bench.reports import build
     from bench.store import Store
 
+    for kind in names(figures):
+        if kind not in FIGURES:
+            raise UnknownNameError("format in --figures", kind, FIGURES)
     Store.open(run).write_tables()
     typer.echo(build(run, out, formats=names(figures)))
 
@@ -54,5 +60,7 @@ def merge(
     """Put the trials of several run folders into one; refuses mixed task versions."""
     from bench.store import merge as merge_runs
 
+    if folder(out).resolve() in {run.resolve() for run in runs}:
+        raise BenchError("a run cannot be merged into itself", where=f"--out {out}", fix="name a new folder")
     store = merge_runs(runs, out)
     typer.echo(f"{sum(1 for _ in store.records())} trials in {out}; render with: bench report {out}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import sys
 from collections.abc import Sequence
@@ -12,10 +13,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bench.cli.options import AsJson, Plugins, assignments, megabytes, names, seconds
-from bench.errors import BenchError
+from bench.cli.options import AsJson, Plugins, assignments, folder, megabytes, names, sbatch_options, seconds
+from bench.errors import BenchError, UnknownNameError
 
 if TYPE_CHECKING:
+    from bench.registry import Registry
     from bench.run import Result
 
 #: Share of the machine's memory that all trials running at once may use together.
@@ -75,6 +77,8 @@ def run(
     from bench.registry import Registry
     from bench.run import run as run_request
 
+    if not names(methods):
+        raise BenchError("no method is named", where="--methods", fix="name methods, or give all or controls")
     if device not in {"cpu", "cuda"}:
         raise BenchError(f"unknown device {device!r}", where="--device", fix="give cpu or cuda")
     jobs = jobs or max(1, (os.cpu_count() or 1) // threads)
@@ -92,11 +96,13 @@ def run(
     limits = Limits(
         timeout_s=seconds(timeout), memory_mb=megabytes(memory) or _share(jobs), threads=threads, device=device
     )
+    registry = Registry(plugin or ())
+    _check_forced(registry, task, names(force))
     try:
         result = run_request(
-            Registry(plugin or ()),
+            registry,
             ask,
-            out or Path("bench-runs") / task,
+            folder(out or Path("bench-runs") / task),
             _engine(engine, jobs, slurm_option, plugin or (), ask.datasets),
             limits,
             Silent if quiet or as_json else LiveTable,
@@ -110,6 +116,13 @@ def run(
     _summary(result, html, quiet=quiet, as_json=as_json)
     if not (result.complete or allow_failures):
         raise typer.Exit(1)
+
+
+def _check_forced(registry: Registry, task: str, forced: Sequence[str]) -> None:
+    known = ["all", *registry.methods_for(task), *(control.name for control in registry.task(task).controls)]
+    for name in forced:
+        if name not in known:
+            raise UnknownNameError("method in --force", name, known)
 
 
 def trial(spec: Path) -> None:
@@ -146,11 +159,15 @@ def _engine(
 ) -> Any:
     from bench.engine import LocalEngine, SlurmEngine
 
+    options = sbatch_options(slurm_option)
     if name == "local":
+        if options:
+            raise BenchError("--slurm-option needs --engine slurm", where="--engine local", fix="add --engine slurm")
         return LocalEngine(jobs)
     if name == "slurm":
-        options = dict(item.split("=", 1) for item in slurm_option or [] if "=" in item)
-        return SlurmEngine({f"slurm_{key}": value for key, value in options.items()}, plugins, datasets)
+        if shutil.which("srun") is None:
+            raise BenchError("there is no SLURM here (srun is not found)", where="--engine slurm", fix="use local")
+        return SlurmEngine(options, plugins, datasets)
     raise BenchError(f"unknown engine {name!r}", where="--engine", fix="give local or slurm")
 
 

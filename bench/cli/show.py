@@ -38,19 +38,27 @@ def list_(
     if as_json:
         typer.echo(json.dumps(tables[kind] if kind else tables, indent=1))
         return
+    for name, rows in tables.items():
+        _print_rows(name, rows)
+
+
+def _print_rows(title: str, rows: list[dict[str, Any]]) -> None:
+    """Names whole, so that they can be copied; the summary below its row, so that it has the width of the terminal."""
     from rich.console import Console
-    from rich.table import Table
+    from rich.padding import Padding
     from rich.text import Text
 
     console = Console()
-    for name, rows in tables.items():
-        table = Table(title=name, title_justify="left", box=None, padding=(0, 2, 0, 0))
-        for heading in _COLUMNS[name]:
-            table.add_column(heading, header_style="bold")
-        for row in rows:
-            table.add_row(*(Text(_shown(row[column])) for column in _COLUMNS[name]))
-        console.print(table)
-        console.print()
+    headings = _COLUMNS[title]
+    table = [headings, *(tuple(_shown(row[heading]) for heading in headings) for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    console.print(Text(title, style="bold"))
+    for i, line in enumerate(table):
+        text = "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True))
+        console.print(Text(text.rstrip(), style="" if i else "dim"), soft_wrap=True)
+        if i:
+            console.print(Padding(Text(rows[i - 1]["summary"], style="dim"), (0, 0, 0, 4)))
+    console.print()
 
 
 def describe(
@@ -150,9 +158,9 @@ def _dataset_rows(registry: Registry) -> list[dict[str, Any]]:
 
 _ROWS = {"tasks": _task_rows, "methods": _method_rows, "datasets": _dataset_rows}
 _COLUMNS = {
-    "tasks": ("name", "version", "tracks", "summary"),
-    "methods": ("name", "tasks", "implementation", "available", "summary"),
-    "datasets": ("name", "cells", "genes", "donors", "truth", "summary"),
+    "tasks": ("name", "version", "tracks"),
+    "methods": ("name", "tasks", "implementation", "available"),
+    "datasets": ("name", "cells", "genes", "donors", "truth"),
 }
 
 

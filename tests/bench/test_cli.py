@@ -11,7 +11,7 @@ import pytest
 from conftest import ToySource
 from conftest_core import PLUGIN
 
-from bench.cli.options import assignments, megabytes, names, seconds
+from bench.cli.options import assignments, megabytes, names, sbatch_options, seconds
 from bench.errors import BenchError
 
 PACKAGE = Path(__file__).parent.parent / "plugin_package"
@@ -177,3 +177,54 @@ def test_option_values():
             seconds(wrong)
     with pytest.raises(BenchError, match="--set"):
         assignments(["solo=3"])
+
+
+def test_a_request_that_cannot_be_met_stops_before_anything_is_written(run, tmp_path, counts):
+    wrong = {
+        ("--slurm-option", "partition"): "NAME=VALUE",
+        ("--slurm-option", "partition=short"): "--engine slurm",
+        ("--force", "toyy"): "did you mean 'toy'",
+        ("--methods", ","): "--methods",
+        ("--out", counts): "a file, not a folder",
+        ("--out", counts / "sub"): "a file, not a folder",
+        ("--out", "/proc/no-such-place"): "where: /proc/no-such-place",
+    }
+    for options, told in wrong.items():
+        done = run(*options)
+        assert (done.returncode, told in done.stderr) == (2, True), done.stderr
+        assert "Traceback" not in done.stderr
+    assert not (tmp_path / "run").exists()
+
+
+def test_commands_on_runs_refuse_nonsense(run, tmp_path):
+    assert run("--methods", "toy").returncode == 0
+    folder = tmp_path / "run"
+    assert "unknown format" in bench("report", folder, "--figures", "bmp").stderr
+    assert "into itself" in bench("merge", folder, "--out", folder).stderr
+    audited = bench("audit", "--task", "guess", "--plugin", PLUGIN, "--tracks", "plane")
+    assert (audited.returncode, "unknown track" in audited.stderr) == (2, True)
+
+
+def test_a_reason_is_told_once_with_the_log_of_a_crash(run):
+    done = run("--methods", "toy,noisy", "--seeds", "2", "--set", "toy.mode=raise")
+    assert done.stdout.count("crash: toy on") == 1
+    log = Path(done.stdout.split("log:")[1].split("\n")[0].strip())
+    assert "Traceback" in log.read_text()
+
+
+def test_check_of_a_method_for_no_known_task_does_not_pass(tmp_path):
+    plugin = tmp_path / "lost.py"
+    plugin.write_text(
+        "from bench.method import Method\n\n\nclass Lost(Method):\n"
+        '    name = "lost"\n    tasks = ("doublets",)\n    summary = "Its task has a typing error."\n\n'
+        "    def run(self, inputs, ctx):\n        return {}\n"
+    )
+    done = bench("check", "lost", "--plugin", plugin)
+    assert (done.returncode, "did you mean 'doublet'" in done.stderr) == (2, True)
+
+
+def test_sbatch_options():
+    assert sbatch_options(["partition=short", "mem-per-cpu=2G"]) == {
+        "slurm_partition": "short",
+        "slurm_mem_per_cpu": "2G",
+    }
