@@ -123,21 +123,29 @@ def sentences(run: Run, task: TaskCard, found: list[Leader]) -> list[str]:
     """The summary in plain language."""
     coverage = _tables.coverage(run)
     coverage = coverage[coverage["task"] == task.name]
-    methods = coverage[coverage["role"] == "method"]["method"].nunique()
+    planned = set(coverage[coverage["role"] == "method"]["method"])
+    tried = planned & set(coverage[~coverage["status"].isin([*DECLARED, "missing"])]["method"])
+    idle, verb = (sorted(planned - tried), "compared") if tried else ([], "asked for")
     controls = coverage[coverage["role"] != "method"]["method"].nunique()
     tracks, datasets = sorted(set(coverage["track"])), sorted(set(coverage["dataset"]))
     if coverage.empty:
         return ["Nothing was planned for this run, so there is nothing to compare."]
     first = (
-        f"{count(methods, 'method')} and {count(controls, 'control')} were compared on "
-        f"{count(len(datasets), 'dataset')} ({listing(datasets)}) in {count(len(tracks), 'track')} ({listing(tracks)})."
+        f"{count(len(planned) - len(idle), 'method')} and {count(controls, 'control')} were {verb} on "
+        f"{count(len(datasets), 'dataset')} ({listing(datasets)}) in {count(len(tracks), 'track')} ({listing(tracks)})"
     )
+    more = f"; {count(len(idle), 'more', 'more')} ({listing(idle)}) could not or did not run" if idle else ""
     empty = [
         f"No method has a result in track {track} on {dataset}: {reason}."
         for track, dataset, reason in without_result(run, task)
     ]
     many = [f"{len(empty)} track and dataset pairs have no result; the table below says why."]
-    return [first, *_verdict(task, found), *(empty if len(empty) <= 2 else many if found else []), _outcome(run, task)]
+    return [
+        f"{first}{more}.",
+        *_verdict(task, found),
+        *(empty if len(empty) <= 2 else many if found else []),
+        _outcome(run, task),
+    ]
 
 
 def _verdict(task: TaskCard, found: list[Leader]) -> list[str]:

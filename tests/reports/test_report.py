@@ -114,6 +114,8 @@ def test_summary_counts_every_planned_trial(page: str, full_run: Path) -> None:
     status = pd.read_csv(full_run / "results.csv").drop_duplicates("trial")["status"].value_counts()
     text = re.sub(r"\s+", " ", page)
     assert f"{status['ok']} of {planned} planned trials finished" in text
+    assert "11 methods and 4 controls were compared on 3 datasets" in text
+    assert "1 more (scds-r) could not or did not run." in text
     assert f"{status['unavailable']} not installed" in text
     assert f"{status['timeout']} ran out of time" in text
 
