@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
@@ -12,6 +13,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Literal
+
+from pydantic import TypeAdapter, ValidationError
 
 from bench.problem import Json
 
@@ -59,6 +62,12 @@ class Outcome:
     phases: dict[str, float] = field(default_factory=dict)
 
 
+_OUTCOME = TypeAdapter(Outcome)
+
+#: The fork server's modules are ours: started with ``-m``, files of the working directory would shadow them.
+_START = "import sys; sys.path[:] = sys.argv[1:]; del sys.argv[1:]; from bench.sandbox.zygote import main; main()"
+
+
 def thread_environment(threads: int) -> dict[str, str]:
     """Environment that holds every numeric library, and R, to one thread budget.
 
@@ -89,18 +98,22 @@ class Sandbox:
 
     def __init__(self, threads: int = 1) -> None:
         self.threads = threads
-        self._futures: dict[str, Future[Outcome]] = {}
         self._lock = threading.Lock()
+        self._closed = False
+        self._start()
+
+    def _start(self) -> None:
+        self._futures: dict[str, Future[Outcome]] = {}
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "bench.sandbox.zygote"],
+            [sys.executable, "-c", _START, *map(os.path.abspath, sys.path)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            env={**os.environ, **thread_environment(threads)},
+            env={**os.environ, **thread_environment(self.threads)},
             # A session of its own: Ctrl-C reaches the parent alone, which then ends the trials in order.
             start_new_session=True,
         )
-        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader = threading.Thread(target=self._read, args=(self._process, self._futures), daemon=True)
         self._reader.start()
 
     def __enter__(self) -> Sandbox:
@@ -111,40 +124,61 @@ class Sandbox:
 
     def run(self, job: Job) -> Outcome:
         """Run ``job`` to its end and say how it ended; never raises for anything the method does."""
-        future: Future[Outcome] = Future()
         with self._lock:
-            if self._process.poll() is not None:
-                return Outcome("crash", "the sandbox's fork server has died")
-            self._futures[job.folder] = future
-            assert self._process.stdin is not None
+            future = self._submit(job) or self._restarted(job)
+        return future.result() if future else Outcome("crash", "the sandbox's fork server has died")
+
+    def _restarted(self, job: Job) -> Future[Outcome] | None:
+        """Submit to a new fork server: the old one was killed, and with it the trials in flight, but no others."""
+        if self._closed:
+            return None
+        self._process.wait()
+        self._start()
+        return self._submit(job)
+
+    def _submit(self, job: Job) -> Future[Outcome] | None:
+        future: Future[Outcome] = Future()
+        if self._closed or self._process.poll() is not None:
+            return None
+        self._futures[job.folder] = future
+        assert self._process.stdin is not None
+        try:
             self._process.stdin.write(json.dumps(asdict(job)) + "\n")
             self._process.stdin.flush()
-        return future.result()
+        except BrokenPipeError:
+            self._futures.pop(job.folder, None)
+            return None
+        return future
 
     def close(self) -> None:
         """End every running job and the fork server."""
         with self._lock:
+            self._closed = True
             assert self._process.stdin is not None
-            if not self._process.stdin.closed:
+            with contextlib.suppress(BrokenPipeError):
                 self._process.stdin.close()
         self._process.wait()
         self._reader.join()
 
-    def _read(self) -> None:
-        assert self._process.stdout is not None
-        for line in self._process.stdout:
-            self._finish(json.loads(line)["folder"])
-        for folder in list(self._futures):
-            self._finish(folder)
+    @staticmethod
+    def _read(process: subprocess.Popen[str], futures: dict[str, Future[Outcome]]) -> None:
+        assert process.stdout is not None
+        for line in process.stdout:
+            _finish(futures, json.loads(line)["folder"])
+        for folder in list(futures):
+            _finish(futures, folder)
 
-    def _finish(self, folder: str) -> None:
-        future = self._futures.pop(folder, None)
-        if future is not None:
-            future.set_result(_read_outcome(Path(folder)))
+
+def _finish(futures: dict[str, Future[Outcome]], folder: str) -> None:
+    future = futures.pop(folder, None)
+    if future is not None:
+        future.set_result(_read_outcome(Path(folder)))
 
 
 def _read_outcome(folder: Path) -> Outcome:
-    file = folder / "outcome.json"
-    if not file.exists():
+    try:
+        return _OUTCOME.validate_json((folder / "outcome.json").read_bytes())
+    except FileNotFoundError:
         return Outcome("crash", "the process that watches the method was killed; nothing is known of its end")
-    return Outcome(**json.loads(file.read_text()))
+    except ValidationError:
+        return Outcome("crash", "the method overwrote the harness's account of its end")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import json
 import os
@@ -15,7 +16,7 @@ from typing import Any, NoReturn
 import psutil
 
 _PR_SET_PDEATHSIG = 1
-_PR_SET_CHILD_SUBREAPER = 36
+PR_SET_CHILD_SUBREAPER = 36
 
 #: Seconds between SIGTERM and SIGKILL when the wall-clock limit is hit.
 GRACE_S = 2.0
@@ -28,8 +29,8 @@ _DATA_SLACK_MB = 8192
 def watch(job: dict[str, Any]) -> None:
     """Run the job's worker to its end; writes ``outcome.json`` into the job's folder."""
     os.setsid()
-    _prctl(_PR_SET_CHILD_SUBREAPER, 1)  # orphans come to us, so no process of the method escapes the tree
-    _prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    prctl(PR_SET_CHILD_SUBREAPER, 1)  # orphans come to us, so no process of the method escapes the tree
+    prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
     folder = Path(job["folder"])
     worker = _start_worker(job, folder / "log.txt")
     signal.signal(signal.SIGTERM, lambda *_: _abandon())
@@ -88,7 +89,7 @@ def _run_worker(job: dict[str, Any], log: Path) -> NoReturn:
     code = 1
     try:
         os.setpgid(0, 0)
-        _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
         out = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
         os.dup2(out, 1)
         os.dup2(out, 2)
@@ -101,8 +102,9 @@ def _run_worker(job: dict[str, Any], log: Path) -> NoReturn:
 
         code = worker.main(job)
     finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(OSError, ValueError):  # a method may have closed them
+                stream.flush()
         os._exit(code)
 
 
@@ -164,15 +166,24 @@ def _judge(folder: Path, code: int, ended_by: str | None, job: dict[str, Any]) -
         return {"status": "oom", "detail": f"stopped above the memory limit of {job['memory_mb']:.0f} MB"}
     result = folder / "result.json"
     if code == 0 and result.exists():
-        written: dict[str, Any] = json.loads(result.read_text())
-        return written
+        written = _read_result(result)
+        return written or {"status": "crash", "detail": "the method overwrote result.json, which is the harness's"}
     if code == -signal.SIGKILL:
         return {"status": "oom", "detail": "killed by SIGKILL, most likely by the system for want of memory"}
     how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
     return {"status": "crash", "detail": f"the method's process ended with {how} before it returned"}
 
 
-def _prctl(option: int, value: int) -> None:
+def _read_result(file: Path) -> dict[str, Any]:
+    try:
+        written = json.loads(file.read_bytes())
+    except ValueError:
+        return {}
+    return written if isinstance(written, dict) else {}
+
+
+def prctl(option: int, value: int) -> None:
+    """Set a property of this process (Linux; nothing elsewhere)."""
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(option, value, 0, 0, 0)
 
@@ -182,7 +193,10 @@ def _nvml() -> Any:
         import pynvml
     except ImportError:
         return None
-    pynvml.nvmlInit()
+    try:
+        pynvml.nvmlInit()
+    except pynvml.NVMLError:
+        return None
     return pynvml
 
 

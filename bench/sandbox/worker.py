@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import faulthandler
 import json
 import logging
+import os
 import sys
 import time
 import traceback
@@ -28,6 +31,8 @@ _PROGRESS_EVERY_S = 0.2
 def main(job: dict[str, Any]) -> int:
     """Run one job; returns the process's exit code (0 whenever ``result.json`` tells the rest)."""
     folder = Path(job["folder"])
+    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # nothing printed is lost in a crash
+    faulthandler.enable()
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(levelname)s %(message)s", force=True)
     warnings.simplefilter("ignore", FutureWarning)
     try:
@@ -38,10 +43,12 @@ def main(job: dict[str, Any]) -> int:
         result = {"status": "unavailable", "detail": str(error)}
     except InvalidOutputError as error:
         result = {"status": "invalid_output", "detail": str(error)}
-    except Exception as error:  # noqa: BLE001 - the trial boundary: whatever a method raises is data
-        traceback.print_exc()
+    except BaseException as error:  # noqa: BLE001 - the trial boundary: whatever a method raises, SystemExit too, is data
+        with contextlib.suppress(OSError, ValueError):  # a method may have closed its standard error
+            traceback.print_exc()
         out_of_memory = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
-        detail = f"{type(error).__name__}: {error}".strip()
+        # A lone surrogate (an undecodable file name, say) could not be written down later.
+        detail = f"{type(error).__name__}: {error}".strip().encode("utf-8", "replace").decode()
         result = {"status": "oom" if out_of_memory else "crash", "detail": detail[:2000]}
     temporary = folder / ".result.json"
     temporary.write_text(json.dumps(result))
@@ -54,6 +61,7 @@ def _run(job: dict[str, Any], folder: Path) -> dict[str, Any]:
     inputs = read_inputs(Path(job["inputs"]), cls.input_layer)
     scratch = folder / "scratch"
     scratch.mkdir(exist_ok=True)
+    os.chdir(scratch)  # what a tool drops into the working directory is not left in the user's
     ctx = Context(
         seed=job["seed"],
         threads=job["threads"],
@@ -66,7 +74,7 @@ def _run(job: dict[str, Any], folder: Path) -> dict[str, Any]:
     start = time.perf_counter()
     prediction = run_method(method, inputs, ctx)
     wall = time.perf_counter() - start
-    phases = dict(ctx.phases)
+    phases = {name: float(seconds) for name, seconds in ctx.phases.items()}
     phases.setdefault("predict", wall - phases.get("fit", 0.0))
     write_prediction(prediction, folder, len(inputs.cells.obs))
     return {"status": "ok", "wall_s": wall, "phases": phases}

@@ -10,6 +10,8 @@ import os
 import select
 import signal
 
+import psutil
+
 from bench.sandbox import warden
 
 
@@ -18,6 +20,7 @@ def main() -> None:
     answers = os.dup(1)
     os.dup2(2, 1)  # whatever a library prints must not be taken for an answer
     _preload()
+    warden.prctl(warden.PR_SET_CHILD_SUBREAPER, 1)  # what a killed warden leaves behind comes to us
     wake_read, wake_write = os.pipe()
     os.set_blocking(wake_write, False)
     signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
@@ -41,12 +44,12 @@ def main() -> None:
         os.kill(pid, signal.SIGTERM)
     for pid in running:
         os.waitpid(pid, 0)
+    _kill_strays({})
 
 
 def _preload() -> None:
     import numpy.random  # noqa: F401
     import pandas  # noqa: F401
-    import psutil  # noqa: F401
     import pyarrow.parquet  # noqa: F401
     import scipy.sparse  # noqa: F401
 
@@ -59,6 +62,7 @@ def _fork_warden(job: dict[str, object], inherited: tuple[int, ...]) -> int:
     if pid:
         return pid
     signal.set_wakeup_fd(-1)
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # a handler would be inherited by R and other tools
     for fd in inherited:
         os.close(fd)
     devnull = os.open(os.devnull, os.O_RDONLY)
@@ -68,9 +72,9 @@ def _fork_warden(job: dict[str, object], inherited: tuple[int, ...]) -> int:
 
 
 def _reap(running: dict[int, str], answers: int) -> None:
-    while running:
+    while True:
         try:
-            pid, _ = os.waitpid(-1, os.WNOHANG)
+            pid, status = os.waitpid(-1, os.WNOHANG)
         except ChildProcessError:
             return
         if pid == 0:
@@ -78,6 +82,16 @@ def _reap(running: dict[int, str], answers: int) -> None:
         folder = running.pop(pid, None)
         if folder is not None:
             os.write(answers, (json.dumps({"folder": folder}) + "\n").encode())
+        if folder is None or status != 0:
+            _kill_strays(running)
+
+
+def _kill_strays(running: dict[int, str]) -> None:
+    """Kill what a warden left that was killed itself: generation by generation, each falls to us as the last dies."""
+    while strays := [p.pid for p in psutil.Process().children() if p.pid not in running]:
+        for pid in strays:
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
 
 
 if __name__ == "__main__":

@@ -60,6 +60,12 @@ def test_a_good_method_is_measured_and_its_output_comes_back_in_order(run):
         ("short", "invalid_output", "shape"),
         ("nothing", "invalid_output", "NoneType"),
         ("threads", "ok", ""),
+        ("leave", "crash", "SystemExit: 0"),
+        ("interrupt", "crash", "KeyboardInterrupt"),
+        ("silence", "ok", ""),
+        ("forge", "crash", "overwrote"),
+        ("forge_junk", "crash", "overwrote"),
+        ("abort", "crash", "SIGABRT"),
     ],
 )
 def test_whatever_a_method_does_becomes_a_status(run, mode, status, told):
@@ -71,6 +77,19 @@ def test_whatever_a_method_does_becomes_a_status(run, mode, status, told):
 def test_a_traceback_is_kept_in_the_log(run):
     run("raise")
     assert "ValueError: it went wrong" in log_of(run)
+
+
+def test_what_was_printed_before_a_hard_crash_and_where_it_crashed_are_kept_in_the_log(run):
+    run("abort")
+    assert "printed before the end" in log_of(run)
+    assert "in _abort" in log_of(run)
+
+
+def test_a_tool_that_writes_into_the_working_directory_writes_into_scratch(run):
+    before = set(Path.cwd().iterdir())
+    assert run("litter").status == "ok"
+    assert (run.folder / "scratch" / "lightning_logs").exists()
+    assert set(Path.cwd().iterdir()) == before
 
 
 def test_growing_memory_is_stopped_at_the_limit(run):
@@ -131,10 +150,30 @@ Sandbox(1).run(toy_job(Path({str(tmp_path / "job")!r}), Path({str(tmp_path / "in
     assert sleepers("4322.5") == []
 
 
-def test_a_dead_fork_server_is_told_not_waited_for(tmp_path):
+def test_a_killed_fork_server_is_replaced_and_after_the_end_refused(tmp_path):
     write_inputs(INPUTS, tmp_path / "inputs", "p")
     (tmp_path / "job").mkdir()
     with Sandbox(1) as sandbox:
         sandbox._process.kill()
         sandbox._process.wait()
-        assert sandbox.run(toy_job(tmp_path / "job", tmp_path / "inputs", "ok")).status == "crash"
+        assert sandbox.run(toy_job(tmp_path / "job", tmp_path / "inputs", "ok")).status == "ok"
+    assert sandbox.run(toy_job(tmp_path / "job", tmp_path / "inputs", "ok")).status == "crash"
+
+
+def test_killing_the_watcher_leaves_no_process_behind(tmp_path):
+    write_inputs(INPUTS, tmp_path / "inputs", "p")
+    (tmp_path / "job").mkdir()
+    with Sandbox(1) as sandbox:
+        outcome = sandbox.run(toy_job(tmp_path / "job", tmp_path / "inputs", "regicide", seconds=4323.5))
+    assert outcome.status == "crash"
+    assert sleepers("4323.5") == []
+
+
+def test_files_of_the_working_directory_do_not_shadow_the_harness(tmp_path, monkeypatch):
+    write_inputs(INPUTS, tmp_path / "inputs", "p")
+    (tmp_path / "job").mkdir()
+    (tmp_path / "bench").mkdir()
+    (tmp_path / "json.py").write_text("raise RuntimeError('not this one')")
+    monkeypatch.chdir(tmp_path)
+    with Sandbox(1) as sandbox:
+        assert sandbox.run(toy_job(tmp_path / "job", tmp_path / "inputs", "ok")).status == "ok"

@@ -108,6 +108,48 @@ class Toy(Method):
     def _exit(self, ctx):
         os._exit(3)
 
+    def _leave(self, ctx):
+        sys.exit(0)
+
+    def _interrupt(self, ctx):
+        raise KeyboardInterrupt
+
+    def _silence(self, ctx):
+        sys.stdout.close()
+        sys.stderr.close()
+        os.closerange(0, 3)
+        sys.stdout = open(os.devnull, "w")
+
+    def _forge(self, ctx):
+        (ctx.scratch.parent / "result.json").write_text('{"status": "great", "wall_s": "never"}')
+        os._exit(0)
+
+    def _forge_junk(self, ctx):
+        (ctx.scratch.parent / "result.json").write_text("[1, 2")
+        os._exit(0)
+
+    def _abort(self, ctx):
+        print("printed before the end")
+        os.abort()
+
+    def _litter(self, ctx):
+        os.mkdir("lightning_logs")
+
+    def _regicide(self, ctx):
+        subprocess.Popen(["setsid", "sleep", str(self.seconds)])
+        time.sleep(0.2)
+        os.kill(os.getppid(), signal.SIGKILL)
+        time.sleep(60)
+
+    def _progress(self, ctx):
+        ctx.progress(float("nan"), "no idea")
+        time.sleep(0.6)
+
+    def _vanish(self, ctx):
+        # Claims success and leaves no prediction behind.
+        (ctx.scratch.parent / "result.json").write_text('{"status": "ok"}')
+        os._exit(0)
+
     def _segfault(self, ctx):
         os.kill(os.getpid(), signal.SIGSEGV)
 
