@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import warnings
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
@@ -80,7 +81,9 @@ def _open(path: Path) -> AnnData:
         if path.is_dir():
             return read_10x_folder(path)
         if path.suffix.lower() == ".h5ad":
-            return anndata.read_h5ad(path)
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", "(Observation|Variable) names are not unique")  # refused below
+                return anndata.read_h5ad(path)
         if path.suffix.lower() in (".h5", ".hdf5"):
             return read_10x_h5(path)
     except (OSError, EOFError, zlib.error, KeyError, ValueError) as error:
