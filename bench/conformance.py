@@ -147,6 +147,8 @@ class Conformance:
 
 
 def _compare(name: str, a: dict[str, Any], b: dict[str, Any]) -> Check:
+    if set(a) != set(b):
+        return Check(name, "fail", f"outputs differ: {sorted(a)} and {sorted(b)}")
     for key in a:
         if a[key].dtype.kind == "f":
             if not np.allclose(a[key], b[key], rtol=_TOLERANCE, atol=_TOLERANCE):

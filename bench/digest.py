@@ -15,7 +15,8 @@ from pathlib import Path
 from packaging.requirements import InvalidRequirement, Requirement
 
 from bench.availability import installed_version
-from bench.method import Method
+from bench.dataset import DatasetCard
+from bench.method import Method, r_package
 from bench.record import TrialSpec
 
 
@@ -25,13 +26,21 @@ def trial_key(spec: TrialSpec) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
+def data_digest(card: DatasetCard) -> str:
+    """sha256 over a dataset's bytes and over the facts of its card that tasks build problems from."""
+    facts = [card.digest, sorted(card.fields), card.truth, card.expected_doublet_rate]
+    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
+
+
 def source_digest(obj: type) -> str:
     """sha256 over the module that defines ``obj`` and the modules of the same room that it imports.
 
     Comments and docstrings do not count: the syntax tree is hashed, so editing prose re-runs nothing.
     """
     seen: dict[str, str] = {}
-    _collect_sources(Path(inspect.getfile(obj)), obj.__module__, seen)
+    for cls in obj.__mro__:
+        if _root(cls.__module__) == _root(obj.__module__):
+            _collect_sources(Path(inspect.getfile(cls)), cls.__module__, seen)
     return hashlib.sha256("".join(sorted(seen.values())).encode()).hexdigest()
 
 
@@ -44,7 +53,9 @@ def environment_digest(method: type[Method]) -> str:
     closure = dict(_closure("scmamba-bench"))
     for name in names:
         closure |= _closure(name)
-    closure |= {f"R:{r.name}": installed_version(r) for r in method.requires if r.kind == "r"}
+    if any(r.kind == "r" for r in method.requires):
+        closure |= _closure("rpy2") | {"R": installed_version(r_package("base", install=""))}
+        closure |= {f"R:{r.name}": installed_version(r) for r in method.requires if r.kind == "r"}
     text = json.dumps([platform.python_version(), sorted(closure.items())])
     return hashlib.sha256(text.encode()).hexdigest()
 
@@ -80,26 +91,39 @@ def _collect_sources(file: Path, module: str, seen: dict[str, str]) -> None:
         return
     tree = ast.parse(file.read_bytes())
     seen[module] = ""
-    room = module.rpartition(".")[0]
-    for name in sorted(_siblings(tree, room)) if room else ():
-        spec = importlib.util.find_spec(name)
-        if spec is not None and spec.origin:
-            _collect_sources(Path(spec.origin), name, seen)
+    package = module if file.name == "__init__.py" else module.rpartition(".")[0]
+    for name in sorted(_siblings(tree, package, _root(module))):
+        origin = _origin(name)
+        if origin is not None:
+            _collect_sources(origin, name, seen)
     _strip_docstrings(tree)
     seen[module] = hashlib.sha256(ast.dump(tree).encode()).hexdigest()
 
 
-def _siblings(tree: ast.AST, room: str) -> set[str]:
-    """Modules of ``room`` that are imported anywhere in ``tree``, inside functions too."""
+def _root(module: str) -> str:
+    """The room of a built-in module, the top-level package of any other."""
+    return ".".join(module.split(".")[: 2 if module.startswith("bench.") else 1])
+
+
+def _siblings(tree: ast.AST, package: str, root: str) -> set[str]:
+    """Modules below ``root`` that may be imported anywhere in ``tree``, inside functions and relatively too."""
     names: set[str] = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module == room:
-            names |= {f"{room}.{alias.name}" for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            names.add(node.module)
-    return {name for name in names if name.startswith(f"{room}.")}
+        elif isinstance(node, ast.ImportFrom):
+            base = importlib.util.resolve_name("." * node.level + (node.module or ""), package)
+            names |= {base} | {f"{base}.{alias.name}" for alias in node.names}
+    return {name for name in names if name.startswith(f"{root}.")}
+
+
+def _origin(name: str) -> Path | None:
+    """File of a module; None if ``name`` is not one (a function that is imported from a module, say)."""
+    try:
+        spec = importlib.util.find_spec(name)
+    except ModuleNotFoundError:
+        return None
+    return Path(spec.origin) if spec is not None and spec.origin and spec.origin.endswith(".py") else None
 
 
 def _strip_docstrings(tree: ast.AST) -> None:

@@ -6,9 +6,10 @@ Cells are written in a permuted order under opaque names, so that neither tells 
 from __future__ import annotations
 
 import json
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -81,28 +82,49 @@ def write_prediction(prediction: Mapping[str, object], folder: Path, n_cells: in
         )
     arrays: dict[str, NDArray[np.generic]] = {}
     for name, values in prediction.items():
-        array = np.asarray(values)
-        if array.dtype == object:
-            array = array.astype(str)
+        array = _plain(np.asarray(values), str(name))
         if array.shape != (n_cells,):
             raise InvalidOutputError(
                 f"{name!r} has shape {array.shape}, expected ({n_cells},)",
                 fix="return one entry per cell of inputs.cells, in the same order",
             )
         arrays[str(name)] = array
-    np.savez(folder / "prediction.npz", allow_pickle=False, **arrays)
+    named: dict[str, Any] = {f"output:{name}": array for name, array in arrays.items()}
+    np.savez(folder / "prediction.npz", **named)
 
 
 def read_prediction(folder: Path, problem_id: str, n_cells: int) -> dict[str, NDArray[np.generic]]:
-    """Read a prediction and put its entries back into the dataset's order."""
+    """Read a prediction and put its entries back into the dataset's order.
+
+    Raises
+    ------
+    InvalidOutputError
+        If the file is missing or damaged: a method can reach it.
+    """
     order = permutation(n_cells, problem_id)
-    with np.load(folder / "prediction.npz", allow_pickle=False) as stored:
-        arrays = {name: stored[name] for name in stored.files}
     restored = {}
-    for name, array in arrays.items():
-        restored[name] = np.empty_like(array)
-        restored[name][order] = array
+    try:
+        with np.load(folder / "prediction.npz", allow_pickle=False) as stored:
+            for name in stored.files:
+                array = stored[name]
+                restored[name.removeprefix("output:")] = np.empty_like(array)
+                restored[name.removeprefix("output:")][order] = array
+    except (OSError, ValueError, IndexError, zipfile.BadZipFile) as error:
+        raise InvalidOutputError(f"the prediction cannot be read back: {type(error).__name__}: {error}") from error
     return restored
+
+
+def _plain(array: NDArray[Any], name: str) -> NDArray[Any]:
+    """An array without Python objects in it: numbers, booleans or strings."""
+    if array.dtype != object or array.ndim != 1:
+        return array
+    inferred = pd.Series(array).infer_objects()
+    if inferred.dtype != object:
+        return np.asarray(inferred)
+    missing = int(inferred.isna().sum())
+    if missing:
+        raise InvalidOutputError(f"{name!r} has {missing} missing values", fix="give every cell a value")
+    return array.astype(str)
 
 
 def log1p_cp10k(X: sparse.csr_matrix) -> sparse.csr_matrix:

@@ -9,7 +9,7 @@ from typing import Any
 
 from bench.availability import why_unavailable
 from bench.dataset import DatasetSource
-from bench.digest import environment_digest, source_digest, trial_key
+from bench.digest import data_digest, environment_digest, source_digest, trial_key
 from bench.errors import BenchError, UnknownNameError
 from bench.method import Method
 from bench.record import SeedTriple, Skipped, TrialSpec
@@ -123,6 +123,13 @@ def _datasets(registry: Registry, names: Sequence[str]) -> dict[str, DatasetSour
 def _methods(registry: Registry, task: Task, asked: Sequence[str]) -> list[str]:
     known = registry.methods_for(task.name)
     controls = {c.name for c in task.controls}
+    for name in known:
+        if name in controls | {"all", "controls"}:
+            raise BenchError(
+                f"{name!r} cannot be the name of a method of {task.name!r}: a control or --methods uses it",
+                where=registry.methods[name].origin,
+                fix="rename the method (its class attribute `name`)",
+            )
     names: list[str] = []
     for name in asked:
         if name == "all":
@@ -176,7 +183,7 @@ def _base_spec(task: Task, track: str, source: DatasetSource, seeds: Seeds) -> T
         task_version=task.version,
         track=track,
         dataset=source.card.name,
-        dataset_digest=source.card.digest,
+        dataset_digest=data_digest(source.card),
         method="",
         role="method",
         implementation="",

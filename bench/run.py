@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import shutil
 import subprocess
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -83,7 +84,7 @@ def run(
     store.save_request(_request(registry, plan, ask, command))
     forced = {planned.key for planned in plan.trials if planned.spec.method in force or "all" in force}
     todo = [p for p in plan.trials if p.key in forced or _is_due(store, p, limits)]
-    todo.sort(key=lambda planned: planned.problem)
+    todo.sort(key=lambda planned: (planned.spec.dataset, planned.problem))
     if todo:
         engine.run(registry, store, todo, limits, watch(plan, todo, len(plan.trials) - len(todo)))
     changed = store.write_tables()
@@ -125,7 +126,7 @@ def _request(registry: Registry, plan: Plan, ask: Ask, command: Sequence[str]) -
 def _git_state() -> str:
     """Commit of the source tree the package runs from, with ``-dirty`` if changed; empty outside a checkout."""
     root = Path(__file__).resolve().parent.parent
-    if not (root / ".git").exists():
+    if not (root / ".git").exists() or shutil.which("git") is None:
         return ""
     command = ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=12"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

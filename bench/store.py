@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import hashlib
 import json
 import os
@@ -53,8 +54,16 @@ class Store:
             If the folder holds other things.
         """
         store = cls(root)
+        with _writing(root):
+            store._make()
+        return store
+
+    def _make(self) -> None:
+        root = self.root
         if not (root / "run.json").exists():
-            if root.exists() and any(p.name not in {"trials", "requests", "problems"} for p in root.iterdir()):
+            others = [p.name for p in root.iterdir() if not _is_ours(p.name)] if root.exists() else []
+            # Looked at again: another process may just have made it a run folder, and written more into it.
+            if others and not (root / "run.json").exists():
                 raise BenchError(
                     "the output folder is not empty and is not a run folder",
                     where=str(root),
@@ -69,7 +78,6 @@ class Store:
             with contextlib.suppress(FileExistsError):
                 os.link(temporary, root / "run.json")
             temporary.unlink()
-        return store
 
     @classmethod
     def open(cls, root: Path) -> Store:
@@ -97,13 +105,16 @@ class Store:
 
     def record(self, key: str) -> TrialRecord | None:
         """The finished trial ``key``, or None."""
-        file = self.trial_folder(key) / "trial.json"
-        return _read(TrialRecord, file) if file.exists() else None
+        try:
+            return _read(TrialRecord, self.trial_folder(key) / "trial.json")
+        except FileNotFoundError:
+            return None
 
     def records(self) -> Iterator[TrialRecord]:
         """Every finished trial, by key."""
         for file in sorted((self.root / "trials").glob("[0-9a-f]*/trial.json")):
-            yield _read(TrialRecord, file)
+            with contextlib.suppress(FileNotFoundError):  # another process is replacing it
+                yield _read(TrialRecord, file)
 
     def save(self, record: TrialRecord, files: Iterable[Path] = ()) -> None:
         """Write a trial's folder in one step, replacing an earlier one.
@@ -114,23 +125,32 @@ class Store:
             Prediction and log, moved into the folder under their own names.
         """
         folder = self.trial_folder(record.key)
-        folder.parent.mkdir(parents=True, exist_ok=True)
         temporary = folder.with_name(f".tmp-{record.key}-{secrets.token_hex(4)}")
-        temporary.mkdir()
-        for file in files:
-            shutil.copyfile(file, temporary / file.name)
-        (temporary / "trial.json").write_text(record.model_dump_json(indent=1))
-        _replace_folder(temporary, folder)
+        try:
+            with _writing(self.root):
+                temporary.mkdir(parents=True)
+                for file in files:
+                    shutil.copyfile(file, temporary / file.name)
+                (temporary / "trial.json").write_text(record.model_dump_json(indent=1))
+                _replace_folder(temporary, folder)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
 
     def rewrite(self, record: TrialRecord) -> None:
         """Replace a trial's ``trial.json`` alone (``bench rescore``)."""
         _write_atomic(self.trial_folder(record.key) / "trial.json", record.model_dump_json(indent=1).encode())
 
     def is_final(self, key: str, limits: Limits) -> bool:
-        """Whether a trial need not run again: finished, and not stopped by a limit lower than today's."""
+        """Whether a trial need not run again: finished, and not stopped by a limit lower than today's.
+
+        A crash of which nothing was measured is not the method's but ours or the machine's (a full disk, a process
+        that was killed): it is tried again.
+        """
         record = self.record(key)
         if record is None or record.status == "unavailable":
             return False
+        if record.status == "crash":
+            return record.resources.wall_s is not None
         if record.status == "timeout":
             return record.limits.timeout_s >= limits.timeout_s
         if record.status == "oom":
@@ -143,10 +163,11 @@ class Store:
         """Keep the truth of a problem beside the predictions, so that anyone can recompute the scores."""
         file = self.root / "problems" / problem_id / "solution.parquet"
         if not file.exists():
-            file.parent.mkdir(parents=True, exist_ok=True)
-            temporary = file.with_name(f".{secrets.token_hex(4)}.parquet")
-            solution.rename_axis("cell").reset_index().to_parquet(temporary)
-            temporary.replace(file)
+            with _writing(self.root):
+                file.parent.mkdir(parents=True, exist_ok=True)
+                temporary = file.with_name(f".{secrets.token_hex(4)}.parquet")
+                solution.rename_axis("cell").reset_index().to_parquet(temporary)
+                temporary.replace(file)
 
     # -- requests -----------------------------------------------------------------------------------------------
 
@@ -155,8 +176,9 @@ class Store:
         text = request.model_dump_json(indent=1, exclude={"created", "host", "git"})
         file = self.root / "requests" / f"{hashlib.sha256(text.encode()).hexdigest()[:12]}.json"
         if not file.exists():
-            file.parent.mkdir(exist_ok=True)
-            _write_atomic(file, request.model_dump_json(indent=1).encode())
+            with _writing(self.root):
+                file.parent.mkdir(exist_ok=True)
+                _write_atomic(file, request.model_dump_json(indent=1).encode())
 
     def requests(self) -> list[Request]:
         """Everything that was asked of this run folder, oldest first."""
@@ -167,9 +189,15 @@ class Store:
 
     def write_tables(self) -> bool:
         """Rebuild ``results.*`` and ``curves.*`` from the finished trials; True if anything changed."""
+        # One at a time: of two writers, the slower could put an older table under the newer one's stamp.
+        with _writing(self.root), _locked(self.root / ".lock"):
+            return self._write_tables()
+
+    def _write_tables(self) -> bool:
         state = hashlib.sha256()
         for file in sorted((self.root / "trials").glob("[0-9a-f]*/trial.json")):
-            state.update(file.parent.name.encode() + file.read_bytes())
+            with contextlib.suppress(FileNotFoundError):  # another process is replacing it
+                state.update(file.parent.name.encode() + file.read_bytes())
         stamp = self.root / ".tables"
         targets = [self.root / f"{t}.{e}" for t in ("results", "curves") for e in ("csv", "parquet")]
         if stamp.exists() and stamp.read_text() == state.hexdigest() and all(t.exists() for t in targets):
@@ -208,6 +236,8 @@ def merge(sources: list[Path], target: Path) -> Store:
             )
     merged = Store.create(target)
     for store in stores:
+        if store.root.samefile(merged.root):
+            continue
         for record in store.records():
             mine = merged.record(record.key)
             if mine is None or (mine.status != "ok" and record.status == "ok"):
@@ -216,9 +246,10 @@ def merge(sources: list[Path], target: Path) -> Store:
         for request in store.requests():
             merged.save_request(request)
         for solution in (store.root / "problems").glob("*/solution.parquet"):
-            destination = merged.root / "problems" / solution.parent.name
-            destination.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(solution, destination / "solution.parquet")
+            destination = merged.root / "problems" / solution.parent.name / solution.name
+            if not destination.exists():
+                destination.parent.mkdir(parents=True, exist_ok=True)
+                _write_atomic(destination, solution.read_bytes())
     merged.write_tables()
     return merged
 
@@ -226,6 +257,31 @@ def merge(sources: list[Path], target: Path) -> Store:
 def now() -> str:
     """The time, UTC, to the second, as ISO 8601."""
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _is_ours(name: str) -> bool:
+    """Whether a run folder that has no ``run.json`` yet may hold this: what a process that was killed leaves."""
+    return name in {"trials", "requests", "problems"} or name.startswith(".run-")
+
+
+@contextlib.contextmanager
+def _writing(root: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise BenchError(
+            f"cannot write into the run folder: {error.strerror or error}",
+            where=str(error.filename or root),
+            fix="free some space or give another --out; finished trials are kept, the same command goes on from here",
+        ) from error
+
+
+@contextlib.contextmanager
+def _locked(file: Path) -> Iterator[None]:
+    with file.open("w") as handle:
+        with contextlib.suppress(OSError):  # some network file systems know no locks: then as before, without
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
 
 
 def _replace_folder(temporary: Path, folder: Path) -> None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import platform
 import shutil
 import tempfile
 import threading
 import traceback
+import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -19,19 +19,20 @@ from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
-import psutil
 
 from bench import __version__
 from bench.availability import installed_version
 from bench.dataset import Dataset
+from bench.digest import data_digest
 from bench.errors import BenchError, InvalidOutputError, NotApplicableError
 from bench.exchange import read_prediction, write_inputs
 from bench.grid import Planned, problem_id
 from bench.method import Method
-from bench.problem import Problem, Scored
+from bench.problem import Curve, Problem, Scored
 from bench.record import CurveRecord, Limits, Resources, ScoreRecord, Status, TrialRecord, TrialSpec
 from bench.registry import Registry
 from bench.sandbox import Job, Outcome, Sandbox
+from bench.scratch import Scratch
 from bench.seeds import derive_seed
 from bench.store import Store, now
 from bench.task import Seeds, Task
@@ -41,6 +42,8 @@ T = TypeVar("T")
 
 #: Lines of a trial's log kept in its record, for the report.
 LOG_TAIL_LINES = 40
+#: Longest log that is kept whole, bytes.
+LOG_KEPT_BYTES = 5_000_000
 #: Problems (and datasets) held in memory at once; trials are ordered so that one is enough most of the time.
 _KEPT_IN_MEMORY = 2
 
@@ -90,12 +93,14 @@ class Problems:
         dataset = _refresh(self._datasets, spec.dataset)
         task = self._registry.task(spec.task)
         problem = task.make_problem(dataset, spec.track, Seeds(spec.seeds.split, spec.seeds.simulation))
-        folder = self._scratch / f"problem-{key}"
-        if not folder.exists():
-            write_inputs(problem.inputs, folder, key)
+        folder = Path(tempfile.mkdtemp(prefix=f"problem-{key}-", dir=self._scratch))
+        write_inputs(problem.inputs, folder, key)
         if self._store is not None:
             self._store.save_solution(key, problem.solution)
-        return BuiltProblem(problem, folder)
+        built = BuiltProblem(problem, folder)
+        # Inputs leave the disk with the problem, once no trial holds it: a grid's problems may not fit there together.
+        weakref.finalize(built, shutil.rmtree, folder, ignore_errors=True)
+        return built
 
 
 class TrialRunner:
@@ -111,8 +116,8 @@ class TrialRunner:
 
     def __init__(self, registry: Registry, store: Store, limits: Limits) -> None:
         self.registry, self.store, self.limits = registry, store, limits
-        _remove_stale_scratch()
-        self.scratch = Path(tempfile.mkdtemp(prefix=f"bench-{os.getpid()}-"))
+        self._scratch = Scratch()
+        self.scratch = self._scratch.folder
         self.problems = Problems(registry, self.scratch, store)
         self._sandbox = Sandbox(limits.threads)
         self._aborted = False
@@ -122,7 +127,7 @@ class TrialRunner:
 
     def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
         self._sandbox.close()
-        shutil.rmtree(self.scratch, ignore_errors=True)
+        self._scratch.remove()
 
     def abort(self) -> None:
         """End what runs now; the trials in flight are lost, not recorded."""
@@ -140,6 +145,7 @@ class TrialRunner:
         record = self._attempt(planned, folder)
         if self._aborted:
             return None
+        _shorten(folder / "log.txt")
         self.store.save(record, [p for p in (folder / "prediction.parquet", folder / "log.txt") if p.exists()])
         shutil.rmtree(folder, ignore_errors=True)
         return record
@@ -171,7 +177,7 @@ class TrialRunner:
         except BenchError as error:
             return record("crash", f"the problem could not be built: {error}")
         except Exception as error:  # noqa: BLE001 - a task of a third party may raise anything
-            (folder / "log.txt").write_text(traceback.format_exc())
+            _append(folder / "log.txt", traceback.format_exc())
             return record("crash", f"the problem could not be built: {type(error).__name__}: {error}")
         problem = built.problem
         notes = {"problem_notes": list(problem.notes), "n_cells": len(problem.solution)}
@@ -180,6 +186,8 @@ class TrialRunner:
             outcome, prediction = self._predict(planned, built, task, folder)
         except NotApplicableError as error:
             return record("not_applicable", str(error), **notes)
+        except InvalidOutputError as error:
+            return record("invalid_output", str(error), **notes)
         resources = {"resources": _resources(outcome)}
         if outcome.status != "ok":
             return record(outcome.status, outcome.detail, **notes, **resources)
@@ -188,7 +196,12 @@ class TrialRunner:
         except InvalidOutputError as error:
             return record("invalid_output", str(error), **notes, **resources)
         save_prediction(arrays, problem.solution.index, folder / "prediction.parquet")
-        scored = scored_records(task.score(problem, arrays))
+        try:
+            scored = scored_records(task.score(problem, arrays))
+        except Exception as error:  # noqa: BLE001 - a task of a third party may raise anything
+            _append(folder / "log.txt", traceback.format_exc())
+            detail = f"the prediction could not be scored: {type(error).__name__}: {error}"
+            return record("crash", detail, **notes, **resources)
         return record("ok", outcome.detail, **notes, **resources, **scored)
 
     def _predict(
@@ -232,11 +245,11 @@ def save_prediction(arrays: Mapping[str, Any], cells: pd.Index[Any], file: Path)
 
 
 def scored_records(scored: Scored) -> dict[str, Any]:
-    """Scores and curves as a record keeps them (NaN becomes null)."""
+    """Scores and curves as a record keeps them (NaN and infinity become null)."""
     scores = [
         ScoreRecord(
             metric=s.metric,
-            value=None if math.isnan(s.value) else float(s.value),
+            value=_number(s.value),
             unit=s.unit,
             ci_low=_number(s.ci_low),
             ci_high=_number(s.ci_high),
@@ -245,7 +258,15 @@ def scored_records(scored: Scored) -> dict[str, Any]:
         )
         for s in scored.scores
     ]
-    return {"scores": scores, "curves": [CurveRecord(name=c.name, x=c.x, y=c.y) for c in scored.curves]}
+    return {"scores": scores, "curves": [_curve(curve) for curve in scored.curves]}
+
+
+def _curve(curve: Curve) -> CurveRecord:
+    """The points of a curve that are defined: JSON knows no NaN, and a record that holds one cannot be read back."""
+    points = [
+        (float(x), float(y)) for x, y in zip(curve.x, curve.y, strict=True) if math.isfinite(x) and math.isfinite(y)
+    ]
+    return CurveRecord(name=curve.name, x=[x for x, _ in points], y=[y for _, y in points])
 
 
 def rescore(registry: Registry, store: Store, report: Callable[[TrialRecord], None]) -> int:
@@ -253,28 +274,43 @@ def rescore(registry: Registry, store: Store, report: Callable[[TrialRecord], No
     done = 0
     for path in {path for request in store.requests() for path in request.paths.values()}:
         registry.dataset(path)
+    kept = [r for r in store.records() if r.status == "ok" and _prediction_file(store, r).exists()]
+    for record in kept:
+        _check_same_problem(registry, store, record)
     with tempfile.TemporaryDirectory(prefix="bench-") as scratch:
         problems = Problems(registry, Path(scratch))
-        records = sorted(store.records(), key=lambda r: problem_id(r.spec))
-        for record in records:
-            file = store.trial_folder(record.key) / "prediction.parquet"
-            if record.status != "ok" or not file.exists():
-                continue
+        for record in sorted(kept, key=lambda r: (r.spec.dataset, problem_id(r.spec))):
             task = registry.task(record.spec.task)
-            if task.version != record.spec.task_version:
-                raise BenchError(
-                    f"the predictions answer version {record.spec.task_version} of task {task.name!r}, "
-                    f"this is version {task.version}",
-                    where=str(store.root),
-                    fix="run again: the inputs themselves may have changed",
-                )
             problem = problems.get(record.spec).problem
-            table = pd.read_parquet(file).set_index("cell").loc[problem.solution.index.astype(str)]
+            table = pd.read_parquet(_prediction_file(store, record)).set_index("cell")
+            table = table.loc[problem.solution.index.astype(str)]
             scored = scored_records(task.score(problem, {c: table[c].to_numpy() for c in table.columns}))
             store.rewrite(record.model_copy(update=scored))
             report(record)
             done += 1
     return done
+
+
+def _prediction_file(store: Store, record: TrialRecord) -> Path:
+    return store.trial_folder(record.key) / "prediction.parquet"
+
+
+def _check_same_problem(registry: Registry, store: Store, record: TrialRecord) -> None:
+    """Refuse to score a prediction against another truth than the one it was made for."""
+    task, dataset = registry.task(record.spec.task), registry.dataset(record.spec.dataset)
+    if task.version != record.spec.task_version:
+        raise BenchError(
+            f"the predictions answer version {record.spec.task_version} of task {task.name!r}, "
+            f"this is version {task.version}",
+            where=str(store.root),
+            fix="run again: the inputs themselves may have changed",
+        )
+    if data_digest(dataset.card) != record.spec.dataset_digest:
+        raise BenchError(
+            f"dataset {record.spec.dataset!r} is not the one that the predictions were made for",
+            where=str(_prediction_file(store, record)),
+            fix="put the earlier data back, or run again",
+        )
 
 
 def _resources(outcome: Outcome) -> Resources:
@@ -292,9 +328,10 @@ def read_progress(folder: Path) -> tuple[float, str]:
     """How far a running trial says it is: fraction and message."""
     try:
         written = json.loads((folder / "progress.json").read_text())
-    except (FileNotFoundError, NotADirectoryError):
+        fraction, message = float(written["fraction"]), str(written["message"])
+    except (OSError, ValueError, TypeError, KeyError):  # the method's own folder: anything may be there
         return 0.0, ""
-    return float(written["fraction"]), str(written["message"])
+    return min(max(fraction, 0.0), 1.0) if math.isfinite(fraction) else 0.0, message
 
 
 def _refresh(cache: OrderedDict[str, T], key: str) -> T:
@@ -304,12 +341,22 @@ def _refresh(cache: OrderedDict[str, T], key: str) -> T:
     return cache[key]
 
 
-def _remove_stale_scratch() -> None:
-    """Remove scratch folders of runs that were killed before they could."""
-    for folder in Path(tempfile.gettempdir()).glob("bench-[0-9]*-*"):
-        pid = int(folder.name.split("-")[1])
-        if not psutil.pid_exists(pid):
-            shutil.rmtree(folder, ignore_errors=True)
+def _shorten(log: Path) -> None:
+    """Leave the middle out of a log that would fill the run folder."""
+    if not log.exists() or log.stat().st_size <= LOG_KEPT_BYTES:
+        return
+    half = LOG_KEPT_BYTES // 2
+    with log.open("rb+") as file:
+        file.seek(-half, 2)
+        end = file.read()
+        file.seek(half)
+        file.write(b"\n[... left out by bench: the log was too long ...]\n" + end)
+        file.truncate()
+
+
+def _append(file: Path, text: str) -> None:
+    with file.open("a", encoding="utf-8", errors="replace") as log:
+        log.write(text)
 
 
 def _tail(log: Path) -> str:
@@ -322,4 +369,4 @@ def _tail(log: Path) -> str:
 
 
 def _number(value: float | None) -> float | None:
-    return None if value is None or math.isnan(value) else float(value)
+    return float(value) if value is not None and math.isfinite(value) else None

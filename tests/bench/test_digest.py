@@ -1,3 +1,4 @@
+import dataclasses
 import importlib
 import os
 import subprocess
@@ -6,7 +7,8 @@ import sys
 import pytest
 from conftest_core import PLUGIN
 
-from bench.digest import environment_digest, source_digest, trial_key
+from bench.dataset import DatasetCard
+from bench.digest import data_digest, environment_digest, source_digest, trial_key
 from bench.method import Method, python_package
 from bench.record import SeedTriple, TrialSpec
 
@@ -86,6 +88,28 @@ def test_code_changes_it_here_and_in_the_modules_it_imports(package):
     before = package()
     assert package(CARD.replace("+ 1", "+ 2")) != before
     assert package(helper="def value():\n    return 2\n") != before
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "from ._helper import value",
+        "from . import _helper\nvalue = _helper.value",
+        "import pkg_under_test._helper as h\nvalue = h.value",
+        "from pkg_under_test import _helper\nvalue = _helper.value",
+    ],
+)
+def test_every_way_to_import_a_module_of_the_package_counts(package, statement):
+    card = CARD.replace("from pkg_under_test._helper import value", statement)
+    before = package(card)
+    assert package(card, helper="def value():\n    return 2\n") != before
+
+
+def test_the_facts_of_a_dataset_that_reach_problems_count():
+    card = DatasetCard("d", "s", "00", frozenset({"donor"}), "none", 10, 10)
+    for change in ({"digest": "01"}, {"fields": frozenset()}, {"expected_doublet_rate": 0.1}):
+        assert data_digest(dataclasses.replace(card, **change)) != data_digest(card)
+    assert data_digest(dataclasses.replace(card, summary="other words", name="e")) == data_digest(card)
 
 
 def test_the_environment_digest_follows_the_requirements():

@@ -60,3 +60,35 @@ def test_log1p_cp10k_is_what_scanpy_computes():
     expected = sc.pp.log1p(sc.pp.normalize_total(sc.AnnData(X.copy()), target_sum=1e4, copy=True), copy=True).X
     np.testing.assert_allclose(log1p_cp10k(X).toarray(), expected.toarray(), rtol=1e-6)
     assert log1p_cp10k(X)[3].nnz == 0
+
+
+@pytest.mark.parametrize(
+    ("values", "kind"),
+    [
+        (np.arange(40.0).astype(object), "f"),
+        (np.array([True, False] * 20, dtype=object), "b"),
+        (pd.Series(np.arange(40.0)), "f"),
+        (pd.array([True, False] * 20, dtype="boolean"), "b"),
+        (list("ab") * 20, "U"),
+        (np.array(["astrocyte", "T"] * 20, dtype=object), "U"),
+    ],
+)
+def test_arrays_of_objects_become_what_they_hold(tmp_path, values, kind):
+    write_prediction({"file": values}, tmp_path, 40)
+    assert read_prediction(tmp_path, "p", 40)["file"].dtype.kind == kind
+
+
+def test_a_missing_label_is_refused_not_called_none(tmp_path):
+    with pytest.raises(InvalidOutputError, match="1 missing"):
+        write_prediction({"label": np.array(["a"] * 39 + [None], dtype=object)}, tmp_path, 40)
+
+
+def test_a_missing_or_damaged_prediction_is_an_invalid_output(tmp_path):
+    with pytest.raises(InvalidOutputError, match="read back"):
+        read_prediction(tmp_path, "p", 40)
+    (tmp_path / "prediction.npz").write_bytes(b"PK but not a zip")
+    with pytest.raises(InvalidOutputError, match="read back"):
+        read_prediction(tmp_path, "p", 40)
+    write_prediction({"score": np.zeros(39)}, tmp_path, 39)
+    with pytest.raises(InvalidOutputError, match="read back"):
+        read_prediction(tmp_path, "p", 40)

@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -28,9 +30,11 @@ class Watcher:
 
 @pytest.fixture
 def go(registry, limits, tmp_path):
-    def _go(methods=("toy",), *, limits=limits, registry=registry, force=(), out=tmp_path / "run", **ask):
+    def _go(
+        methods=("toy",), *, limits=limits, registry=registry, force=(), out=tmp_path / "run", watch=Watcher, **ask
+    ):
         request = Ask("guess", methods=methods, **ask)
-        return run(registry, request, out, LocalEngine(2), limits, Watcher, command=["bench", "run"], force=force)
+        return run(registry, request, out, LocalEngine(2), limits, watch, command=["bench", "run"], force=force)
 
     return _go
 
@@ -84,7 +88,7 @@ def test_only_what_is_new_or_forced_runs(go):
 
 
 def test_every_failure_is_a_row_and_stops_nothing(go):
-    modes = ["exit", "segfault", "nan", "short", "unknown", "raise"]
+    modes = ["exit", "segfault", "nan", "short", "unknown", "raise", "vanish", "negative"]
     seen = {}
     for mode in modes:
         result = go(["toy", "absent"], params={"toy": {"mode": mode}})
@@ -99,10 +103,71 @@ def test_every_failure_is_a_row_and_stops_nothing(go):
         "short": "invalid_output",
         "unknown": "invalid_output",
         "raise": "crash",
+        "vanish": "invalid_output",
+        "negative": "crash",
     }
     table = pd.read_parquet(result.store.root / "results.parquet")
-    assert (table["status"] == "crash").sum() == 3
+    assert (table["status"] == "crash").sum() == 4
+    assert table["detail"].str.contains("could not be scored: ZeroDivisionError").any()
     assert table.loc[table["status"] == "unavailable", "detail"].str.contains("pip install").all()
+
+
+def test_a_method_that_reports_nonsense_as_progress_stops_nothing(go):
+    seen = []
+
+    class Looking(Watcher):
+        def tick(self, progress):
+            seen.extend(progress(planned)[0] for planned in self.planned)
+
+        def __init__(self, plan, todo, finished):
+            self.planned = todo
+
+    assert statuses(go(params={"toy": {"mode": "progress"}}, watch=Looking))["toy"] == "ok"
+    assert seen
+    assert all(0 <= fraction <= 1 for fraction in seen)
+
+
+def test_undefined_points_of_a_curve_do_not_make_the_record_unreadable(go):
+    result = go()
+    assert [len(record.curves[0].x) for record in result.store.records()] == [2] * len(result.records)
+
+
+def test_a_crash_that_is_not_the_methods_is_tried_again_on_resume(go):
+    assert statuses(go(params={"toy": {"mode": "regicide", "seconds": 0.1}}))["toy"] == "crash"
+    assert go(params={"toy": {"mode": "regicide", "seconds": 0.1}}).ran == 1
+    go(params={"toy": {"mode": "raise"}})
+    assert go(params={"toy": {"mode": "raise"}}).ran == 0
+
+
+def test_an_overlong_log_keeps_its_two_ends(go, monkeypatch):
+    monkeypatch.setattr("bench.trial.LOG_KEPT_BYTES", 1000)
+    result = go(params={"toy": {"mode": "environment"}})
+    key = next(r.key for r in result.records if r.spec.method == "toy")
+    log = (result.store.trial_folder(key) / "log.txt").read_text()
+    assert len(log) < 1200
+    assert "left out by bench" in log
+    assert log.endswith("a line for the log\n")
+
+
+def test_a_dataset_is_loaded_once_however_many_problems_it_serves(go):
+    from conftest import ToySource, make_registry
+
+    sources = [ToySource("one", 30), ToySource("two", 33), ToySource("three", 36)]
+    result = go(["toy"], registry=make_registry(*sources), split_seeds=4)
+    assert result.complete
+    assert [source.loads for source in sources] == [1, 1, 1]
+
+
+def test_a_method_may_not_be_called_like_a_control(go, registry, tmp_path):
+    from bench.registry import Registry
+
+    file = tmp_path / "clash.py"
+    file.write_text(
+        "from bench.method import Method\n\n\nclass Clash(Method):\n"
+        "    name, tasks, summary = 'random', ('guess',), 's'\n\n    def run(self, inputs, ctx):\n        return {}\n"
+    )
+    with pytest.raises(BenchError, match="cannot be the name of a method"):
+        make_plan(Registry([PLUGIN, file]), Ask("guess"))
 
 
 def test_a_higher_limit_runs_a_timeout_again(go):
@@ -187,6 +252,11 @@ def test_rescore_uses_the_kept_predictions(go, registry, monkeypatch):
     monkeypatch.setattr(cls, "score", lambda self, problem, prediction: Scored([Score("accuracy", 0.123)]))
     assert rescore(registry, result.store, lambda record: None) == len(result.records)
     assert {r.scores[0].value for r in result.store.records()} == {0.123}
+    other = dataclasses.replace(registry.datasets["toy-data"].card, digest="another")
+    with monkeypatch.context() as patch:
+        patch.setattr(type(registry.datasets["toy-data"]), "card", other)
+        with pytest.raises(BenchError, match="is not the one"):
+            rescore(registry, result.store, lambda record: None)
     monkeypatch.setattr(cls, "version", "2")
     with pytest.raises(BenchError, match="run again"):
         rescore(registry, result.store, lambda record: None)

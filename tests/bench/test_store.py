@@ -1,3 +1,4 @@
+import errno
 import json
 import threading
 
@@ -145,3 +146,60 @@ def test_nan_is_null_in_json(store):
     store.save(record(value=None))
     text = (store.trial_folder("00000000000000aa") / "trial.json").read_text()
     assert json.loads(text)["scores"][0]["value"] is None
+
+
+def test_what_a_killed_first_run_leaves_does_not_block_the_next(tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / ".run-00ff.json").write_text("{")
+    assert Store.create(tmp_path / "run").info.run_id
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "thesis.docx").write_text("")
+    with pytest.raises(BenchError, match="not a run folder"):
+        Store.create(tmp_path / "other")
+
+
+def test_a_disk_that_takes_no_more_is_told_and_leaves_nothing_half(store, monkeypatch, tmp_path):
+    def full(source, target):
+        raise OSError(errno.ENOSPC, "No space left on device", str(target))
+
+    log = tmp_path / "log.txt"
+    log.write_text("x")
+    monkeypatch.setattr("shutil.copyfile", full)
+    with pytest.raises(BenchError, match="No space left on device"):
+        store.save(record(), [log])
+    assert list((store.root / "trials").iterdir()) == []
+
+
+def test_merging_into_one_of_the_sources_keeps_both(tmp_path):
+    a, b = Store.create(tmp_path / "a"), Store.create(tmp_path / "b")
+    a.save(record())
+    b.save(record(key="00000000000000bb"))
+    solution = pd.DataFrame({"hot": [True]}, index=["c"])
+    a.save_solution("p", solution)
+    b.save_solution("p", solution)
+    merge([a.root, b.root], a.root)
+    assert [r.key for r in a.records()] == ["00000000000000aa", "00000000000000bb"]
+
+
+def test_tables_can_be_read_and_written_while_trials_are_replaced(store):
+    stop = threading.Event()
+    store.save(record())
+
+    def replace():
+        while not stop.is_set():
+            store.save(record())
+
+    writers = [threading.Thread(target=replace) for _ in range(2)]
+    for writer in writers:
+        writer.start()
+    try:
+        for _ in range(100):
+            store.write_tables()
+            list(store.records())
+            store.record("00000000000000aa")
+    finally:
+        stop.set()
+        for writer in writers:
+            writer.join()
+    store.write_tables()
+    assert pd.read_parquet(store.root / "results.parquet")["value"].tolist() == [0.5]

@@ -61,9 +61,12 @@ class Guess(Task):
         return Problem(Inputs(cells.take(test), train, {"track": track}), solution, ("a note",))
 
     def score(self, problem, prediction):
+        if (prediction["score"] < 0).any():
+            raise ZeroDivisionError("the metric has a bug")
         call = prediction.get("call", prediction["score"] > 0.5)
         value = float((call == problem.solution["hot"].to_numpy()).mean())
-        return Scored([Score("accuracy", value, n=len(call))], [Curve("line", [0.0, 1.0], [0.0, value])])
+        line = Curve("line", [0.0, 0.5, 1.0], [0.0, float("nan"), value])
+        return Scored([Score("accuracy", value, n=len(call))], [line])
 
     def scramble(self, dataset, track, seeds, rng):
         from dataclasses import replace
@@ -98,6 +101,8 @@ class Toy(Method):
             return {"score": np.zeros(n - 1)}
         if self.mode == "unknown":
             return {"score": np.zeros(n), "sorce": np.zeros(n)}
+        if self.mode == "negative":
+            return {"score": np.full(n, -1.0)}
         if self.mode == "nothing":
             return None
         if self.mode == "mutate":
