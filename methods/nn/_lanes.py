@@ -8,13 +8,15 @@ arithmetic operators and the functions below.
 from __future__ import annotations
 
 import operator
+from typing import Any
 
 import numpy as np
 from llvmlite import ir
-from numba import njit, types
-from numba.extending import intrinsic, models, overload, register_model
+from numba import extending, njit, types
+from numba.extending import models, overload, register_model
 
 LANES = 16
+intrinsic: Any = extending.intrinsic  # its annotation hides that the typing context is not passed by the caller
 _FLOAT, _INT = ir.FloatType(), ir.IntType(32)
 _VECTOR, _INTEGERS = ir.VectorType(_FLOAT, LANES), ir.VectorType(_INT, LANES)
 _ALIGNMENT = 4  # of a float32: rows of an array start anywhere

@@ -2,43 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
-import numba
 import torch
-import torch.nn.functional as F
 from torch.autograd.function import once_differentiable
 
 from bench.methods.nn import _scan_kernel
+from bench.methods.nn._cpu_tensors import arrays, rounded_up, threads_of_torch, whole_lanes
 from bench.methods.nn._lanes import LANES
 
 _LOG2E = 1.4426950408889634
-
-
-@contextmanager
-def _threads_of_torch() -> Iterator[None]:
-    """Numba uses as many threads as torch does, as far as it was started with enough of them."""
-    before = numba.get_num_threads()
-    numba.set_num_threads(min(torch.get_num_threads(), numba.config.NUMBA_NUM_THREADS))
-    try:
-        yield
-    finally:
-        numba.set_num_threads(before)
-
-
-def _rounded_up(n: int) -> int:
-    return -(-n // LANES) * LANES
-
-
-def _whole_lanes(x: torch.Tensor) -> torch.Tensor:
-    """Channels, the last axis, padded with zeros to whole vectors; rows of the result are adjacent in memory."""
-    missing = _rounded_up(x.shape[-1]) - x.shape[-1]
-    return (F.pad(x, (0, missing)) if missing else x).contiguous()
-
-
-def _arrays(*tensors: torch.Tensor) -> list:
-    return [tensor.numpy() for tensor in tensors]
 
 
 class CpuScan(torch.autograd.Function):
@@ -49,18 +20,18 @@ class CpuScan(torch.autograd.Function):
         """Scan, and keep the inputs and every 64th state for the backward pass."""
         batch, length, channels = u.shape
         states = A.shape[1]
-        u, delta = _whole_lanes(u), _whole_lanes(delta)
-        A = _whole_lanes(A.T * _LOG2E)
+        u, delta = whole_lanes(u), whole_lanes(delta)
+        A = whole_lanes(A.T * _LOG2E)
         B, C = B.contiguous(), C.contiguous()
         zeros = u.new_zeros(u.shape[-1])
-        skip = zeros if D is None else _whole_lanes(D)
-        bias = zeros if delta_bias is None else _whole_lanes(delta_bias)
-        gate = u.new_empty(batch, 1, 1) if z is None else _whole_lanes(z)
+        skip = zeros if D is None else whole_lanes(D)
+        bias = zeros if delta_bias is None else whole_lanes(delta_bias)
+        gate = u.new_empty(batch, 1, 1) if z is None else whole_lanes(z)
         out = torch.empty_like(u)
         kept = u.new_empty(batch, -(-length // _scan_kernel.CHUNK), states, u.shape[-1])
         ctx.flags = (bool(delta_softplus), z is not None, bool(reverse))
-        with _threads_of_torch():
-            _scan_kernel.forward(*_arrays(u, delta, A, B, C, skip, gate, bias), *ctx.flags, *_arrays(out, kept))
+        with threads_of_torch():
+            _scan_kernel.forward(*arrays(u, delta, A, B, C, skip, gate, bias), *ctx.flags, *arrays(out, kept))
         ctx.save_for_backward(u, delta, A, B, C, skip, gate, bias, kept)
         ctx.channels = channels
         return out[..., :channels]
@@ -75,11 +46,11 @@ class CpuScan(torch.autograd.Function):
         tasks = -(-width // (LANES * _scan_kernel.BLOCKS))
         du, ddelta, dz = torch.empty_like(u), torch.empty_like(u), torch.empty_like(gate)
         dA, dD, dbias = (u.new_empty(batch, *shape) for shape in ((states, width), (width,), (width,)))
-        dB, dC = (u.new_zeros(batch * tasks, length, _rounded_up(states)) for _ in range(2))
+        dB, dC = (u.new_zeros(batch * tasks, length, rounded_up(states)) for _ in range(2))
         grads = (du, ddelta, dA, dB, dC, dD, dz, dbias)
-        with _threads_of_torch():
+        with threads_of_torch():
             _scan_kernel.backward(
-                *_arrays(u, delta, A, B, C, skip, gate, bias), *ctx.flags, *_arrays(kept, _whole_lanes(dout), *grads)
+                *arrays(u, delta, A, B, C, skip, gate, bias), *ctx.flags, *arrays(kept, whole_lanes(dout), *grads)
             )
         c = ctx.channels
         dB, dC = (x.view(batch, tasks, length, -1).sum(1)[..., :states] for x in (dB, dC))

@@ -1,0 +1,42 @@
+"""Between torch tensors and the compiled CPU kernels: whole vectors of channels, arrays, threads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numba
+import torch
+import torch.nn.functional as F
+
+from bench.methods.nn._lanes import LANES
+
+_numba_config: Any = numba.config  # its fields are set at run time
+
+
+@contextmanager
+def threads_of_torch() -> Iterator[None]:
+    """Numba uses as many threads as torch does, as far as it was started with enough of them."""
+    before = numba.get_num_threads()
+    numba.set_num_threads(min(torch.get_num_threads(), _numba_config.NUMBA_NUM_THREADS))
+    try:
+        yield
+    finally:
+        numba.set_num_threads(before)
+
+
+def rounded_up(n: int) -> int:
+    """The next multiple of the vector width."""
+    return -(-n // LANES) * LANES
+
+
+def whole_lanes(x: torch.Tensor) -> torch.Tensor:
+    """Pad channels, the last axis, with zeros to whole vectors; rows of the result are adjacent in memory."""
+    missing = rounded_up(x.shape[-1]) - x.shape[-1]
+    return (F.pad(x, (0, missing)) if missing else x).contiguous()
+
+
+def arrays(*tensors: torch.Tensor) -> list:
+    """The tensors as numpy arrays of the same memory."""
+    return [tensor.numpy() for tensor in tensors]

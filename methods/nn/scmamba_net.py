@@ -1,0 +1,89 @@
+"""scMamba: its sizes, its options, and the two models made from them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, Self
+
+from bench.methods.nn.expression_models import CellClassifier, ExpressionEmbedding, MaskedExpressionModel
+from bench.methods.nn.mixer import BidirectionalMixer, Encoder
+from bench.methods.nn.presets import preset
+
+# The official vocabulary follows BERT's: [CLS] is word 101, genes come after 1,005 reserved words, padded to eights.
+_PAPER_CLS_ROW, _PAPER_RESERVED_ROWS, _PAPER_MULTIPLE = 101, 1005, 8
+
+
+@dataclass(frozen=True)
+class ScMambaConfig:
+    """Sizes and options of scMamba; the defaults are the paper's.
+
+    Parameters
+    ----------
+    n_genes
+        Genes of every cell, zeros included, in ascending order of Ensembl ID.
+    d_model, n_layers
+        Width and number of blocks.
+    d_state, d_conv, expand
+        States per channel, taps of the convolution, inner channels per outer channel.
+    vocabulary
+        Rows of the gene table. ``paper``: the official layout, which reserves 1,005 rows of which only [CLS] is used
+        (20,312 rows for 19,306 genes). ``tight``: one row a gene and one for [CLS]; same function, fewer parameters.
+    zero_backward_dt_bias
+        Default true, as in the official code: its backward direction starts with a step-size bias of 0, hence with a
+        memory of a few genes, because an initialisation meant for other layers overwrites it. False starts it like
+        the forward direction.
+
+    References
+    ----------
+    Oh et al., scMamba, arXiv 2502.19429, and its official code.
+    """
+
+    n_genes: int
+    d_model: int = 256
+    n_layers: int = 6
+    d_state: int = 16
+    d_conv: int = 4
+    expand: int = 2
+    vocabulary: Literal["paper", "tight"] = "paper"
+    zero_backward_dt_bias: bool = True
+
+    @classmethod
+    def from_preset(cls, name: str, n_genes: int) -> Self:
+        """Sizes of a preset (``paper``, ``small``, ``tiny``) for so many genes."""
+        return cls(n_genes=n_genes, **preset("scmamba", name))
+
+
+def masked_expression_model(config: ScMambaConfig) -> MaskedExpressionModel:
+    """The model for pre-training and imputation, freshly initialised from torch's random state."""
+    return MaskedExpressionModel(_embedding(config), _encoder(config))
+
+
+def cell_classifier(config: ScMambaConfig, n_classes: int) -> CellClassifier:
+    """The model for cell types or doublets, freshly initialised from torch's random state."""
+    return CellClassifier(_embedding(config), _encoder(config), n_classes)
+
+
+def _embedding(config: ScMambaConfig) -> ExpressionEmbedding:
+    if config.vocabulary == "tight":
+        rows, first_gene_row, cls_row = config.n_genes + 1, 0, config.n_genes
+    else:
+        first_gene_row, cls_row = _PAPER_RESERVED_ROWS, _PAPER_CLS_ROW
+        rows = -(-(first_gene_row + config.n_genes) // _PAPER_MULTIPLE) * _PAPER_MULTIPLE
+    return ExpressionEmbedding(
+        config.n_genes, config.d_model, rows=rows, first_gene_row=first_gene_row, cls_row=cls_row
+    )
+
+
+def _encoder(config: ScMambaConfig) -> Encoder:
+    mixers = [
+        BidirectionalMixer(
+            config.d_model,
+            config.d_state,
+            config.d_conv,
+            config.expand,
+            config.n_layers,
+            zero_backward_dt_bias=config.zero_backward_dt_bias,
+        )
+        for _ in range(config.n_layers)
+    ]
+    return Encoder([*mixers], config.d_model)
