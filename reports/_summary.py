@@ -33,6 +33,8 @@ class Leader:
         Other methods whose confidence interval reaches into that of the best.
     below_trap
         Methods that a trap control matches or beats, and that trap.
+    detail
+        What qualifies the value of the best, such as few donors behind its interval.
     """
 
     track: str
@@ -43,6 +45,7 @@ class Leader:
     tied: list[str]
     below_trap: list[str]
     trap: str
+    detail: str
 
 
 def count(n: int, noun: str, plural: str = "") -> str:
@@ -94,9 +97,16 @@ def leaders(run: Run, task: TaskCard) -> list[Leader]:
                 tied=tied["label"].tolist(),
                 below_trap=below["label"].tolist(),
                 trap=f"{trap['trap_label']} {number(trap['trap'])}" if trap is not None else "",
+                detail=_detail(run, task, track, dataset, best["label"], metric.name),
             )
         )
     return out
+
+
+def _detail(run: Run, task: TaskCard, track: str, dataset: str, label: str, metric: str) -> str:
+    rows = run.rows[(run.rows["task"] == task.name) & (run.rows["track"] == track) & (run.rows["dataset"] == dataset)]
+    rows = rows[(rows["label"] == label) & (rows["metric"] == metric) & (rows["unit"] == "pooled")]
+    return "; ".join(sorted({detail for detail in rows["detail"].dropna() if detail}))
 
 
 def without_result(run: Run, task: TaskCard) -> list[tuple[str, str, str]]:

@@ -260,6 +260,15 @@ def test_a_pair_nothing_can_be_tried_on_is_told_with_its_reason_and_counts_for_n
     assert "With 1 dataset " in ranks["notes"]["invivo"]
 
 
+def test_what_qualifies_the_best_value_stands_beside_it(make_run: Callable[..., Path]) -> None:
+    run = make_run(METHODS, datasets=("cohort",), tracks=("simulated",), seeds=1)
+    frame = pd.read_parquet(run / "results.parquet")
+    frame.loc[(frame["unit"] == "pooled") & (frame["metric"] == "auprc"), "detail"] = "interval rests on 3 donors"
+    frame.to_parquet(run / "results.parquet")
+    page = build(run, formats=()).read_text(encoding="utf-8")
+    assert page.count('<small class="why">interval rests on 3 donors</small>') == 1
+
+
 def test_lower_is_better_turns_the_order_round(make_run: Callable[..., Path]) -> None:
     run = make_run(METHODS, datasets=("cohort",), tracks=("simulated",), seeds=1)
     best = embedded(build(run, formats=()).read_text(encoding="utf-8"))["tasks"]["doublet"]["labels"][0]
