@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -37,11 +38,11 @@ def new_method(
 
     Registry().task(task)
     files = scaffold(name, task, out)
-    folder = files[0].parent
-    for file in files:
-        typer.echo(f"wrote {file}")
-    typer.echo(f"\ntry it:   bench check {name} --plugin {files[0]}")
-    typer.echo(f"compare:  bench run --task {task} --methods {name} --plugin {files[0]}")
+    file, folder = shlex.quote(str(files[0])), shlex.quote(str(files[0].parent))
+    for written in files:
+        typer.echo(f"wrote {written}")
+    typer.echo(f"\ntry it:   bench check {name} --plugin {file}")
+    typer.echo(f"compare:  bench run --task {task} --methods {name} --plugin {file}")
     typer.echo(f"install:  pip install -e {folder}")
 
 
