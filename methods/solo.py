@@ -32,8 +32,8 @@ class Solo(Method):
     requires = (python_package("scvi-tools", extra="models"), python_package("torch", extra="models"))
     caveat = (
         "Shorter training and fewer genes than scvi-tools' defaults, which the preset 'paper' restores. In libraries "
-        "of some 340 cells (the built-in cohort, one seed) the latter took several times as long and scored lower: average "
-        "precision 0.30 against 0.52. The package "
+        "of some 340 cells (the built-in cohort, one seed) the latter took several times as long and scored lower: "
+        "average precision 0.30 against 0.52. The package "
         "draws its artificial doublets with a fixed seed: ours changes the networks only. Calls are its most probable "
         "class; with two artificial doublets a cell they are many. Cells without counts score 0."
     )
