@@ -16,7 +16,6 @@ from bench.grid import Planned
 from bench.record import Limits, TrialRecord
 from bench.registry import Registry
 from bench.store import Store
-from bench.trial import TrialRunner, read_progress
 
 
 class Watcher(Protocol):
@@ -42,6 +41,8 @@ class LocalEngine:
         self, registry: Registry, store: Store, trials: Sequence[Planned], limits: Limits, watcher: Watcher
     ) -> None:
         """Run ``trials``; each is saved as it ends, so an interruption loses those in flight only."""
+        from bench.trial import TrialRunner, read_progress  # pandas: not for a run that is finished
+
         with TrialRunner(registry, store, limits) as runner, ThreadPoolExecutor(self.jobs) as pool:
 
             def one(planned: Planned) -> None:
@@ -103,7 +104,7 @@ class SlurmEngine:
         jobs = {}
         for planned in trials:
             spec = write_spec(folder, store, planned, limits, self.plugins, self.datasets)
-            command = [sys.executable, "-m", "bench.cli", "trial", str(spec)]
+            command = [sys.executable, "-P", "-m", "bench.cli", "trial", str(spec)]
             jobs[executor.submit(submitit.helpers.CommandFunction(command, verbose=False))] = planned
             watcher.started(planned)
         while jobs:

@@ -271,7 +271,7 @@ def _writing(root: Path) -> Iterator[None]:
     except OSError as error:
         raise BenchError(
             f"cannot write into the run folder: {error.strerror or error}",
-            where=str(error.filename or root),
+            where=str(root),
             fix="free some space or give another --out; finished trials are kept, the same command goes on from here",
         ) from error
 
