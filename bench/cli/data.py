@@ -39,7 +39,8 @@ def add(
         str | None, typer.Option(help="Where doublet labels come from: experimental (assumed), computational or none.")
     ] = None,
     expected_doublet_rate: Annotated[
-        float | None, typer.Option(min=0, max=1, help="The rate the protocol promises; told to doublet callers.")
+        float | None,
+        typer.Option(min=0, max=1, metavar="RATE", help="The rate the protocol promises; told to doublet callers."),
     ] = None,
 ) -> None:
     """Check a dataset and register it under a name; the file is neither changed nor copied."""
