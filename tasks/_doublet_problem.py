@@ -30,6 +30,10 @@ LIBRARY = "library"
 
 MODES: dict[str, Mode] = {"simulated": "mean", "simulated-sum": "sum", "simulated-depth": "depth"}
 
+#: Smaller libraries are not tested where larger ones are there: most doublet callers refuse them, and one refusal
+#: takes the whole trial.
+MIN_TESTED = 50
+
 _TEST_SHARE = 0.3
 _DOUBLET = "doublet"
 _PARENTS = ["parent_type_a", "parent_type_b"]
@@ -64,6 +68,9 @@ def make_problem(dataset: Dataset, track: str, seeds: Seeds) -> Problem:
     if not is_test.any():
         raise NotApplicableError(f"no cell of the tested donors is left ({', '.join(sorted(tested))})")
     test = labelled.obs[is_test]
+    small = sorted(_too_small(donors_of(dataset)) - tested)
+    if small:
+        labelled.notes.append(f"donors with fewer than {MIN_TESTED} cells are not tested: {', '.join(small)}")
     notes = [*labelled.notes, _split_note(labelled.obs["donor"], is_test), _doublets_note(test)]
     cells = Cells(_rows(labelled.X, is_test), _visible(test, rate), dataset.adata.var)
     train = None if is_test.all() else _train(labelled, ~is_test, dataset.adata.var)
@@ -85,11 +92,12 @@ def donors_to_test(dataset: Dataset, split: int) -> frozenset[str]:
     the replicate only, so all tracks of a dataset test the same donors.
     """
     donor = donors_of(dataset)
-    names = sorted(donor.unique())
+    n_donors = donor.nunique()
+    names = sorted(set(donor.unique()) - _too_small(donor)) or sorted(donor.unique())
     if len(names) < 2:
         return frozenset(names)
     rng = np.random.default_rng(derive_seed("doublet/split", dataset.card.digest, split))
-    arm = _arms(dataset, donor)
+    arm = _arms(dataset, donor).loc[names]
     place: dict[str, tuple[float, float]] = {}
     sizes = []
     for _, members in sorted(arm.groupby(arm).groups.items()):
@@ -97,9 +105,14 @@ def donors_to_test(dataset: Dataset, split: int) -> frozenset[str]:
         sizes.append(len(shuffled))
         # Position within the arm: taking the smallest over all arms stratifies the split.
         place.update({name: ((i + 0.5) / len(shuffled), rng.random()) for i, name in enumerate(shuffled)})
-    wanted = max(round(_TEST_SHARE * len(names)), sum(size > 1 for size in sizes))
+    wanted = max(round(_TEST_SHARE * n_donors), sum(size > 1 for size in sizes))
     wanted = min(max(wanted, 1), len(names) - 1)
     return frozenset(sorted(names, key=lambda name: place[name])[:wanted])
+
+
+def _too_small(donor: pd.Series) -> set[str]:
+    size = donor.value_counts()
+    return set(size.index[size < MIN_TESTED])
 
 
 def scramble(dataset: Dataset, track: str, seeds: Seeds, rng: np.random.Generator) -> Dataset | None:

@@ -221,3 +221,17 @@ def test_notes_say_how_many_doublets_are_tested_and_what_rate_methods_are_told(
     assert any(told in note for note in problem.notes)
     rate = {"experimental": expected or 0.08, "simulated": 0.1 / 1.1}[track]
     assert problem.inputs.cells.obs.expected_doublet_rate.unique() == pytest.approx([rate])
+
+
+def test_tiny_donors_train_but_are_not_tested(make_dataset: Callable[..., Dataset]) -> None:
+    dataset = make_dataset({"a": 80, "tiny": 12, "b": 80, "c": 80, "small": 49})
+    for split in range(10):
+        assert not donors_to_test(dataset, split) & {"tiny", "small"}
+    problem = TASK.make_problem(dataset, "experimental", Seeds())
+    assert any("fewer than 50 cells are not tested: small, tiny" in note for note in problem.notes)
+    assert problem.inputs.train is not None
+    assert {"tiny", "small"} <= set(problem.inputs.train.obs["donor"])
+
+
+def test_where_all_donors_are_tiny_they_are_tested_all_the_same(make_dataset: Callable[..., Dataset]) -> None:
+    assert len(donors_to_test(make_dataset({"a": 12, "b": 12, "c": 12}), 0)) == 1
