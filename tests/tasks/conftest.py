@@ -64,4 +64,4 @@ def make_dataset() -> Callable[..., Dataset]:
 
 @pytest.fixture
 def dataset() -> Dataset:
-    return _dataset({f"d{i}": 40 + 7 * i for i in range(6)})
+    return _dataset({f"d{i}": 50 + 7 * i for i in range(6)})
