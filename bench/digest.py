@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import email
 import hashlib
 import importlib.metadata
 import importlib.util
@@ -66,24 +67,33 @@ def _closure(name: str) -> dict[str, str]:
     found: dict[str, str] = {}
     todo = [name]
     while todo:
-        current = todo.pop()
-        try:
-            distribution = importlib.metadata.distribution(current)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-        key = distribution.name.lower().replace("_", "-")
-        if key in found:
-            continue
-        # Our own version must not re-run every method: their own sources are hashed instead.
-        found[key] = "" if key == "scmamba-bench" else distribution.version
-        for text in distribution.requires or []:
-            try:
-                requirement = Requirement(text)
-            except InvalidRequirement:
-                continue
-            if requirement.marker is None or requirement.marker.evaluate({"extra": ""}):
-                todo.append(requirement.name)
+        key, version, needs = _installed(todo.pop())
+        if key and key not in found:
+            # Our own version must not re-run every method: their own sources are hashed instead.
+            found[key] = "" if key == "scmamba-bench" else version
+            todo += needs
     return found
+
+
+@cache
+def _installed(name: str) -> tuple[str, str, tuple[str, ...]]:
+    """Name, version and direct needs (extras left out) of an installed distribution; empty if it is not there."""
+    try:
+        distribution = importlib.metadata.distribution(name)
+    except importlib.metadata.PackageNotFoundError:
+        return "", "", ()
+    text = distribution.read_text("METADATA") or distribution.read_text("PKG-INFO") or ""
+    # Only the head is parsed, and once: `distribution.version` and the like parse the whole README each time.
+    head = email.message_from_string(text.partition("\n\n")[0])
+    needs = []
+    for line in head.get_all("Requires-Dist", []):
+        try:
+            requirement = Requirement(line)
+        except InvalidRequirement:
+            continue
+        if requirement.marker is None or requirement.marker.evaluate({"extra": ""}):
+            needs.append(requirement.name)
+    return str(head["Name"]).lower().replace("_", "-"), str(head["Version"]), tuple(needs)
 
 
 def _collect_sources(file: Path, module: str, seen: dict[str, str]) -> None:
@@ -113,8 +123,16 @@ def _siblings(tree: ast.AST, package: str, root: str) -> set[str]:
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             base = importlib.util.resolve_name("." * node.level + (node.module or ""), package)
-            names |= {base} | {f"{base}.{alias.name}" for alias in node.names}
+            names.add(base)
+            if base == root or (base.startswith(f"{root}.") and _is_package(base)):
+                names |= {f"{base}.{alias.name}" for alias in node.names}
     return {name for name in names if name.startswith(f"{root}.")}
+
+
+def _is_package(name: str) -> bool:
+    """Whether a module has submodules, told without importing it (what lies below it cannot be looked up without)."""
+    spec = importlib.util.find_spec(name)
+    return spec is not None and spec.submodule_search_locations is not None
 
 
 def _origin(name: str) -> Path | None:

@@ -105,6 +105,16 @@ def test_every_way_to_import_a_module_of_the_package_counts(package, statement):
     assert package(card, helper="def value():\n    return 2\n") != before
 
 
+def test_a_digest_imports_nothing_that_the_card_does_not(package):
+    package(
+        CARD.replace("from pkg_under_test._helper import value", "").replace(
+            "# a comment", "from pkg_under_test._helper import value"
+        ),
+        helper="import antigravity_of_heavy_packages\n",
+    )
+    assert "pkg_under_test._helper" not in sys.modules
+
+
 def test_the_facts_of_a_dataset_that_reach_problems_count():
     card = DatasetCard("d", "s", "00", frozenset({"donor"}), "none", 10, 10)
     for change in ({"digest": "01"}, {"fields": frozenset()}, {"expected_doublet_rate": 0.1}):
