@@ -10,6 +10,7 @@ import importlib
 import importlib.metadata
 import importlib.util
 import inspect
+import json
 import pkgutil
 import re
 import sys
@@ -222,3 +223,11 @@ def _check_method(cls: type[Method], origin: str) -> None:
             where=origin,
             fix="give every parameter of __init__ a default",
         )
+    try:
+        json.dumps(cls.defaults(), allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise BenchError(
+            f"a parameter of method {cls.name!r} cannot be written down: {error}",
+            where=origin,
+            fix="use numbers, strings, booleans, lists, dicts and None as defaults of __init__",
+        ) from error

@@ -72,3 +72,16 @@ print(json.dumps([m for m in heavy if m in sys.modules]))
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert json.loads(done.stdout) == []
+
+
+@pytest.mark.parametrize("default", ["object()", "float('nan')", "{1, 2}"])
+def test_a_default_that_cannot_be_written_down_is_refused(tmp_path, default):
+    file = tmp_path / "odd.py"
+    file.write_text(
+        "from bench.method import Method\n\n\nclass Odd(Method):\n"
+        "    name, tasks, summary = 'odd', ('guess',), 's'\n\n"
+        f"    def __init__(self, what={default}):\n        self.what = what\n\n"
+        "    def run(self, inputs, ctx):\n        return {}\n"
+    )
+    with pytest.raises(BenchError, match="cannot be written down"):
+        Registry([file]).method("odd")
