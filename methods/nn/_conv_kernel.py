@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit, prange
 
-from bench.methods.nn._lanes import LANES, load, sigmoid, spread, store
+from bench.methods.nn._lanes import LANES, load, sigmoid, spread, store, zeros
 
 _ZERO, _ONE = np.float32(0), np.float32(1)
 
@@ -45,7 +45,7 @@ def forward(x, weight, bias, out, reverse):
 def _backward_block(x, weight, bias, reverse, first, dout, dx, dweight, dbias):
     length, channels = x.shape
     taps = weight.shape[0]
-    ds = np.empty(length * LANES, np.float32)
+    ds = zeros(length)
     dbias_sum = spread(_ZERO)
     for k in range(length):
         s = _before_silu(x, weight, bias, k, first, reverse)

@@ -174,6 +174,14 @@ def softplus(x):
     return larger(zero, x) + spread(_TWO) * s * series
 
 
+@njit(error_model="numpy")
+def zeros(vectors):
+    """Zeroed memory for so many vectors, each within one cache line: one that straddles two takes twice as long."""
+    memory = np.zeros((vectors + 1) * LANES, np.float32)
+    ahead = -(memory.ctypes.data // _ALIGNMENT) % LANES
+    return memory[ahead : ahead + vectors * LANES]
+
+
 def _emit_sums(builder, vectors):
     """Lane j of the result is the sum of all lanes of vector j: a tree of 15 additions in place of 16 x 15."""
     width = LANES // 2

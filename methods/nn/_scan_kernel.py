@@ -15,18 +15,28 @@ from __future__ import annotations
 import numpy as np
 from numba import njit, prange
 
-from bench.methods.nn._lanes import LANES, exp2, lane_sums, load, sigmoid, softplus, spread, store
+from bench.methods.nn._lanes import LANES, exp2, lane_sums, load, sigmoid, softplus, spread, store, zeros
 
 CHUNK = 64  # steps between two kept states
-BLOCKS = 2  # blocks of 16 channels whose gradients of B and C are added up as they come
+BLOCKS = 4  # blocks of 16 channels whose gradients of B and C are added up as they come
 _ZERO, _ONE, _LN2 = np.float32(0), np.float32(1), np.float32(0.6931471805599453)
+
+
+@njit(error_model="numpy")
+def _rates(A, first):
+    """The block's columns of ``A`` side by side: a power of two apart, they would push each other out of the cache."""
+    states, channels = A.shape
+    rates = zeros(states)
+    for n in range(states):
+        store(rates, n * LANES, load(A, n * channels + first))
+    return rates
 
 
 @njit(error_model="numpy")
 def _forward_block(u, delta, A, B, C, D, z, bias, softplus_delta, gated, reverse, first, out, kept):
     length, channels = u.shape
     states = A.shape[0]
-    h = np.zeros(states * LANES, np.float32)
+    h, rates = zeros(states), _rates(A, first)
     shift, skip = load(bias, first), load(D, first)
     for k in range(length):
         t = length - 1 - k if reverse else k
@@ -41,7 +51,7 @@ def _forward_block(u, delta, A, B, C, D, z, bias, softplus_delta, gated, reverse
         drive = step * x
         y = skip * x
         for n in range(states):
-            decay = exp2(step * load(A, n * channels + first))
+            decay = exp2(step * load(rates, n * LANES))
             state = decay * load(h, n * LANES) + spread(B[t, n]) * drive
             store(h, n * LANES, state)
             y = y + spread(C[t, n]) * state
@@ -67,10 +77,10 @@ def forward(u, delta, A, B, C, D, z, bias, softplus_delta, gated, reverse, out, 
 
 
 @njit(error_model="numpy")
-def _recompute(u, delta, A, B, C, D, bias, softplus_delta, reverse, first, kept, chunk, h, decays, steps, y):
+def _recompute(u, delta, rates, B, C, D, bias, softplus_delta, reverse, first, kept, chunk, h, decays, steps, y):
     """States before and after each step of a chunk, decays and step sizes, and ``y`` before the gate."""
     length, channels = u.shape
-    states = A.shape[0]
+    states = B.shape[1]
     shift, skip = load(bias, first), load(D, first)
     for n in range(states):
         store(h, n * LANES, load(kept, (chunk * states + n) * channels + first))
@@ -86,7 +96,7 @@ def _recompute(u, delta, A, B, C, D, bias, softplus_delta, reverse, first, kept,
         output = skip * x
         for n in range(states):
             here = (j * states + n) * LANES
-            decay = exp2(step * load(A, n * channels + first))
+            decay = exp2(step * load(rates, n * LANES))
             state = decay * load(h, here) + spread(B[t, n]) * drive
             store(decays, here, decay)
             store(h, here + states * LANES, state)
@@ -123,14 +133,13 @@ def _backward_block(
     length, channels = u.shape
     states, padded = A.shape[0], dB.shape[1]
     shift, skip = load(bias, first), load(D, first)
-    h, decays = np.empty((CHUNK + 1) * states * LANES, np.float32), np.empty(CHUNK * states * LANES, np.float32)
-    steps, y = np.empty(CHUNK * LANES, np.float32), np.empty(CHUNK * LANES, np.float32)
-    carry, dA_sum = np.zeros(states * LANES, np.float32), np.zeros(states * LANES, np.float32)
-    dB_lanes, dC_lanes = np.zeros(padded * LANES, np.float32), np.zeros(padded * LANES, np.float32)
+    h, decays, steps, y = zeros((CHUNK + 1) * states), zeros(CHUNK * states), zeros(CHUNK), zeros(CHUNK)
+    rates = _rates(A, first)
+    carry, dA_sum, dB_lanes, dC_lanes = zeros(states), zeros(states), zeros(padded), zeros(padded)
     zero = spread(_ZERO)
     dD_sum, dbias_sum = zero, zero
     for chunk in range(kept.shape[0] - 1, -1, -1):
-        _recompute(u, delta, A, B, C, D, bias, softplus_delta, reverse, first, kept, chunk, h, decays, steps, y)
+        _recompute(u, delta, rates, B, C, D, bias, softplus_delta, reverse, first, kept, chunk, h, decays, steps, y)
         for j in range(min(CHUNK, length - chunk * CHUNK) - 1, -1, -1):
             k = chunk * CHUNK + j
             t = length - 1 - k if reverse else k
