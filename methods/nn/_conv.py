@@ -49,7 +49,8 @@ class _CpuConv(torch.autograd.Function):
     @once_differentiable
     def backward(ctx, dout):
         x, taps, bias = ctx.saved_tensors
-        dx, dtaps, dbias = torch.empty_like(x), x.new_empty(len(x), *taps.shape), x.new_empty(len(x), *bias.shape)
+        tasks = len(x) * -(-x.shape[1] // _conv_kernel.ROWS)
+        dx, dtaps, dbias = torch.empty_like(x), x.new_zeros(tasks, *taps.shape), x.new_zeros(tasks, *bias.shape)
         with threads_of_torch():
             _conv_kernel.backward(*arrays(x, taps, bias, whole_lanes(dout), dx, dtaps, dbias), *ctx.flags)
         c = ctx.channels

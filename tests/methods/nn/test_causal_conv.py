@@ -26,7 +26,7 @@ def literal_conv(x, weight, bias, reverse):
 
 @pytest.mark.parametrize("reverse", [False, True])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-@pytest.mark.parametrize("shape", [(2, 9, 20, 4), (1, 2, 16, 4), (1, 70, 3, 1)])
+@pytest.mark.parametrize("shape", [(2, 9, 20, 4), (1, 2, 16, 4), (1, 70, 3, 1), (2, 130, 32, 4)])
 def test_values_and_gradients(shape, dtype, reverse):
     *tensors, weight = conv_inputs(*shape)
     expected_leaves = [x.clone().requires_grad_() for x in tensors]
@@ -39,3 +39,17 @@ def test_values_and_gradients(shape, dtype, reverse):
     torch.testing.assert_close(found.double(), expected, rtol=1e-5, atol=1e-5)
     for leaf, wanted in zip(leaves, expected_leaves, strict=True):
         torch.testing.assert_close(leaf.grad.double(), wanted.grad, rtol=1e-5, atol=1e-5)
+
+
+def test_results_do_not_depend_on_the_number_of_threads():
+    before, results = torch.get_num_threads(), []
+    try:
+        for threads in (1, 2):
+            torch.set_num_threads(threads)
+            *tensors, weight = (x.float() for x in conv_inputs(2, 200, 32, 4))
+            leaves = [x.requires_grad_() for x in tensors]
+            out = causal_conv_silu(*leaves)
+            results.append([out, *torch.autograd.grad(out, leaves, weight)])
+    finally:
+        torch.set_num_threads(before)
+    assert all(torch.equal(a, b) for a, b in zip(*results, strict=True))
