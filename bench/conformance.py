@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,8 @@ from bench.validate import validated
 _GRACEFUL = ("ok", "not_applicable")
 #: Largest relative difference between two runs that still counts as the same result.
 _TOLERANCE = 1e-5
+#: Lines of the log (the end of a traceback) told with a crash.
+_LOG_LINES = 8
 
 
 @dataclass(frozen=True)
@@ -103,6 +105,9 @@ class Conformance:
                 verify_inputs=True,
             )
         )
+        if outcome.status == "crash" and (log := folder / "log.txt").exists():
+            tail = log.read_text(errors="replace").splitlines()[-_LOG_LINES:]
+            return replace(outcome, detail="\n    ".join([outcome.detail, *tail])), None
         if outcome.status != "ok":
             return outcome, None
         try:
@@ -131,7 +136,7 @@ class Conformance:
         return Check(name, "pass" if outcome.status in _GRACEFUL else "fail", _told(outcome))
 
     def _few(self, n: int) -> Inputs:
-        return self._inputs.take(np.arange(n))
+        return self._inputs.take(np.arange(min(n, len(self._inputs.cells.obs))))
 
     def _one_class(self) -> Inputs:
         """Cells that are all alike: one cell's counts, many times."""

@@ -42,6 +42,8 @@ class DatasetCard:
         Sizes (``n_donors`` is None where individuals are not identified).
     expected_doublet_rate
         The rate the experimenter would tell a doublet caller, where known; never the true rate.
+    reading
+        How a file is read (columns, layer), as text; part of every trial's key, as ``digest`` is.
     builtin
         Used when ``--datasets`` is not given.
     """
@@ -61,6 +63,7 @@ class DatasetCard:
     tissue: str = ""
     caveat: str = ""
     expected_doublet_rate: float | None = None
+    reading: str = ""
     builtin: bool = False
 
 

@@ -29,7 +29,7 @@ def trial_key(spec: TrialSpec) -> str:
 
 def data_digest(card: DatasetCard) -> str:
     """sha256 over a dataset's bytes and over the facts of its card that tasks build problems from."""
-    facts = [card.digest, sorted(card.fields), card.truth, card.expected_doublet_rate]
+    facts = [card.digest, card.reading, sorted(card.fields), card.truth, card.expected_doublet_rate]
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
 

@@ -21,7 +21,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Generic, TypeVar, cast
 
-from bench.dataset import DatasetSource
+from bench.dataset import Dataset, DatasetSource
 from bench.errors import BenchError, UnknownNameError
 from bench.method import Method
 from bench.problem import Json
@@ -62,6 +62,7 @@ class Registry:
 
     def __init__(self, plugins: Sequence[Path] = ()) -> None:
         self._plugins = [Path(p).resolve() for p in plugins]
+        self._loaded: Dataset | None = None
 
     @cached_property
     def tasks(self) -> dict[str, Entry[Task]]:
@@ -85,21 +86,38 @@ class Registry:
 
     def method(self, name: str) -> Entry[type[Method]]:
         """The method called ``name``."""
+        for file in self._plugins if name not in self.methods else ():
+            module = _load_file(file)
+            if not any(any(_concrete_subclasses(module, base)) for base in (Method, Task)):
+                raise BenchError(
+                    "the plugin defines no method and no task",
+                    where=str(file),
+                    fix="derive a class from bench.method.Method and give it `run`",
+                )
         return _lookup("method", name, self.methods)
 
     def dataset(self, name: str) -> DatasetSource:
         """A registered dataset, or the file or folder at the path ``name``."""
         if name in self.datasets:
             return self.datasets[name]
-        if "/" in name or Path(name).exists():
+        if "/" in name or Path(name).suffix or Path(name).exists():
             source = cast("DatasetSource", _library("from_path")(Path(name)))
             known = self.datasets.setdefault(source.card.name, source)
             if known.card.digest != source.card.digest:
                 raise BenchError(
-                    f"another dataset is called {source.card.name!r}", where=name, fix="rename the file or folder"
+                    f"another dataset is called {source.card.name!r}",
+                    where=name,
+                    fix="name it: bench data add FILE --name NAME",
                 )
             return source
         return _lookup("dataset", name, self.datasets)
+
+    def load(self, name: str) -> Dataset:
+        """The cells of a dataset; the last one loaded stays in memory, since its trials follow one another."""
+        if self._loaded is None or self._loaded.card.name != self.dataset(name).card.name:
+            self._loaded = None  # two large datasets may not fit side by side
+            self._loaded = self.dataset(name).load()
+        return self._loaded
 
     def methods_for(self, task: str) -> list[str]:
         """Names of the methods that answer ``task``, sorted."""

@@ -15,6 +15,7 @@ from typing import Protocol
 from bench import __version__
 from bench.cards import data_card, method_card, task_card
 from bench.engine import Watcher
+from bench.errors import BenchError, DataError
 from bench.grid import Ask, Plan, Planned, make_plan
 from bench.record import DECLARED, Limits, PlannedTrial, Request, TrialRecord
 from bench.registry import Registry
@@ -81,16 +82,44 @@ def run(
     """
     plan = make_plan(registry, ask)
     store = Store.create(out)
-    store.save_request(_request(registry, plan, ask, command))
+    _refuse_namesakes(plan, store)
     forced = {planned.key for planned in plan.trials if planned.spec.method in force or "all" in force}
     todo = [p for p in plan.trials if p.key in forced or _is_due(store, p, limits)]
     todo.sort(key=lambda planned: (planned.spec.dataset, planned.problem))
+    _refuse_unreadable(registry, todo)
+    store.save_request(_request(registry, plan, ask, command))
     if todo:
         engine.run(registry, store, todo, limits, watch(plan, todo, len(plan.trials) - len(todo)))
     changed = store.write_tables()
     records = [store.record(planned.key) for planned in plan.trials]
     counts = Counter(record.status if record else "missing" for record in records)
     return Result(store, plan, [r for r in records if r], counts, len(todo), changed)
+
+
+def _refuse_namesakes(plan: Plan, store: Store) -> None:
+    """Results of two files with one name would stand side by side as if they were of the same cells."""
+    for request in store.requests():
+        for card in request.datasets:
+            if card.name in plan.datasets and card.digest != plan.datasets[card.name].card.digest:
+                raise BenchError(
+                    f"this run folder holds results on other data of the name {card.name!r}",
+                    where=str(store.root),
+                    fix="give another --out, or another name to the data: bench data add FILE --name NAME",
+                )
+
+
+def _refuse_unreadable(registry: Registry, todo: Sequence[Planned]) -> None:
+    """Refuse the request if none of its datasets can be read; one among several costs its own trials only."""
+    refused = []
+    for name in dict.fromkeys(planned.spec.dataset for planned in todo if not planned.unavailable):
+        try:
+            registry.load(name)
+        except DataError as error:
+            refused.append(error)
+        else:
+            return
+    if refused:
+        raise refused[0]
 
 
 def _is_due(store: Store, planned: Planned, limits: Limits) -> bool:

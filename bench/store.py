@@ -138,7 +138,7 @@ class Store:
 
     def rewrite(self, record: TrialRecord) -> None:
         """Replace a trial's ``trial.json`` alone (``bench rescore``)."""
-        _write_atomic(self.trial_folder(record.key) / "trial.json", record.model_dump_json(indent=1).encode())
+        write_atomic(self.trial_folder(record.key) / "trial.json", record.model_dump_json(indent=1).encode())
 
     def is_final(self, key: str, limits: Limits) -> bool:
         """Whether a trial need not run again: finished, and not stopped by a limit lower than today's.
@@ -178,7 +178,7 @@ class Store:
         if not file.exists():
             with _writing(self.root):
                 file.parent.mkdir(exist_ok=True)
-                _write_atomic(file, request.model_dump_json(indent=1).encode())
+                write_atomic(file, request.model_dump_json(indent=1).encode())
 
     def requests(self) -> list[Request]:
         """Everything that was asked of this run folder, oldest first."""
@@ -206,52 +206,12 @@ class Store:
 
         records, run_id = list(self.records()), self.info.run_id
         for name, table in (("results", result_table(records, run_id)), ("curves", curve_table(records, run_id))):
-            _write_atomic(self.root / f"{name}.csv", table.to_csv(index=False).encode())
+            write_atomic(self.root / f"{name}.csv", table.to_csv(index=False).encode())
             temporary = self.root / f".{name}-{secrets.token_hex(4)}.parquet"
             table.to_parquet(temporary, index=False)
             temporary.replace(self.root / f"{name}.parquet")
-        _write_atomic(stamp, state.hexdigest().encode())
+        write_atomic(stamp, state.hexdigest().encode())
         return True
-
-
-def merge(sources: list[Path], target: Path) -> Store:
-    """Copy the trials and requests of several run folders into one.
-
-    Raises
-    ------
-    BenchError
-        If they hold different versions of one task: their scores do not compare.
-    """
-    stores = [Store.open(source) for source in sources]
-    versions: dict[str, dict[str, Path]] = {}
-    for store in [*stores, *([Store.open(target)] if (target / "run.json").exists() else [])]:
-        for record in store.records():
-            versions.setdefault(record.spec.task, {}).setdefault(record.spec.task_version, store.root)
-    for task, seen in versions.items():
-        if len(seen) > 1:
-            raise BenchError(
-                f"the run folders hold different versions of task {task!r}",
-                where="; ".join(f"version {v}: {root}" for v, root in sorted(seen.items())),
-                fix="run the older ones again with this version of bench, or report them apart",
-            )
-    merged = Store.create(target)
-    for store in stores:
-        if store.root.samefile(merged.root):
-            continue
-        for record in store.records():
-            mine = merged.record(record.key)
-            if mine is None or (mine.status != "ok" and record.status == "ok"):
-                folder = store.trial_folder(record.key)
-                merged.save(record, [p for p in folder.iterdir() if p.name != "trial.json"])
-        for request in store.requests():
-            merged.save_request(request)
-        for solution in (store.root / "problems").glob("*/solution.parquet"):
-            destination = merged.root / "problems" / solution.parent.name / solution.name
-            if not destination.exists():
-                destination.parent.mkdir(parents=True, exist_ok=True)
-                _write_atomic(destination, solution.read_bytes())
-    merged.write_tables()
-    return merged
 
 
 def now() -> str:
@@ -300,7 +260,8 @@ def _replace_folder(temporary: Path, folder: Path) -> None:
             return
 
 
-def _write_atomic(file: Path, content: bytes) -> None:
+def write_atomic(file: Path, content: bytes) -> None:
+    """Write a file so that nobody ever sees half of it."""
     temporary = file.with_name(f".{file.name}-{secrets.token_hex(4)}")
     temporary.write_bytes(content)
     temporary.replace(file)

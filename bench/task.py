@@ -62,7 +62,7 @@ class Output:
     name
         Key in the prediction.
     kind
-        ``float`` (finite), ``bool``, ``label`` (strings) or ``matrix`` (cells x genes, finite).
+        ``float`` (finite), ``bool`` or ``label`` (strings), one entry per cell.
     required
         Whether it may be left out.
     low, high
@@ -70,7 +70,7 @@ class Output:
     """
 
     name: str
-    kind: Literal["float", "bool", "label", "matrix"]
+    kind: Literal["float", "bool", "label"]
     summary: str
     required: bool = True
     low: float | None = None

@@ -6,101 +6,31 @@ import json
 import math
 import platform
 import shutil
-import tempfile
-import threading
 import traceback
-import weakref
-from collections import OrderedDict
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from bench import __version__
+from bench import __version__, logs
 from bench.availability import installed_version
-from bench.dataset import Dataset
-from bench.digest import data_digest
 from bench.errors import BenchError, InvalidOutputError, NotApplicableError
-from bench.exchange import read_prediction, write_inputs
-from bench.grid import Planned, problem_id
+from bench.exchange import read_prediction
+from bench.grid import Planned
 from bench.method import Method
-from bench.problem import Curve, Problem, Scored
+from bench.problem import Curve, Scored
+from bench.problems import BuiltProblem, Problems
 from bench.record import CurveRecord, Limits, Resources, ScoreRecord, Status, TrialRecord, TrialSpec
 from bench.registry import Registry
 from bench.sandbox import Job, Outcome, Sandbox
 from bench.scratch import Scratch
 from bench.seeds import derive_seed
 from bench.store import Store, now
-from bench.task import Seeds, Task
+from bench.task import Task
 from bench.validate import validated
-
-T = TypeVar("T")
-
-#: Lines of a trial's log kept in its record, for the report.
-LOG_TAIL_LINES = 40
-#: Longest log that is kept whole, bytes.
-LOG_KEPT_BYTES = 5_000_000
-#: Problems (and datasets) held in memory at once; trials are ordered so that one is enough most of the time.
-_KEPT_IN_MEMORY = 2
-
-
-@dataclass(frozen=True)
-class BuiltProblem:
-    """A problem in memory and its inputs on disk."""
-
-    problem: Problem
-    inputs: Path
-
-
-class Problems:
-    """Builds each problem once, for all trials that share it; thread-safe."""
-
-    def __init__(self, registry: Registry, scratch: Path, store: Store | None = None) -> None:
-        self._registry = registry
-        self._scratch = scratch
-        self._store = store
-        self._lock = threading.Lock()
-        self._built: OrderedDict[str, BuiltProblem | BenchError] = OrderedDict()
-        self._datasets: OrderedDict[str, Dataset] = OrderedDict()
-
-    def get(self, spec: TrialSpec) -> BuiltProblem:
-        """The problem of ``spec``.
-
-        Raises
-        ------
-        BenchError
-            If the dataset or the task refuses; the same error for every trial of the problem.
-        """
-        key = problem_id(spec)
-        with self._lock:
-            if key not in self._built:
-                try:
-                    self._built[key] = self._build(spec, key)
-                except BenchError as error:
-                    self._built[key] = error
-            found = _refresh(self._built, key)
-        if isinstance(found, BenchError):
-            raise found
-        return found
-
-    def _build(self, spec: TrialSpec, key: str) -> BuiltProblem:
-        if spec.dataset not in self._datasets:
-            self._datasets[spec.dataset] = self._registry.dataset(spec.dataset).load()
-        dataset = _refresh(self._datasets, spec.dataset)
-        task = self._registry.task(spec.task)
-        problem = task.make_problem(dataset, spec.track, Seeds(spec.seeds.split, spec.seeds.simulation))
-        folder = Path(tempfile.mkdtemp(prefix=f"problem-{key}-", dir=self._scratch))
-        write_inputs(problem.inputs, folder, key)
-        if self._store is not None:
-            self._store.save_solution(key, problem.solution)
-        built = BuiltProblem(problem, folder)
-        # Inputs leave the disk with the problem, once no trial holds it: a grid's problems may not fit there together.
-        weakref.finalize(built, shutil.rmtree, folder, ignore_errors=True)
-        return built
 
 
 class TrialRunner:
@@ -145,7 +75,7 @@ class TrialRunner:
         record = self._attempt(planned, folder)
         if self._aborted:
             return None
-        _shorten(folder / "log.txt")
+        logs.shorten(folder / "log.txt")
         self.store.save(record, [p for p in (folder / "prediction.parquet", folder / "log.txt") if p.exists()])
         shutil.rmtree(folder, ignore_errors=True)
         return record
@@ -160,7 +90,7 @@ class TrialRunner:
                 limits=self.limits,
                 status=status,
                 detail=detail,
-                log_tail=_tail(folder / "log.txt"),
+                log_tail=logs.tail(folder / "log.txt"),
                 versions=self._versions(spec),
                 host=platform.node(),
                 started=started,
@@ -177,7 +107,7 @@ class TrialRunner:
         except BenchError as error:
             return record("crash", f"the problem could not be built: {error}")
         except Exception as error:  # noqa: BLE001 - a task of a third party may raise anything
-            _append(folder / "log.txt", traceback.format_exc())
+            logs.append(folder / "log.txt", traceback.format_exc())
             return record("crash", f"the problem could not be built: {type(error).__name__}: {error}")
         problem = built.problem
         notes = {"problem_notes": list(problem.notes), "n_cells": len(problem.solution)}
@@ -199,7 +129,7 @@ class TrialRunner:
         try:
             scored = scored_records(task.score(problem, arrays))
         except Exception as error:  # noqa: BLE001 - a task of a third party may raise anything
-            _append(folder / "log.txt", traceback.format_exc())
+            logs.append(folder / "log.txt", traceback.format_exc())
             detail = f"the prediction could not be scored: {type(error).__name__}: {error}"
             return record("crash", detail, **notes, **resources)
         return record("ok", outcome.detail, **notes, **resources, **scored)
@@ -269,50 +199,6 @@ def _curve(curve: Curve) -> CurveRecord:
     return CurveRecord(name=curve.name, x=[x for x, _ in points], y=[y for _, y in points])
 
 
-def rescore(registry: Registry, store: Store, report: Callable[[TrialRecord], None]) -> int:
-    """Score every kept prediction again with today's metrics; no method runs. Returns the number rescored."""
-    done = 0
-    for path in {path for request in store.requests() for path in request.paths.values()}:
-        registry.dataset(path)
-    kept = [r for r in store.records() if r.status == "ok" and _prediction_file(store, r).exists()]
-    for record in kept:
-        _check_same_problem(registry, store, record)
-    with tempfile.TemporaryDirectory(prefix="bench-") as scratch:
-        problems = Problems(registry, Path(scratch))
-        for record in sorted(kept, key=lambda r: (r.spec.dataset, problem_id(r.spec))):
-            task = registry.task(record.spec.task)
-            problem = problems.get(record.spec).problem
-            table = pd.read_parquet(_prediction_file(store, record)).set_index("cell")
-            table = table.loc[problem.solution.index.astype(str)]
-            scored = scored_records(task.score(problem, {c: table[c].to_numpy() for c in table.columns}))
-            store.rewrite(record.model_copy(update=scored))
-            report(record)
-            done += 1
-    return done
-
-
-def _prediction_file(store: Store, record: TrialRecord) -> Path:
-    return store.trial_folder(record.key) / "prediction.parquet"
-
-
-def _check_same_problem(registry: Registry, store: Store, record: TrialRecord) -> None:
-    """Refuse to score a prediction against another truth than the one it was made for."""
-    task, dataset = registry.task(record.spec.task), registry.dataset(record.spec.dataset)
-    if task.version != record.spec.task_version:
-        raise BenchError(
-            f"the predictions answer version {record.spec.task_version} of task {task.name!r}, "
-            f"this is version {task.version}",
-            where=str(store.root),
-            fix="run again: the inputs themselves may have changed",
-        )
-    if data_digest(dataset.card) != record.spec.dataset_digest:
-        raise BenchError(
-            f"dataset {record.spec.dataset!r} is not the one that the predictions were made for",
-            where=str(_prediction_file(store, record)),
-            fix="put the earlier data back, or run again",
-        )
-
-
 def _resources(outcome: Outcome) -> Resources:
     return Resources(
         wall_s=outcome.wall_s,
@@ -332,40 +218,6 @@ def read_progress(folder: Path) -> tuple[float, str]:
     except (OSError, ValueError, TypeError, KeyError):  # the method's own folder: anything may be there
         return 0.0, ""
     return min(max(fraction, 0.0), 1.0) if math.isfinite(fraction) else 0.0, message
-
-
-def _refresh(cache: OrderedDict[str, T], key: str) -> T:
-    cache.move_to_end(key)
-    while len(cache) > _KEPT_IN_MEMORY:
-        cache.popitem(last=False)
-    return cache[key]
-
-
-def _shorten(log: Path) -> None:
-    """Leave the middle out of a log that would fill the run folder."""
-    if not log.exists() or log.stat().st_size <= LOG_KEPT_BYTES:
-        return
-    half = LOG_KEPT_BYTES // 2
-    with log.open("rb+") as file:
-        file.seek(-half, 2)
-        end = file.read()
-        file.seek(half)
-        file.write(b"\n[... left out by bench: the log was too long ...]\n" + end)
-        file.truncate()
-
-
-def _append(file: Path, text: str) -> None:
-    with file.open("a", encoding="utf-8", errors="replace") as log:
-        log.write(text)
-
-
-def _tail(log: Path) -> str:
-    if not log.exists():
-        return ""
-    with log.open("rb") as file:
-        file.seek(0, 2)
-        file.seek(max(0, file.tell() - 64_000))
-        return "\n".join(file.read().decode(errors="replace").splitlines()[-LOG_TAIL_LINES:])
 
 
 def _number(value: float | None) -> float | None:

@@ -129,8 +129,9 @@ def from_path(
         n_cells=facts.n_cells,
         n_genes=facts.n_genes,
         n_donors=_peek.n_distinct(path, donor) if donor else None,
-        source=str(path),
+        source=path.name,  # the report is mailed: it must not tell where files lie
         expected_doublet_rate=expected_doublet_rate,
+        reading=_reading(mapping, layer),
         caveat=_caveat(mapping, known_truth=truth is not None or facts.is_cohort),
     )
     return FileSource(path, card, mapping, layer)
@@ -275,8 +276,13 @@ def _manifest_source(folder: Path, entry: Mapping[str, Any]) -> FileSource | Non
         tissue=str(about.get("tissue") or ""),
         caveat=str(about.get("labels") or ""),
         expected_doublet_rate=entry.get("expected_doublet_rate"),
+        reading=_reading(columns, entry.get("layer")),
     )
     return FileSource(folder / file, card, columns, entry.get("layer"))
+
+
+def _reading(columns: Mapping[str, str], layer: str | None) -> str:
+    return json.dumps([sorted(columns.items()), layer])
 
 
 def _read_json(path: Path, kind: type) -> Any:

@@ -39,8 +39,8 @@ def report(
 def rescore(run: Annotated[Path, typer.Argument(help="A run folder.")], plugin: Plugins = None) -> None:
     """Score the kept predictions again with today's metrics; no method is run."""
     from bench.registry import Registry
+    from bench.rescore import rescore as rescore_run
     from bench.store import Store
-    from bench.trial import rescore as rescore_run
 
     store = Store.open(run)
 
@@ -58,7 +58,7 @@ def merge(
     out: Annotated[Path, typer.Option(help="The merged run folder.")],
 ) -> None:
     """Put the trials of several run folders into one; refuses mixed task versions."""
-    from bench.store import merge as merge_runs
+    from bench.merge import merge as merge_runs
 
     if folder(out).resolve() in {run.resolve() for run in runs}:
         raise BenchError("a run cannot be merged into itself", where=f"--out {out}", fix="name a new folder")

@@ -228,3 +228,23 @@ def test_sbatch_options():
         "slurm_partition": "short",
         "slurm_mem_per_cpu": "2G",
     }
+
+
+def test_data_that_cannot_be_scored_stop_the_request_unless_others_can(run, tmp_path, counts):
+    logged = ToySource(n_cells=30).load().adata
+    logged.X = logged.X.astype(float).log1p()
+    logged.write_h5ad(tmp_path / "logged.h5ad")
+    alone = run("--methods", "toy", "--datasets", tmp_path / "logged.h5ad")
+    assert (alone.returncode, "log-transformed" in alone.stderr) == (2, True), alone.stderr
+    assert not list((tmp_path / "run" / "trials").glob("[0-9a-f]*"))
+    told = json.loads(run("--methods", "toy", "--datasets", f"{tmp_path / 'logged.h5ad'},{counts}", "--json").stdout)
+    assert told["counts"] == {"ok": 3, "crash": 3}
+
+
+def test_two_files_of_one_name_do_not_share_a_run_folder(run, tmp_path):
+    assert run("--methods", "toy").returncode == 0
+    (tmp_path / "other").mkdir()
+    other = ToySource(n_cells=60).load().adata
+    other.write_h5ad(tmp_path / "other" / "counts.h5ad")
+    done = run("--methods", "toy", "--datasets", tmp_path / "other" / "counts.h5ad")
+    assert (done.returncode, "other data of the name" in done.stderr) == (2, True)

@@ -9,9 +9,9 @@ from bench.engine import LocalEngine, SlurmEngine, write_spec
 from bench.errors import BenchError, UnknownNameError
 from bench.grid import Ask, make_plan
 from bench.record import Limits
+from bench.rescore import rescore
 from bench.run import run
 from bench.store import Store
-from bench.trial import rescore
 
 
 class Watcher:
@@ -140,7 +140,7 @@ def test_a_crash_that_is_not_the_methods_is_tried_again_on_resume(go):
 
 
 def test_an_overlong_log_keeps_its_two_ends(go, monkeypatch):
-    monkeypatch.setattr("bench.trial.LOG_KEPT_BYTES", 1000)
+    monkeypatch.setattr("bench.logs.KEPT_BYTES", 1000)
     result = go(params={"toy": {"mode": "environment"}})
     key = next(r.key for r in result.records if r.spec.method == "toy")
     log = (result.store.trial_folder(key) / "log.txt").read_text()

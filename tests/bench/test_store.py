@@ -7,9 +7,10 @@ import pytest
 from test_digest import SPEC
 
 from bench.errors import BenchError
+from bench.merge import merge
 from bench.record import CurveRecord, Limits, Resources, ScoreRecord, TrialRecord
 from bench.rows import CURVE_COLUMNS, ROW_COLUMNS
-from bench.store import Store, merge
+from bench.store import Store
 
 
 def record(key="00000000000000aa", status="ok", value=0.5, version="1", **more):
@@ -140,6 +141,15 @@ def test_merge_refuses_mixed_task_versions(tmp_path):
     with pytest.raises(BenchError, match="different versions of task"):
         merge([a.root, b.root], tmp_path / "m")
     assert not (tmp_path / "m").exists()
+
+
+def test_merge_refuses_different_data_of_one_name(tmp_path):
+    a, b = Store.create(tmp_path / "a"), Store.create(tmp_path / "b")
+    a.save(record())
+    other = record(key="00000000000000bb")
+    b.save(other.model_copy(update={"spec": other.spec.model_copy(update={"dataset_digest": "1"})}))
+    with pytest.raises(BenchError, match="different data under the name"):
+        merge([a.root, b.root], tmp_path / "m")
 
 
 def test_nan_is_null_in_json(store):

@@ -1,0 +1,62 @@
+"""``bench rescore``: kept predictions, today's metrics."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+
+from bench.digest import data_digest
+from bench.errors import BenchError
+from bench.grid import problem_id
+from bench.problems import Problems
+from bench.record import TrialRecord
+from bench.registry import Registry
+from bench.store import Store
+from bench.trial import scored_records
+
+
+def rescore(registry: Registry, store: Store, report: Callable[[TrialRecord], None]) -> int:
+    """Score every kept prediction again with today's metrics; no method runs. Returns the number rescored."""
+    done = 0
+    for path in {path for request in store.requests() for path in request.paths.values()}:
+        registry.dataset(path)
+    kept = [r for r in store.records() if r.status == "ok" and _prediction_file(store, r).exists()]
+    for record in kept:
+        _check_same_problem(registry, store, record)
+    with tempfile.TemporaryDirectory(prefix="bench-") as scratch:
+        problems = Problems(registry, Path(scratch))
+        for record in sorted(kept, key=lambda r: (r.spec.dataset, problem_id(r.spec))):
+            task = registry.task(record.spec.task)
+            problem = problems.get(record.spec).problem
+            table = pd.read_parquet(_prediction_file(store, record)).set_index("cell")
+            table = table.loc[problem.solution.index.astype(str)]
+            scored = scored_records(task.score(problem, {c: table[c].to_numpy() for c in table.columns}))
+            store.rewrite(record.model_copy(update=scored))
+            report(record)
+            done += 1
+    return done
+
+
+def _prediction_file(store: Store, record: TrialRecord) -> Path:
+    return store.trial_folder(record.key) / "prediction.parquet"
+
+
+def _check_same_problem(registry: Registry, store: Store, record: TrialRecord) -> None:
+    """Refuse to score a prediction against another truth than the one it was made for."""
+    task, dataset = registry.task(record.spec.task), registry.dataset(record.spec.dataset)
+    if task.version != record.spec.task_version:
+        raise BenchError(
+            f"the predictions answer version {record.spec.task_version} of task {task.name!r}, "
+            f"this is version {task.version}",
+            where=str(store.root),
+            fix="run again: the inputs themselves may have changed",
+        )
+    if data_digest(dataset.card) != record.spec.dataset_digest:
+        raise BenchError(
+            f"dataset {record.spec.dataset!r} is not the one that the predictions were made for",
+            where=str(_prediction_file(store, record)),
+            fix="put the earlier data back, or run again",
+        )
