@@ -1,4 +1,6 @@
+import importlib.util
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -72,6 +74,17 @@ def test_whatever_a_method_does_becomes_a_status(run, mode, status, told):
     outcome = run(mode)
     assert outcome.status == status
     assert told in outcome.detail
+
+
+@pytest.mark.r
+@pytest.mark.parametrize(("mode", "told"), [("r_quits", "exit code 3"), ("r_overflows", "SIGSEGV")])
+def test_a_crash_of_r_costs_its_own_trial_only(run, mode, told):
+    if shutil.which("R") is None or importlib.util.find_spec("rpy2") is None:
+        pytest.skip("needs R and rpy2")
+    outcome = run(mode)
+    assert outcome.status == "crash"
+    assert told in outcome.detail
+    assert run("ok").status == "ok"
 
 
 def test_a_traceback_is_kept_in_the_log(run):

@@ -201,10 +201,22 @@ class Toy(Method):
             print(f"{name}={os.environ[name]}")
 
     def _torch(self, ctx):
-        # Freed memory is used again inside torch: an abort or a segmentation fault in C, as buggy extensions cause.
         import ctypes
 
-        ctypes.string_at(0)
+        import torch
+
+        nowhere = np.ctypeslib.as_array(ctypes.cast(16, ctypes.POINTER(ctypes.c_float)), shape=(4,))
+        torch.from_numpy(nowhere).sum()
+
+    def _r_quits(self, ctx):
+        import rpy2.robjects as robjects
+
+        robjects.r("quit(status = 3)")
+
+    def _r_overflows(self, ctx):
+        import rpy2.robjects as robjects
+
+        robjects.r("options(expressions = 500000); f <- function(n) f(n + 1); f(1)")
 
 
 class Noisy(Method):
