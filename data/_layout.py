@@ -1,14 +1,43 @@
-"""Where things are in CellRanger's formats; no scientific package is needed to look."""
+"""Which format a file is in, and where things are in CellRanger's; no scientific package is needed to look."""
 
 from __future__ import annotations
 
 import gzip
-from collections.abc import Iterator
+import zlib
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import IO, Any, TypeVar, cast
 
 from bench.errors import DataError
+
+T = TypeVar("T")
+
+
+def by_format(path: Path, *, h5ad: Callable[[Path], T], h5: Callable[[Path], T], folder: Callable[[Path], T]) -> T:
+    """Hand ``path`` to the reader of its format: ``.h5ad``, 10x ``.h5`` or 10x folder.
+
+    Raises
+    ------
+    bench.errors.DataError
+        If there is no such file, its type is not known, or it is damaged.
+    """
+    if not path.exists():
+        raise DataError("there is no such file or folder", where=str(path), fix="check the path")
+    ending = path.suffix.lower()
+    read = folder if path.is_dir() else h5ad if ending == ".h5ad" else h5 if ending in (".h5", ".hdf5") else None
+    if read is None:
+        raise DataError(
+            f"files of type {path.suffix or '(no extension)'!r} are not known",
+            where=str(path),
+            fix="hand over .h5ad, a 10x .h5, or a 10x folder with matrix.mtx[.gz]",
+        )
+    try:
+        return read(path)
+    except (OSError, EOFError, zlib.error, KeyError, ValueError) as error:
+        raise DataError(
+            f"the file cannot be read: {error}", where=str(path), fix="check that it is complete and not damaged"
+        ) from error
 
 
 @contextmanager

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.data._layout import folder_shape, h5_shape
+from bench.data._layout import by_format, folder_shape, h5_shape
 from bench.errors import DataError
 
 
@@ -29,23 +28,11 @@ def peek(path: Path) -> Facts:
     bench.errors.DataError
         If there is no such file, its type is not known, or it is damaged.
     """
-    if not path.exists():
-        raise DataError("there is no such file or folder", where=str(path), fix="check the path")
-    try:
-        if path.is_dir():
-            return Facts(*folder_shape(path), ())
-        if path.suffix.lower() == ".h5ad":
-            return _peek_h5ad(path)
-        if path.suffix.lower() in (".h5", ".hdf5"):
-            return Facts(*h5_shape(path), ())
-    except (OSError, EOFError, zlib.error, KeyError, ValueError) as error:
-        raise DataError(
-            f"the file cannot be read: {error}", where=str(path), fix="check that it is complete and not damaged"
-        ) from error
-    raise DataError(
-        f"files of type {path.suffix or '(no extension)'!r} are not known",
-        where=str(path),
-        fix="hand over .h5ad, a 10x .h5, or a 10x folder with matrix.mtx[.gz]",
+    return by_format(
+        path,
+        h5ad=_peek_h5ad,
+        h5=lambda file: Facts(*h5_shape(file), ()),
+        folder=lambda folder: Facts(*folder_shape(folder), ()),
     )
 
 

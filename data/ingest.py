@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shlex
 import warnings
-import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +14,7 @@ from scipy.sparse import csr_matrix
 
 from bench.data import checks
 from bench.data._columns import id_column, map_columns, symbol_column
+from bench.data._layout import by_format
 from bench.data._tenx import read_10x_folder, read_10x_h5
 from bench.errors import DataError
 
@@ -73,28 +73,15 @@ def canonical(adata: AnnData, keys: Mapping[str, str] | None, where: str) -> Ann
 
 
 def _open(path: Path) -> AnnData:
+    return by_format(path, h5ad=_open_h5ad, h5=read_10x_h5, folder=read_10x_folder)
+
+
+def _open_h5ad(path: Path) -> AnnData:
     import anndata
 
-    if not path.exists():
-        raise DataError("there is no such file or folder", where=str(path), fix="check the path")
-    try:
-        if path.is_dir():
-            return read_10x_folder(path)
-        if path.suffix.lower() == ".h5ad":
-            with warnings.catch_warnings():
-                warnings.filterwarnings("ignore", "(Observation|Variable) names are not unique")  # refused below
-                return anndata.read_h5ad(path)
-        if path.suffix.lower() in (".h5", ".hdf5"):
-            return read_10x_h5(path)
-    except (OSError, EOFError, zlib.error, KeyError, ValueError) as error:
-        raise DataError(
-            f"the file cannot be read: {error}", where=str(path), fix="check that it is complete and not damaged"
-        ) from error
-    raise DataError(
-        f"files of type {path.suffix or '(no extension)'!r} are not known",
-        where=str(path),
-        fix="hand over .h5ad, a 10x .h5, or a 10x folder with matrix.mtx[.gz]",
-    )
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "(Observation|Variable) names are not unique")  # refused below
+        return anndata.read_h5ad(path)
 
 
 def _pick(adata: AnnData, layer: str, path: Path) -> AnnData:

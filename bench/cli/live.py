@@ -5,7 +5,8 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 
 from rich.console import Console, Group
@@ -164,16 +165,26 @@ def _headline(result: Result) -> Table:
         name: [_cell(by_place.get(place, []), metric.name) for place in columns] for name, by_place in cells.items()
     }
     roles = {record.spec.method: record.spec.role for record in result.records}
-    for name in sorted(rows, key=lambda n: (roles[n] != "method", n)):
+    for name in sorted(rows, key=lambda n: (roles[n] != "method", -_mean(chain.from_iterable(cells[n].values()), metric.name), n)):
         shown = name if roles[name] == "method" else f"{name} ({roles[name]} control)"
         table.add_row(escape(shown), *rows[name], style="" if roles[name] == "method" else "dim")
     return table
 
 
-def _cell(records: list[TrialRecord], metric: str) -> str:
-    values = [
+def _values(records: Iterable[TrialRecord], metric: str) -> list[float]:
+    return [
         s.value for r in records for s in r.scores if s.metric == metric and s.unit == "pooled" and s.value is not None
     ]
+
+
+def _mean(records: Iterable[TrialRecord], metric: str) -> float:
+    """Mean over all columns of the table, to order its rows by; methods without any value come last."""
+    values = _values(records, metric)
+    return sum(values) / len(values) if values else float("-inf")
+
+
+def _cell(records: list[TrialRecord], metric: str) -> str:
+    values = _values(records, metric)
     if values:
         return f"{sum(values) / len(values):.3f}"
     if not records:
