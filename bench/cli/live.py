@@ -165,7 +165,8 @@ def _headline(result: Result) -> Table:
         name: [_cell(by_place.get(place, []), metric.name) for place in columns] for name, by_place in cells.items()
     }
     roles = {record.spec.method: record.spec.role for record in result.records}
-    for name in sorted(rows, key=lambda n: (roles[n] != "method", -_mean(chain.from_iterable(cells[n].values()), metric.name), n)):
+    means = {name: _mean(chain.from_iterable(by_place.values()), metric.name) for name, by_place in cells.items()}
+    for name in sorted(rows, key=lambda n: (roles[n] != "method", -means[n], n)):
         shown = name if roles[name] == "method" else f"{name} ({roles[name]} control)"
         table.add_row(escape(shown), *rows[name], style="" if roles[name] == "method" else "dim")
     return table
