@@ -68,6 +68,10 @@ def make_problem(dataset: Dataset, track: str, seeds: Seeds) -> Problem:
     if not is_test.any():
         raise NotApplicableError(f"no cell of the tested donors is left ({', '.join(sorted(tested))})")
     test = labelled.obs[is_test]
+    if track in MODES and not test["is_doublet"].any():
+        raise NotApplicableError(
+            f"no tested donor ({', '.join(sorted(tested))}) has the {MIN_CELLS} cells that one simulated doublet takes"
+        )
     small = sorted(_too_small(donors_of(dataset)) - tested)
     if small:
         labelled.notes.append(f"donors with fewer than {MIN_TESTED} cells are not tested: {', '.join(small)}")

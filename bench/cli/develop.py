@@ -84,7 +84,7 @@ def check(
 def audit(
     task: Annotated[str, typer.Option(help="Task to audit.")],
     tracks: Annotated[str | None, typer.Option(help="Tracks, comma-separated. Default: all.")] = None,
-    datasets: Annotated[str | None, typer.Option(help="Datasets or paths. Default: every registered one.")] = None,
+    datasets: Annotated[str | None, typer.Option(help="Datasets or paths. Default: the built-in cohort.")] = None,
     seeds: Annotated[int, typer.Option(min=1, help="Number of splits and simulations to audit.")] = 1,
     plugin: Plugins = None,
     as_json: AsJson = False,
@@ -101,7 +101,7 @@ def audit(
             raise UnknownNameError(f"track of {task}", track, what.tracks)
     findings = []
     for seed in range(seeds):
-        asked = names(datasets) or list(registry.datasets)
+        asked = names(datasets) or [_builtin(registry)]
         for finding in audit_all(registry, what, names(tracks) or list(what.tracks), asked, Seeds(seed, seed)):
             findings.append(vars(finding) | {"seed": seed})
             if not as_json:

@@ -235,3 +235,13 @@ def test_tiny_donors_train_but_are_not_tested(make_dataset: Callable[..., Datase
 
 def test_where_all_donors_are_tiny_they_are_tested_all_the_same(make_dataset: Callable[..., Dataset]) -> None:
     assert len(donors_to_test(make_dataset({"a": 12, "b": 12, "c": 12}), 0)) == 1
+
+
+@pytest.mark.parametrize("track", SIMULATED)
+def test_donors_too_small_for_a_single_doublet_are_not_applicable(
+    make_dataset: Callable[..., Dataset], track: str
+) -> None:
+    dataset = make_dataset({"larger": 30} | {f"d{i}": 8 for i in range(5)})
+    split = next(i for i in range(20) if "larger" not in donors_to_test(dataset, i))
+    with pytest.raises(NotApplicableError, match="that one simulated doublet takes"):
+        TASK.make_problem(dataset, track, Seeds(split=split))
