@@ -59,7 +59,7 @@ def audit(
         served = [track for track in tracks if task.why_not(source.card, track) is None]
         if not served:
             continue
-        dataset = source.load()
+        dataset = registry.load(name)
         for track in served:
             try:
                 yield audit_one(task, dataset, track, seeds)

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from bench import logs
 from bench.dataset import Dataset
 from bench.errors import BenchError, InvalidOutputError
 from bench.exchange import read_prediction, write_inputs
@@ -75,13 +76,15 @@ class Conformance:
 
     def _checks(self, first: dict[str, Any]) -> dict[str, Callable[[str], Check]]:
         checks = {
-            "determinism: the same seed gives the same output": lambda n: self._same(n, first, self._inputs),
+            "determinism: the same seed gives the same output": lambda n: self._again(n, first),
             "three cells: an answer or not_applicable": lambda n: self._graceful(n, self._few(3)),
             "one kind of cell: an answer or not_applicable": lambda n: self._graceful(n, self._one_class()),
             "time-out: the whole process tree ends in time": self._timeout,
         }
         if not self._entry.value.stochastic:
-            checks["equivariance: permuting the cells permutes the output"] = lambda n: self._permuted(n, first)
+            checks["equivariance: permuting the cells permutes the output"] = lambda n: self._again(
+                n, first, order="check, another order"
+            )
         return checks
 
     def _call(
@@ -105,8 +108,8 @@ class Conformance:
                 verify_inputs=True,
             )
         )
-        if outcome.status == "crash" and (log := folder / "log.txt").exists():
-            tail = log.read_text(errors="replace").splitlines()[-_LOG_LINES:]
+        if outcome.status == "crash":
+            tail = logs.tail(folder / "log.txt").splitlines()[-_LOG_LINES:]
             return replace(outcome, detail="\n    ".join([outcome.detail, *tail])), None
         if outcome.status != "ok":
             return outcome, None
@@ -119,14 +122,8 @@ class Conformance:
     def _verdict(self, name: str, outcome: Outcome, arrays: dict[str, Any] | None) -> Check:
         return Check(name, "pass" if arrays is not None else "fail", _told(outcome))
 
-    def _same(self, name: str, first: dict[str, Any], inputs: Inputs) -> Check:
-        outcome, second = self._call(inputs)
-        if second is None:
-            return Check(name, "fail", _told(outcome))
-        return _compare(name, first, second)
-
-    def _permuted(self, name: str, first: dict[str, Any]) -> Check:
-        outcome, second = self._call(self._inputs, order="check, another order")
+    def _again(self, name: str, first: dict[str, Any], *, order: str = "check") -> Check:
+        outcome, second = self._call(self._inputs, order=order)
         if second is None:
             return Check(name, "fail", _told(outcome))
         return _compare(name, first, second)

@@ -88,9 +88,7 @@ def make_plan(registry: Registry, ask: Ask) -> Plan:
     """
     task = registry.task(ask.task)
     tracks = list(ask.tracks) or [name for name, track in task.tracks.items() if track.default]
-    for track in tracks:
-        if track not in task.tracks:
-            raise UnknownNameError(f"track of {task.name}", track, task.tracks)
+    check_tracks(task, tracks)
     sources = _datasets(registry, ask.datasets)
     names = _methods(registry, task, ask.methods)
     _check_preset(registry, names, ask.preset)
@@ -111,6 +109,13 @@ def make_plan(registry: Registry, ask: Ask) -> Plan:
             for name in names:
                 trials += _method_trials(base, registry, name, ask)
     return Plan(task, trials, skipped, names, sources)
+
+
+def check_tracks(task: Task, tracks: Sequence[str]) -> None:
+    """Refuse a track that ``task`` does not have."""
+    for track in tracks:
+        if track not in task.tracks:
+            raise UnknownNameError(f"track of {task.name}", track, task.tracks)
 
 
 def _datasets(registry: Registry, names: Sequence[str]) -> dict[str, DatasetSource]:

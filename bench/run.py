@@ -57,6 +57,11 @@ class Result:
         """Every planned trial is ``ok`` or declared unavailable or not applicable."""
         return set(self.counts) <= DECLARED | {"ok"}
 
+    @property
+    def failures(self) -> list[TrialRecord]:
+        """Records of the trials that keep the run from being complete."""
+        return [record for record in self.records if record.status not in DECLARED | {"ok"}]
+
 
 def run(
     registry: Registry,

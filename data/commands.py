@@ -8,16 +8,12 @@ from typing import TYPE_CHECKING
 
 from bench.data import library
 from bench.data._spec import CohortSpec
-from bench.errors import BenchError, UnknownNameError
+from bench.errors import BenchError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    import pandas as pd
-
-    from bench.dataset import DatasetSource
-
-__all__ = ["CohortSpec", "add", "calibrate", "remove", "simulate_to"]
+__all__ = ["CohortSpec", "add", "remove", "simulate_to"]
 
 add = library.add
 remove = library.remove
@@ -52,25 +48,3 @@ def simulate_to(
     finally:
         aside.unlink(missing_ok=True)
     return adata.n_obs, adata.n_vars, int(adata.X.nnz)
-
-
-def calibrate(real: str | Path, spec: CohortSpec | None = None) -> pd.DataFrame:
-    """Compare real nuclei with a simulated cohort (:func:`bench.data.calibrate.calibrate`).
-
-    Parameters
-    ----------
-    real
-        A registered dataset with Ensembl IDs, or a path to one.
-    """
-    from bench.data.calibrate import calibrate as compare
-
-    return compare(_find(str(real)).load().adata, spec)
-
-
-def _find(name: str) -> DatasetSource:
-    known = library.sources()
-    if name in known:
-        return known[name]
-    if Path(name).exists():
-        return library.from_path(Path(name))
-    raise UnknownNameError("dataset", name, known)

@@ -103,7 +103,8 @@ def calibrate(
     as_json: AsJson = False,
 ) -> None:
     """Print simulated against real: zeros, UMI and gene quantiles, mean-variance trend, principal components."""
-    from bench.data import commands
+    from bench.data.calibrate import calibrate as compare
+    from bench.registry import Registry
 
-    table: Any = commands.calibrate(real)
+    table: Any = compare(Registry().load(str(real)).adata)
     typer.echo(json.dumps(table.to_dict("records"), indent=1) if as_json else table.to_string())

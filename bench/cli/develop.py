@@ -70,7 +70,7 @@ def check(
         tracks = [t for t, track in task.tracks.items() if track.default and task.why_not(source.card, t) is None]
         if not tracks:
             raise BenchError(f"{source.card.name!r} serves no track of {task_name}", fix="give another --dataset")
-        for result in Conformance(entry, task, source.load(), tracks[0]).run():
+        for result in Conformance(entry, task, registry.load(source.card.name), tracks[0]).run():
             failed |= result.status == "fail"
             results.append({"task": task_name} | vars(result))
             if not as_json:
@@ -91,14 +91,13 @@ def audit(
 ) -> None:
     """Scramble the hidden truth, build the inputs again, and require the same bytes."""
     from bench.audit import audit as audit_all
+    from bench.grid import check_tracks
     from bench.registry import Registry
     from bench.task import Seeds
 
     registry = Registry(plugin or ())
     what = registry.task(task)
-    for track in names(tracks):
-        if track not in what.tracks:
-            raise UnknownNameError(f"track of {task}", track, what.tracks)
+    check_tracks(what, names(tracks))
     findings = []
     for seed in range(seeds):
         asked = names(datasets) or [_builtin(registry)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
 from pathlib import Path
 
@@ -119,11 +119,11 @@ class LiveTable:
         return Group(table, Text.from_markup(f"{self._done}/{self._total} done in {elapsed:.0f} s  {counts}"))
 
 
-def print_summary(result: Result, failures: Sequence[TrialRecord], html: Path | None) -> None:
+def print_summary(result: Result, html: Path | None) -> None:
     """Headline table, failures and where the report lies."""
     console = Console()
     console.print(_headline(result))
-    for line, style in _reasons(failures, result):
+    for line, style in _reasons(result):
         console.print(Text(line, style=style), soft_wrap=True)
     counts = ", ".join(f"{n} {status}" for status, n in sorted(result.counts.items()))
     console.print(f"{_plural(sum(result.counts.values()), 'trial')}: {counts} ({result.ran} run now)")
@@ -132,9 +132,9 @@ def print_summary(result: Result, failures: Sequence[TrialRecord], html: Path | 
         console.print(Text.assemble("report: ", (str(html), "bold")), soft_wrap=True)
 
 
-def _reasons(failures: Sequence[TrialRecord], result: Result) -> Iterator[tuple[str, str]]:
+def _reasons(result: Result) -> Iterator[tuple[str, str]]:
     """Every reason why there is no score, told once, with the trials it holds for; and the style to print it in."""
-    for style, told in (("red", failures), ("yellow", [r for r in result.records if r.status in DECLARED])):
+    for style, told in (("red", result.failures), ("yellow", [r for r in result.records if r.status in DECLARED])):
         groups: dict[tuple[str, str, str], list[TrialRecord]] = {}
         for record in told:
             # A package is missing for every dataset alike.

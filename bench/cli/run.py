@@ -181,7 +181,6 @@ def _render(result: Result) -> Path:
 
 
 def _summary(result: Result, html: Path | None, *, quiet: bool, as_json: bool) -> None:
-    failures = [r for r in result.records if r.status not in {"ok", "unavailable", "not_applicable"}]
     if as_json:
         typer.echo(
             json.dumps(
@@ -194,7 +193,7 @@ def _summary(result: Result, html: Path | None, *, quiet: bool, as_json: bool) -
                     "failures": [
                         {"trial": r.key, "method": r.spec.method, "track": r.spec.track, "dataset": r.spec.dataset}
                         | {"status": r.status, "detail": r.detail}
-                        for r in failures
+                        for r in result.failures
                     ],
                 },
                 indent=1,
@@ -206,4 +205,4 @@ def _summary(result: Result, html: Path | None, *, quiet: bool, as_json: bool) -
         return
     from bench.cli.live import print_summary
 
-    print_summary(result, failures, html)
+    print_summary(result, html)
