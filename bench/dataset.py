@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, Protocol
 
 if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
     from anndata import AnnData
+    from numpy.typing import NDArray
+    from scipy.sparse import csr_matrix
 
 #: Columns of ``obs`` with a meaning to tasks. A dataset's other columns never reach a method.
 OBS_FIELDS = (
@@ -80,6 +84,92 @@ class Dataset:
     adata: AnnData
 
 
+class CountStore(Protocol):
+    """Cells that need not fit in memory: tables at hand, counts read when asked for."""
+
+    @property
+    def name(self) -> str:
+        """Name of the dataset."""
+
+    @property
+    def digest(self) -> str:
+        """The card's digest."""
+
+    @property
+    def accession(self) -> str:
+        """Where the dataset is published, if known."""
+
+    @property
+    def var(self) -> pd.DataFrame:
+        """Genes, as in :class:`Dataset`."""
+
+    @property
+    def obs(self) -> pd.DataFrame:
+        """Cells with canonical columns, as in :class:`Dataset`."""
+
+    @property
+    def n_entries(self) -> NDArray[np.int64]:
+        """(cells,): how many counts are stored of each cell; unlike a loaded dataset, it may have cells with none."""
+
+    def __len__(self) -> int:
+        """Number of cells."""
+
+    def rows(self, index: NDArray[np.intp]) -> csr_matrix:
+        """Raw counts (cells, genes), int32, of some cells in the order of ``index``; read now if they are on disk.
+
+        Raises
+        ------
+        bench.errors.DataError
+            If what is read is damaged or no counts.
+        """
+
+
+class LoadedCounts:
+    """A loaded dataset as :class:`CountStore`."""
+
+    def __init__(self, dataset: Dataset) -> None:
+        self._card, self._adata = dataset.card, dataset.adata
+
+    @property
+    def name(self) -> str:
+        """Name of the dataset."""
+        return self._card.name
+
+    @property
+    def digest(self) -> str:
+        """The card's digest."""
+        return self._card.digest
+
+    @property
+    def accession(self) -> str:
+        """Where the dataset is published, if known."""
+        return self._card.accession
+
+    @property
+    def var(self) -> pd.DataFrame:
+        """Genes."""
+        return self._adata.var
+
+    @property
+    def obs(self) -> pd.DataFrame:
+        """Cells."""
+        return self._adata.obs
+
+    @property
+    def n_entries(self) -> NDArray[np.int64]:
+        """(cells,): how many counts are stored of each cell."""
+        indptr: NDArray[np.int64] = self._adata.X.indptr.astype("int64")
+        return indptr[1:] - indptr[:-1]
+
+    def __len__(self) -> int:
+        return int(self._adata.n_obs)
+
+    def rows(self, index: NDArray[np.intp]) -> csr_matrix:
+        """Counts of some cells in the order of ``index``."""
+        counts: csr_matrix = self._adata.X[index]
+        return counts
+
+
 class DatasetSource(ABC):
     """A registered dataset: its card now, its cells when asked."""
 
@@ -97,3 +187,13 @@ class DatasetSource(ABC):
         bench.errors.DataError
             If the file's checksum or one of the semantic checks fails.
         """
+
+    def open(self) -> CountStore:
+        """The cells without the counts, which are read as they are asked for where the format allows it.
+
+        Raises
+        ------
+        bench.errors.DataError
+            As by :meth:`load`; of counts on disk only the first are checked now, the others as they are read.
+        """
+        return LoadedCounts(self.load())

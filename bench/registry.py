@@ -21,7 +21,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Generic, TypeVar, cast
 
-from bench.dataset import Dataset, DatasetSource
+from bench.dataset import CountStore, Dataset, DatasetSource
 from bench.errors import BenchError, UnknownNameError
 from bench.method import Method
 from bench.problem import Json
@@ -118,6 +118,10 @@ class Registry:
             self._loaded = None  # two large datasets may not fit side by side
             self._loaded = self.dataset(name).load()
         return self._loaded
+
+    def open(self, name: str) -> CountStore:
+        """The cells of a dataset, whose counts are read as they are asked for where its format allows it."""
+        return self.dataset(name).open()
 
     def methods_for(self, task: str) -> list[str]:
         """Names of the methods that answer ``task``, sorted."""

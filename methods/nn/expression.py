@@ -1,0 +1,73 @@
+"""From counts to what the models read: ln(1 + CP10K), dense, one batch at a time."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.sparse import csr_matrix
+
+from bench.errors import BenchError
+
+TARGET = 1e4
+_LARGEST_LOG = 30.0  # no logged value is larger, be it log2 of a billion
+
+
+def log1p_cp10k(counts: csr_matrix, where: str = "") -> np.ndarray:
+    """ln(1 + counts * 10,000 / total), where the total of a cell is over the genes given.
+
+    So did scMamba's preparation: genes are chosen first, then cells normalised (models.md of the paper's code, 3.2).
+
+    Parameters
+    ----------
+    counts
+        (cells, genes), raw counts.
+    where
+        What they are called in an error.
+
+    Returns
+    -------
+    (cells, genes), float32, dense.
+
+    Raises
+    ------
+    bench.errors.BenchError
+        If these are no counts (:func:`check_counts`) or a cell has none.
+    """
+    check_counts(counts, where)
+    totals = np.asarray(counts.sum(axis=1, dtype=np.float64)).ravel()
+    empty = np.flatnonzero(totals == 0)
+    if len(empty):
+        raise BenchError(
+            f"{len(empty):,} of {len(totals):,} cells have no counts in the genes of the model (first: row {empty[0]})",
+            where=where,
+            fix="leave these cells out; if they are many, check that the genes are the ones of the model's organism",
+        )
+    scale = np.repeat(TARGET / totals, np.diff(counts.indptr))
+    values = np.log1p(counts.data * scale).astype(np.float32)
+    return csr_matrix((values, counts.indices, counts.indptr), shape=counts.shape).toarray()
+
+
+def check_counts(counts: csr_matrix, where: str = "") -> None:
+    """Refuse what cannot be raw counts: NaN, negative (scaled) and fractional (logged, normalised) values."""
+    data = counts.data
+    if not len(data):
+        return
+    if data.dtype.kind == "f" and not np.isfinite(data).all():
+        raise BenchError(
+            f"{int((~np.isfinite(data)).sum()):,} values are NaN or infinite",
+            where=where,
+            fix="hand over raw counts; NaN often comes from an outer join of matrices (fill with 0)",
+        )
+    if data.min() < 0:
+        raise BenchError(
+            f"there are negative values (smallest {data.min():.4g}): the data are scaled or corrected",
+            where=where,
+            fix="hand over raw counts: the model normalises them itself",
+        )
+    if data.dtype.kind == "f" and (fraction := float((data != np.rint(data)).mean())):
+        guess = "already log-transformed" if data.max() <= _LARGEST_LOG else "already normalised"
+        raise BenchError(
+            f"{fraction:.0%} of the values are no whole numbers (largest {data.max():.4g}): the data are probably "
+            f"{guess}",
+            where=where,
+            fix="hand over raw counts (often in layers['counts'] or raw.X): the model normalises them itself",
+        )
