@@ -6,12 +6,13 @@ import hashlib
 import json
 import os
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import platformdirs
 
-from bench.data._layout import folder_files
+from bench.data._layout import folder_files, is_zarr
 
 _APP = "scmamba-bench"
 
@@ -46,10 +47,12 @@ def sha256(path: Path) -> str:
 
 
 def digest(path: Path) -> str:
-    """sha256 of a file, or over the three files of a 10x folder.
+    """sha256 of a file, over the three files of a 10x folder, or over all files of a zarr folder and their names.
 
     Remembered by path, size and time of change.
     """
+    if is_zarr(path):
+        return _remembered_folder(path)
     if path.is_dir():
         parts = [_remembered(file) for _, file in sorted(folder_files(path).items())]
         return hashlib.sha256("".join(parts).encode()).hexdigest()
@@ -59,12 +62,32 @@ def digest(path: Path) -> str:
 def _remembered(path: Path) -> str:
     path = path.resolve()
     stat = path.stat()
-    name = hashlib.sha256(f"{path}\0{stat.st_size}\0{stat.st_mtime_ns}".encode()).hexdigest()[:32]
+    return _noted(path, f"{path}\0{stat.st_size}\0{stat.st_mtime_ns}", lambda: sha256(path))
+
+
+def _remembered_folder(path: Path) -> str:
+    path = path.resolve()
+    files = sorted((str(f.relative_to(path)), f) for f in path.rglob("*") if f.is_file())
+    stats = [(name, f.stat()) for name, f in files]
+    state = hashlib.sha256("\0".join(f"{name}\0{s.st_size}\0{s.st_mtime_ns}" for name, s in stats).encode()).hexdigest()
+
+    def whole() -> str:
+        total = hashlib.sha256()
+        for name, file in files:
+            total.update(f"{name}\0{sha256(file)}\n".encode())
+        return total.hexdigest()
+
+    return _noted(path, f"{path}\0{state}", whole)
+
+
+def _noted(path: Path, state: str, compute: Callable[[], str]) -> str:
+    """The checksum of what is at ``path``, computed once for each state of it."""
+    name = hashlib.sha256(state.encode()).hexdigest()[:32]
     note = cache_dir() / "sha256" / f"{name}.json"
     try:
         return str(json.loads(note.read_text())["sha256"])
     except (OSError, ValueError, KeyError, TypeError):
-        value = sha256(path)
+        value = compute()
         try:
             write_json(note, {"path": str(path), "sha256": value})
         except OSError:

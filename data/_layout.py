@@ -14,8 +14,20 @@ from bench.errors import DataError
 T = TypeVar("T")
 
 
-def by_format(path: Path, *, h5ad: Callable[[Path], T], h5: Callable[[Path], T], folder: Callable[[Path], T]) -> T:
-    """Hand ``path`` to the reader of its format: ``.h5ad``, 10x ``.h5`` or 10x folder.
+def is_zarr(path: Path) -> bool:
+    """Whether this is a folder that zarr wrote, version 2 or 3."""
+    return any((path / name).is_file() for name in ("zarr.json", ".zgroup"))
+
+
+def by_format(
+    path: Path,
+    *,
+    h5ad: Callable[[Path], T],
+    zarr: Callable[[Path], T],
+    h5: Callable[[Path], T],
+    folder: Callable[[Path], T],
+) -> T:
+    """Hand ``path`` to the reader of its format: ``.h5ad``, ``.zarr`` of AnnData, 10x ``.h5`` or 10x folder.
 
     Raises
     ------
@@ -25,16 +37,24 @@ def by_format(path: Path, *, h5ad: Callable[[Path], T], h5: Callable[[Path], T],
     if not path.exists():
         raise DataError("there is no such file or folder", where=str(path), fix="check the path")
     ending = path.suffix.lower()
-    read = folder if path.is_dir() else h5ad if ending == ".h5ad" else h5 if ending in (".h5", ".hdf5") else None
+    readers = {".h5ad": h5ad, ".h5": h5, ".hdf5": h5}
+    read = (zarr if is_zarr(path) else folder) if path.is_dir() else readers.get(ending)
     if read is None:
         raise DataError(
             f"files of type {path.suffix or '(no extension)'!r} are not known",
             where=str(path),
-            fix="hand over .h5ad, a 10x .h5, or a 10x folder with matrix.mtx[.gz]",
+            fix="hand over .h5ad, .zarr, a 10x .h5, or a 10x folder with matrix.mtx[.gz]",
         )
-    try:
+    with readable(path):
         return read(path)
-    except (OSError, EOFError, zlib.error, KeyError, ValueError) as error:
+
+
+@contextmanager
+def readable(path: Path) -> Iterator[None]:
+    """What file libraries raise on damaged files, as an error with the name of the file."""
+    try:
+        yield
+    except (OSError, EOFError, zlib.error, KeyError, ValueError, RuntimeError) as error:
         raise DataError(
             f"the file cannot be read: {error}", where=str(path), fix="check that it is complete and not damaged"
         ) from error

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.data._layout import by_format, folder_shape, h5_shape
+from bench.data._layout import by_format, folder_shape, h5_shape, is_zarr
 from bench.errors import DataError
 
 
@@ -21,7 +23,7 @@ class Facts:
 
 
 def peek(path: Path) -> Facts:
-    """Size and columns of an ``.h5ad``, a 10x ``.h5`` or a 10x folder.
+    """Size and columns of an ``.h5ad``, a ``.zarr`` of AnnData, a 10x ``.h5`` or a 10x folder.
 
     Raises
     ------
@@ -30,37 +32,53 @@ def peek(path: Path) -> Facts:
     """
     return by_format(
         path,
-        h5ad=_peek_h5ad,
+        h5ad=_peek_anndata,
+        zarr=_peek_anndata,
         h5=lambda file: Facts(*h5_shape(file), ()),
         folder=lambda folder: Facts(*folder_shape(folder), ()),
     )
 
 
-def n_distinct(path: Path, column: str) -> int:
-    """Number of distinct values of a column of ``obs`` of an ``.h5ad``."""
+@contextmanager
+def opened(path: Path) -> Iterator[Any]:
+    """The root group of an ``.h5ad`` or of a ``.zarr`` of AnnData, read-only; both have the same layout."""
+    if is_zarr(path):
+        import zarr
+
+        yield zarr.open_group(path, mode="r")
+        return
     import h5py
 
     with h5py.File(path, "r") as file:
+        yield file
+
+
+def n_distinct(path: Path, column: str) -> int:
+    """Number of distinct values of a column of ``obs`` of an ``.h5ad`` or ``.zarr``."""
+    with opened(path) as file:
         item = file["obs"][column]
-        if isinstance(item, h5py.Group) and "codes" in item:
+        if is_group(item) and "codes" in item:
             codes = item["codes"][:]
             return len(set(codes[codes >= 0].tolist()))
-        values = item["values"][:] if isinstance(item, h5py.Group) else item[:]
+        values = item["values"][:] if is_group(item) else item[:]
         return len(set(values.tolist()))
 
 
-def _peek_h5ad(path: Path) -> Facts:
-    import h5py
+def is_group(item: Any) -> bool:
+    """Whether this is a group, of HDF5 or zarr, rather than an array."""
+    return not hasattr(item, "dtype")
 
-    with h5py.File(path, "r") as file:
+
+def _peek_anndata(path: Path) -> Facts:
+    with opened(path) as file:
         if "obs" not in file or "var" not in file:
             raise DataError(
-                f"this is not an .h5ad: it has no tables obs and var (found: {', '.join(file) or 'nothing'})",
+                f"this is no AnnData: it has no tables obs and var (found: {', '.join(file) or 'nothing'})",
                 where=str(path),
                 fix="if it is CellRanger's, let its name end in .h5",
             )
         obs, var = file["obs"], file["var"]
-        if not isinstance(obs, h5py.Group):
+        if not is_group(obs):
             raise DataError(
                 "the file was written by anndata before 0.7",
                 where=str(path),
@@ -71,7 +89,7 @@ def _peek_h5ad(path: Path) -> Facts:
 
 
 def _length(group: Any) -> int:
-    return len(group[_text(group.attrs["_index"])])
+    return int(group[_text(group.attrs["_index"])].shape[0])
 
 
 def _text(value: Any) -> str:

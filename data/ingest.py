@@ -1,4 +1,4 @@
-"""Reading other people's files: ``.h5ad``, 10x ``.h5`` and 10x mtx folders, into raw counts with canonical columns."""
+"""Reading other people's files (``.h5ad``, ``.zarr``, 10x ``.h5``, mtx folders): counts with canonical columns."""
 
 from __future__ import annotations
 
@@ -31,11 +31,12 @@ def read(path: Path, keys: Mapping[str, str] | None = None, layer: str | None = 
     Parameters
     ----------
     path
-        ``.h5ad``, 10x ``.h5`` (CellRanger 2 or 3), or a folder with ``matrix.mtx`` and its tables, gzipped or not.
+        ``.h5ad``, ``.zarr`` of AnnData, 10x ``.h5`` (CellRanger 2 or 3), or a folder with ``matrix.mtx`` and its
+        tables, gzipped or not.
     keys
         Canonical field (:data:`bench.dataset.OBS_FIELDS`) -> column of ``obs``, where the names differ.
     layer
-        Where an ``.h5ad`` keeps its raw counts: ``X`` (default), ``raw`` or the name of a layer.
+        Where an ``.h5ad`` or ``.zarr`` keeps its raw counts: ``X`` (default), ``raw`` or the name of a layer.
 
     Returns
     -------
@@ -48,12 +49,21 @@ def read(path: Path, keys: Mapping[str, str] | None = None, layer: str | None = 
         If the file cannot be read or fails one of :mod:`bench.data.checks`.
     """
     path = Path(path)
-    adata = _open(path)
-    if layer is None:
-        _refuse_unless_counts_in_x(adata, path)
-    else:
-        adata = _pick(adata, layer, path)
-    return canonical(adata, keys, str(path))
+    return canonical(with_counts(_open(path), layer, path), keys, str(path))
+
+
+def with_counts(adata: AnnData, layer: str | None, path: Path) -> AnnData:
+    """The cells with the chosen layer as ``X``; without a choice ``X`` must be counts.
+
+    Raises
+    ------
+    bench.errors.DataError
+        If there is no such layer, or ``X`` was meant and is no counts; where a layer is, the message names it.
+    """
+    if layer is not None:
+        return _pick(adata, layer, path)
+    _refuse_unless_counts_in_x(adata, path)
+    return adata
 
 
 def canonical(adata: AnnData, keys: Mapping[str, str] | None, where: str) -> AnnData:
@@ -62,26 +72,31 @@ def canonical(adata: AnnData, keys: Mapping[str, str] | None, where: str) -> Ann
 
     checks.check_not_empty(adata.shape, where)
     checks.check_unique(adata.obs_names, "cell", where)
-    obs = _canonical_obs(adata.obs, map_columns(list(adata.obs.columns), keys, where), where)
-    var = _canonical_var(adata.var)
-    checks.check_unique(var.index, "gene", where)
-    X = checks.as_csr(adata.X, where)
-    checks.check_finite(X, where)
-    checks.check_counts(X, where)
+    obs = canonical_obs(adata.obs, map_columns(list(adata.obs.columns), keys, where), where)
+    var = canonical_var(adata.var, where)
+    X = canonical_counts(adata.X, where)
     checks.check_no_empty_cells(X, adata.obs_names, where)
-    return AnnData(X=_as_int32(X, where), obs=obs, var=var)
+    return AnnData(X=X, obs=obs, var=var)
+
+
+def canonical_counts(X: object, where: str) -> csr_matrix:
+    """Checked counts as ``csr_matrix`` of int32."""
+    matrix = checks.as_csr(X, where)
+    checks.check_finite(matrix, where)
+    checks.check_counts(matrix, where)
+    return _as_int32(matrix, where)
 
 
 def _open(path: Path) -> AnnData:
-    return by_format(path, h5ad=_open_h5ad, h5=read_10x_h5, folder=read_10x_folder)
+    return by_format(path, h5ad=_open_anndata, zarr=_open_anndata, h5=read_10x_h5, folder=read_10x_folder)
 
 
-def _open_h5ad(path: Path) -> AnnData:
+def _open_anndata(path: Path) -> AnnData:
     import anndata
 
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "(Observation|Variable) names are not unique")  # refused below
-        return anndata.read_h5ad(path)
+        return anndata.read_zarr(path) if path.is_dir() else anndata.read_h5ad(path)
 
 
 def _pick(adata: AnnData, layer: str, path: Path) -> AnnData:
@@ -129,7 +144,8 @@ def _problem(X: object, where: str) -> DataError | None:
     return None
 
 
-def _canonical_obs(obs: pd.DataFrame, mapping: Mapping[str, str], where: str) -> pd.DataFrame:
+def canonical_obs(obs: pd.DataFrame, mapping: Mapping[str, str], where: str) -> pd.DataFrame:
+    """The canonical columns, checked: labels as categories, ``is_doublet`` and ``exclude`` as booleans."""
     columns = {}
     for field, source in mapping.items():
         values = obs[source]
@@ -152,7 +168,8 @@ def _text(values: pd.Series) -> pd.Series:
     return text.mask(text == "")
 
 
-def _canonical_var(var: pd.DataFrame) -> pd.DataFrame:
+def canonical_var(var: pd.DataFrame, where: str) -> pd.DataFrame:
+    """Genes by Ensembl ID where each has one of its own, else by their name; unique, with ``symbol``."""
     names = pd.Index(var.index.astype(str))
     symbol, ids = symbol_column(list(var.columns)), id_column(list(var.columns))
     symbols = (
@@ -160,6 +177,7 @@ def _canonical_var(var: pd.DataFrame) -> pd.DataFrame:
     )
     if ids is not None and var[ids].notna().all() and var[ids].is_unique:
         names = pd.Index(var[ids].astype(str))
+    checks.check_unique(names, "gene", where)
     return pd.DataFrame({"symbol": symbols.astype(str).to_numpy()}, index=names.rename(None))
 
 

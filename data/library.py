@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal, cast, get_args
 
@@ -15,7 +15,7 @@ from bench.data import _peek
 from bench.data._builtin import COHORTS, CohortSource
 from bench.data._columns import map_columns
 from bench.data._files import digest, home_dir, sha256, write_json
-from bench.dataset import Dataset, DatasetCard, DatasetSource
+from bench.dataset import CountStore, Dataset, DatasetCard, DatasetSource
 from bench.errors import BenchError, DataError, UnknownNameError
 
 _MANIFEST = "MANIFEST.json"
@@ -29,7 +29,7 @@ class FileSource(DatasetSource):
     Parameters
     ----------
     path
-        ``.h5ad``, 10x ``.h5`` or 10x folder.
+        ``.h5ad``, ``.zarr`` of AnnData, 10x ``.h5`` or 10x folder.
     card
         What is known of it; ``card.digest`` is checked when it is loaded.
     columns
@@ -50,13 +50,28 @@ class FileSource(DatasetSource):
         """Verify the checksum, read and check the counts."""
         from bench.data.ingest import read
 
+        self._verify(digest if self.path.is_dir() else sha256)
+        return Dataset(self._card, read(self.path, self._columns, self._layer))
+
+    def open(self) -> CountStore:
+        """Verify the checksum (once for each state of the file) and read the tables.
+
+        The counts of an ``.h5ad`` or ``.zarr`` stay on disk if they are stored by cell (CSR); those of other files
+        are loaded.
+        """
+        from bench.data.stream import open_counts
+
+        self._verify(digest)
+        return open_counts(self.path, self._card, self._columns, self._layer) or super().open()
+
+    def _verify(self, checksum: Callable[[Path], str]) -> None:
         if not self.path.exists():
             raise DataError(
                 f"the data of {self._card.name!r} are gone",
                 where=str(self.path),
                 fix=f"put the file back, or run: bench data remove {self._card.name}",
             )
-        found = digest(self.path) if self.path.is_dir() else sha256(self.path)
+        found = checksum(self.path)
         if found != self._card.digest:
             raise DataError(
                 f"the data of {self._card.name!r} are not the registered ones: sha256 {found[:12]}…, expected "
@@ -64,7 +79,6 @@ class FileSource(DatasetSource):
                 where=str(self.path),
                 fix="fetch the file again; if the change is meant, register it again (bench data add, or the manifest)",
             )
-        return Dataset(self._card, read(self.path, self._columns, self._layer))
 
 
 def sources() -> dict[str, DatasetSource]:
@@ -101,13 +115,13 @@ def from_path(
     Parameters
     ----------
     path
-        ``.h5ad``, 10x ``.h5`` or 10x folder.
+        ``.h5ad``, ``.zarr`` of AnnData, 10x ``.h5`` or 10x folder.
     name
         The file's own name if not given.
     columns
         Canonical field -> column of ``obs``, where the names differ, e.g. ``{"donor": "individual"}``.
     layer
-        Where an ``.h5ad`` keeps its raw counts.
+        Where an ``.h5ad`` or ``.zarr`` keeps its raw counts.
     truth
         Where ``is_doublet`` comes from; ``experimental`` is assumed if the file has that column, unless it was
         written by our own simulator.
@@ -256,12 +270,12 @@ def _manifest_sources(folder: Path) -> dict[str, DatasetSource]:
 def _manifest_source(folder: Path, entry: Mapping[str, Any]) -> FileSource | None:
     """An entry's source. ``columns``, ``layer``, ``truth`` and ``expected_doublet_rate`` are optional in an entry."""
     file = str(entry["file"])
-    if not file.endswith(".h5ad"):
+    if not file.endswith((".h5ad", ".zarr")):
         return None
     about = entry.get("source") or {}
     columns = map_columns(entry["obs"], entry.get("columns"), file)
     card = DatasetCard(
-        name=file.removesuffix(".h5ad"),
+        name=file.removesuffix(".h5ad").removesuffix(".zarr"),
         summary=str(about.get("tissue") or file),
         digest=str(entry["sha256"]),
         fields=frozenset(columns),

@@ -24,7 +24,7 @@ def register(app: typer.Typer) -> None:
 
 
 def add(
-    path: Annotated[Path, typer.Argument(help="A .h5ad, a 10x .h5, or a 10x mtx folder.")],
+    path: Annotated[Path, typer.Argument(help="A .h5ad, a .zarr, a 10x .h5, or a 10x mtx folder.")],
     name: Annotated[str, typer.Option(help="Name on the command line.")],
     donor_key: Annotated[str | None, typer.Option(help="obs column that names the individual.")] = None,
     label_key: Annotated[str | None, typer.Option(help="obs column with the cell type.")] = None,
