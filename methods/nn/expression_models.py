@@ -5,12 +5,20 @@ They stand around any encoder from (batch, length, d_model) to the same shape.
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
 from torch import nn
 
 from bench.errors import BenchError
+from bench.methods.nn.family import MaskedModel
+
+Vocabulary = Literal["paper", "tight"]
 
 N_CLS = 3
+
+# The official vocabulary follows BERT's: [CLS] is word 101, genes come after 1,005 reserved words, padded to eights.
+_PAPER_CLS_ROW, _PAPER_RESERVED_ROWS, _PAPER_MULTIPLE = 101, 1005, 8
 
 
 class ExpressionEmbedding(nn.Module):
@@ -63,7 +71,17 @@ class ExpressionEmbedding(nn.Module):
         return self.genes.weight[self.cls_row]
 
 
-class MaskedExpressionModel(nn.Module):
+def gene_embedding(n_genes: int, d_model: int, vocabulary: Vocabulary) -> ExpressionEmbedding:
+    """The embedding, its table laid out as in the official code (``paper``) or without unused rows (``tight``)."""
+    if vocabulary == "tight":
+        rows, first_gene_row, cls_row = n_genes + 1, 0, n_genes
+    else:
+        first_gene_row, cls_row = _PAPER_RESERVED_ROWS, _PAPER_CLS_ROW
+        rows = -(-(first_gene_row + n_genes) // _PAPER_MULTIPLE) * _PAPER_MULTIPLE
+    return ExpressionEmbedding(n_genes, d_model, rows=rows, first_gene_row=first_gene_row, cls_row=cls_row)
+
+
+class MaskedExpressionModel(MaskedModel):
     """Predicts the expression of every gene from the genes that are not masked: pre-training and imputation."""
 
     def __init__(self, embedding: ExpressionEmbedding, encoder: nn.Module) -> None:
@@ -74,13 +92,18 @@ class MaskedExpressionModel(nn.Module):
         self.regressor = nn.Linear(d_model, 1)
         nn.init.zeros_(self.regressor.bias)
 
-    def encode(self, expression: torch.Tensor, masked: torch.Tensor | None = None) -> torch.Tensor:
+    def encode(self, expression: torch.Tensor, hidden: torch.Tensor | None = None) -> torch.Tensor:
         """Final hidden states, (cells, genes, d_model)."""
-        return self.encoder(self.embedding(expression, masked, self.mask_token))
+        return self.encoder(self.embedding(expression, hidden, self.mask_token))
 
-    def forward(self, expression: torch.Tensor, masked: torch.Tensor | None = None) -> torch.Tensor:
+    def forward(self, expression: torch.Tensor, hidden: torch.Tensor | None = None) -> torch.Tensor:
         """Predicted expression (cells, genes); it may be negative, nothing clips it here."""
-        return self.regressor(self.encode(expression, masked)).squeeze(-1)
+        return self.regressor(self.encode(expression, hidden)).squeeze(-1)
+
+    @property
+    def gene_vectors(self) -> torch.Tensor:
+        """Learned vectors of the genes, (genes, d_model)."""
+        return self.embedding.gene_vectors
 
 
 class CellClassifier(nn.Module):

@@ -92,7 +92,7 @@ class BidirectionalMixer(nn.Module):
         """(batch, length, d_model) to the same shape."""
         to_x, to_z = self.in_proj.weight.chunk(2)
         # Two products in place of one: x and z are then each contiguous, and the scan needs no copies of them.
-        x, z = _wide(F.linear(u, to_x)), _wide(F.linear(u, to_z))
+        x, z = wide(F.linear(u, to_x)), wide(F.linear(u, to_z))
         return self.out_proj(self.from_start(x, z) + self.from_end(x, z))
 
 
@@ -106,7 +106,7 @@ class Block(nn.Module):
 
     def forward(self, h: torch.Tensor, residual: torch.Tensor | None) -> tuple[torch.Tensor, torch.Tensor]:
         """Output of the mixer, and the residual that does not hold it yet."""
-        residual = _wide(h) if residual is None else residual + h
+        residual = wide(h) if residual is None else residual + h
         return self.mixer(self.norm(residual)), residual
 
 
@@ -123,10 +123,10 @@ class Encoder(nn.Module):
         residual = None
         for block in self.blocks:
             h, residual = block(h, residual)
-        return self.norm(_wide(h) if residual is None else residual + h)
+        return self.norm(wide(h) if residual is None else residual + h)
 
 
-def _wide(x: torch.Tensor) -> torch.Tensor:
+def wide(x: torch.Tensor) -> torch.Tensor:
     """At least float32."""
     return x.to(torch.promote_types(x.dtype, torch.float32))
 
