@@ -6,10 +6,12 @@ Tables and the start of every row are in memory (about 200 bytes a cell), counts
 from __future__ import annotations
 
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import h5py
 import numpy as np
 import pandas as pd
 from scipy import sparse
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from anndata import AnnData
     from numpy.typing import NDArray
 
+_READERS = 8  # threads on a zarr store; HDF5 answers one after another, and threads only keep each other waiting
 _HEAD = 1024  # cells whose counts are checked before anything is done with the file
 
 
@@ -213,11 +216,20 @@ def _table(group: Any, columns: Mapping[str, str]) -> pd.DataFrame:
 
 
 def _runs(array: Any, starts: NDArray[np.int64], stops: NDArray[np.int64]) -> NDArray[Any]:
-    out = np.empty(int((stops - starts).sum()), dtype=array.dtype)
-    at = 0
-    for start, stop in zip(starts.tolist(), stops.tolist(), strict=True):
-        out[at : at + stop - start] = array[start:stop]
-        at += stop - start
+    """Stretches of an array, one after another."""
+    ends = np.cumsum(stops - starts)
+    out = np.empty(int(ends[-1]), dtype=array.dtype)
+
+    def read(start: int, stop: int, end: int) -> None:
+        out[end - (stop - start) : end] = array[start:stop]
+
+    parts = starts.tolist(), stops.tolist(), ends.tolist()
+    if len(starts) == 1 or isinstance(array, h5py.Dataset):
+        for part in zip(*parts, strict=True):
+            read(*part)
+        return out
+    with ThreadPoolExecutor(_READERS) as pool:
+        list(pool.map(read, *parts))
     return out
 
 

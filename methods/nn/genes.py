@@ -105,7 +105,7 @@ class GeneMap:
         Whether genes were recognised by ID or by symbol.
     """
 
-    target: NDArray[np.int64]
+    target: NDArray[np.int32]
     n_genes: int
     by: Literal["id", "symbol"]
 
@@ -120,9 +120,12 @@ class GeneMap:
         return self.matched / self.n_genes if self.n_genes else 0.0
 
     @cached_property
+    def _as_they_stand(self) -> bool:
+        return bool(np.array_equal(self.target, np.arange(self.n_genes)))
+
+    @cached_property
     def _in_order(self) -> bool:
-        kept = self.target[self.target >= 0]
-        return bool((np.diff(kept) > 0).all())
+        return bool((np.diff(self.target[self.target >= 0]) > 0).all())
 
     def select(self, counts: csr_matrix) -> csr_matrix:
         """Counts (cells, data genes) as (cells, model genes); genes that the data lack are 0, others are left out."""
@@ -132,12 +135,13 @@ class GeneMap:
                 where="genes of a model",
                 fix="match the genes of these very data",
             )
-        column = self.target[counts.indices]
-        kept = column >= 0
-        before = np.concatenate([[0], np.cumsum(kept)])
-        selected = csr_matrix(
-            (counts.data[kept], column[kept], before[counts.indptr]), shape=(counts.shape[0], self.n_genes)
-        )
+        if self._as_they_stand:
+            return counts
+        column, data, indptr = self.target[counts.indices], counts.data, counts.indptr
+        if self.matched < len(self.target):
+            kept = np.flatnonzero(column >= 0)
+            column, data, indptr = column[kept], data[kept], np.searchsorted(kept, indptr)
+        selected = csr_matrix((data, column, indptr), shape=(counts.shape[0], self.n_genes))
         if not self._in_order:
             selected.sort_indices()
         return selected
@@ -195,9 +199,9 @@ def _symbols(genes: Genes) -> list[str]:
     return [name if times[name] == 1 else "" for name in names]
 
 
-def _positions(model: Iterable[str], data: Iterable[str]) -> NDArray[np.int64]:
+def _positions(model: Iterable[str], data: Iterable[str]) -> NDArray[np.int32]:
     at = {name: i for i, name in enumerate(model) if name}
-    return np.array([at.get(name, -1) for name in data], dtype=np.int64)
+    return np.array([at.get(name, -1) for name in data], dtype=np.int32)
 
 
 def _examples(names: Iterable[str]) -> str:
