@@ -22,8 +22,8 @@ from bench.record import TrialSpec
 
 
 def trial_key(spec: TrialSpec) -> str:
-    """Key of a trial: a 16-digit hex prefix of the sha256 over every field of ``spec``."""
-    text = json.dumps(spec.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+    """Key of a trial: a 16-digit hex prefix of the sha256 over every field of ``spec`` but where files lie."""
+    text = json.dumps(spec.model_dump(mode="json", exclude={"files"}), sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
@@ -36,13 +36,26 @@ def data_digest(card: DatasetCard) -> str:
 def source_digest(obj: type) -> str:
     """sha256 over the module that defines ``obj`` and the modules of the same room that it imports.
 
-    Comments and docstrings do not count: the syntax tree is hashed, so editing prose re-runs nothing.
+    Comments and docstrings do not count: the syntax tree is hashed, so editing prose re-runs nothing. JSON files in a
+    folder that has the name of a module count as part of it.
     """
     seen: dict[str, str] = {}
     for cls in obj.__mro__:
         if _root(cls.__module__) == _root(obj.__module__):
             _collect_sources(Path(inspect.getfile(cls)), cls.__module__, seen)
     return hashlib.sha256("".join(sorted(seen.values())).encode()).hexdigest()
+
+
+def path_digest(path: Path) -> str:
+    """sha256 over a file, or over the names and bytes of all files of a folder."""
+    digest = hashlib.sha256()
+    for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
+        if file.is_file():
+            with file.open("rb") as handle:
+                digest.update(
+                    f"{file.relative_to(path)}\x1f{hashlib.file_digest(handle, 'sha256').hexdigest()}".encode()
+                )
+    return digest.hexdigest()
 
 
 def environment_digest(method: type[Method]) -> str:
@@ -107,7 +120,9 @@ def _collect_sources(file: Path, module: str, seen: dict[str, str]) -> None:
         if origin is not None:
             _collect_sources(origin, name, seen)
     _strip_docstrings(tree)
-    seen[module] = hashlib.sha256(ast.dump(tree).encode()).hexdigest()
+    data = file.with_suffix("")  # a folder named like its module holds the module's data
+    parts = [ast.dump(tree), *(f.read_text() for f in sorted(data.glob("*.json")))]
+    seen[module] = hashlib.sha256("\x1f".join(parts).encode()).hexdigest()
 
 
 def _root(module: str) -> str:

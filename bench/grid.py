@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from bench.availability import why_unavailable
 from bench.dataset import DatasetSource
-from bench.digest import data_digest, environment_digest, source_digest, trial_key
+from bench.digest import data_digest, environment_digest, path_digest, source_digest, trial_key
 from bench.errors import BenchError, UnknownNameError
 from bench.method import Method
 from bench.record import SeedTriple, Skipped, TrialSpec
@@ -205,14 +206,29 @@ def _control_trial(base: TrialSpec, control: tuple[Control, int]) -> Planned:
     return Planned(trial_key(spec), spec)
 
 
+def _existing(method: str, parameter: str, value: str) -> Path:
+    path = Path(value).expanduser().absolute()
+    if not path.exists():
+        raise BenchError(
+            "there is no such file or folder", where=f"--set {method}.{parameter}={value}", fix="check the path"
+        )
+    return path
+
+
 def _method_trials(base: TrialSpec, registry: Registry, name: str, ask: Ask) -> list[Planned]:
     cls: type[Method] = registry.methods[name].value
+    params = cls.resolve(ask.params.get(name, {}), ask.preset)
+    files = {
+        parameter: _existing(name, parameter, str(params[parameter])) for parameter in cls.files if params[parameter]
+    }
+    named = {parameter: f"{path.name} (sha256 {path_digest(path)[:16]})" for parameter, path in files.items()}
     update = {
         "method": name,
         "implementation": cls.implementation,
         "method_digest": source_digest(cls),
         "environment_digest": environment_digest(cls),
-        "params": cls.resolve(ask.params.get(name, {}), ask.preset),
+        "params": params | named,
+        "files": {parameter: str(path) for parameter, path in files.items()},
     }
     unavailable = why_unavailable(cls)
     planned = []

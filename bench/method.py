@@ -72,6 +72,12 @@ class Context:
     log: logging.Logger = field(default_factory=lambda: logging.getLogger("bench.method"))
     report_progress: Callable[[float, str], None] = lambda fraction, message: None
     phases: dict[str, float] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+    def note(self, text: str) -> None:
+        """Say something that a reader of this row must know; it stands in the results and in the report."""
+        if text not in self.notes:
+            self.notes.append(text)
 
     def progress(self, fraction: float, message: str = "") -> None:
         """Tell the live table how far the method is (``fraction`` in [0, 1])."""
@@ -114,7 +120,9 @@ class Method(ABC):
     requires
         What must be installed.
     pretrained_on
-        Accessions of the data a shipped checkpoint has seen.
+        Names or accessions of the data a shipped checkpoint has seen.
+    files
+        Parameters that name a file or folder (empty: none): its bytes become part of a trial's key.
     caveat
         What a reader of a table must know about this row.
     presets
@@ -132,6 +140,7 @@ class Method(ABC):
     per_donor: ClassVar[bool] = False
     requires: ClassVar[tuple[Requirement, ...]] = ()
     pretrained_on: ClassVar[tuple[str, ...]] = ()
+    files: ClassVar[tuple[str, ...]] = ()
     caveat: ClassVar[str] = ""
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
 
@@ -148,6 +157,17 @@ class Method(ABC):
         bench.errors.NotApplicableError
             If the method cannot answer these inputs by design.
         """
+
+    @classmethod
+    def seen_before(cls, files: Mapping[str, Path]) -> frozenset[str]:
+        """Names, accessions and digests of data the method has learned from before the trial.
+
+        Parameters
+        ----------
+        files
+            Those of :attr:`files` that were given.
+        """
+        return frozenset(cls.pretrained_on)
 
     @classmethod
     def defaults(cls) -> dict[str, Any]:

@@ -48,6 +48,8 @@ class TrialSpec(_Frozen):
     environment_digest: str
     params: dict[str, JsonValue] = Field(default_factory=dict)
     seeds: SeedTriple = SeedTriple()
+    #: Parameters that are files: where they lie on this machine. Not in the key, which has their digests in ``params``.
+    files: dict[str, str] = Field(default_factory=dict)
 
 
 class ScoreRecord(_Frozen):
@@ -91,6 +93,7 @@ class TrialRecord(_Frozen):
     detail: str = ""
     log_tail: str = ""
     problem_notes: list[str] = Field(default_factory=list)
+    notes: list[str] = Field(default_factory=list)
     n_cells: int | None = None
     resources: Resources = Resources()
     scores: list[ScoreRecord] = Field(default_factory=list)

@@ -26,6 +26,7 @@ ROW_COLUMNS: dict[str, str] = {
     "n": "Int64",
     "status": "string",
     "detail": "string",
+    "notes": "string",
     "wall_s": "Float64",
     "fit_s": "Float64",
     "predict_s": "Float64",

@@ -31,6 +31,7 @@ def result_table(records: Iterable[TrialRecord], run_id: str) -> pd.DataFrame:
             "n": score.n if score.n is not None else record.n_cells,
             "status": record.status,
             "detail": score.detail or record.detail,
+            "notes": "; ".join(record.notes),
             **record.resources.model_dump(),
             "threads": record.limits.threads,
             "device": record.limits.device,

@@ -132,7 +132,19 @@ class TrialRunner:
             logs.append(folder / "log.txt", traceback.format_exc())
             detail = f"the prediction could not be scored: {type(error).__name__}: {error}"
             return record("crash", detail, **notes, **resources)
-        return record("ok", outcome.detail, **notes, **resources, **scored)
+        told = [*self._overlap(spec), *outcome.notes]
+        return record("ok", outcome.detail, notes=told, **notes, **resources, **scored)
+
+    def _overlap(self, spec: TrialSpec) -> list[str]:
+        """A note if the method has learned from this dataset before the trial."""
+        if spec.role != "method":
+            return []
+        cls: type[Method] = self.registry.method(spec.method).value
+        card = self.registry.dataset(spec.dataset).card
+        common = cls.seen_before({name: Path(file) for name, file in spec.files.items()}) & {
+            name for name in (card.name, card.accession, card.digest) if name
+        }
+        return ["the method was trained on this dataset before: its tested cells are not new to it"] if common else []
 
     def _predict(
         self, planned: Planned, built: BuiltProblem, task: Task, folder: Path
@@ -149,7 +161,7 @@ class TrialRunner:
             folder=str(folder),
             inputs=str(built.inputs),
             locator=entry.locator,
-            params=dict(spec.params),
+            params={**spec.params, **spec.files},
             seed=seed,
             threads=self.limits.threads,
             device=self.limits.device,

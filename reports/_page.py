@@ -111,8 +111,18 @@ def _task_view(run: Run, card: TaskCard) -> dict[str, Any]:
         "missing": missing,
         "skipped": [skip for name, skip in run.skipped if name == card.name],
         "notes": notes,
+        "method_notes": _method_notes(records),
         "cards": [run.methods[name] for name in names if name in run.methods],
     }
+
+
+def _method_notes(records: list[TrialRecord]) -> list[tuple[str, str, list[str]]]:
+    """What methods say of their own trials: method, note, the tracks and datasets it was said of."""
+    told: dict[tuple[str, str], set[str]] = {}
+    for r in records:
+        for note in r.notes:
+            told.setdefault((r.spec.method, note), set()).add(f"{r.spec.track} · {r.spec.dataset}")
+    return [(method, note, sorted(pairs)) for (method, note), pairs in sorted(told.items())]
 
 
 @dataclass(frozen=True)

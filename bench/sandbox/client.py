@@ -60,6 +60,7 @@ class Outcome:
     rss_peak_mb: float | None = None
     gpu_peak_mb: float | None = None
     phases: dict[str, float] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
 
 
 _OUTCOME = TypeAdapter(Outcome)

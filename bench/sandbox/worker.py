@@ -77,7 +77,7 @@ def _run(job: dict[str, Any], folder: Path) -> dict[str, Any]:
     phases = {name: float(seconds) for name, seconds in ctx.phases.items()}
     phases.setdefault("predict", wall - phases.get("fit", 0.0))
     write_prediction(prediction, folder, len(inputs.cells.obs))
-    return {"status": "ok", "wall_s": wall, "phases": phases}
+    return {"status": "ok", "wall_s": wall, "phases": phases, "notes": [str(note)[:500] for note in ctx.notes[:20]]}
 
 
 def run_method(method: Method | _Verifying, inputs: Inputs, ctx: Context) -> Prediction:

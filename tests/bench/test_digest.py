@@ -8,7 +8,7 @@ import pytest
 from conftest_core import PLUGIN
 
 from bench.dataset import DatasetCard
-from bench.digest import data_digest, environment_digest, source_digest, trial_key
+from bench.digest import data_digest, environment_digest, path_digest, source_digest, trial_key
 from bench.method import Method, python_package
 from bench.record import SeedTriple, TrialSpec
 
@@ -28,7 +28,7 @@ SPEC = TrialSpec(
 )
 
 
-@pytest.mark.parametrize("field", [f for f in TrialSpec.model_fields if f not in {"role", "params", "seeds"}])
+@pytest.mark.parametrize("field", [f for f in TrialSpec.model_fields if f not in {"role", "params", "seeds", "files"}])
 def test_changing_any_name_or_digest_changes_the_key(field):
     assert trial_key(SPEC.model_copy(update={field: "other"})) != trial_key(SPEC)
 
@@ -40,6 +40,24 @@ def test_changing_any_name_or_digest_changes_the_key(field):
 )
 def test_changing_parameters_or_any_seed_axis_changes_the_key(update):
     assert trial_key(SPEC.model_copy(update=update)) != trial_key(SPEC)
+
+
+def test_where_a_file_lies_is_not_part_of_the_key():
+    assert trial_key(SPEC.model_copy(update={"files": {"checkpoint": "/elsewhere"}})) == trial_key(SPEC)
+
+
+def test_the_digest_of_a_folder_follows_names_and_bytes(tmp_path):
+    folder = tmp_path / "a"
+    folder.mkdir()
+    (folder / "one").write_text("1")
+    before = path_digest(folder)
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b" / "one").write_text("1")
+    assert path_digest(tmp_path / "b") == before
+    (folder / "one").write_text("2")
+    changed = path_digest(folder)
+    (folder / "one").rename(folder / "two")
+    assert len({before, changed, path_digest(folder)}) == 3
 
 
 def test_the_order_of_parameters_does_not_matter():

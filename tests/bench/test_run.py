@@ -217,6 +217,27 @@ def test_a_wrong_name_is_refused_before_anything_runs(registry, ask, told):
         make_plan(registry, Ask(**ask))
 
 
+def test_a_file_parameter_enters_the_key_by_its_bytes_and_is_named_without_its_place(go, tmp_path):
+    weights = tmp_path / "weights.txt"
+    params = {"loaded": {"weights": str(weights)}}
+    weights.write_text("1")
+    [first] = [r for r in go(["loaded"], params=params).records if r.spec.method == "loaded"]
+    weights.write_text("2 toy-data")
+    [second] = [r for r in go(["loaded"], params=params).records if r.spec.method == "loaded"]
+    assert first.status == second.status == "ok"
+    assert first.key != second.key
+    assert str(tmp_path) not in str(second.spec.params)
+    assert "weights.txt" in second.spec.params["weights"]
+    assert first.notes == ["weights of 1"]
+    assert second.notes[1:] == ["weights of 2"]
+    assert "trained on this dataset" in second.notes[0]
+    table = pd.read_csv(tmp_path / "run" / "results.csv")
+    assert set(table.loc[table["trial"] == second.key, "notes"]) == {"; ".join(second.notes)}
+    weights.unlink()
+    with pytest.raises(BenchError, match="no such file"):
+        go(["loaded"], params=params)
+
+
 def test_seed_axes_multiply_and_deterministic_methods_run_once(registry):
     plan = make_plan(
         registry, Ask("guess", methods=["toy", "noisy"], split_seeds=2, simulation_seeds=3, method_seeds=5)
