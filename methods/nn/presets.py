@@ -1,4 +1,4 @@
-"""Named sizes of the sequence models, kept as data in ``presets.json``."""
+"""Named sizes and recipes of the sequence models, kept as data in ``presets/MODEL.json``."""
 
 from __future__ import annotations
 
@@ -9,21 +9,25 @@ from typing import Any
 
 from bench.errors import UnknownNameError
 
+#: What a preset holds: sizes of the network, and one recipe for each kind of training.
+SECTIONS = ("sizes", "pretraining", "classification", "imputation")
+
 
 @cache
-def _presets() -> dict[str, dict[str, dict[str, Any]]]:
-    return json.loads((files(__package__) / "presets.json").read_text())
+def presets(model: str) -> dict[str, dict[str, dict[str, Any]]]:
+    """All presets of a model: name, section, setting."""
+    return json.loads((files(__package__) / "presets" / f"{model}.json").read_text())
 
 
-def preset(model: str, name: str) -> dict[str, Any]:
-    """Sizes of a model by the preset's name.
+def preset(model: str, name: str) -> dict[str, dict[str, Any]]:
+    """Sizes and recipes of a model by the preset's name.
 
     Raises
     ------
     UnknownNameError
         There is no such preset.
     """
-    known = _presets()[model]
+    known = presets(model)
     if name not in known:
         raise UnknownNameError("preset", name, known, where=model)
-    return dict(known[name])
+    return {section: dict(settings) for section, settings in known[name].items()}

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, Self
+from typing import Self
 
-from bench.methods.nn.expression_models import CellClassifier, ExpressionEmbedding, MaskedExpressionModel
+from bench.methods.nn.expression_models import CellClassifier, MaskedExpressionModel, Vocabulary, gene_embedding
+from bench.methods.nn.family import Family
 from bench.methods.nn.mixer import BidirectionalMixer, Encoder
 from bench.methods.nn.presets import preset
-
-# The official vocabulary follows BERT's: [CLS] is word 101, genes come after 1,005 reserved words, padded to eights.
-_PAPER_CLS_ROW, _PAPER_RESERVED_ROWS, _PAPER_MULTIPLE = 101, 1005, 8
 
 
 @dataclass(frozen=True)
@@ -44,34 +42,40 @@ class ScMambaConfig:
     d_state: int = 16
     d_conv: int = 4
     expand: int = 2
-    vocabulary: Literal["paper", "tight"] = "paper"
+    vocabulary: Vocabulary = "paper"
     zero_backward_dt_bias: bool = True
 
     @classmethod
     def from_preset(cls, name: str, n_genes: int) -> Self:
         """Sizes of a preset (``paper``, ``small``, ``tiny``) for so many genes."""
-        return cls(n_genes=n_genes, **preset("scmamba", name))
+        return cls(n_genes=n_genes, **preset("scmamba", name)["sizes"])
 
 
 def masked_expression_model(config: ScMambaConfig) -> MaskedExpressionModel:
     """The model for pre-training and imputation, freshly initialised from torch's random state."""
-    return MaskedExpressionModel(_embedding(config), _encoder(config))
+    return MaskedExpressionModel(gene_embedding(config.n_genes, config.d_model, config.vocabulary), _encoder(config))
 
 
 def cell_classifier(config: ScMambaConfig, n_classes: int) -> CellClassifier:
     """The model for cell types or doublets, freshly initialised from torch's random state."""
-    return CellClassifier(_embedding(config), _encoder(config), n_classes)
-
-
-def _embedding(config: ScMambaConfig) -> ExpressionEmbedding:
-    if config.vocabulary == "tight":
-        rows, first_gene_row, cls_row = config.n_genes + 1, 0, config.n_genes
-    else:
-        first_gene_row, cls_row = _PAPER_RESERVED_ROWS, _PAPER_CLS_ROW
-        rows = -(-(first_gene_row + config.n_genes) // _PAPER_MULTIPLE) * _PAPER_MULTIPLE
-    return ExpressionEmbedding(
-        config.n_genes, config.d_model, rows=rows, first_gene_row=first_gene_row, cls_row=cls_row
+    return CellClassifier(
+        gene_embedding(config.n_genes, config.d_model, config.vocabulary), _encoder(config), n_classes
     )
+
+
+class ScMambaFamily(Family):
+    """scMamba to training: masked genes are scored by their squared error, every parameter is fine-tuned."""
+
+    name = "scmamba"
+    config_class = ScMambaConfig
+
+    def masked_model(self, config: ScMambaConfig) -> MaskedExpressionModel:
+        """The model for pre-training and imputation."""
+        return masked_expression_model(config)
+
+    def classifier(self, config: ScMambaConfig, n_classes: int) -> CellClassifier:
+        """The model for cell types or doublets."""
+        return cell_classifier(config, n_classes)
 
 
 def _encoder(config: ScMambaConfig) -> Encoder:
