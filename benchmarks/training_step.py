@@ -17,6 +17,7 @@ import torch
 from torch.profiler import ProfilerActivity, profile
 
 from bench.methods.nn import ScMambaConfig, masked_expression_model
+from bench.methods.nn._cpu_tensors import keep_freed_memory
 
 GENES, REPEATS = 19_306, 5
 
@@ -44,6 +45,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--bf16", action="store_true", help="matrix products in bfloat16")
     bf16 = parser.parse_args().bf16
+    keep_freed_memory()  # as training does
     torch.manual_seed(0)
     config = ScMambaConfig.from_preset("paper", GENES)
     model = masked_expression_model(config)

@@ -13,6 +13,7 @@ from lightning.fabric import Fabric
 from torch import nn
 
 from bench.errors import BenchError
+from bench.methods.nn._cpu_tensors import keep_freed_memory
 from bench.methods.nn.recipe import Recipe
 from bench.seeds import derive_seed
 
@@ -48,6 +49,8 @@ class DivergedError(BenchError):
 def make_fabric(recipe: Recipe, device: str = "cpu", devices: int = 1) -> Fabric:
     """Lightning Fabric for a recipe: device, precision, and DDP where there are several devices (or ``torchrun``)."""
     precision = recipe.precision
+    if device == "cpu":
+        keep_freed_memory()
     if device == "cpu" and precision == "bf16-mixed" and not _cpu_multiplies_bfloat16():
         precision = "32-true"
     return Fabric(accelerator=device, devices=devices, precision=precision)

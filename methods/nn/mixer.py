@@ -51,7 +51,8 @@ class Direction(nn.Module):
         dt, B, C = self.x_proj(x).split(self.split, dim=-1)
         # In float32 under autocast too: so narrow a product gains nothing from bfloat16, and the scan is spared a copy.
         with torch.autocast(x.device.type, enabled=False):
-            delta = F.linear(dt.to(x.dtype), self.dt_proj.weight)  # its bias is added in the scan
+            # Its bias is added in the scan. The copy makes autograd multiply so few columns the fast way round.
+            delta = dt.to(x.dtype) @ self.dt_proj.weight.T.contiguous()
         A = -torch.exp(self.A_log)
         return selective_scan(
             x, delta, A, B, C, self.D, z=z, delta_bias=self.dt_proj.bias, delta_softplus=True, reverse=self.reverse
