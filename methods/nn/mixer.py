@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from bench.methods.nn._conv import causal_conv_silu
+from bench.methods.nn._norm import add_and_normalise
 from bench.methods.nn._scan import selective_scan
 
 _DT_MIN, _DT_MAX, _DT_FLOOR = 1e-3, 1e-1, 1e-4
@@ -91,6 +92,8 @@ class BidirectionalMixer(nn.Module):
 
     def forward(self, u: torch.Tensor) -> torch.Tensor:
         """(batch, length, d_model) to the same shape."""
+        if torch.is_autocast_enabled(u.device.type):
+            u = u.to(torch.get_autocast_dtype(u.device.type))  # once for both products
         to_x, to_z = self.in_proj.weight.chunk(2)
         # Two products in place of one: x and z are then each contiguous, and the scan needs no copies of them.
         x, z = wide(F.linear(u, to_x)), wide(F.linear(u, to_z))
@@ -107,8 +110,8 @@ class Block(nn.Module):
 
     def forward(self, h: torch.Tensor, residual: torch.Tensor | None) -> tuple[torch.Tensor, torch.Tensor]:
         """Output of the mixer, and the residual that does not hold it yet."""
-        residual = wide(h) if residual is None else residual + h
-        return self.mixer(self.norm(residual)), residual
+        normed, residual = add_and_normalise(h, residual, self.norm)
+        return self.mixer(normed), residual
 
 
 class Encoder(nn.Module):
@@ -124,7 +127,7 @@ class Encoder(nn.Module):
         residual = None
         for block in self.blocks:
             h, residual = block(h, residual)
-        return self.norm(wide(h) if residual is None else residual + h)
+        return add_and_normalise(h, residual, self.norm)[0]
 
 
 def wide(x: torch.Tensor) -> torch.Tensor:
