@@ -159,15 +159,15 @@ class Method(ABC):
         """
 
     @classmethod
-    def seen_before(cls, files: Mapping[str, Path]) -> frozenset[str]:
-        """Names, accessions and digests of data the method has learned from before the trial.
+    def seen_before(cls, files: Mapping[str, Path]) -> Mapping[str, frozenset[str] | None]:
+        """Data the method has learned from before the trial: name, accession or digest, and the donors (None: all).
 
         Parameters
         ----------
         files
             Those of :attr:`files` that were given.
         """
-        return frozenset(cls.pretrained_on)
+        return dict.fromkeys(cls.pretrained_on)
 
     @classmethod
     def defaults(cls) -> dict[str, Any]:

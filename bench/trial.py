@@ -132,19 +132,23 @@ class TrialRunner:
             logs.append(folder / "log.txt", traceback.format_exc())
             detail = f"the prediction could not be scored: {type(error).__name__}: {error}"
             return record("crash", detail, **notes, **resources)
-        told = [*self._overlap(spec), *outcome.notes]
+        told = [*self._overlap(spec, problem.inputs.cells.obs), *outcome.notes]
         return record("ok", outcome.detail, notes=told, **notes, **resources, **scored)
 
-    def _overlap(self, spec: TrialSpec) -> list[str]:
-        """A note if the method has learned from this dataset before the trial."""
+    def _overlap(self, spec: TrialSpec, tested: pd.DataFrame) -> list[str]:
+        """A note if the method has learned from this dataset before the trial, and whether from the tested donors."""
         if spec.role != "method":
             return []
         cls: type[Method] = self.registry.method(spec.method).value
         card = self.registry.dataset(spec.dataset).card
-        common = cls.seen_before({name: Path(file) for name, file in spec.files.items()}) & {
-            name for name in (card.name, card.accession, card.digest) if name
-        }
-        return ["the method was trained on this dataset before: its tested cells are not new to it"] if common else []
+        seen = cls.seen_before({name: Path(file) for name, file in spec.files.items()})
+        met = [seen[name] for name in (card.name, card.accession, card.digest) if name and name in seen]
+        if not met:
+            return []
+        donors = set(tested["donor"].astype(str)) if "donor" in tested else set()
+        if all(these is not None and donors and not donors & these for these in met):
+            return ["the method was trained on other donors of this dataset before, not on the tested ones"]
+        return ["the method was trained on this dataset before: its tested cells are not new to it"]
 
     def _predict(
         self, planned: Planned, built: BuiltProblem, task: Task, folder: Path

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from bench.errors import NotApplicableError
 from bench.method import Context, Method, python_package
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
     from bench.methods.nn.checkpoint import Pretrained
+    from bench.methods.nn.family import Family
     from bench.problem import Cells, Inputs, Prediction
 
 #: Share of the time that pre-training within a trial is shown to take.
@@ -36,12 +38,11 @@ class SequenceModel(Method):
         first, known doublets left out.
     pretrain_epochs
         Passes of that pre-training; 0 fine-tunes a model that starts from random weights.
-    epochs, lr, batch_size
+    epochs, lr
         Of the fine-tuning; None: the preset's.
-    monitor
-        What picks the best epoch on held-back donors: ``accuracy``, ``average_precision`` or ``loss``.
-    balanced
-        Weight classes by the inverse of their frequency.
+    options
+        Further settings of the model or of the fine-tuning by name, such as ``{"monitor": "accuracy"}``; see
+        ``bench.methods.nn.recipe.Recipe`` and the model's configuration.
     """
 
     tasks = ("doublet",)
@@ -63,21 +64,21 @@ class SequenceModel(Method):
         pretrain_epochs: int | None = None,
         epochs: int | None = None,
         lr: float | None = None,
-        batch_size: int | None = None,
-        monitor: str | None = None,
-        balanced: bool = False,
+        options: dict[str, Any] | None = None,
     ) -> None:
         self.size = size
         self.checkpoint = checkpoint
         self.pretrain_epochs = pretrain_epochs
-        self.settings = {"epochs": epochs, "lr": lr, "batch_size": batch_size, "monitor": monitor, "balanced": balanced}
+        self.epochs = epochs
+        self.lr = lr
+        self.options = options or {}
 
     @classmethod
-    def seen_before(cls, files: Mapping[str, Path]) -> frozenset[str]:
-        """Names, accessions and digests of the data that the checkpoint has seen."""
+    def seen_before(cls, files: Mapping[str, Path]) -> Mapping[str, frozenset[str] | None]:
+        """The data that the checkpoint was trained on."""
         from bench.methods.nn.checkpoint import read_card, seen
 
-        return seen(read_card(files["checkpoint"])) if "checkpoint" in files else frozenset()
+        return seen(read_card(files["checkpoint"])) if files else {}
 
     def run(self, inputs: Inputs, ctx: Context) -> Prediction:
         """Probability of being a doublet, called above one half."""
@@ -108,6 +109,7 @@ class SequenceModel(Method):
         import numpy as np
         import torch
 
+        from bench.methods.nn.families import family, split_settings
         from bench.methods.nn.finetuning import fine_tune_classifier, predict
         from bench.methods.nn.fitting import make_fabric
         from bench.methods.nn.genes import match
@@ -115,10 +117,13 @@ class SequenceModel(Method):
         from bench.methods.nn.validation import split_by_donor
 
         torch.set_num_threads(ctx.threads)
-        recipe = Recipe.of(self.name, self.size, "classification", self.settings)
+        kind = family(self.name)
+        of_model, of_recipe = split_settings(kind, self.options)
+        settings = {"epochs": self.epochs, "lr": self.lr} | of_recipe
+        recipe = Recipe.of(self.name, self.size, "classification", settings)
         fabric = make_fabric(recipe, ctx.device)
         with ctx.phase("fit"):
-            pretrained = self._pretrained(train, typical, fabric, ctx)
+            pretrained = self._pretrained(kind, of_model, train, typical, fabric, ctx)
             genes = match(pretrained.genes, train.var, where="training cells")
             ctx.log.info("%d of the model's %d genes are in the data", genes.matched, len(pretrained.genes))
             counts, known = _with_counts(genes.select(train.X))
@@ -144,11 +149,18 @@ class SequenceModel(Method):
             logits = predict(fabric, tuned.model, tested, recipe.micro_batch)
         return logits, filled
 
-    def _pretrained(self, train: Cells, typical: NDArray[np.bool_], fabric: Fabric, ctx: Context) -> Pretrained:
+    def _pretrained(
+        self,
+        kind: Family,
+        settings: dict[str, Any],
+        train: Cells,
+        typical: NDArray[np.bool_],
+        fabric: Fabric,
+        ctx: Context,
+    ) -> Pretrained:
         """The checkpoint, or a model pre-trained here."""
         from bench.methods.nn.batches import CellBatches
         from bench.methods.nn.checkpoint import Pretrained, load_pretrained
-        from bench.methods.nn.families import family
         from bench.methods.nn.genes import Genes
         from bench.methods.nn.pretraining import new_model, pretrain
         from bench.methods.nn.recipe import Recipe
@@ -157,8 +169,8 @@ class SequenceModel(Method):
             pretrained = load_pretrained(Path(self.checkpoint), self.name)
             ctx.note(f"fine-tuned from checkpoint {Path(self.checkpoint).name}")
             return pretrained
-        kind, genes = family(self.name), Genes.of(train.var)
-        config = kind.config_class.from_preset(self.size, len(genes))
+        genes = Genes.of(train.var)
+        config = replace(kind.config_class.from_preset(self.size, len(genes)), **settings)
         model = new_model(kind, config, ctx.seed)
         recipe = Recipe.of(self.name, self.size, "pretraining", {"epochs": self.pretrain_epochs or None})
         if self.pretrain_epochs == 0:

@@ -47,11 +47,6 @@ class Pretrained:
     model: MaskedModel
     facts: dict[str, Any] = field(default_factory=dict)
 
-    @property
-    def seen(self) -> frozenset[str]:
-        """Names, accessions and digests of the data it was trained on."""
-        return seen(self.facts)
-
 
 def save_pretrained(folder: Path, pretrained: Pretrained) -> None:
     """Write a checkpoint; the card comes last, so that a folder with a card is whole."""
@@ -144,8 +139,11 @@ def load_pretrained(folder: Path, expected: str | None = None) -> Pretrained:
 _WRITTEN = {"format", "model", "config", "n_parameters", "normalisation", "sha256", "versions", "genes"}
 
 
-def seen(card: Mapping[str, Any]) -> frozenset[str]:
-    """Names, accessions and digests of the data a checkpoint was trained on, from its card."""
-    return frozenset(
-        str(entry[key]) for entry in card.get("trained_on", ()) for key in ("name", "accession", "digest") if entry[key]
-    )
+def seen(card: Mapping[str, Any]) -> dict[str, frozenset[str] | None]:
+    """The data a checkpoint was trained on, by name, accession and digest; the donors, or None where it saw all."""
+    return {
+        str(entry[key]): None if entry["donors"] is None else frozenset(entry["donors"])
+        for entry in card.get("trained_on", ())
+        for key in ("name", "accession", "digest")
+        if entry[key]
+    }

@@ -65,7 +65,7 @@ class Family(ABC):
     """
 
     name: ClassVar[str]
-    config_class: ClassVar[type]
+    config_class: ClassVar[type[Any]]
     fresh: ClassVar[tuple[str, ...]] = ("head", "token", "decoder")
 
     @abstractmethod

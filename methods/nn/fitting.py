@@ -6,7 +6,7 @@ import dataclasses
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, cast
 
 import torch
 from lightning.fabric import Fabric
@@ -128,10 +128,11 @@ class Fitting:
                 loss = objective.loss(self.model, part) * (scale * counts)
                 self.fabric.backward(loss)
             total += loss.detach()
-        value = float(self.fabric.all_reduce(total, reduce_op="mean"))
-        norm = float(
-            self.fabric.clip_gradients(self.model, self.optimiser, max_norm=self.recipe.clip, error_if_nonfinite=False)
+        value = float(cast("torch.Tensor", self.fabric.all_reduce(total, reduce_op="mean")))
+        clipped = self.fabric.clip_gradients(
+            self.model, self.optimiser, max_norm=self.recipe.clip, error_if_nonfinite=False
         )
+        norm = float(cast("torch.Tensor", clipped))
         if not (math.isfinite(value) and math.isfinite(norm)):
             raise DivergedError(
                 f"the loss is {value}, the norm of its gradient {norm}",

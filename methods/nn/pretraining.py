@@ -127,6 +127,7 @@ def pretrain_to(
     seed: int,
     *,
     facts: Mapping[str, Any],
+    prepare: Callable[[MaskedModel], None] = lambda model: None,
     save_every_s: float = 300.0,
     on_start: OnStart = lambda fitting: None,
     on_step: OnStep = lambda fitting, report: None,
@@ -137,6 +138,8 @@ def pretrain_to(
     ----------
     facts
         What the card shall say besides, such as the preset's name.
+    prepare
+        Called with the fresh model, to load gene2vec for instance.
 
     Raises
     ------
@@ -146,14 +149,12 @@ def pretrain_to(
         If the loss is no longer finite; the last good state stays in ``folder/training``.
     """
     cells = CellBatches(stores, genes, recipe.batch_size, seed)
-    trained_on = [
-        {"name": s.name, "accession": s.accession, "digest": s.digest, "cells": len(s), "genes": s.var.shape[0]}
-        for s in stores
-    ]
+    trained_on = [_seen(store) for store in stores]
     identity = _identity(family, config, genes, dataclasses.asdict(recipe), trained_on, seed)
     if (finished := _finished(folder, identity)) is not None:
         return finished
     model = new_model(family, config, seed)
+    prepare(model)
     snapshots = Snapshots(folder / "training", identity)
     with TrainingLog(folder if fabric.is_global_zero else None) as log:
 
@@ -192,6 +193,19 @@ def pretrain_to(
     return pretrained
 
 
+def _seen(store: CountStore) -> dict[str, Any]:
+    """What a card says of a dataset; ``donors`` is None where they are not told apart."""
+    used = store.obs[~store.obs["exclude"].to_numpy(bool)] if "exclude" in store.obs else store.obs
+    return {
+        "name": store.name,
+        "accession": store.accession,
+        "digest": store.digest,
+        "cells": len(used),
+        "genes": store.var.shape[0],
+        "donors": sorted(used["donor"].astype(str).unique()) if "donor" in used else None,
+    }
+
+
 def _identity(
     family: Family, config: Any, genes: Genes, recipe: Mapping[str, Any], trained_on: Sequence[Any], seed: int
 ) -> dict[str, Any]:
@@ -212,8 +226,8 @@ def _finished(folder: Path, identity: Mapping[str, Any]) -> Pretrained | None:
     if not (folder / CARD).exists():
         return None
     found = load_pretrained(folder)
-    facts = [found.facts.get(key) for key in ("recipe", "trained_on", "seed")]
-    theirs = _identity(found.family, found.config, found.genes, *facts)
+    facts: dict[str, Any] = {key: found.facts.get(key) for key in ("recipe", "trained_on", "seed")}
+    theirs = _identity(found.family, found.config, found.genes, **facts)
     if changed := [key for key in identity if identity[key] != theirs[key]]:
         raise BenchError(
             f"the folder holds a checkpoint that differs in: {', '.join(changed)}",

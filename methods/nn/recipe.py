@@ -93,7 +93,10 @@ class Recipe:
         for key in given:
             if key not in known:
                 raise UnknownNameError("setting of a recipe", key, known)
-        return cls(**preset(model, name)[section] | given)
+        settings = preset(model, name)
+        if section not in settings:
+            raise BenchError(f"{model} has no {section}", where=f"preset {name}", fix="use another model")
+        return cls(**settings[section] | given)
 
     @property
     def rates(self) -> MaskRates:
@@ -102,7 +105,8 @@ class Recipe:
 
     def n_steps(self, steps_per_epoch: int) -> int:
         """Optimiser steps of the whole training."""
-        return min(self.epochs * steps_per_epoch, self.max_steps or math.inf)
+        steps = self.epochs * steps_per_epoch
+        return steps if self.max_steps is None else min(steps, self.max_steps)
 
     def lr_at(self, step: int, steps_per_epoch: int) -> float:
         """Learning rate of a step, counted from 0."""
@@ -119,17 +123,15 @@ class Recipe:
         """Optimiser of the named parameters."""
         if self.optimiser == "adam":
             return torch.optim.Adam([p for _, p in parameters], lr=self.lr, betas=self.betas)
-        decayed, others = [], []
+        decayed: list[nn.Parameter] = []
+        others: list[nn.Parameter] = []
         for name, parameter in parameters:
             matrix = name.endswith("weight") and parameter.ndim >= 2 and "embedding" not in name and "conv" not in name
             (decayed if self.decay_all or matrix else others).append(parameter)
-        groups = [{"params": decayed}, {"params": others, "weight_decay": 0.0}]
-        return torch.optim.AdamW(
-            [group for group in groups if group["params"]],
-            lr=self.lr,
-            betas=self.betas,
-            weight_decay=self.weight_decay,
-        )
+        groups: list[dict[str, Any]] = [{"params": decayed, "weight_decay": self.weight_decay}]
+        if others:
+            groups.append({"params": others, "weight_decay": 0.0})
+        return torch.optim.AdamW(groups, lr=self.lr, betas=self.betas)
 
 
 def _restarts(epoch: int, peak: float, first: int = 15, warm: int = 5) -> float:

@@ -34,7 +34,7 @@ def split_by_donor(donor: NDArray, label: NDArray, rng: np.random.Generator) -> 
         Of every cell, (cells,).
     """
     names = np.unique(donor)
-    kept_back: list[object] = []
+    kept_back: list[str] = []
     wanted = max(1, round(_SHARE * len(names))) if len(names) > 1 else 0
     for name in rng.permutation(names):
         rest = ~np.isin(donor, [*kept_back, name])

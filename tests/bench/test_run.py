@@ -233,6 +233,9 @@ def test_a_file_parameter_enters_the_key_by_its_bytes_and_is_named_without_its_p
     assert "trained on this dataset" in second.notes[0]
     table = pd.read_csv(tmp_path / "run" / "results.csv")
     assert set(table.loc[table["trial"] == second.key, "notes"]) == {"; ".join(second.notes)}
+    weights.write_text("3 toy-data:none,of,these")
+    [third] = [r for r in go(["loaded"], params=params).records if r.spec.method == "loaded"]
+    assert "other donors" in third.notes[0]
     weights.unlink()
     with pytest.raises(BenchError, match="no such file"):
         go(["loaded"], params=params)

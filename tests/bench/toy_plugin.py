@@ -309,7 +309,11 @@ class Loaded(Method):
 
     @classmethod
     def seen_before(cls, files):
-        return frozenset(files["weights"].read_text().split()[1:]) if files else frozenset()
+        words = files["weights"].read_text().split()[1:] if files else []
+        return {
+            name: frozenset(donors.split(",")) if donors else None
+            for name, _, donors in (w.partition(":") for w in words)
+        }
 
     def run(self, inputs, ctx):
         value = float(open(self.weights).read().split()[0]) if self.weights else 0.0

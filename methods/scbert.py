@@ -1,0 +1,19 @@
+"""scBERT: a Performer over all genes of a cell in six levels of expression, pre-trained by predicting masked levels."""
+
+from __future__ import annotations
+
+from bench.methods._sequence_model import SequenceModel
+
+
+class ScBert(SequenceModel):
+    """scBERT; parameters as in :class:`bench.methods._sequence_model.SequenceModel`."""
+
+    name = "scbert"
+    summary = "Performer over all genes of a cell, expression in six levels, pre-trained by predicting masked levels."
+    reference = "10.1038/s42256-022-00534-z"
+    caveat = (
+        "Our port after the official description. Positions are learned: gene2vec is not distributed here (a file "
+        "of it can be given to bench pretrain). As officially, fine-tuning a pre-trained model trains its last but "
+        "one layer, the last norm and the head only. The default size 'tiny', pre-trained on the trial's own "
+        "training cells, is a demonstration."
+    )

@@ -1,0 +1,19 @@
+"""scHyena: bidirectional long convolutions over all genes of a cell, pre-trained by masked expression modelling."""
+
+from __future__ import annotations
+
+from bench.methods._sequence_model import SequenceModel
+
+
+class ScHyena(SequenceModel):
+    """scHyena; parameters as in :class:`bench.methods._sequence_model.SequenceModel`."""
+
+    name = "schyena"
+    summary = "Bidirectional Hyena (implicit long convolutions) over all genes of a cell, pre-trained like scMamba."
+    reference = "10.48550/arXiv.2310.02713"
+    caveat = (
+        "There is no public code. Embeddings, masks and heads are scMamba's, as its paper says; width, depth, "
+        "filters and initialisation are those of HyenaDNA and of a model by the same group: none of these numbers "
+        "is confirmed by scHyena's paper. The default size 'tiny', pre-trained on the trial's own training cells, "
+        "is a demonstration."
+    )

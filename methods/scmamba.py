@@ -1,0 +1,19 @@
+"""scMamba: a bidirectional Mamba over all genes of a cell, pre-trained by masked expression modelling."""
+
+from __future__ import annotations
+
+from bench.methods._sequence_model import SequenceModel
+
+
+class ScMamba(SequenceModel):
+    """scMamba; parameters as in :class:`bench.methods._sequence_model.SequenceModel`."""
+
+    name = "scmamba"
+    summary = "Bidirectional Mamba over all genes of a cell, pre-trained by predicting masked expression."
+    reference = "10.48550/arXiv.2502.19429"
+    caveat = (
+        "Our PyTorch port of the official code; its published weights do not exist. The default size 'tiny', pre- "
+        "trained on the trial's own training cells, is a demonstration that fits two cores and minutes: it says "
+        "nothing about the paper's model, which is size 'paper' after pre-training on millions of nuclei (bench "
+        "pretrain)."
+    )
