@@ -13,6 +13,8 @@ from bench.dataset import LoadedCounts
 from bench.errors import DataError
 from bench.registry import Registry
 
+pytestmark = pytest.mark.filterwarnings("ignore:.*[zZ]arr:UserWarning")
+
 
 @pytest.fixture(params=["h5ad", "zarr"])
 def write(request, tmp_path):

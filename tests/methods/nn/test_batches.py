@@ -10,6 +10,8 @@ from bench.errors import BenchError
 from bench.methods.nn.batches import CellBatches, shared_genes
 from bench.methods.nn.genes import Genes
 
+pytestmark = pytest.mark.filterwarnings("ignore:.*[zZ]arr:UserWarning")
+
 
 class _Watched(LoadedCounts):
     """Remembers which cells were read."""
