@@ -11,6 +11,8 @@ import torch.nn.functional as F
 from scipy.fft import next_fast_len
 from torch.autograd.function import once_differentiable
 
+from bench.errors import BenchError
+
 
 def two_sided_convolution(u: torch.Tensor, filters: torch.Tensor) -> torch.Tensor:
     """Every output reads every input: ``y_i = sum_j filter(i - j) u_j`` with j over the whole sequence.
@@ -25,7 +27,19 @@ def two_sided_convolution(u: torch.Tensor, filters: torch.Tensor) -> torch.Tenso
     Returns
     -------
     (batch, channels, length), by FFT in length x log(length) time.
+
+    Raises
+    ------
+    BenchError
+        The filters are not for this length.
     """
+    lags = 2 * u.shape[-1] - 1
+    if filters.shape != (u.shape[1], lags):
+        raise BenchError(
+            f"The filters must be {u.shape[1]} x {lags}, a value for each channel and lag",
+            where=f"they are {tuple(filters.shape)}, for an input of {tuple(u.shape)}",
+            fix="evaluate them at the lags of this length",
+        )
     return _TwoSidedConvolution.apply(u, filters)
 
 

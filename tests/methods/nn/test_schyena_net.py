@@ -189,6 +189,11 @@ def test_an_impulse_comes_out_as_the_filter_at_every_position(where):
     torch.testing.assert_close(response, filters[0, 12 - where : 25 - where], rtol=1e-5, atol=1e-5)
 
 
+def test_filters_of_another_length_are_refused():
+    with pytest.raises(BenchError, match="must be 3 x 19, a value for each channel and lag"):
+        two_sided_convolution(torch.zeros(2, 3, 10), torch.zeros(3, 21))
+
+
 def test_float32_loses_little_at_the_papers_length():
     torch.manual_seed(0)
     u, filters = torch.randn(1, 2, PAPER_GENES), torch.randn(2, 2 * PAPER_GENES - 1)
