@@ -1,7 +1,8 @@
 """scBERT: its tokens, its sizes and options, the two models made from them, and what is particular in their training.
 
-Deviations from the official code, besides those that are options: any list of genes in place of 16,906 fixed ones, and
-learned positions unless the user gives gene2vec vectors, which are not distributed with this package.
+Deviations from the official code, besides those that are options: any list of genes in place of 16,906 fixed ones;
+learned positions unless the user gives gene2vec vectors, which are not distributed with this package; both tables start
+small.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from bench.methods.nn.presets import preset
 HIGHEST_LEVEL = 5
 MASK = HIGHEST_LEVEL + 1
 N_TOKENS = MASK + 1
+_INITIAL_STD = 0.02  # of both tables, as in the other models here; with torch's default of 1 pre-training starts slower
 _SHOWN_AS_MASK = 0.9  # of the genes that are scored; the others keep their token
 # Of ln(1 + CP10K): more than the last bit of float32 at level 5, 2.4e-7, and less than whole counts can come to a level
 # from below in cells of up to 100,000 counts, 1 / (total x 2^level).
@@ -106,6 +108,8 @@ class TokenEmbedding(nn.Module):
         self.n_genes, self.frozen_positions = config.n_genes, config.positions == "gene2vec"
         self.tokens = nn.Embedding(N_TOKENS, config.dim)
         self.positions = nn.Embedding(config.n_genes + 1, config.dim)
+        for table in (self.tokens, self.positions):
+            nn.init.normal_(table.weight, std=_INITIAL_STD)
         if self.frozen_positions:
             nn.init.zeros_(self.positions.weight).requires_grad_(False)
 

@@ -160,6 +160,12 @@ def test_other_genes_than_the_models_are_refused():
         FAMILY.masked_model(toy())(some_cells(n_genes=8))
 
 
+def test_both_tables_start_small():
+    embedding = FAMILY.masked_model(toy(4000, depth=1)).embedding
+    assert float(embedding.positions.weight.std().detach()) == pytest.approx(0.02, rel=0.05)
+    assert float(embedding.tokens.weight.std().detach()) == pytest.approx(0.02, rel=0.3)
+
+
 def test_gene_vectors_are_the_positions():
     model = FAMILY.masked_model(toy())
     assert torch.equal(model.gene_vectors, model.embedding.positions.weight[:9])
