@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch.autograd.function import once_differentiable
 
 from bench.methods.nn import _conv_kernel
-from bench.methods.nn._cpu_tensors import arrays, threads_of_torch, whole_lanes
+from bench.methods.nn._cpu_tensors import arrays, first_channels, threads_of_torch, whole_lanes
 
 
 def causal_conv_silu(
@@ -43,7 +43,7 @@ class _CpuConv(torch.autograd.Function):
         with threads_of_torch():
             _conv_kernel.forward(*arrays(x, taps, bias, out), *ctx.flags)
         ctx.save_for_backward(x, taps, bias)
-        return out[..., : ctx.channels]
+        return first_channels(out, ctx.channels)
 
     @staticmethod
     @once_differentiable
@@ -54,4 +54,4 @@ class _CpuConv(torch.autograd.Function):
         with threads_of_torch():
             _conv_kernel.backward(*arrays(x, taps, bias, whole_lanes(dout), dx, dtaps, dbias), *ctx.flags)
         c = ctx.channels
-        return dx[..., :c], dtaps.sum(0).flip(0).T[:c], dbias.sum(0)[:c], None
+        return first_channels(dx, c), dtaps.sum(0).flip(0).T[:c], dbias.sum(0)[:c], None

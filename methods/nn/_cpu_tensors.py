@@ -52,6 +52,11 @@ def whole_lanes(x: torch.Tensor) -> torch.Tensor:
     return (F.pad(x, (0, missing)) if missing else x).contiguous()
 
 
+def first_channels(x: torch.Tensor, channels: int) -> torch.Tensor:
+    """Without what ``whole_lanes`` added. Not a view of all if nothing was: autograd adds in place to what it owns."""
+    return x if x.shape[-1] == channels else x[..., :channels]
+
+
 def arrays(*tensors: torch.Tensor) -> list:
     """The tensors as numpy arrays of the same memory."""
     return [tensor.numpy() for tensor in tensors]

@@ -6,7 +6,7 @@ import torch
 from torch.autograd.function import once_differentiable
 
 from bench.methods.nn import _scan_kernel
-from bench.methods.nn._cpu_tensors import arrays, rounded_up, threads_of_torch, whole_lanes
+from bench.methods.nn._cpu_tensors import arrays, first_channels, rounded_up, threads_of_torch, whole_lanes
 from bench.methods.nn._lanes import LANES
 
 _LOG2E = 1.4426950408889634
@@ -34,7 +34,7 @@ class CpuScan(torch.autograd.Function):
             _scan_kernel.forward(*arrays(u, delta, A, B, C, skip, gate, bias), *ctx.flags, *arrays(out, kept))
         ctx.save_for_backward(u, delta, A, B, C, skip, gate, bias, kept)
         ctx.channels = channels
-        return out[..., :channels]
+        return first_channels(out, channels)
 
     @staticmethod
     @once_differentiable
@@ -53,6 +53,7 @@ class CpuScan(torch.autograd.Function):
                 *arrays(u, delta, A, B, C, skip, gate, bias), *ctx.flags, *arrays(kept, whole_lanes(dout), *grads)
             )
         c = ctx.channels
-        dB, dC = (x.view(batch, tasks, length, -1).sum(1)[..., :states] for x in (dB, dC))
-        found = (du[..., :c], ddelta[..., :c], dA.sum(0).T[:c], dB, dC, dD.sum(0)[:c], dz[..., :c], dbias.sum(0)[:c])
+        dB, dC = ((x if tasks == 1 else x.view(batch, tasks, length, -1).sum(1))[..., :states] for x in (dB, dC))
+        dA, dD, dbias = dA.sum(0).T[:c], dD.sum(0)[:c], dbias.sum(0)[:c]
+        found = (first_channels(du, c), first_channels(ddelta, c), dA, dB, dC, dD, first_channels(dz, c), dbias)
         return *(x if needed else None for x, needed in zip(found, ctx.needs_input_grad, strict=False)), None, None
