@@ -41,8 +41,9 @@ class FavorAttention(nn.Module):
 
     def redraw(self, generator: torch.Generator) -> None:
         """Take new random features."""
+        n_features, d = self.projection.shape
         with torch.no_grad():
-            self.projection.copy_(orthogonal_features(*self.projection.shape, generator))
+            self.projection.copy_(orthogonal_features(n_features, d, generator))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(cells, length, dim) to the same shape."""
@@ -123,5 +124,6 @@ class Performer(nn.Module):
     def _redraw(self) -> None:
         draw = int(self.passes) // self.redraw_every
         generator = torch.Generator().manual_seed(int(self.seed) + draw)
-        for layer in self.layers:
-            layer.attention.redraw(generator)
+        for module in self.modules():
+            if isinstance(module, FavorAttention):
+                module.redraw(generator)
