@@ -10,6 +10,7 @@ import pandas as pd
 
 from bench.errors import BenchError
 from bench.record import DataCard, MethodCard, PlannedTrial, Request, RunInfo, Skipped, TaskCard, TrialRecord
+from bench.reports import _embeddings
 from bench.rows import CURVE_COLUMNS, ROW_COLUMNS
 from bench.store import Store
 
@@ -30,6 +31,8 @@ class Run:
         Records by key, only those that ``rows`` still shows.
     superseded
         Number of trials left out because a newer one of the same name is there.
+    embeddings
+        What ``bench embed --run`` has put there.
     """
 
     folder: Path
@@ -42,6 +45,7 @@ class Run:
     tasks: dict[str, TaskCard] = field(default_factory=dict)
     methods: dict[str, MethodCard] = field(default_factory=dict)
     datasets: dict[str, DataCard] = field(default_factory=dict)
+    embeddings: list[_embeddings.Embedding] = field(default_factory=list)
 
     @property
     def planned(self) -> dict[str, tuple[str, PlannedTrial]]:
@@ -86,6 +90,7 @@ def load(folder: Path) -> Run:
         tasks={r.task.name: r.task for r in requests},
         methods={card.name: card for r in requests for card in r.methods},
         datasets={card.name: card for r in requests for card in r.datasets},
+        embeddings=_embeddings.load(folder),
     )
 
 

@@ -16,11 +16,11 @@ import jinja2
 from markupsafe import Markup
 
 from bench.record import DECLARED, TaskCard, TrialRecord
-from bench.reports import _summary, _tables, figures
+from bench.reports import _embeddings, _summary, _tables, figures
 from bench.reports._load import Run, load
 from bench.reports._payload import embed, payload
 
-SCRIPTS = ("report.js", "report_figures.js", "report_tables.js")
+SCRIPTS = ("report.js", "report_figures.js", "report_tables.js", "report_embeddings.js")
 
 #: Characters of log in the HTML, shared among the failures of a task; the whole logs lie in the trials' folders.
 LOGS_BUDGET = 1_000_000
@@ -54,6 +54,7 @@ def render(run: Run) -> str:
         tasks=[_task_view(run, card) for card in run.tasks.values()],
         commands=[(r.created, shlex.join(r.command), r.host, r.git) for r in run.requests],
         versions=_versions(run),
+        embeddings=[(e.name, _embeddings.sentence(e)) for e in run.embeddings],
         status_words=_summary.STATUS_WORDS,
         data=Markup(embed(payload(run))),
         style=Markup(_asset("report.css")),
@@ -72,6 +73,8 @@ def _plotly() -> str:
 
 
 def _title(run: Run) -> str:
+    if run.embeddings and not run.tasks:
+        return f"Embeddings of {_summary.listing(sorted({e.card.dataset for e in run.embeddings}))}"
     names = [name.capitalize() for name in run.tasks] or ["Empty run"]
     datasets = sorted({t.dataset for _, t in run.planned.values()})
     return f"{_summary.listing(names)} benchmark" + (f": {_summary.listing(datasets)}" if 0 < len(datasets) < 4 else "")

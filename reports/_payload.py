@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from bench.record import TaskCard
-from bench.reports import _published, _tables
+from bench.reports import _embeddings, _published, _tables
 from bench.reports._load import Run
 from bench.reports._ranks import POLICIES, comparisons, power_notes, ranking
 from bench.reports._style import styles
@@ -20,6 +20,11 @@ from bench.reports.figures.curves import CURVES
 #: Budget for the results in the HTML, in bytes; beyond it per-donor rows are left out, of minor metrics first.
 ROWS_BUDGET = 2_600_000
 CURVES_BUDGET = 1_400_000
+#: Cells and genes of all maps in the HTML; the figures' files show all.
+POINTS_BUDGET = 24_000
+_MOST_POINTS = 6_000  # of one map: more would make the page slow, since they are drawn as SVG
+#: Size of a map in the page, in pixels, for which the labels of marker genes are placed.
+_MAP = (520.0, 400.0)
 #: Bytes that one row, and one point of a curve, take.
 _ROW_BYTES = 75
 _POINT_BYTES = 13
@@ -39,6 +44,7 @@ def payload(run: Run) -> dict[str, Any]:
         "rowsLeftOut": left_out,
         "curves": _curves(run, position),
         "curveNames": CURVES,
+        "embeddings": [_embedding(e, len(run.embeddings)) for e in run.embeddings],
     }
 
 
@@ -123,6 +129,40 @@ def _curves(run: Run, position: dict[str, int]) -> dict[str, Any]:
         out["x"].append([_plain(v) for v in x[keep].tolist()])
         out["y"].append([_plain(v) for v in y[keep].tolist()])
     return out
+
+
+def _embedding(found: _embeddings.Embedding, of: int) -> dict[str, Any]:
+    """Points of the two maps, thinned at random and rounded for drawing; no marker gene is left out."""
+    limit = min(_MOST_POINTS, POINTS_BUDGET // (2 * of))
+    markers = found.markers
+    others = found.genes[found.genes["marker_of"].isna()]
+    cells, genes = (_thinned(frame, limit) for frame in (found.cells, others))
+    places = _embeddings.label_places(_embeddings.unit(markers, found.genes), markers["label"].tolist(), _MAP)
+    shown = markers[["label", "gene", "marker_of"]].assign(
+        x=markers["x"].astype(float).round(3),
+        y=markers["y"].astype(float).round(3),
+        ax=places[:, 0].round(1),
+        ay=-places[:, 1].round(1),
+        colour=[_embeddings.MARKER_COLOURS.get(kind, "#444444") for kind in markers["marker_of"]],
+    )
+    symbols = genes["symbol"].fillna("")
+    return {
+        "model": found.card.model,
+        "dataset": found.card.dataset,
+        "colourings": [[name, _embeddings.COLOURINGS[name]] for name in found.colourings],
+        "colours": {name: _embeddings.colours(found.cells[name]) for name in found.colourings},
+        "cells": {**_xy(cells), **_columns(cells[found.colourings].astype("string"))},
+        "genes": {**_xy(genes), "label": symbols.where(symbols != "", genes["gene"]).tolist()},
+        "markers": _records(shown),
+    }
+
+
+def _thinned(frame: pd.DataFrame, limit: int) -> pd.DataFrame:
+    return frame if len(frame) <= limit else frame.sample(limit, random_state=0).sort_index()
+
+
+def _xy(frame: pd.DataFrame) -> dict[str, list[Any]]:
+    return {axis: [_plain(v) for v in frame[axis].astype(float).round(3).tolist()] for axis in ("x", "y")}
 
 
 def _evenly(n: int, limit: int) -> list[int]:

@@ -186,5 +186,5 @@
   });
   document.addEventListener("DOMContentLoaded", () => { if (state.task) { setTask(state.task); redraw(); } });
 
-  window.benchReport = { data, state, trials, R, T, el, $, number, mean, median, groupBy, seedName, trapOf, redraw, addView: (draw) => views.push(draw) };
+  window.benchReport = { data, column, state, trials, R, T, el, $, number, mean, median, groupBy, seedName, trapOf, redraw, addView: (draw) => views.push(draw) };
 })();

@@ -224,4 +224,5 @@
   addView(curves);
   addView(resources);
   addView(donors);
+  Object.assign(window.benchReport, { figure, escape });
 })();

@@ -144,6 +144,7 @@ def _write_maps(
 ) -> Path:
     cells = map_of_cells(embedding, store)
     genes = map_of_genes(vectors, pretrained.genes, store.var, gene_map)
-    parts = dict.fromkeys((facts["model"], facts["checkpoint"], Path(store.name).stem))
+    model = () if facts["model"] in facts["checkpoint"] else (facts["model"],)
+    parts = (*model, facts["checkpoint"], Path(store.name).stem)
     card = {**facts, "cells_shown": len(cells), "seed": SEED}
     return write_maps(run, "-".join(parts), cells, genes, card)

@@ -8,12 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import matplotlib
 
 from bench.reports._load import Run
-from bench.reports.figures import coverage, curves, donors, heatmap, ranks, resources
+from bench.reports.figures import coverage, curves, donors, embeddings, heatmap, ranks, resources
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
 
 #: Name -> module, in the order of the report.
 FIGURES = {
@@ -52,15 +56,26 @@ def write(run: Run, folder: Path, formats: Sequence[str]) -> list[Path]:
             frame = module.prepare(run, task)
             if frame.empty:
                 continue
-            stem = name if len(run.tasks) == 1 else f"{task}_{name}"
-            frame.to_csv(folder / f"{stem}.csv", index=False)
+            stem = folder / (name if len(run.tasks) == 1 else f"{task}_{name}")
             with matplotlib.rc_context(_STYLE):
-                figure = module.draw(run, task, frame)
-                # settled once: otherwise every format nudges the layout of the next
-                figure.draw_without_rendering()
-                figure.set_layout_engine("none")
-                for kind in formats:
-                    path = folder / f"{stem}.{kind}"
-                    figure.savefig(path, dpi=160, bbox_inches="tight", metadata=_METADATA[kind])
-                    written.append(path)
+                written += _save(module.draw(run, task, frame), stem, frame, formats)
+    for found in run.embeddings:
+        for kind, frame, draw in (
+            ("cells", found.cells, embeddings.draw_cells),
+            ("genes", found.genes, embeddings.draw_genes),
+        ):
+            with matplotlib.rc_context(_STYLE):
+                written += _save(draw(found), folder / f"embedding_{found.name}_{kind}", frame, formats)
     return written
+
+
+def _save(figure: Figure, stem: Path, frame: pd.DataFrame, formats: Sequence[str]) -> list[Path]:
+    """Write a figure in each format, and its data beside it."""
+    frame.to_csv(f"{stem}.csv", index=False)
+    # settled once: otherwise every format nudges the layout of the next
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
+    paths = [Path(f"{stem}.{kind}") for kind in formats]
+    for path in paths:
+        figure.savefig(path, dpi=160, bbox_inches="tight", metadata=_METADATA[path.suffix[1:]])
+    return paths
