@@ -1,0 +1,90 @@
+import json
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from bench.methods.nn.expression import log1p_cp10k
+from bench.methods.nn.fitting import DivergedError, Fitting
+from bench.methods.nn.pretraining import MaskedExpression, new_model
+
+TWO_PROCESSES = Path(__file__).with_name("two_processes.py")
+
+
+def fitting_of(kind, config, fabric, recipe, seed=0):
+    return Fitting(fabric, new_model(kind, config, seed), recipe, steps_per_epoch=5, seed=seed)
+
+
+def one_step(fitting, kind, cells, rows=slice(0, 30)):
+    objective = MaskedExpression(kind)
+    expression = torch.from_numpy(log1p_cp10k(cells.X[rows]))
+    return fitting.take_step(objective.batch(expression, fitting.recipe, fitting.generator()), objective)
+
+
+def gradients(fitting):
+    return {name: p.grad.clone() for name, p in fitting.bare.named_parameters()}
+
+
+def test_the_loss_is_the_mean_over_the_masked_entries_of_the_whole_batch(kind, config, fabric, recipe, two_kinds):
+    fitting = fitting_of(kind, config, fabric, recipe)
+    objective = MaskedExpression(kind)
+    x = torch.from_numpy(log1p_cp10k(two_kinds.X[:30]))
+    x, scored, hidden = objective.batch(x, recipe, fitting.generator())
+    with torch.no_grad():
+        expected = ((fitting.bare(x, hidden) - x)[scored] ** 2).mean()
+    assert one_step(fitting, kind, two_kinds).loss == pytest.approx(float(expected), rel=1e-5)
+
+
+def test_the_gradient_does_not_depend_on_the_cells_of_a_forward_pass(kind, config, fabric, recipe, two_kinds):
+    whole, parts = (fitting_of(kind, config, fabric, replace(recipe, micro_batch=n)) for n in (30, 7))
+    a, b = one_step(whole, kind, two_kinds), one_step(parts, kind, two_kinds)
+    assert a.loss == pytest.approx(b.loss, rel=1e-5)
+    for name, gradient in gradients(whole).items():
+        torch.testing.assert_close(gradient, gradients(parts)[name], rtol=1e-4, atol=1e-6)
+
+
+def test_two_processes_give_the_gradients_of_one(kind, config, fabric, recipe, two_kinds, tmp_path):
+    np.savez(tmp_path / "cells.npz", X=two_kinds.X.toarray())
+    # 30 cells on 2 processes, then 1 cell: the second process has none of it and must take part all the same.
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
+    done = subprocess.run(
+        [*command, str(TWO_PROCESSES), str(tmp_path)], env=environment, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    reports = json.loads((tmp_path / "reports.json").read_text())
+    fitting = fitting_of(kind, config, fabric, recipe)
+    for i, rows in enumerate((slice(0, 30), slice(30, 31))):
+        alone = one_step(fitting, kind, two_kinds, rows)
+        assert reports[i]["world_size"] == 2
+        assert reports[i]["loss"] == pytest.approx(alone.loss, rel=1e-5)
+        assert reports[i]["grad_norm"] == pytest.approx(alone.grad_norm, rel=1e-4)
+        theirs = np.load(tmp_path / f"gradients{i}.npz")
+        assert set(theirs) == set(gradients(fitting))
+        for name, gradient in gradients(fitting).items():
+            np.testing.assert_allclose(theirs[name], gradient.numpy(), rtol=1e-3, atol=1e-6)
+
+
+def test_a_loss_that_is_no_number_stops_before_the_parameters_change(kind, config, fabric, recipe, two_kinds):
+    fitting = fitting_of(kind, config, fabric, recipe)
+    with torch.no_grad():
+        fitting.bare.regressor.bias.fill_(float("nan"))
+    before = {name: p.clone() for name, p in fitting.bare.named_parameters()}
+    with pytest.raises(DivergedError, match="lower learning rate"):
+        one_step(fitting, kind, two_kinds)
+    for name, p in fitting.bare.named_parameters():
+        torch.testing.assert_close(p, before[name], equal_nan=True)
+
+
+def test_only_the_chosen_parameters_are_trained(kind, config, fabric, recipe, two_kinds):
+    model = new_model(kind, config, 0)
+    fitting = Fitting(fabric, model, recipe, steps_per_epoch=5, seed=0, trained=[model.regressor.weight])
+    before = {name: p.detach().clone() for name, p in model.named_parameters()}
+    one_step(fitting, kind, two_kinds)
+    changed = {name for name, p in model.named_parameters() if not torch.equal(p, before[name])}
+    assert changed == {"regressor.weight"}

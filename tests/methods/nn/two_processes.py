@@ -1,0 +1,35 @@
+"""What each process of the test of two does; run by torch.distributed.run."""
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import torch
+from scipy.sparse import csr_matrix
+
+from bench.methods.nn.expression import log1p_cp10k
+from bench.methods.nn.families import family
+from bench.methods.nn.fitting import Fitting, as_dict, make_fabric
+from bench.methods.nn.pretraining import MaskedExpression, new_model
+from bench.methods.nn.recipe import Recipe
+from bench.methods.nn.scmamba_net import ScMambaConfig
+
+folder = Path(sys.argv[1])
+X = csr_matrix(np.load(folder / "cells.npz")["X"])
+recipe = Recipe(epochs=3, batch_size=16, micro_batch=16, lr=3e-3)
+fabric = make_fabric(recipe, "cpu", 2)
+fabric.launch()
+kind = family("scmamba")
+model = new_model(kind, ScMambaConfig(X.shape[1], d_model=8, n_layers=1, d_state=2, vocabulary="tight"), 0)
+fitting = Fitting(fabric, model, recipe, steps_per_epoch=5, seed=0)
+objective = MaskedExpression(kind)
+reports = []
+for i, rows in enumerate((slice(0, 30), slice(30, 31))):
+    expression = torch.from_numpy(log1p_cp10k(X[rows]))
+    report = fitting.take_step(objective.batch(expression, recipe, fitting.generator()), objective)
+    reports.append({**as_dict(report), "world_size": fabric.world_size})
+    if fabric.is_global_zero:
+        np.savez(folder / f"gradients{i}.npz", **{name: p.grad.numpy() for name, p in model.named_parameters()})
+if fabric.is_global_zero:
+    (folder / "reports.json").write_text(json.dumps(reports))
