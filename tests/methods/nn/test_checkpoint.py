@@ -1,0 +1,114 @@
+import json
+from dataclasses import replace
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from bench.errors import BenchError
+from bench.methods.nn.backbone import take_over
+from bench.methods.nn.checkpoint import Pretrained, load_pretrained, save_pretrained, seen
+from bench.methods.nn.families import FAMILIES, split_settings
+from bench.methods.nn.genes import Genes
+from bench.methods.nn.pretraining import new_model
+
+TRAINED_ON = {"trained_on": [{"name": "a", "accession": "GSE1", "digest": "ff", "donors": ["x"]}]}
+
+
+def tiny(name):
+    kind = FAMILIES[name]
+    config = kind.config_class.from_preset("tiny", 12)
+    genes = Genes(tuple(f"ENSG{i:011d}" for i in range(12)), ("",) * 12)
+    return Pretrained(kind, config, genes, new_model(kind, config, 3), dict(TRAINED_ON))
+
+
+@pytest.fixture
+def saved(tmp_path):
+    save_pretrained(tmp_path / "ckpt", tiny("scmamba"))
+    return tmp_path / "ckpt"
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_what_is_saved_comes_back(name, tmp_path):
+    ours = tiny(name)
+    save_pretrained(tmp_path / "c", ours)
+    theirs = load_pretrained(tmp_path / "c", name)
+    assert (theirs.config, theirs.genes, theirs.facts) == (ours.config, ours.genes, ours.facts)
+    assert all(torch.equal(t, theirs.model.state_dict()[n]) for n, t in ours.model.state_dict().items())
+    assert {p.name for p in (tmp_path / "c").iterdir()} == {"model.safetensors", "card.json"}
+
+
+def test_a_truncated_file_is_refused(saved):
+    file = saved / "model.safetensors"
+    file.write_bytes(file.read_bytes()[:-100])
+    with pytest.raises(BenchError, match="damaged or truncated"):
+        load_pretrained(saved)
+
+
+def test_tensors_that_do_not_fit_the_card_are_refused(saved):
+    tensors = load_file(saved / "model.safetensors")
+    tensors.pop("mask_token")
+    save_file(tensors, saved / "model.safetensors")
+    from bench.methods.nn.snapshots import file_digest
+
+    card = json.loads((saved / "card.json").read_text())
+    card["sha256"] = file_digest(saved / "model.safetensors")
+    (saved / "card.json").write_text(json.dumps(card))
+    with pytest.raises(BenchError, match="cannot be read"):
+        load_pretrained(saved)
+
+
+def test_a_checkpoint_of_another_model_is_refused(saved):
+    with pytest.raises(BenchError, match="checkpoint of scmamba, not of schyena"):
+        load_pretrained(saved, "schyena")
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[1]", '{"format": 1', '{"format": 99, "normalisation": "log2"}'])
+def test_a_card_that_cannot_be_understood_is_refused(saved, text):
+    (saved / "card.json").write_text(text)
+    with pytest.raises(BenchError):
+        load_pretrained(saved)
+
+
+def test_a_folder_without_a_checkpoint_says_whether_one_is_being_made(tmp_path):
+    with pytest.raises(BenchError, match="no checkpoint here"):
+        load_pretrained(tmp_path)
+    (tmp_path / "training").mkdir()
+    with pytest.raises(BenchError, match="not finished"):
+        load_pretrained(tmp_path)
+
+
+def test_the_data_it_has_seen_are_known_by_every_name():
+    assert seen(TRAINED_ON) == dict.fromkeys(("a", "GSE1", "ff"), frozenset("x"))
+    assert seen({}) == {}
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_a_classifier_takes_over_all_but_what_is_fresh(name):
+    source = tiny(name)
+    model = source.family.classifier(source.config, 2)
+    before = {n: t.clone() for n, t in model.state_dict().items()}
+    pretrained = source.model.state_dict()
+    kept = take_over(model, pretrained, source.family.fresh)
+    assert {n.split(".")[0] for n in kept} <= {"head", "cls_token"}
+    for n, tensor in model.state_dict().items():
+        assert torch.equal(tensor, before[n] if n in kept else pretrained[n]), n
+
+
+def test_a_missing_or_misshapen_tensor_is_an_error_not_a_silent_gap():
+    source, other = tiny("scmamba"), tiny("scmamba")
+    model = source.family.classifier(source.config, 2)
+    state = dict(source.model.state_dict())
+    state.pop("embedding.adapter.weight")
+    with pytest.raises(BenchError, match=r"embedding\.adapter\.weight"):
+        take_over(model, state, source.family.fresh)
+    wide = new_model(other.family, replace(other.config, d_model=16), 0)
+    with pytest.raises(BenchError, match="no fitting tensor"):
+        take_over(model, wide.state_dict(), source.family.fresh)
+
+
+def test_settings_go_to_the_model_or_to_the_recipe():
+    of_model, of_recipe = split_settings(FAMILIES["scmamba"], {"d_state": 4, "monitor": "loss"})
+    assert (of_model, of_recipe) == ({"d_state": 4}, {"monitor": "loss"})
+    with pytest.raises(BenchError, match="n_genes"):
+        split_settings(FAMILIES["scmamba"], {"n_genes": 4})

@@ -1,0 +1,139 @@
+"""scMamba, scHyena and scBERT as methods, on cells of two kinds of which the second is called doublets."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.sparse import csr_matrix
+
+from bench.errors import BenchError
+from bench.method import Context
+from bench.methods.nn.checkpoint import save_pretrained
+from bench.problem import Cells, Inputs
+from bench.registry import Registry
+
+NAMES = ("scmamba", "schyena", "scbert")
+FAST = {"epochs": 6, "lr": 1e-2, "options": {"batch_size": 8}}
+
+
+def cells(n, donors, rng, n_genes=30):
+    kind = np.arange(n) % 2
+    rate = np.where((np.arange(n_genes) < n_genes // 2) == (kind[:, None] == 0), 4.0, 0.4)
+    obs = pd.DataFrame(
+        {"donor": [donors[i % len(donors)] for i in range(n)]}, index=[f"{donors[0]}{i}" for i in range(n)]
+    )
+    var = pd.DataFrame(index=[f"ENSG{i:011d}" for i in rng.permutation(n_genes)])
+    return Cells(csr_matrix(rng.poisson(rate).astype(np.float32)), obs, var.sort_index()), kind == 1
+
+
+@pytest.fixture
+def problem():
+    rng = np.random.default_rng(0)
+    tested, truth = cells(40, ["t"], rng)
+    train, label = cells(90, ["a", "b", "c"], rng)
+    return Inputs(tested, Cells(train.X, train.obs.assign(is_doublet=label), train.var)), truth
+
+
+@pytest.fixture
+def method():
+    registry = Registry()
+    return lambda name, **params: registry.method(name).value(**params)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_it_pretrains_in_the_trial_says_so_and_answers(name, problem, method):
+    inputs, truth = problem
+    ctx = Context(seed=1)
+    answer = method(name, **FAST).run(inputs, ctx)
+    assert answer["score"].shape == (40,)
+    assert np.all((answer["score"] >= 0) & (answer["score"] <= 1))
+    assert answer["score"][truth].mean() > answer["score"][~truth].mean()
+    assert any("pre-trained here on 45 training cells" in note for note in ctx.notes)
+    assert set(ctx.phases) == {"fit", "predict"}
+
+
+def test_the_seed_decides(problem, method):
+    inputs, _ = problem
+    scores = [method("scmamba", **FAST).run(inputs, Context(seed=seed))["score"] for seed in (1, 1, 2)]
+    np.testing.assert_array_equal(scores[0], scores[1])
+    assert not np.allclose(scores[0], scores[2])
+
+
+@pytest.fixture
+def checkpoint(tmp_path):
+    """A pre-trained scMamba of the genes that ``problem`` has, in their order."""
+    from bench.methods.nn.checkpoint import Pretrained
+    from bench.methods.nn.families import family
+    from bench.methods.nn.genes import Genes
+    from bench.methods.nn.pretraining import new_model
+
+    kind = family("scmamba")
+    config = kind.config_class.from_preset("tiny", 30)
+
+    def make(folder="ckpt", genes=30):
+        numbers = [*range(genes), *range(100, 130 - genes)]  # as many as the model has, so many of them known
+        ids = tuple(f"ENSG{i:011d}" for i in numbers)
+        facts = {"trained_on": [{"name": "a", "accession": "GSE1", "digest": "f", "donors": None}]}
+        pretrained = Pretrained(kind, config, Genes(ids, ("",) * 30), new_model(kind, config, 0), facts)
+        save_pretrained(tmp_path / folder, pretrained)
+        return str(tmp_path / folder)
+
+    return make
+
+
+def test_a_checkpoint_is_fine_tuned_and_named(problem, method, checkpoint):
+    inputs, _ = problem
+    ctx = Context(seed=1)
+    answer = method("scmamba", checkpoint=checkpoint(), **FAST).run(inputs, ctx)
+    assert np.isfinite(answer["score"]).all()
+    assert "fine-tuned from checkpoint ckpt" in ctx.notes
+
+
+def test_a_checkpoint_of_other_genes_is_refused_one_of_most_genes_is_not(problem, method, checkpoint):
+    inputs, _ = problem
+    with pytest.raises(BenchError, match="genes are in the data"):
+        method("scmamba", checkpoint=checkpoint("few", genes=10), **FAST).run(inputs, Context(seed=1))
+    method("scmamba", checkpoint=checkpoint("most", genes=25), **FAST).run(inputs, Context(seed=1))
+
+
+def test_a_checkpoint_of_another_model_is_refused(problem, method, checkpoint):
+    with pytest.raises(BenchError, match="checkpoint of scmamba"):
+        method("scbert", checkpoint=checkpoint()).run(problem[0], Context(seed=0))
+
+
+def test_what_a_checkpoint_has_seen_is_known_without_loading_it(method, checkpoint):
+    from pathlib import Path
+
+    folder = Path(checkpoint())
+    (folder / "model.safetensors").unlink()
+    assert type(method("scmamba")).seen_before({"checkpoint": folder}) == {"a": None, "GSE1": None, "f": None}
+    assert type(method("scmamba")).seen_before({}) == {}
+
+
+def test_cells_without_counts_score_zero(problem, method):
+    inputs, _ = problem
+    X = csr_matrix(inputs.cells.X.toarray() * (np.arange(40) != 3)[:, None])
+    answer = method("scmamba", **FAST).run(
+        Inputs(Cells(X, inputs.cells.obs, inputs.cells.var), inputs.train), Context(seed=1)
+    )
+    assert answer["score"][3] == 0
+    assert (answer["score"][:3] > 0).all()
+
+
+def test_values_that_are_no_counts_are_refused(problem, method):
+    inputs, _ = problem
+    logged = Cells(inputs.train.X.log1p(), inputs.train.obs, inputs.train.var)
+    with pytest.raises(BenchError, match="log-transformed"):
+        method("scmamba", **FAST).run(Inputs(inputs.cells, logged), Context(seed=0))
+
+
+def test_an_unknown_option_is_refused(problem, method):
+    with pytest.raises(BenchError, match="epcohs"):
+        method("scmamba", options={"epcohs": 3}).run(problem[0], Context(seed=0))
+
+
+def test_presets_reach_the_size():
+    entry = Registry().method("schyena").value
+    assert entry.resolve({}, "paper")["size"] == "paper"
+    assert json.dumps(entry.resolve({}))
