@@ -39,7 +39,6 @@ def embed(
     if device not in {"cpu", "cuda"}:
         raise BenchError(f"unknown device {device!r}", where="--device", fix="give cpu or cuda")
     from bench.data.library import FileSource
-    from bench.methods.nn import commands
     from bench.registry import Registry
     from bench.store import Store
 
@@ -51,6 +50,8 @@ def embed(
         if file is None or registered:
             raise BenchError(f"where shall the cells of {data!r} go?", where="--out", fix="name a new .h5ad with --out")
         out = file.with_suffix(".embedded.h5ad")
+    from bench.methods.nn import commands  # torch: only once the request makes sense
+
     if run is not None:
         Store.create(run)
     store = source.open()
@@ -71,10 +72,12 @@ def embed(
     n_cells, width = done.shape
     typer.echo(f'wrote {done.out}: obsm["{done.key}"] of {n_cells:,} cells x {width}')
     if done.empty:
-        typer.echo(f"{done.empty:,} cells have no counts in the model's genes: their rows are NaN")
+        typer.echo(f"cells without counts in the model's genes, whose rows are NaN: {done.empty:,}")
     if done.unknown:
         few = ", ".join(done.unknown[:3])
-        typer.echo(f"{len(done.unknown):,} genes of the data are unknown to the model (e.g. {few}): NaN in varm")
+        typer.echo(
+            f"genes that the model does not know, whose rows in varm are NaN: {len(done.unknown):,} (e.g. {few})"
+        )
     if done.maps is not None:
         typer.echo(f"maps in {done.maps}; show them with: bench report {run}")
 
@@ -100,7 +103,8 @@ class _Bar:
             TextColumn("{task.fields[rate]}"),
             TimeRemainingColumn(),
         )
-        self._progress = Progress(*columns, console=Console(stderr=True), transient=True)
+        console = Console(stderr=True)
+        self._progress = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
         self._task = self._progress.add_task("embedding cells", total=n_cells, rate="")
 
     def __enter__(self) -> _Bar:
