@@ -75,9 +75,7 @@ def embed(
         typer.echo(f"cells without counts in the model's genes, whose rows are NaN: {done.empty:,}")
     if done.unknown:
         few = ", ".join(done.unknown[:3])
-        typer.echo(
-            f"genes that the model does not know, whose rows in varm are NaN: {len(done.unknown):,} (e.g. {few})"
-        )
+        typer.echo(f"genes unknown to the model, whose rows in varm are NaN: {len(done.unknown):,} (e.g. {few})")
     if done.maps is not None:
         typer.echo(f"maps in {done.maps}; show them with: bench report {run}")
 

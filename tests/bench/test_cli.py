@@ -41,7 +41,7 @@ def run(tmp_path, counts):
 
 @pytest.mark.parametrize(
     "command",
-    ["run", "list", "describe", "report", "rescore", "merge", "audit", "doctor", "data", "new", "check"]
+    ["run", "list", "describe", "report", "rescore", "merge", "audit", "doctor", "data", "new", "check", "embed"]
     + ["data add", "data simulate", "new method"],
 )
 def test_every_command_has_help_and_an_example(command):

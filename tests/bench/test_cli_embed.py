@@ -49,7 +49,7 @@ def test_embed_writes_beside_the_data_and_the_report_shows_it(tmp_path, checkpoi
     assert done.returncode == 0, done.stderr
     assert "scmamba: 20 of the model's 20 genes are in the data" in done.stdout
     assert "cells without counts in the model's genes, whose rows are NaN: 1" in done.stdout
-    assert "does not know, whose rows in varm are NaN: 1 (e.g. ENSG99999999999)" in done.stdout
+    assert "unknown to the model, whose rows in varm are NaN: 1 (e.g. ENSG99999999999)" in done.stdout
     copy = anndata.read_h5ad(tmp_path / "data.embedded.h5ad")
     assert list(np.isnan(copy.obsm["X_scmamba"]).any(axis=1)) == [i == 4 for i in range(9)]
     again = bench("embed", checkpoint, data)
