@@ -40,3 +40,9 @@ def r_scds() -> dict[str, np.ndarray]:
     """What the R package scds 1.22.0 returns on ``input_a`` (README beside it)."""
     with np.load(PARITY / "scds" / "r_scds.npz") as stored:
         return dict(stored)
+
+
+@pytest.fixture(scope="session")
+def parity() -> Path:
+    """Folder of the reference numbers."""
+    return PARITY
