@@ -7,6 +7,8 @@ import os
 import shutil
 from pathlib import Path
 
+from packaging.specifiers import SpecifierSet
+
 from bench.method import Method, Requirement
 
 R_INSTALL = "scripts/install-r.sh (Debian), or install R >= 4.2"
@@ -22,7 +24,7 @@ def missing(method: type[Method]) -> list[Requirement]:
     for requirement in method.requires:
         if requirement.kind == "r":
             absent += [r for r in _missing_r(requirement) if r not in absent]
-        elif not _has_distribution(requirement.name):
+        elif not _serves(requirement):
             absent.append(requirement)
     return absent
 
@@ -30,7 +32,7 @@ def missing(method: type[Method]) -> list[Requirement]:
 def why_unavailable(method: type[Method]) -> str:
     """One line that names what is missing and the command that installs it; empty if nothing is."""
     absent = missing(method)
-    return "; ".join(f"{r.name} is missing: {r.install}" for r in absent)
+    return "; ".join(f"{_fault(r)}: {r.install}" for r in absent)
 
 
 def installed_version(requirement: Requirement) -> str:
@@ -57,6 +59,18 @@ def _missing_r(requirement: Requirement) -> list[Requirement]:
     if _r_package_folder(requirement.name) is None:
         absent.append(requirement)
     return absent
+
+
+def _serves(requirement: Requirement) -> bool:
+    version = installed_version(requirement)
+    return bool(version) and SpecifierSet(requirement.version).contains(version, prereleases=True)
+
+
+def _fault(requirement: Requirement) -> str:
+    version = installed_version(requirement) if requirement.version else ""
+    if version:
+        return f"{requirement.name} {version} is installed and {requirement.version} is needed"
+    return f"{requirement.name} is missing"
 
 
 def _has_distribution(name: str) -> bool:

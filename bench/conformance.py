@@ -115,7 +115,9 @@ class Conformance:
             return outcome, None
         try:
             prediction = read_prediction(folder, order, len(inputs.cells.obs))
-            return outcome, validated(prediction, self._task.outputs, len(inputs.cells.obs))
+            arrays = validated(prediction, self._task.outputs, len(inputs.cells.obs), inputs.info)
+            self._task.check(inputs, arrays)
+            return outcome, arrays
         except InvalidOutputError as error:
             return Outcome("invalid_output", str(error)), None
 
@@ -154,8 +156,8 @@ def _compare(name: str, a: dict[str, Any], b: dict[str, Any]) -> Check:
     for key in a:
         if a[key].dtype.kind == "f":
             if not np.allclose(a[key], b[key], rtol=_TOLERANCE, atol=_TOLERANCE):
-                worst = int(np.argmax(np.abs(a[key] - b[key])))
-                detail = f"{key!r} differs, most at cell {worst}: {a[key][worst]:g} and {b[key][worst]:g}"
+                worst = np.unravel_index(np.argmax(np.abs(a[key] - b[key])), a[key].shape)
+                detail = f"{key!r} differs, most at cell {int(worst[0])}: {a[key][worst]:g} and {b[key][worst]:g}"
                 return Check(name, "fail", detail)
         elif not np.array_equal(a[key], b[key]):
             return Check(name, "fail", f"{key!r} differs for {int(np.sum(a[key] != b[key]))} cells")

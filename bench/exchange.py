@@ -74,7 +74,7 @@ def write_prediction(prediction: Mapping[str, object], folder: Path, n_cells: in
     Raises
     ------
     InvalidOutputError
-        If the prediction is not a mapping of one-dimensional arrays with one entry per cell.
+        If the prediction is not a mapping of arrays with one entry (or row) per cell.
     """
     if not isinstance(prediction, Mapping):
         raise InvalidOutputError(
@@ -83,10 +83,10 @@ def write_prediction(prediction: Mapping[str, object], folder: Path, n_cells: in
     arrays: dict[str, NDArray[np.generic]] = {}
     for name, values in prediction.items():
         array = _plain(np.asarray(values), str(name))
-        if array.shape != (n_cells,):
+        if array.ndim not in (1, 2) or len(array) != n_cells:
             raise InvalidOutputError(
                 f"{name!r} has shape {array.shape}, expected ({n_cells},)",
-                fix="return one entry per cell of inputs.cells, in the same order",
+                fix="return one entry (or row) per cell of inputs.cells, in the same order",
             )
         arrays[str(name)] = array
     named: dict[str, Any] = {f"output:{name}": array for name, array in arrays.items()}

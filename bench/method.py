@@ -30,16 +30,20 @@ class Requirement:
         Name of the distribution or R package.
     install
         The command that installs it, shown by ``bench doctor``.
+    version
+        Versions of a Python distribution that serve, as pip writes them (``<1.8``); empty for any.
     """
 
     kind: Literal["python", "r"]
     name: str
     install: str
+    version: str = ""
 
 
-def python_package(name: str, *, extra: str = "") -> Requirement:
+def python_package(name: str, *, version: str = "", extra: str = "") -> Requirement:
     """A Python distribution; ``extra`` names the extra of scmamba-bench that brings it."""
-    return Requirement("python", name, f"pip install 'scmamba-bench[{extra}]'" if extra else f"pip install {name}")
+    what = f"'scmamba-bench[{extra}]'" if extra else f"'{name}{version}'" if version else name
+    return Requirement("python", name, f"pip install {what}", version)
 
 
 def r_package(name: str, *, install: str) -> Requirement:

@@ -6,8 +6,6 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-import pandas as pd
-
 from bench.digest import data_digest
 from bench.errors import BenchError
 from bench.grid import problem_id
@@ -15,7 +13,7 @@ from bench.problems import Problems
 from bench.record import TrialRecord
 from bench.registry import Registry
 from bench.store import Store
-from bench.trial import scored_records
+from bench.trial import load_prediction, scored_records
 
 
 def rescore(registry: Registry, store: Store, report: Callable[[TrialRecord], None]) -> int:
@@ -31,9 +29,8 @@ def rescore(registry: Registry, store: Store, report: Callable[[TrialRecord], No
         for record in sorted(kept, key=lambda r: (r.spec.dataset, problem_id(r.spec))):
             task = registry.task(record.spec.task)
             problem = problems.get(record.spec).problem
-            table = pd.read_parquet(_prediction_file(store, record)).set_index("cell")
-            table = table.loc[problem.solution.index.astype(str)]
-            scored = scored_records(task.score(problem, {c: table[c].to_numpy() for c in table.columns}))
+            prediction = load_prediction(store.trial_folder(record.key), task.outputs, problem)
+            scored = scored_records(task.score(problem, prediction))
             store.rewrite(record.model_copy(update=scored))
             report(record)
             done += 1

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from bench.dataset import Dataset, DatasetCard
-from bench.problem import Prediction, Problem, Scored
+from bench.problem import Inputs, Prediction, Problem, Scored
 
 if TYPE_CHECKING:
     import numpy as np
@@ -62,19 +62,22 @@ class Output:
     name
         Key in the prediction.
     kind
-        ``float`` (finite), ``bool`` or ``label`` (strings), one entry per cell.
+        ``float`` (finite), ``bool`` or ``label`` (strings), one entry per cell; ``matrix`` (finite), one row per cell.
     required
         Whether it may be left out.
     low, high
         Allowed range of floats.
+    columns
+        Of a matrix: the entry of ``inputs.info`` that lists the names of its columns, in order.
     """
 
     name: str
-    kind: Literal["float", "bool", "label"]
+    kind: Literal["float", "bool", "label", "matrix"]
     summary: str
     required: bool = True
     low: float | None = None
     high: float | None = None
+    columns: str = ""
 
 
 @dataclass(frozen=True)
@@ -138,6 +141,15 @@ class Task(ABC):
     @abstractmethod
     def make_problem(self, dataset: Dataset, track: str, seeds: Seeds) -> Problem:
         """Build inputs and solution: deterministic in ``dataset``, ``track``, ``seeds.split``, ``seeds.simulation``."""
+
+    def check(self, inputs: Inputs, prediction: Prediction) -> None:  # noqa: B027 - most tasks have nothing to add
+        """What the declared outputs cannot say of a prediction; nothing by default.
+
+        Raises
+        ------
+        bench.errors.InvalidOutputError
+            If the prediction is none that can be scored.
+        """
 
     @abstractmethod
     def score(self, problem: Problem, prediction: Prediction) -> Scored:

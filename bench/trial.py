@@ -7,7 +7,7 @@ import math
 import platform
 import shutil
 import traceback
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -21,7 +21,7 @@ from bench.errors import BenchError, InvalidOutputError, NotApplicableError
 from bench.exchange import read_prediction
 from bench.grid import Planned
 from bench.method import Method
-from bench.problem import Curve, Scored
+from bench.problem import Curve, Problem, Scored
 from bench.problems import BuiltProblem, Problems
 from bench.record import CurveRecord, Limits, Resources, ScoreRecord, Status, TrialRecord, TrialSpec
 from bench.registry import Registry
@@ -29,8 +29,11 @@ from bench.sandbox import Job, Outcome, Sandbox
 from bench.scratch import Scratch
 from bench.seeds import derive_seed
 from bench.store import Store, now
-from bench.task import Task
-from bench.validate import validated
+from bench.task import Output, Task
+from bench.validate import columns_of, validated
+
+#: Folder of a trial's scratch with the checked prediction.
+_KEPT = "kept"
 
 
 class TrialRunner:
@@ -76,7 +79,7 @@ class TrialRunner:
         if self._aborted:
             return None
         logs.shorten(folder / "log.txt")
-        self.store.save(record, [p for p in (folder / "prediction.parquet", folder / "log.txt") if p.exists()])
+        self.store.save(record, [*(folder / _KEPT).glob("*.parquet"), *folder.glob("log.txt")])
         shutil.rmtree(folder, ignore_errors=True)
         return record
 
@@ -122,10 +125,11 @@ class TrialRunner:
         if outcome.status != "ok":
             return record(outcome.status, outcome.detail, **notes, **resources)
         try:
-            arrays = validated(prediction, task.outputs, len(problem.solution))
+            arrays = validated(prediction, task.outputs, len(problem.solution), problem.inputs.info)
+            task.check(problem.inputs, arrays)
         except InvalidOutputError as error:
             return record("invalid_output", str(error), **notes, **resources)
-        save_prediction(arrays, problem.solution.index, folder / "prediction.parquet")
+        save_prediction(arrays, task.outputs, problem, folder / _KEPT)
         try:
             scored = scored_records(task.score(problem, arrays))
         except Exception as error:  # noqa: BLE001 - a task of a third party may raise anything
@@ -185,9 +189,33 @@ class TrialRunner:
         return versions
 
 
-def save_prediction(arrays: Mapping[str, Any], cells: pd.Index[Any], file: Path) -> None:
-    """Write a prediction with the dataset's own cell names, in the dataset's order."""
-    pd.DataFrame({"cell": cells.astype(str), **arrays}).to_parquet(file, index=False)
+def save_prediction(arrays: Mapping[str, Any], outputs: Sequence[Output], problem: Problem, folder: Path) -> None:
+    """Write a prediction with the dataset's own cell names, in the dataset's order; into a new folder.
+
+    ``prediction.parquet`` has a column an output; a matrix has a file of its name, with its own columns.
+    """
+    shutil.rmtree(folder, ignore_errors=True)  # whatever a method may have left there
+    folder.mkdir()
+    cells = problem.solution.index.astype(str)
+    matrices = {o.name: columns_of(o, problem.inputs.info) for o in outputs if o.kind == "matrix" and o.name in arrays}
+    single = {name: array for name, array in arrays.items() if name not in matrices}
+    pd.DataFrame({"cell": cells, **single}).to_parquet(folder / "prediction.parquet", index=False)
+    for name, columns in matrices.items():
+        table = pd.DataFrame(arrays[name], columns=columns)
+        table.insert(0, "cell", cells)
+        table.to_parquet(folder / f"{name}.parquet", index=False)
+
+
+def load_prediction(folder: Path, outputs: Sequence[Output], problem: Problem) -> dict[str, Any]:
+    """Read what :func:`save_prediction` wrote, in the order of the problem's cells."""
+    cells = problem.solution.index.astype(str)
+    table = pd.read_parquet(folder / "prediction.parquet").set_index("cell").loc[cells]
+    arrays: dict[str, Any] = {column: table[column].to_numpy() for column in table.columns}
+    for output in outputs:
+        file = folder / f"{output.name}.parquet"
+        if output.kind == "matrix" and file.exists():
+            arrays[output.name] = pd.read_parquet(file).set_index("cell").loc[cells].to_numpy()
+    return arrays
 
 
 def scored_records(scored: Scored) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,11 +13,19 @@ from bench.errors import InvalidOutputError, UnknownNameError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from bench.problem import Json
     from bench.task import Output
 
 
-def validated(prediction: Mapping[str, Any], outputs: Sequence[Output], n_cells: int) -> dict[str, NDArray[Any]]:
+def validated(
+    prediction: Mapping[str, Any],
+    outputs: Sequence[Output],
+    n_cells: int,
+    info: Mapping[str, Json] = MappingProxyType({}),
+) -> dict[str, NDArray[Any]]:
     """The prediction as arrays of the declared kinds.
+
+    ``info`` is that of the inputs: it lists the columns of matrices.
 
     Raises
     ------
@@ -30,7 +39,7 @@ def validated(prediction: Mapping[str, Any], outputs: Sequence[Output], n_cells:
     arrays = {}
     for output in outputs:
         if output.name in prediction:
-            arrays[output.name] = _checked(np.asarray(prediction[output.name]), output, n_cells)
+            arrays[output.name] = _checked(np.asarray(prediction[output.name]), output, _shape(output, n_cells, info))
         elif output.required:
             raise InvalidOutputError(
                 f"output {output.name!r} is missing", where=output.summary, fix=f"return {list(known)} from run()"
@@ -38,11 +47,24 @@ def validated(prediction: Mapping[str, Any], outputs: Sequence[Output], n_cells:
     return arrays
 
 
-def _checked(array: NDArray[Any], output: Output, n_cells: int) -> NDArray[Any]:
+def columns_of(output: Output, info: Mapping[str, Json]) -> list[str]:
+    """Names of the columns of a matrix."""
+    names = info[output.columns]
+    if not isinstance(names, list):
+        raise TypeError(f"inputs.info[{output.columns!r}] is no list of columns")
+    return [str(name) for name in names]
+
+
+def _shape(output: Output, n_cells: int, info: Mapping[str, Json]) -> tuple[int, ...]:
+    return (n_cells, len(columns_of(output, info))) if output.kind == "matrix" else (n_cells,)
+
+
+def _checked(array: NDArray[Any], output: Output, shape: tuple[int, ...]) -> NDArray[Any]:
     where = f"output {output.name!r} ({output.summary})"
-    if array.shape != (n_cells,):
+    if array.shape != shape:
+        entry = "row" if output.kind == "matrix" else "entry"
         raise InvalidOutputError(
-            f"shape {array.shape}, expected ({n_cells},)", where=where, fix="return one entry per cell, in order"
+            f"shape {array.shape}, expected {shape}", where=where, fix=f"return one {entry} per cell, in order"
         )
     if output.kind == "label":
         return array.astype(str)
@@ -56,16 +78,16 @@ def _checked(array: NDArray[Any], output: Output, n_cells: int) -> NDArray[Any]:
     broken = ~np.isfinite(array)
     if broken.any():
         raise InvalidOutputError(
-            f"{int(broken.sum())} of {n_cells} values are NaN or infinite",
-            where=f"{where}, first at cell {int(np.argmax(broken))}",
+            f"{int(broken.sum())} of {array.size} values are NaN or infinite",
+            where=f"{where}, first at cell {int(np.argwhere(broken)[0][0])}",
             fix="give every cell a finite value (the lowest score where the method cannot tell)",
         )
     low = -np.inf if output.low is None else output.low
     high = np.inf if output.high is None else output.high
-    if n_cells and (array.min() < low or array.max() > high):
+    if array.size and (array.min() < low or array.max() > high):
         raise InvalidOutputError(
             f"values from {array.min():g} to {array.max():g}, allowed from {low:g} to {high:g}",
             where=where,
             fix="rescale the output",
         )
-    return array
+    return array.astype(np.float32) if output.kind == "matrix" else array  # as it is kept, so that rescoring agrees

@@ -17,7 +17,7 @@ from bench.dataset import OBS_FIELDS, Dataset, DatasetCard, DatasetSource
 if TYPE_CHECKING:
     from anndata import AnnData
 
-_FIELDS = frozenset(OBS_FIELDS) - {"exclude"}
+_FIELDS = frozenset(OBS_FIELDS) - {"exclude", "split"}
 _COUNTS, _SEAL = "counts.h5ad", "seal.json"
 
 #: Registered recipes.

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from anndata import AnnData
 
 _BOOLEAN = ("is_doublet", "exclude")
-_MAY_BE_MISSING = ("parent_type_a", "parent_type_b")
+_MAY_BE_MISSING = ("parent_type_a", "parent_type_b", "split")
 
 
 def read(path: Path, keys: Mapping[str, str] | None = None, layer: str | None = None) -> AnnData:

@@ -34,6 +34,7 @@ def add(
     batch_key: Annotated[str | None, typer.Option(help="obs column with the batch.")] = None,
     doublet_key: Annotated[str | None, typer.Option(help="obs column that is true for known doublets.")] = None,
     exclude_key: Annotated[str | None, typer.Option(help="obs column that is true for cells to leave out.")] = None,
+    split_key: Annotated[str | None, typer.Option(help="obs column with train, validation or test.")] = None,
     layer: Annotated[str | None, typer.Option(help="Layer with the raw counts, or `raw`. Default: X.")] = None,
     truth: Annotated[
         str | None, typer.Option(help="Where doublet labels come from: experimental (assumed), computational or none.")
@@ -55,6 +56,7 @@ def add(
         "batch": batch_key,
         "is_doublet": doublet_key,
         "exclude": exclude_key,
+        "split": split_key,
     }
     card = commands.add(
         path,

@@ -47,7 +47,7 @@ def test_a_prediction_returns_to_the_order_of_the_dataset(tmp_path):
     assert list(back["label"]) == [f"x{i}" for i in range(40)]
 
 
-@pytest.mark.parametrize("prediction", [None, [1, 2], {"score": np.zeros(39)}, {"score": np.zeros((40, 2))}])
+@pytest.mark.parametrize("prediction", [None, [1, 2], {"score": np.zeros(39)}, {"score": np.zeros((40, 2, 2))}])
 def test_a_misshapen_prediction_is_refused(tmp_path, prediction):
     with pytest.raises(InvalidOutputError):
         write_prediction(prediction, tmp_path, 40)
