@@ -13,7 +13,7 @@ from scipy import sparse
 from bench.dataset import Dataset
 from bench.errors import NotApplicableError
 from bench.problem import Cells, Inputs, Problem
-from bench.seeds import derive_seed
+from bench.tasks._donors import MIN_TESTED, donors_of, donors_to_test, kept, take_rows, too_small
 from bench.tasks._doublet_invivo import label_clusters
 from bench.tasks._doublet_simulate import MIN_CELLS, SIMULATED_RATE, Mode, simulate_doublets
 
@@ -25,16 +25,8 @@ if TYPE_CHECKING:
 #: Told to methods where the experimenter has not said what to expect: about 8 % of a 10x lane of 10,000 nuclei.
 NOMINAL_RATE = 0.08
 
-#: Donor of every cell of a dataset that does not tell donors apart.
-LIBRARY = "library"
-
 MODES: dict[str, Mode] = {"simulated": "mean", "simulated-sum": "sum", "simulated-depth": "depth"}
 
-#: Smaller libraries are not tested where larger ones are there: most doublet callers refuse them, and one refusal
-#: takes the whole trial.
-MIN_TESTED = 50
-
-_TEST_SHARE = 0.3
 _DOUBLET = "doublet"
 _PARENTS = ["parent_type_a", "parent_type_b"]
 _TYPES = ["cell_type", "subtype", "subcluster"]
@@ -72,51 +64,13 @@ def make_problem(dataset: Dataset, track: str, seeds: Seeds) -> Problem:
         raise NotApplicableError(
             f"no tested donor ({', '.join(sorted(tested))}) has the {MIN_CELLS} cells that one simulated doublet takes"
         )
-    small = sorted(_too_small(donors_of(dataset)) - tested)
+    small = sorted(too_small(donors_of(dataset)) - tested)
     if small:
         labelled.notes.append(f"donors with fewer than {MIN_TESTED} cells are not tested: {', '.join(small)}")
     notes = [*labelled.notes, _split_note(labelled.obs["donor"], is_test), _doublets_note(test)]
-    cells = Cells(_rows(labelled.X, is_test), _visible(test, rate), dataset.adata.var)
+    cells = Cells(take_rows(labelled.X, is_test), _visible(test, rate), dataset.adata.var)
     train = None if is_test.all() else _train(labelled, ~is_test, dataset.adata.var)
     return Problem(Inputs(cells, train), _solution(test), tuple(notes))
-
-
-def donors_of(dataset: Dataset) -> pd.Series:
-    """Donor of every cell, as text."""
-    obs = dataset.adata.obs
-    if "donor" not in obs:
-        return pd.Series(LIBRARY, index=obs.index, dtype=object)
-    return obs["donor"].astype(str).astype(object)
-
-
-def donors_to_test(dataset: Dataset, split: int) -> frozenset[str]:
-    """Donors whose cells are tested: about 30 %, every arm with two donors or more represented on both sides.
-
-    A single donor (or none told apart) is tested whole, with nothing to train on. The split depends on the dataset and
-    the replicate only, so all tracks of a dataset test the same donors.
-    """
-    donor = donors_of(dataset)
-    n_donors = donor.nunique()
-    names = sorted(set(donor.unique()) - _too_small(donor)) or sorted(donor.unique())
-    if len(names) < 2:
-        return frozenset(names)
-    rng = np.random.default_rng(derive_seed("doublet/split", dataset.card.digest, split))
-    arm = _arms(dataset, donor).loc[names]
-    place: dict[str, tuple[float, float]] = {}
-    sizes = []
-    for _, members in sorted(arm.groupby(arm).groups.items()):
-        shuffled = rng.permutation(np.array(sorted(members), dtype=object))
-        sizes.append(len(shuffled))
-        # Position within the arm: taking the smallest over all arms stratifies the split.
-        place.update({name: ((i + 0.5) / len(shuffled), rng.random()) for i, name in enumerate(shuffled)})
-    wanted = max(round(_TEST_SHARE * n_donors), sum(size > 1 for size in sizes))
-    wanted = min(max(wanted, 1), len(names) - 1)
-    return frozenset(sorted(names, key=lambda name: place[name])[:wanted])
-
-
-def _too_small(donor: pd.Series) -> set[str]:
-    size = donor.value_counts()
-    return set(size.index[size < MIN_TESTED])
 
 
 def scramble(dataset: Dataset, track: str, seeds: Seeds, rng: np.random.Generator) -> Dataset | None:
@@ -156,56 +110,32 @@ def carries_cluster_labels(dataset: Dataset) -> bool:
     return dataset.card.truth == "computational" and "is_doublet" in dataset.card.fields
 
 
-def _arms(dataset: Dataset, donor: pd.Series) -> pd.Series:
-    """Condition of every donor (conditions joined where a donor has several), indexed by donor."""
-    if "condition" not in dataset.adata.obs:
-        return pd.Series("", index=sorted(donor.unique()))
-    condition = dataset.adata.obs["condition"].astype(str)
-    return condition.groupby(donor.to_numpy()).agg(lambda values: "+".join(sorted(set(values))))
-
-
-def _kept(dataset: Dataset, notes: list[str]) -> NDArray[np.bool_]:
-    """Cells that may be used at all."""
-    obs = dataset.adata.obs
-    if "exclude" not in obs:
-        return np.ones(len(obs), dtype=bool)
-    excluded = obs["exclude"].to_numpy(dtype=bool)
-    if excluded.any():
-        notes.append(f"{excluded.sum()} cells marked `exclude` in the dataset are left out")
-    return ~excluded
-
-
-def _rows(X: sparse.csr_matrix, rows: NDArray[np.bool_]) -> sparse.csr_matrix:
-    """Chosen rows, without a copy of the counts where all are chosen."""
-    return X if rows.all() else X[rows]
-
-
 def _labelled(dataset: Dataset, keep: NDArray[np.bool_], is_doublet: NDArray[np.bool_], notes: list[str]) -> _Labelled:
     """Cells to keep, with the given truth and the dataset's types."""
     source = dataset.adata.obs[keep]
     obs = pd.DataFrame({"donor": donors_of(dataset)[keep], "is_doublet": is_doublet[keep]}, index=source.index)
     for column in source.columns.intersection([*_PARENTS, *_TYPES]):
         obs[column] = source[column].astype("string")
-    return _Labelled(_rows(dataset.adata.X, keep), obs, notes)
+    return _Labelled(take_rows(dataset.adata.X, keep), obs, notes)
 
 
 def _experimental(dataset: Dataset) -> _Labelled:
     notes = []
     if dataset.card.truth == "generative":
         notes.append("doublets are known because the dataset is simulated, not from an experiment")
-    keep = _kept(dataset, notes)
+    keep = kept(dataset, notes)
     return _labelled(dataset, keep, dataset.adata.obs["is_doublet"].to_numpy(dtype=bool), notes)
 
 
 def _invivo(dataset: Dataset, seed: int) -> _Labelled:
     notes: list[str] = []
-    keep = _kept(dataset, notes)
+    keep = kept(dataset, notes)
     if carries_cluster_labels(dataset):
         notes.append("cluster-level labels are the dataset's own")
         return _labelled(dataset, keep, dataset.adata.obs["is_doublet"].to_numpy(dtype=bool), notes)
     donor = donors_of(dataset)[keep].to_numpy()
     # Not hashed: replicate 0 is scanpy's default random state, which is how a published pipeline is run.
-    labels = label_clusters(_rows(dataset.adata.X, keep), donor, seed)
+    labels = label_clusters(take_rows(dataset.adata.X, keep), donor, seed)
     truth = np.zeros(len(keep), dtype=bool)
     truth[keep] = labels.is_doublet
     notes.extend(labels.notes)
@@ -222,7 +152,7 @@ def _invivo(dataset: Dataset, seed: int) -> _Labelled:
 
 def _simulated(dataset: Dataset, mode: Mode, seed: int) -> _Labelled:
     notes: list[str] = []
-    keep = _kept(dataset, notes)
+    keep = kept(dataset, notes)
     obs = dataset.adata.obs
     if "is_doublet" in obs:
         real = obs["is_doublet"].to_numpy(dtype=bool)
