@@ -114,7 +114,7 @@ class SequenceModel(Method):
         from bench.methods.nn.fitting import make_fabric
         from bench.methods.nn.genes import match
         from bench.methods.nn.recipe import Recipe
-        from bench.methods.nn.validation import split_by_donor
+        from bench.methods.nn.validation import no_validation, split_by_donor
 
         torch.set_num_threads(ctx.threads)
         kind = family(self.name)
@@ -128,7 +128,9 @@ class SequenceModel(Method):
             ctx.log.info("%d of the model's %d genes are in the data", genes.matched, len(pretrained.genes))
             counts, known = _with_counts(genes.select(train.X))
             donor = train.obs["donor"].to_numpy()[known]
-            split = split_by_donor(donor, label[known], np.random.default_rng(derive_seed("validation", ctx.seed)))
+            rng = np.random.default_rng(derive_seed("validation", ctx.seed))
+            one_epoch = recipe.n_epochs(int(known.sum())) == 1
+            split = no_validation(len(donor)) if one_epoch else split_by_donor(donor, label[known], rng)
             ctx.note(split.note)
             tuned = fine_tune_classifier(
                 fabric,

@@ -42,7 +42,7 @@ class FineTuned:
     best_epoch
         Counted from 1.
     history
-        What the monitor said after every epoch.
+        What the monitor said after every epoch; the number of epochs before it where no cells were kept back.
     """
 
     model: nn.Module
@@ -89,6 +89,8 @@ def fine_tune_classifier(
         (cells, genes) in the model's genes, no cell empty.
     label
         Class of every cell, in [0, n_classes).
+    split
+        Which cells to train on and which to judge epochs by; without the latter the last epoch is the best one.
     pretrained
         Start from this model, all of it but what the family wants fresh; None: from scratch.
 
@@ -119,7 +121,7 @@ def fine_tune_classifier(
             return -float(F.cross_entropy(torch.from_numpy(logits), truth[split.validation], weights))
         return judge(logits, label[split.validation], recipe.monitor)
 
-    return _best_epoch(fitting, split.train, objective, batch, monitor, report)
+    return _best_epoch(fitting, split, objective, batch, monitor, report)
 
 
 def fine_tune_imputer(
@@ -166,7 +168,7 @@ def fine_tune_imputer(
                 weight += objective.weight(masked)
         return -total / max(weight, 1.0)
 
-    return _best_epoch(fitting, split.train, objective, batch, monitor, report)
+    return _best_epoch(fitting, split, objective, batch, monitor, report)
 
 
 def predict(fabric: Fabric, model: nn.Module, counts: csr_matrix, micro_batch: int) -> NDArray[np.float32]:
@@ -189,7 +191,7 @@ def _fitting(
 
 def _best_epoch(
     fitting: Fitting,
-    rows: NDArray[np.intp],
+    split: Split,
     objective: MaskedExpression | CellClasses,
     batch: Callable[[NDArray[np.intp]], Batch],
     monitor: Callable[[], float],
@@ -199,11 +201,11 @@ def _best_epoch(
     history: list[float] = []
     best, best_state = 0, None
     while fitting.step < fitting.n_steps:
-        for part in _epoch(rows, fitting):
+        for part in _epoch(split.train, fitting):
             step = fitting.take_step(batch(part), objective)
             line = f"epoch {len(history) + 1}, loss {step.loss:.3g}"
             report(fitting.step / fitting.n_steps, line)
-        history.append(monitor())
+        history.append(monitor() if len(split.validation) else float(len(history)))
         if best_state is None or history[-1] > history[best]:
             best = len(history) - 1
             best_state = {name: tensor.detach().clone() for name, tensor in fitting.bare.state_dict().items()}

@@ -12,10 +12,12 @@ import torch
 from torch import nn
 
 from bench.errors import BenchError, UnknownNameError
+from bench.methods.nn._settings import check_settings
 from bench.methods.nn.family import MaskRates
 from bench.methods.nn.presets import preset
 
 _FIRST_LR = 1e-6
+_SHARES = ("warmup", "floor", "mask_nonzero", "mask_zero", "weight_decay")
 
 
 @dataclass(frozen=True)
@@ -79,11 +81,11 @@ class Recipe:
     balanced: bool = False
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "betas", tuple(self.betas))
-        for name in ("epochs", "batch_size", "micro_batch", "lr", "clip", "max_steps"):
-            value = getattr(self, name)
-            if value is not None and not value > 0:
-                raise BenchError(f"{name} must be above 0, got {value}", where="recipe", fix="give a positive number")
+        check_settings(
+            self,
+            positive=("lr", "clip", "mask_nonzero"),
+            shares=("mask_nonzero", "mask_zero", "warmup", "floor", *_BETAS),
+        )
 
     @classmethod
     def of(cls, model: str, name: str, section: str, overrides: Mapping[str, Any] | None = None) -> Self:
@@ -107,6 +109,11 @@ class Recipe:
         """Optimiser steps of the whole training."""
         steps = self.epochs * steps_per_epoch
         return steps if self.max_steps is None else min(steps, self.max_steps)
+
+    def n_epochs(self, n_cells: int) -> int:
+        """Epochs that are begun on so many cells, fewer than ``epochs`` if ``max_steps`` ends the training before."""
+        steps_per_epoch = math.ceil(n_cells / self.batch_size)
+        return math.ceil(self.n_steps(steps_per_epoch) / steps_per_epoch)
 
     def lr_at(self, step: int, steps_per_epoch: int) -> float:
         """Learning rate of a step, counted from 0."""

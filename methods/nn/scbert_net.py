@@ -18,6 +18,7 @@ from torch import nn
 from bench.errors import BenchError
 from bench.methods.nn._gene2vec import Gene2Vec
 from bench.methods.nn._performer import Performer
+from bench.methods.nn._settings import check_settings
 from bench.methods.nn.family import Corruption, Family, MaskedModel, MaskRates
 from bench.methods.nn.presets import preset
 
@@ -75,8 +76,7 @@ class ScBertConfig:
     fine_tune: Literal["official", "all"] = "official"
 
     def __post_init__(self) -> None:
-        first, second = self.head_hidden  # a list when it comes from JSON
-        object.__setattr__(self, "head_hidden", (first, second))
+        check_settings(self)
 
     @classmethod
     def from_preset(cls, name: str, n_genes: int) -> Self:

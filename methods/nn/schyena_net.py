@@ -19,6 +19,7 @@ from typing import Self, TypeVar
 
 from torch import nn
 
+from bench.methods.nn._settings import check_settings
 from bench.methods.nn.expression_models import CellClassifier, MaskedExpressionModel, Vocabulary, gene_embedding
 from bench.methods.nn.family import Family
 from bench.methods.nn.hyena import Bands, Encoder, HyenaOperator, ImplicitFilter, ShortFilter
@@ -73,6 +74,9 @@ class ScHyenaConfig:
     bands: Bands = "linspace"
     window_shift: float = 0.05
     short_filter: ShortFilter = "causal"
+
+    def __post_init__(self) -> None:
+        check_settings(self, shares=("embed_dropout",))
 
     @classmethod
     def from_preset(cls, name: str, n_genes: int) -> Self:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Self
 
+from bench.methods.nn._settings import check_settings
 from bench.methods.nn.expression_models import CellClassifier, MaskedExpressionModel, Vocabulary, gene_embedding
 from bench.methods.nn.family import Family
 from bench.methods.nn.mixer import BidirectionalMixer, Encoder
@@ -44,6 +45,9 @@ class ScMambaConfig:
     expand: int = 2
     vocabulary: Vocabulary = "paper"
     zero_backward_dt_bias: bool = True
+
+    def __post_init__(self) -> None:
+        check_settings(self)
 
     @classmethod
     def from_preset(cls, name: str, n_genes: int) -> Self:

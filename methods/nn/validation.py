@@ -49,6 +49,11 @@ def split_by_donor(donor: NDArray, label: NDArray, rng: np.random.Generator) -> 
     return Split(train, np.sort(validation), "best epoch by a fifth of the training cells: no donor could be kept back")
 
 
+def no_validation(n_cells: int) -> Split:
+    """Train on all cells: where there is one epoch only, there is none to pick."""
+    return Split(np.arange(n_cells), np.arange(0), "one epoch on all training cells, none kept back")
+
+
 def _some(rows: NDArray[np.intp], rng: np.random.Generator) -> NDArray[np.intp]:
     """A fifth of ``rows``; at least one stays."""
     return rng.permutation(rows)[: min(max(1, round(_SHARE * len(rows))), len(rows) - 1)]

@@ -8,7 +8,7 @@ from sklearn.metrics import average_precision_score
 from bench.errors import NotApplicableError
 from bench.methods.nn.finetuning import fine_tune_classifier, fine_tune_imputer, predict
 from bench.methods.nn.pretraining import new_model
-from bench.methods.nn.validation import Split, judge, split_by_donor
+from bench.methods.nn.validation import Split, judge, no_validation, split_by_donor
 
 
 @pytest.fixture
@@ -58,6 +58,11 @@ def test_it_starts_from_what_was_pretrained(tune, kind, config):
         name = name.removeprefix("_forward_module.").removeprefix("module.")
         if "head" not in name and "token" not in name:
             torch.testing.assert_close(tensor, theirs[name], rtol=0, atol=1e-4)
+
+
+def test_without_kept_cells_the_last_epoch_is_taken(tune, label):
+    tuned = tune(split=no_validation(len(label)), epochs=2)
+    assert (tuned.best_epoch, tuned.history) == (2, [0.0, 1.0])
 
 
 def test_one_class_is_nothing_to_learn(tune, label):

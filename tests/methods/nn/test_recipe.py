@@ -29,6 +29,12 @@ def test_a_limit_of_steps_ends_the_schedule_too():
     assert recipe.lr_at(50, 10) == pytest.approx(1e-4)
 
 
+def test_epochs_that_are_begun():
+    assert Recipe(epochs=3, batch_size=10).n_epochs(95) == 3
+    assert Recipe(epochs=3, batch_size=10, max_steps=11).n_epochs(95) == 2
+    assert Recipe(epochs=3, batch_size=10, max_steps=10).n_epochs(95) == 1
+
+
 def test_restarts_run_in_cycles_of_15_25_45_epochs_with_lower_peaks():
     recipe = Recipe(epochs=100, lr=1e-4, schedule="restarts")
     rate = [recipe.lr_at(7 * epoch, 7) for epoch in range(90)]

@@ -180,8 +180,8 @@ def test_paper_is_the_default_of_the_configuration():
     assert ScMambaConfig.from_preset("paper", 5) == ScMambaConfig(5)
     with pytest.raises(BenchError, match="unknown preset 'large'"):
         ScMambaConfig.from_preset("large", 5)
-    preset("scmamba", "paper")["d_model"] = 1  # a caller's change stays the caller's
-    assert preset("scmamba", "paper")["d_model"] == 256
+    preset("scmamba", "paper")["sizes"]["d_model"] = 1  # a caller's change stays the caller's
+    assert preset("scmamba", "paper")["sizes"]["d_model"] == 256
 
 
 # ---- [CLS], [MASK], genes ----
