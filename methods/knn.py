@@ -29,7 +29,10 @@ class Knn(Method):
     supervised = True
     stochastic = False
     input_layer = "log1p_cp10k"
-    caveat = "No correction of donor or batch effects. Probabilities are shares of the neighbours, so in steps of 1/15."
+    caveat = (
+        "No correction of donor or batch effects. Probabilities are shares of the neighbours, so in steps of 1/15; the "
+        "first class wins a tie."
+    )
 
     def __init__(self, n_neighbors: int = 15, n_genes: int = 2000, n_components: int = 50) -> None:
         self.n_neighbors = n_neighbors
