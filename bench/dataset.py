@@ -78,8 +78,8 @@ class Dataset:
 
     ``adata.X`` is a ``csr_matrix`` of raw integer counts; ``obs`` holds the canonical columns only
     (:data:`OBS_FIELDS`); ``obs["is_doublet"]`` and ``obs["exclude"]`` are boolean, ``exclude`` marks cells that
-    must not be scored or shown; ``split`` (``train``, ``validation``, ``test``) fixes a split; ``var_names`` are unique;
-    ``var["symbol"]`` where known.
+    must not be scored or shown; ``split`` (``train``, ``validation``, ``test``) fixes a split; ``var_names`` are
+    unique; ``var["symbol"]`` where known.
     """
 
     card: DatasetCard

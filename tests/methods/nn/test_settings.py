@@ -1,0 +1,43 @@
+import pytest
+
+from bench.errors import BenchError
+from bench.methods.nn.recipe import Recipe
+from bench.methods.nn.scbert_net import ScBertConfig
+from bench.methods.nn.schyena_net import ScHyenaConfig
+from bench.methods.nn.scmamba_net import ScMambaConfig
+
+CASES = [
+    (ScMambaConfig, "d_model", "abc"),
+    (ScMambaConfig, "d_model", 0),
+    (ScMambaConfig, "n_layers", -1),
+    (ScMambaConfig, "d_state", 2.0),
+    (ScMambaConfig, "d_conv", True),
+    (ScMambaConfig, "vocabulary", "paepr"),
+    (ScMambaConfig, "zero_backward_dt_bias", 1),
+    (ScHyenaConfig, "bands", "none"),
+    (ScHyenaConfig, "embed_dropout", 1.5),
+    (ScBertConfig, "head_hidden", 3),
+    (ScBertConfig, "head_hidden", [3]),
+    (ScBertConfig, "fine_tune", "some"),
+    (Recipe, "optimiser", "sgd"),
+    (Recipe, "schedule", "linear"),
+    (Recipe, "precision", "fp8"),
+    (Recipe, "betas", 0.9),
+    (Recipe, "betas", [0.9, "x"]),
+    (Recipe, "lr", float("nan")),
+    (Recipe, "lr", -1.0),
+    (Recipe, "mask_nonzero", 0),
+    (Recipe, "mask_zero", 1.5),
+    (Recipe, "max_steps", 0),
+]
+
+
+@pytest.mark.parametrize(("kind", "name", "value"), CASES)
+def test_a_value_that_will_not_do_is_named(kind, name, value):
+    with pytest.raises(BenchError, match=rf"^{name} must be "):
+        kind(5, **{name: value})
+
+
+def test_what_json_gives_will_do():
+    assert ScBertConfig(5, head_hidden=[8, 4]).head_hidden == (8, 4)
+    assert Recipe(5, betas=[0, 0.99], lr=1, max_steps=None) == Recipe(5, betas=(0.0, 0.99), lr=1.0)
