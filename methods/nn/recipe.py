@@ -81,11 +81,7 @@ class Recipe:
     balanced: bool = False
 
     def __post_init__(self) -> None:
-        check_settings(
-            self,
-            positive=("lr", "clip", "mask_nonzero"),
-            shares=("mask_nonzero", "mask_zero", "warmup", "floor", *_BETAS),
-        )
+        check_settings(self, positive=("lr", "clip", "mask_nonzero"), shares=_SHARES)
 
     @classmethod
     def of(cls, model: str, name: str, section: str, overrides: Mapping[str, Any] | None = None) -> Self:

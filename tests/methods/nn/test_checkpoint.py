@@ -102,7 +102,7 @@ def test_a_missing_or_misshapen_tensor_is_an_error_not_a_silent_gap():
     state.pop("embedding.adapter.weight")
     with pytest.raises(BenchError, match=r"embedding\.adapter\.weight"):
         take_over(model, state, source.family.fresh)
-    wide = new_model(other.family, replace(other.config, d_model=16), 0)
+    wide = new_model(other.family, replace(other.config, d_model=2 * other.config.d_model), 0)
     with pytest.raises(BenchError, match="no fitting tensor"):
         take_over(model, wide.state_dict(), source.family.fresh)
 
