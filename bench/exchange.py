@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 #: Target of counts-per-ten-thousand normalisation.
 CP10K = 1e4
+#: Cells that are normalised at a time.
+_LOG_ROWS = 4096
 
 
 def permutation(n: int, problem_id: str) -> NDArray[np.intp]:
@@ -131,10 +133,12 @@ def log1p_cp10k(X: sparse.csr_matrix) -> sparse.csr_matrix:
     """ln(1 + counts per 10,000) of a cells x genes matrix; float32, sparsity kept, all-zero cells stay zero."""
     totals = np.asarray(X.sum(axis=1)).ravel()
     scale = np.divide(CP10K, totals, out=np.zeros(totals.shape), where=totals > 0)
-    logged = X.astype(np.float64)
-    logged.data *= np.repeat(scale, np.diff(logged.indptr))
-    np.log1p(logged.data, out=logged.data)
-    return logged.astype(np.float32)
+    logged = np.empty(X.nnz, np.float32)
+    for start in range(0, X.shape[0], _LOG_ROWS):  # in double precision, but never all of it
+        ends = X.indptr[start : start + _LOG_ROWS + 1]
+        part = slice(ends[0], ends[-1])
+        logged[part] = np.log1p(X.data[part] * np.repeat(scale[start : start + _LOG_ROWS], np.diff(ends)))
+    return sparse.csr_matrix((logged, X.indices.copy(), X.indptr.copy()), shape=X.shape)
 
 
 def _write_cells(cells: Cells, folder: Path, block: str, order: NDArray[np.intp]) -> None:
