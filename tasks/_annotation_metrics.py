@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 #: Bins of equal width of the expected calibration error.
 N_BINS = 15
 
-#: Probabilities below this count as this in the log loss.
-_EPSILON = 1e-7
+#: Probabilities below this count as this in the log loss: they are kept in single precision.
+_EPSILON = float(np.finfo(np.float32).eps)
 
 #: Coarser levels whose accuracy a finer track also has, and how metrics name them.
 COARSER = {"cell_type": "celltype", "subtype": "subtype"}
