@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
+from bench.labels import ConfusionSums, f1_by_label, macro_f1, ratio
 from bench.tasks._annotation_labels import UNASSIGNED
 
 if TYPE_CHECKING:
@@ -79,44 +80,6 @@ class Answers:
             self.classes,
             None if self.probabilities is None else self.probabilities[rows],
         )
-
-
-def ratio(numerator: Floats, denominator: Floats, *, otherwise: float = np.nan) -> Floats:
-    """A quotient, ``otherwise`` where the denominator is zero."""
-    result = np.full(np.broadcast(numerator, denominator).shape, otherwise)
-    np.divide(numerator, denominator, out=result, where=denominator > 0)
-    return result
-
-
-class ConfusionSums:
-    """True positives, support and predicted counts of every label, for many weights at once."""
-
-    def __init__(self, truth: NDArray[np.object_], label: NDArray[np.object_]) -> None:
-        self.labels = sorted(set(truth) | set(label))
-        index = pd.Index(self.labels)
-        t, p = index.get_indexer(truth), index.get_indexer(label)
-        n, k = len(truth), len(self.labels)
-        hit = np.flatnonzero(t == p)
-        columns = np.concatenate([t, k + p, 2 * k + t[hit]])
-        rows = np.concatenate([np.arange(n), np.arange(n), hit])
-        self._sums = sparse.csr_matrix((np.ones(len(rows)), (rows, columns)), shape=(n, 3 * k)).T.tocsr()
-
-    def __call__(self, weights: NDArray[np.int64]) -> tuple[Floats, Floats, Floats]:
-        """Support, predicted and true positives (replicates x labels each)."""
-        sums = (self._sums @ weights.T.astype(float)).T
-        support, predicted, hits = np.split(sums, 3, axis=1)
-        return support, predicted, hits
-
-
-def f1_by_label(support: Floats, predicted: Floats, hits: Floats) -> Floats:
-    """2 TP / (2 TP + FP + FN); 0 where a label has neither truth nor prediction."""
-    return ratio(2 * hits, support + predicted, otherwise=0.0)
-
-
-def macro_f1(support: Floats, predicted: Floats, hits: Floats) -> Floats:
-    """Mean F1 over the labels with truth (the paper's evaluation of subtypes and subclusters)."""
-    present = support > 0
-    return ratio((f1_by_label(support, predicted, hits) * present).sum(axis=1), present.sum(axis=1).astype(float))
 
 
 class AnnotationStatistic:

@@ -17,6 +17,7 @@ CONTRACTS = {
     "bench.errors",
     "bench.seeds",
     "bench.stats",
+    "bench.labels",
 }
 READERS = CONTRACTS | {"bench.record", "bench.rows", "bench.store", "bench.tables"}
 ALLOWED = {"tasks": CONTRACTS, "methods": CONTRACTS, "data": CONTRACTS, "reports": READERS}
