@@ -38,7 +38,11 @@ class LogisticRegression(Method):
 
     def features(self, train: csr_matrix, cells: csr_matrix) -> tuple[csr_matrix | np.ndarray, csr_matrix | np.ndarray]:
         """What the regression sees of the training cells and of the cells to be labelled."""
-        return train, cells
+        import numpy as np
+        from scipy.sparse import csr_matrix
+
+        # L-BFGS works in double precision; left to itself, scikit-learn would copy the indices too
+        return csr_matrix((train.data.astype(np.float64), train.indices, train.indptr), shape=train.shape), cells
 
     def run(self, inputs: Inputs, ctx: Context) -> Prediction:
         """Label each cell."""
