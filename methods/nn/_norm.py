@@ -42,11 +42,9 @@ class _CpuAddNorm(torch.autograd.Function):
         scales = h.new_empty(len(rows))
         before = torch.zeros_like(h) if residual is None else residual.contiguous()
         with threads_of_torch():
-            _norm_kernel.forward(
-                *arrays(rows, before.view_as(rows), weight),
-                eps,
-                *arrays(total.view_as(rows), normed.view_as(rows), scales),
-            )
+            given = arrays(rows, before.view_as(rows), weight)
+            made = arrays(total.view_as(rows), normed.view_as(rows), scales)
+            _norm_kernel.forward(*[*given, eps, *made])
         ctx.save_for_backward(total, scales, weight)
         ctx.first = residual is None
         return normed, total

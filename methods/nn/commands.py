@@ -101,7 +101,7 @@ def embed(
     empty = int((~is_embedded(embedding)).sum())
     facts = _facts(checkpoint, pretrained, store, gene_map, empty)
     name = pretrained.family.name
-    additions = {
+    additions: dict[str, dict[str, Any]] = {
         "obsm": {f"X_{name}": embedding},
         "varm": {f"{name}_genes": along(vectors, gene_map)},
         "uns": {f"{name}_embedding": facts},

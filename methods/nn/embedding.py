@@ -90,7 +90,7 @@ def along(vectors: NDArray[np.float32], gene_map: GeneMap) -> NDArray[np.float32
 
 def is_embedded(embedding: NDArray[np.float32]) -> NDArray[np.bool_]:
     """(cells,): false for cells without counts in the model's genes."""
-    return ~np.isnan(embedding).any(axis=1)
+    return np.logical_not(np.isnan(embedding).any(axis=1))
 
 
 def _refuse_nan(embedding: NDArray[np.float32], where: str) -> None:
