@@ -25,9 +25,9 @@ def names(text: str | None) -> list[str]:
     return [name.strip() for name in (text or "").split(",") if name.strip()]
 
 
-def seconds(text: str) -> float:
+def seconds(text: str, option: str = "--timeout") -> float:
     """``"90"``, ``"15m"`` or ``"2h"`` in seconds."""
-    return _quantity(text, "--timeout", ("", "s", "m", "h"))
+    return _quantity(text, option, ("", "s", "m", "h"))
 
 
 def megabytes(text: str | None) -> float | None:
@@ -67,9 +67,20 @@ def assignments(items: list[str] | None) -> dict[str, dict[str, Any]]:
         match = re.fullmatch(r"([^.=]+)\.([^=]+)=(.*)", item)
         if not match:
             raise BenchError(f"{item!r} is not an assignment", where="--set", fix="write METHOD.PARAMETER=VALUE")
-        try:
-            value = json.loads(match[3])
-        except json.JSONDecodeError:
-            value = match[3]
-        found.setdefault(match[1], {})[match[2]] = value
+        found.setdefault(match[1], {})[match[2]] = _value(match[3])
     return found
+
+
+def settings(items: list[str] | None) -> dict[str, Any]:
+    """``["d_model=8"]`` as ``{"d_model": 8}``; values are JSON, or else plain text."""
+    for item in items or []:
+        if not re.fullmatch(r"[^=]+=.*", item):
+            raise BenchError(f"{item!r} is not an assignment", where="--set", fix="write SETTING=VALUE")
+    return {name: _value(text) for name, text in (item.split("=", 1) for item in items or [])}
+
+
+def _value(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError:
+        return text

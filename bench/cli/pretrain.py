@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bench.cli.options import assignments, folder, names, seconds
+from bench.cli.options import folder, names, seconds, settings
 from bench.errors import BenchError
 
 if TYPE_CHECKING:
@@ -52,7 +52,9 @@ def pretrain(
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Decides weights, masks and the order of cells.")] = 0,
     device: Annotated[str, typer.Option(help="cpu, cuda or auto.")] = "auto",
-    devices: Annotated[int, typer.Option(min=1, help="Devices (or processes, on a CPU); torchrun works too.")] = 1,
+    devices: Annotated[
+        int, typer.Option(min=1, help="Devices (processes, on a CPU). Not under torchrun: it decides.")
+    ] = 1,
     threads: Annotated[int | None, typer.Option(min=1, help="Threads of a CPU process. Default: all cores.")] = None,
     save_every: Annotated[str, typer.Option(help="Time between snapshots, such as 30s, 5m.")] = "5m",
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")] = False,
@@ -69,7 +71,7 @@ def pretrain(
     from bench.methods.nn.batches import shared_genes
     from bench.methods.nn.donors import WithoutDonors
     from bench.methods.nn.families import family, split_settings
-    from bench.methods.nn.fitting import make_fabric
+    from bench.methods.nn.fitting import make_fabric, processes_here
     from bench.methods.nn.pretraining import pretrain_to
     from bench.methods.nn.recipe import Recipe
     from bench.registry import Registry
@@ -79,13 +81,13 @@ def pretrain(
     if chosen not in {"cpu", "cuda"} or (chosen == "cuda" and not torch.cuda.is_available()):
         raise BenchError(f"there is no device {device!r} here", where="--device", fix="give cpu, or auto")
     overrides = {"epochs": epochs, "max_steps": max_steps, "batch_size": batch_size, "micro_batch": micro_batch}
-    of_model, of_recipe = split_settings(kind, assignments([f"{model}.{item}" for item in set_ or []]).get(model, {}))
+    of_model, of_recipe = split_settings(kind, settings(set_))
     recipe = Recipe.of(model, preset, "pretraining", overrides | {"lr": lr, "precision": precision} | of_recipe)
     if gene2vec is not None:
         of_model["positions"] = "gene2vec"
         split_settings(kind, of_model)
-    save_every_s = seconds(save_every)
-    torch.set_num_threads(threads or max(1, (os.cpu_count() or 1) // devices))
+    save_every_s = seconds(save_every, "--save-every")
+    torch.set_num_threads(threads or max(1, (os.cpu_count() or 1) // processes_here(devices)))
     registry = Registry()
     stores = [registry.open(name) for name in names(dataset)]
     if exclude_donors:

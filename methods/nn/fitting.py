@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol, cast
 
 import torch
+import torch.distributed as dist
 from lightning.fabric import Fabric
 from torch import nn
 
@@ -46,14 +48,23 @@ class DivergedError(BenchError):
     """The loss or its gradient is no longer a number."""
 
 
+def processes_here(devices: int) -> int:
+    """Processes of the training on this machine: one a device, or those of ``torchrun``."""
+    return int(os.environ["LOCAL_WORLD_SIZE"]) if dist.is_torchelastic_launched() else devices
+
+
 def make_fabric(recipe: Recipe, device: str = "cpu", devices: int = 1) -> Fabric:
-    """Lightning Fabric for a recipe: device, precision, and DDP where there are several devices (or ``torchrun``)."""
-    precision = recipe.precision
+    """Lightning Fabric for a recipe: device, precision, and DDP where there are several devices.
+
+    Under ``torchrun`` its processes count, whatever ``devices`` says: else each would be a training of its own.
+    """
+    precision, here = recipe.precision, processes_here(devices)
+    nodes = int(os.environ["WORLD_SIZE"]) // here if dist.is_torchelastic_launched() else 1
     if device == "cpu":
         keep_freed_memory()
     if device == "cpu" and precision == "bf16-mixed" and not _cpu_multiplies_bfloat16():
         precision = "32-true"
-    return Fabric(accelerator=device, devices=devices, precision=precision)
+    return Fabric(accelerator=device, devices=here, num_nodes=nodes, precision=precision)
 
 
 def _cpu_multiplies_bfloat16() -> bool:

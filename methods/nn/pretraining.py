@@ -15,15 +15,16 @@ from torch import nn
 
 from bench.dataset import CountStore
 from bench.errors import BenchError
+from bench.methods.nn._alone import alone_in
 from bench.methods.nn.batches import CellBatches
-from bench.methods.nn.checkpoint import CARD, Pretrained, load_pretrained, save_pretrained
+from bench.methods.nn.checkpoint import CARD, MODEL, Pretrained, load_pretrained, save_pretrained
 from bench.methods.nn.expression import log1p_cp10k
 from bench.methods.nn.family import Family, MaskedModel
 from bench.methods.nn.fitting import Batch, Fitting, StepReport
 from bench.methods.nn.genes import Genes
 from bench.methods.nn.recipe import Recipe
 from bench.methods.nn.snapshots import Snapshots
-from bench.methods.nn.training_log import TrainingLog
+from bench.methods.nn.training_log import LOG, PICTURE, TrainingLog, is_log
 from bench.seeds import derive_seed
 
 if TYPE_CHECKING:
@@ -144,19 +145,21 @@ def pretrain_to(
     Raises
     ------
     BenchError
-        If the folder holds another checkpoint, or an unfinished training with other arguments.
+        If the folder holds another checkpoint, an unfinished training with other arguments, or files of the same names
+        that are not of a training; if another training is writing into it.
     DivergedError
         If the loss is no longer finite; the last good state stays in ``folder/training``.
     """
     cells = CellBatches(stores, genes, recipe.batch_size, seed)
     trained_on = [_seen(store) for store in stores]
     identity = _identity(family, config, genes, dataclasses.asdict(recipe), trained_on, seed)
-    if (finished := _finished(folder, identity)) is not None:
-        return finished
-    model = new_model(family, config, seed)
-    prepare(model)
-    snapshots = Snapshots(folder / "training", identity)
-    with TrainingLog(folder if fabric.is_global_zero else None) as log:
+    with alone_in(folder, fabric), TrainingLog(folder if fabric.is_global_zero else None) as log:
+        if (finished := _finished(folder, identity)) is not None:
+            return finished
+        _refuse_foreign(folder)
+        model = new_model(family, config, seed)
+        prepare(model)
+        snapshots = Snapshots(folder / "training", identity)
 
         def started(fitting: Fitting) -> None:
             log.start(fitting.step)
@@ -178,19 +181,19 @@ def pretrain_to(
             on_start=started,
             on_step=stepped,
         )
-    done = {
-        **facts,
-        **{key: identity[key] for key in ("recipe", "trained_on", "seed")},
-        "left_out": cells.left_out,
-        **log.summary(),
-    }
-    pretrained = Pretrained(family, config, genes, model, done)
-    if fabric.is_global_zero:
-        log.draw()
-        save_pretrained(folder, pretrained)
-        snapshots.remove()
-    fabric.barrier()
-    return pretrained
+        done = {
+            **facts,
+            **{key: identity[key] for key in ("recipe", "trained_on", "seed")},
+            "left_out": cells.left_out,
+            **log.summary(),
+        }
+        pretrained = Pretrained(family, config, genes, model, done)
+        if fabric.is_global_zero:
+            log.draw()
+            save_pretrained(folder, pretrained)
+            snapshots.remove()
+        fabric.barrier()
+        return pretrained
 
 
 def _seen(store: CountStore) -> dict[str, Any]:
@@ -235,3 +238,14 @@ def _finished(folder: Path, identity: Mapping[str, Any]) -> Pretrained | None:
             fix="give another --out; nothing is overwritten",
         )
     return found
+
+
+def _refuse_foreign(folder: Path) -> None:
+    """Do not write over what no training of ours has written."""
+    there = [name for name in (LOG, PICTURE, MODEL) if (folder / name).exists()]
+    if there and not is_log(folder / LOG):
+        raise BenchError(
+            f"the folder holds {', '.join(there)} of something else",
+            where=str(folder),
+            fix="give another --out; nothing is overwritten",
+        )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import shutil
@@ -99,8 +100,11 @@ class Snapshots:
         return False
 
     def remove(self) -> None:
-        """Forget them all."""
-        shutil.rmtree(self.folder, ignore_errors=True)
+        """Forget them all; what else lies in the folder stays."""
+        for old in [*self._found(), *self.folder.glob(".step-*")]:
+            shutil.rmtree(old, ignore_errors=True)
+        with contextlib.suppress(OSError):
+            self.folder.rmdir()
 
     def _found(self) -> list[Path]:
         return sorted(self.folder.glob("step-*"))

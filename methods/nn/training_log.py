@@ -15,6 +15,11 @@ _COLUMNS = ("step", "epoch", "cells", "loss", "lr", "grad_norm", "seconds")
 _RECENT = 50
 
 
+def is_log(file: Path) -> bool:
+    """Whether a file, if there is one, is a log of a training."""
+    return file.is_file() and file.read_bytes().splitlines()[:1] == [",".join(_COLUMNS).encode()]
+
+
 class TrainingLog:
     """Rows of ``log.csv`` in ``folder``, in step with the training even if it is killed and resumed.
 

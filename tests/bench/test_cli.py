@@ -11,7 +11,7 @@ import pytest
 from conftest import ToySource
 from conftest_core import PLUGIN
 
-from bench.cli.options import assignments, megabytes, names, sbatch_options, seconds
+from bench.cli.options import assignments, megabytes, names, sbatch_options, seconds, settings
 from bench.errors import BenchError
 
 PACKAGE = Path(__file__).parent.parent / "plugin_package"
@@ -175,8 +175,13 @@ def test_option_values():
     for wrong in ("0", "fast", "3d"):
         with pytest.raises(BenchError, match="--timeout"):
             seconds(wrong)
+    with pytest.raises(BenchError, match="--save-every"):
+        seconds("soon", "--save-every")
     with pytest.raises(BenchError, match="--set"):
         assignments(["solo=3"])
+    assert settings(["d_model=8", "vocabulary=tight"]) == {"d_model": 8, "vocabulary": "tight"}
+    with pytest.raises(BenchError, match="SETTING=VALUE"):
+        settings(["d_model"])
 
 
 def test_a_request_that_cannot_be_met_stops_before_anything_is_written(run, tmp_path, counts):

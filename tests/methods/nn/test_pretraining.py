@@ -196,6 +196,32 @@ def test_a_finished_training_is_neither_repeated_nor_overwritten(to, tmp_path, r
     assert os.stat(tmp_path / "ckpt" / "model.safetensors").st_mtime_ns == before
 
 
+@pytest.mark.parametrize("name", ["model.safetensors", "log.csv", "loss.png"])
+def test_files_of_something_else_are_not_overwritten(name, to, tmp_path):
+    (tmp_path / "ckpt").mkdir()
+    (tmp_path / "ckpt" / name).write_text("step,mine\n")
+    with pytest.raises(BenchError, match=f"holds {name} of something else"):
+        to()
+    assert (tmp_path / "ckpt" / name).read_text() == "step,mine\n"
+
+
+def test_what_else_lies_in_the_folder_stays(to, tmp_path):
+    (tmp_path / "ckpt" / "training").mkdir(parents=True)
+    (tmp_path / "ckpt" / "training" / "notes.txt").write_text("mine")
+    to(save_every_s=0)
+    assert [p.name for p in (tmp_path / "ckpt" / "training").iterdir()] == ["notes.txt"]
+
+
+def test_of_two_trainings_in_one_folder_the_second_is_refused(to, tmp_path):
+    def again(fitting, report):
+        with pytest.raises(BenchError, match="another training is writing"):
+            to()
+
+    to(on_step=again)
+    assert len(losses(tmp_path / "ckpt")) == 24
+    assert {p.name for p in (tmp_path / "ckpt").iterdir()} == {"model.safetensors", "card.json", "log.csv", "loss.png"}
+
+
 def test_a_loss_that_explodes_keeps_the_last_good_snapshot(to, tmp_path):
     def poison(fitting, report):
         if report.step == 5:
