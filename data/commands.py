@@ -13,7 +13,11 @@ from bench.errors import BenchError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["CohortSpec", "add", "remove", "simulate_to"]
+    from anndata import AnnData
+
+    from bench.dataset import Dataset
+
+__all__ = ["CohortSpec", "add", "pair_to", "remove", "simulate_to"]
 
 add = library.add
 remove = library.remove
@@ -33,13 +37,39 @@ def simulate_to(
     bench.errors.BenchError
         If ``out`` exists or does not end in ``.h5ad``.
     """
-    if out.suffix != ".h5ad":
-        raise BenchError("a cohort is written as .h5ad", where=str(out), fix=f"--out {out.with_suffix('.h5ad')}")
-    if out.exists():
-        raise BenchError("the file exists already", where=str(out), fix="choose another name, or remove the file")
+    _check_out(out)
     from bench.data.cohort import simulate
 
     adata = simulate(spec, progress, threads)
+    _write(adata, out)
+    return adata.n_obs, adata.n_vars, int(adata.X.nnz)
+
+
+def pair_to(out: Path, train: Dataset, test: Dataset, labels: Path | None) -> list[str]:
+    """Write two studies as one ``.h5ad`` with a ``split`` column; what a reader must know about it.
+
+    Raises
+    ------
+    bench.errors.BenchError
+        If ``out`` exists or does not end in ``.h5ad``, or the studies do not go together.
+    """
+    _check_out(out)
+    from bench.data.pair import pair, read_label_map
+
+    made = pair(train, test, read_label_map(labels) if labels is not None else None)
+    _write(made.adata, out)
+    return made.notes
+
+
+def _check_out(out: Path) -> None:
+    if out.suffix != ".h5ad":
+        raise BenchError("the file is written as .h5ad", where=str(out), fix=f"name it {out.with_suffix('.h5ad')}")
+    if out.exists():
+        raise BenchError("the file exists already", where=str(out), fix="choose another name, or remove the file")
+
+
+def _write(adata: AnnData, out: Path) -> None:
+    """Write in one step: a file of this name is whole or not there."""
     out.parent.mkdir(parents=True, exist_ok=True)
     aside = out.with_name(f".{out.name}.{os.getpid()}")
     try:
@@ -47,4 +77,3 @@ def simulate_to(
         os.replace(aside, out)
     finally:
         aside.unlink(missing_ok=True)
-    return adata.n_obs, adata.n_vars, int(adata.X.nnz)

@@ -20,6 +20,7 @@ def register(app: typer.Typer) -> None:
     data.command(epilog="Example: bench data remove mine")(remove)
     data.command("simulate", epilog="Example: bench data simulate cohort.h5ad --cells 20000 --genes 5000")(simulate)
     data.command("calibrate", epilog="Example: bench data calibrate agarwal.h5ad")(calibrate)
+    data.command("pair", epilog="Example: bench data pair study-a study-b a-to-b.h5ad --labels names.csv")(pair)
     app.add_typer(data, name="data")
 
 
@@ -98,6 +99,24 @@ def simulate(
             out, spec, lambda done, total: bar.update(task, completed=done, total=total), threads
         )
     typer.echo(f"wrote {out}: {n_cells} nuclei x {n_genes} genes, {n_counts / n_cells / n_genes:.1%} not zero")
+
+
+def pair(
+    train: Annotated[str, typer.Argument(help="Dataset or file to train on.")],
+    test: Annotated[str, typer.Argument(help="Dataset or file to test on.")],
+    out: Annotated[Path, typer.Argument(help="The .h5ad to write.")],
+    labels: Annotated[
+        Path | None, typer.Option(help="CSV with columns from,to: common names of cell types; empty: leave out.")
+    ] = None,
+) -> None:
+    """Join two studies over their common genes: methods train on one and are tested on the other."""
+    from bench.data import commands
+    from bench.registry import Registry
+
+    registry = Registry()
+    for note in commands.pair_to(out, registry.load(train), registry.load(test), labels):
+        typer.echo(note)
+    typer.echo(f"use it:   bench run --task annotation --tracks celltype --datasets {out}")
 
 
 def calibrate(
