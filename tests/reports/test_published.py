@@ -1,0 +1,16 @@
+"""The numbers that a paper reports: those of a task can be read, and are numbers where there is one."""
+
+import pytest
+
+from bench.reports._published import published
+
+
+@pytest.mark.parametrize(("task", "empty"), [("annotation", 15), ("doublet", None)])
+def test_published_values_are_shares_or_missing(task, empty):
+    ((_, table),) = published(task)
+    known = table["value"].dropna()
+    assert known.between(0, 1, inclusive="neither").all()
+    if empty is not None:  # Seurat was not run on subclusters
+        missing = table[table["value"].isna()]
+        assert len(missing) == empty
+        assert set(zip(missing["track"], missing["method"], strict=True)) == {("subcluster", "seurat")}
