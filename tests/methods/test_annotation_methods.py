@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import importlib
+import os
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+import anndata
 import numpy as np
 import pandas as pd
 import pytest
@@ -13,6 +16,7 @@ from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression as Reference
 from sklearn.metrics import accuracy_score
 
+from bench.availability import why_unavailable
 from bench.errors import NotApplicableError, UnknownNameError
 from bench.exchange import log1p_cp10k
 from bench.method import Context, Method
@@ -36,10 +40,27 @@ METHODS: dict[str, tuple[str, str, dict[str, Any]]] = {
 
 @pytest.fixture(params=[pytest.param(m, marks=pytest.mark.slow if "voting" in m else ()) for m in METHODS])
 def method(request) -> Method:
-    module, cls, parameters = METHODS[request.param]
-    if module == "celltypist":
-        pytest.importorskip("celltypist")
-    return getattr(importlib.import_module(f"bench.methods.{module}"), cls)(**parameters)
+    module, name, parameters = METHODS[request.param]
+    cls = getattr(importlib.import_module(f"bench.methods.{module}"), name)
+    if reason := why_unavailable(cls):
+        pytest.skip(reason)
+    return cls(**parameters)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def celltypist_folder(tmp_path_factory) -> None:
+    """Keep the package from making a folder in the user's home when it is imported."""
+    os.environ.setdefault("CELLTYPIST_FOLDER", str(tmp_path_factory.mktemp("celltypist")))
+
+
+@pytest.fixture
+def celltypist() -> ModuleType:
+    """The package, where it can be used."""
+    from bench.methods.celltypist import CellTypist
+
+    if reason := why_unavailable(CellTypist):
+        pytest.skip(reason)
+    return importlib.import_module("celltypist")
 
 
 @pytest.fixture(scope="module")
@@ -260,9 +281,7 @@ def test_logistic_regression_says_where_it_has_not_converged(inputs, tmp_path):
     assert ctx.notes == ["the regression had not converged after 2 iterations"]
 
 
-def test_celltypist_in_blocks_equals_the_package_called_at_once(inputs, tmp_path):
-    celltypist = pytest.importorskip("celltypist")
-    anndata = pytest.importorskip("anndata")
+def test_celltypist_in_blocks_equals_the_package_called_at_once(celltypist, inputs, tmp_path):
     from bench.methods.celltypist import CellTypist
 
     given = inputs(CellTypist(with_mean=True))
@@ -275,9 +294,7 @@ def test_celltypist_in_blocks_equals_the_package_called_at_once(inputs, tmp_path
 
 
 @pytest.mark.slow
-def test_celltypist_votes_as_the_package_does(inputs, tmp_path):
-    celltypist = pytest.importorskip("celltypist")
-    anndata = pytest.importorskip("anndata")
+def test_celltypist_votes_as_the_package_does(celltypist, inputs, tmp_path):
     from bench.methods.celltypist import CellTypistVoting
 
     given = inputs(CellTypistVoting(with_mean=True))
@@ -289,8 +306,7 @@ def test_celltypist_votes_as_the_package_does(inputs, tmp_path):
     np.testing.assert_array_equal(ours["label"][order], voted.astype(str))
 
 
-def test_celltypist_tells_that_few_cells_do_not_vote(inputs, r, tmp_path):
-    pytest.importorskip("celltypist")
+def test_celltypist_tells_that_few_cells_do_not_vote(celltypist, inputs, r, tmp_path):
     from bench.methods.celltypist import CellTypistVoting
 
     ctx = Context(seed=0, scratch=tmp_path)
