@@ -61,18 +61,18 @@ def pretrain(
 ) -> None:
     """Pre-train a model: hide genes that have counts, predict them from the others.
 
-    Counts are read from disk as they are needed. A killed training goes on where it stopped when the same command is
-    given again, with the same loss to the last digit. Writes the checkpoint (`model.safetensors`, `card.json`),
-    `log.csv` and `loss.png`.
+    Known doublets and cells of type Unidentified are left out. Counts are read from disk as they are needed. A killed
+    training goes on where it stopped when the same command is given again, with the same loss to the last digit. Writes
+    the checkpoint (`model.safetensors`, `card.json`), `log.csv` and `loss.png`.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     import torch
 
     from bench.methods.nn.batches import shared_genes
-    from bench.methods.nn.donors import WithoutDonors
     from bench.methods.nn.families import family, split_settings
     from bench.methods.nn.fitting import make_fabric, processes_here
     from bench.methods.nn.pretraining import pretrain_to
+    from bench.methods.nn.pretraining_cells import PretrainingCells
     from bench.methods.nn.recipe import Recipe
     from bench.registry import Registry
 
@@ -89,9 +89,7 @@ def pretrain(
     save_every_s = seconds(save_every, "--save-every")
     torch.set_num_threads(threads or max(1, (os.cpu_count() or 1) // processes_here(devices)))
     registry = Registry()
-    stores = [registry.open(name) for name in names(dataset)]
-    if exclude_donors:
-        stores = [WithoutDonors(store, names(exclude_donors)) for store in stores]
+    stores = [PretrainingCells(registry.open(name), names(exclude_donors)) for name in names(dataset)]
     genes = shared_genes(stores, min_cells)
     config = replace(kind.config_class.from_preset(preset, len(genes)), **of_model)
     fabric = make_fabric(recipe, chosen, devices)
@@ -114,6 +112,8 @@ def pretrain(
         )
     if fabric.is_global_zero:
         _tell(out, pretrained)
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()  # else gloo may abort a process whose partner has gone
 
 
 def _use_gene2vec(model: Any, vectors: Path, genes: Genes) -> None:

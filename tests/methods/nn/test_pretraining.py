@@ -15,8 +15,10 @@ from safetensors.torch import load_file
 
 from bench.errors import BenchError
 from bench.methods.nn import snapshots as snapshots_module
+from bench.methods.nn.batches import CellBatches
 from bench.methods.nn.fitting import DivergedError, Fitting
 from bench.methods.nn.pretraining import MaskedExpression, new_model, pretrain, pretrain_to
+from bench.methods.nn.pretraining_cells import PretrainingCells
 from bench.methods.nn.snapshots import Snapshots
 
 SETTINGS = ["--set", "d_model=8", "--set", "n_layers=1", "--set", "d_state=2"]
@@ -236,3 +238,14 @@ def test_a_loss_that_explodes_keeps_the_last_good_snapshot(to, tmp_path):
         to(on_step=poison, save_every_s=0)
     kept = sorted(p.name for p in (tmp_path / "ckpt" / "training").iterdir())
     assert kept == ["step-000000004", "step-000000005"]
+
+
+def test_known_doublets_unidentified_cells_and_unwanted_donors_are_left_out(store, genes):
+    truth = store.obs["is_doublet"].to_numpy()
+    store.obs = store.obs.assign(cell_type=np.where(np.arange(120) % 10 == 0, "Unidentified", "Neuron"))
+    cells = PretrainingCells(store, ["d1"])
+    expected = truth | (np.arange(120) % 10 == 0) | (store.obs["donor"] == "d1").to_numpy()
+    np.testing.assert_array_equal(cells.obs["exclude"], expected)
+    assert CellBatches([cells], genes, 16, 0).n_cells == (~expected).sum()
+    with pytest.raises(BenchError, match="did you mean"):
+        PretrainingCells(store, ["d11"])

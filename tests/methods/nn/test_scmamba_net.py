@@ -17,7 +17,7 @@ def parameters_of(model):
 
 
 def tiny_config(n_genes=11, **options):
-    return ScMambaConfig.from_preset("tiny", n_genes) if not options else ScMambaConfig(n_genes, **options)
+    return ScMambaConfig(n_genes, **{"d_model": 32, "n_layers": 2, "d_state": 8, "vocabulary": "tight"} | options)
 
 
 def randomised(model, seed=0):
@@ -202,7 +202,7 @@ def test_cls_vectors_lie_where_they_are_read(n_genes):
 
 
 def test_paper_table_has_genes_after_the_reserved_words():
-    embedding = cell_classifier(tiny_config(5, d_model=16, n_layers=1), 2).embedding
+    embedding = cell_classifier(tiny_config(5, vocabulary="paper"), 2).embedding
     assert embedding.genes.num_embeddings == 1016  # 1,005 + 5, rounded up to eights
     assert torch.equal(embedding.gene_vectors, embedding.genes.weight[1005:1010])
     assert torch.equal(embedding.cls_vector, embedding.genes.weight[101])
