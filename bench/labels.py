@@ -122,3 +122,22 @@ def _bootstrap_p(difference: Floats) -> float:
     """Two-sided: twice the share of replicates on the rarer side of zero, those at zero on both."""
     tail = min(int((difference <= 0).sum()), int((difference >= 0).sum()))
     return min(1.0, 2 * (tail + 1) / (len(difference) + 1))
+
+
+def hierarchical_consistency(coarse: Labels, fine: Labels, parent_of: Mapping[str, str], declined: str) -> float:
+    """Share of cells whose finer answer lies within the coarser answer that the same method gave them.
+
+    Parameters
+    ----------
+    coarse, fine
+        Answers at two levels for the same cells (n_cells,).
+    parent_of
+        Finer class -> the coarser class it belongs to.
+    declined
+        The answer that is none: cells that have it at either level are left out; NaN where no cell is left.
+    """
+    both = (coarse != declined) & (fine != declined)
+    if not both.any():
+        return float("nan")
+    above = np.array([parent_of.get(name, "") for name in fine[both]], dtype=object)
+    return float(np.mean(above == coarse[both]))

@@ -3,7 +3,7 @@ import pytest
 from scipy.stats import binom
 from sklearn.metrics import confusion_matrix, f1_score
 
-from bench.labels import ConfusionSums, compare_answers, macro_f1, mcnemar
+from bench.labels import ConfusionSums, compare_answers, hierarchical_consistency, macro_f1, mcnemar
 from bench.stats import holm
 
 RNG = np.random.default_rng(0)
@@ -60,3 +60,11 @@ def test_pairs_are_compared_on_the_same_resamples():
 
 def test_one_method_makes_no_pair():
     assert compare_answers(TRUTH, {"one": TRUTH}, DONOR, np.random.default_rng(0), n_boot=5).empty
+
+
+def test_consistency_is_the_share_of_fine_answers_within_the_coarse_ones():
+    parents = {"a1": "a", "a2": "a", "b1": "b"}
+    coarse = np.array(["a", "a", "b", "none", "a"], dtype=object)
+    fine = np.array(["a1", "b1", "b1", "a1", "none"], dtype=object)
+    assert hierarchical_consistency(coarse, fine, parents, "none") == pytest.approx(2 / 3)
+    assert np.isnan(hierarchical_consistency(coarse[3:], fine[3:], parents, "none"))
