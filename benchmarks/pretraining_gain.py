@@ -4,12 +4,16 @@ On the built-in cohort: pre-training on the training donors' cells (no labels), 
 types on the same donors, scores on the tested donors. Prints every score and the mean difference.
 
     python benchmarks/pretraining_gain.py --model scmamba --pretrain-epochs 6 --epochs 2
+    python benchmarks/pretraining_gain.py --checkpoint FOLDER --labelled 300 --epochs 10
+
+With a checkpoint, its backbone is used for all seeds. ``--labelled`` takes so many labelled cells of each task.
 """
 
 from __future__ import annotations
 
 import argparse
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -18,6 +22,7 @@ from sklearn.metrics import average_precision_score, f1_score
 
 from bench.methods._sequence_model import _TrainingCells
 from bench.methods.nn.batches import CellBatches
+from bench.methods.nn.checkpoint import load_pretrained
 from bench.methods.nn.families import family, split_settings
 from bench.methods.nn.finetuning import fine_tune_classifier, predict
 from bench.methods.nn.fitting import make_fabric
@@ -36,6 +41,8 @@ def main() -> None:
     parser.add_argument("--set", action="append", default=[], help="SETTING=NUMBER of the model")
     parser.add_argument("--pretrain-epochs", type=int, default=6)
     parser.add_argument("--epochs", type=int, default=2)
+    parser.add_argument("--labelled", type=int, default=0, help="labelled cells to fine-tune on; 0 for all")
+    parser.add_argument("--checkpoint", type=Path, help="a backbone of `bench pretrain` in place of one trained here")
     parser.add_argument("--seeds", type=int, default=3)
     args = parser.parse_args()
     torch.set_num_threads(1)
@@ -45,9 +52,13 @@ def main() -> None:
     train, tested = inputs.train, inputs.cells
     types = registry.load("cohort").adata.obs["cell_type"].astype(str)
     singlet = ~problem.solution["is_doublet"].to_numpy(bool)
-    kind, genes = family(args.model), Genes.of(train.var)
-    of_model, _ = split_settings(kind, {k: int(v) for k, v in (item.split("=") for item in args.set)})
-    config = replace(kind.config_class.from_preset(args.preset, len(genes)), **of_model)
+    given = load_pretrained(args.checkpoint) if args.checkpoint else None
+    if given:
+        kind, genes, config = given.family, given.genes, given.config
+    else:
+        kind, genes = family(args.model), Genes.of(train.var)
+        of_model, _ = split_settings(kind, {k: int(v) for k, v in (item.split("=") for item in args.set)})
+        config = replace(kind.config_class.from_preset(args.preset, len(genes)), **of_model)
     known = ~train.obs["is_doublet"].to_numpy(bool)
     counts, test_counts = (match(genes, cells.var).select(cells.X) for cells in (train, tested))
     names, cell_type = np.unique(train.obs["cell_type"].to_numpy(str)[known], return_inverse=True)
@@ -55,26 +66,31 @@ def main() -> None:
         "doublets, AUPRC": (counts, train.obs["is_doublet"].to_numpy(bool).astype(np.int64), 2),
         "cell types, macro F1": (counts[known], cell_type.astype(np.int64), len(names)),
     }
-    recipe = Recipe.of(args.model, args.preset, "classification", {"epochs": args.epochs})
-    before = Recipe.of(args.model, args.preset, "pretraining", {"epochs": args.pretrain_epochs})
+    recipe = Recipe.of(kind.name, args.preset, "classification", {"epochs": args.epochs})
+    before = Recipe.of(kind.name, args.preset, "pretraining", {"epochs": args.pretrain_epochs})
     before = replace(before, max_steps=None)
     gains: dict[str, list[float]] = {}
     for seed in range(args.seeds):
         fabric = make_fabric(recipe)
         cells = CellBatches([_TrainingCells(train.take(known))], genes, before.batch_size, seed)
         loss: list[float] = []
-        backbone = pretrain(
-            fabric,
-            kind,
-            new_model(kind, config, seed),
-            cells,
-            before,
-            seed,
-            on_step=lambda _, report, loss=loss: loss.append(report.loss),
-        )
-        print(f"seed {seed}: pre-trained {len(loss)} steps, loss {np.mean(loss[-20:]):.3f}", flush=True)
-        for task, (rows, label, n_classes) in tasks.items():
+        if given:
+            backbone = given.model
+        else:
+            backbone = pretrain(
+                fabric,
+                kind,
+                new_model(kind, config, seed),
+                cells,
+                before,
+                seed,
+                on_step=lambda _, report, loss=loss: loss.append(report.loss),
+            )
+            print(f"seed {seed}: pre-trained {len(loss)} steps, loss {np.mean(loss[-20:]):.3f}", flush=True)
+        for task, (all_rows, all_labels, n_classes) in tasks.items():
             scores = []
+            chosen = np.random.default_rng(seed).permutation(len(all_labels))[: args.labelled or None]
+            rows, label = all_rows[chosen], all_labels[chosen]
             for start in (backbone, None):
                 tuned = fine_tune_classifier(
                     fabric,
