@@ -45,7 +45,7 @@ class SequenceModel(Method):
         ``bench.methods.nn.recipe.Recipe`` and the model's configuration.
     """
 
-    tasks = ("doublet",)
+    tasks = ("doublet", "annotation")
     implementation = "port"
     supervised = True
     requires = (
@@ -81,16 +81,21 @@ class SequenceModel(Method):
         return seen(read_card(files["checkpoint"])) if files else {}
 
     def run(self, inputs: Inputs, ctx: Context) -> Prediction:
-        """Probability of being a doublet, called above one half."""
+        """Probability of being a doublet, called above one half; or of every class of cells."""
         import numpy as np
-        from scipy.special import softmax
+
+        from bench.methods._annotation import most_probable, training_set
 
         if inputs.train is None:
             raise NotApplicableError("there are no labelled cells to learn from")
-        label = inputs.train.obs["is_doublet"].to_numpy(bool).astype(np.int64)
-        logits, filled = self._classify(inputs.cells, inputs.train, label, 2, label == 0, ctx)
-        score = np.zeros(len(filled))
-        score[filled] = softmax(logits.astype(float), axis=1)[:, 1]
+        if "label" in inputs.train.obs:
+            train, code, classes = training_set(inputs)
+            everything = np.ones(len(code), dtype=bool)
+            probabilities, _ = self._classify(inputs.cells, train, code, len(classes), everything, ctx)
+            return most_probable(probabilities, classes)
+        code = inputs.train.obs["is_doublet"].to_numpy(bool).astype(np.int64)
+        probabilities, filled = self._classify(inputs.cells, inputs.train, code, 2, code == 0, ctx)
+        score = np.where(filled, probabilities[:, 1], 0.0)
         return {"score": score, "call": score > 0.5}
 
     def _classify(
@@ -101,13 +106,14 @@ class SequenceModel(Method):
         n_classes: int,
         typical: NDArray[np.bool_],
         ctx: Context,
-    ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-        """Logits of the cells that have counts in the model's genes, and which these are.
+    ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+        """Probabilities (cells, classes), and which cells have counts in the model's genes; others get the frequencies.
 
         ``typical`` marks the training cells that a pre-training in the trial may use.
         """
         import numpy as np
         import torch
+        from scipy.special import softmax
 
         from bench.methods.nn.families import family, split_settings
         from bench.methods.nn.finetuning import fine_tune_classifier, predict
@@ -148,8 +154,11 @@ class SequenceModel(Method):
             ctx.log.info("best epoch %d of %s", tuned.best_epoch, [round(value, 4) for value in tuned.history])
         with ctx.phase("predict"):
             tested, filled = _with_counts(genes.select(cells.X))
-            logits = predict(fabric, tuned.model, tested, recipe.micro_batch)
-        return logits, filled
+            probabilities = np.tile(np.bincount(label, minlength=n_classes) / len(label), (len(filled), 1))
+            if filled.any():
+                logits = predict(fabric, tuned.model, tested, recipe.micro_batch)
+                probabilities[filled] = softmax(logits.astype(float), axis=1)
+        return probabilities, filled
 
     def _pretrained(
         self,

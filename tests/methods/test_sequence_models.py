@@ -14,7 +14,7 @@ from bench.problem import Cells, Inputs
 from bench.registry import Registry
 
 NAMES = ("scmamba", "schyena", "scbert")
-FAST = {"epochs": 6, "lr": 1e-2, "options": {"batch_size": 8}}
+FAST = {"epochs": 10, "lr": 1e-2, "options": {"batch_size": 8}}
 
 
 def cells(n, donors, rng, n_genes=30):
@@ -44,13 +44,26 @@ def method():
 @pytest.mark.parametrize("name", NAMES)
 def test_it_pretrains_in_the_trial_says_so_and_answers(name, problem, method):
     inputs, truth = problem
-    ctx = Context(seed=1)
+    ctx = Context(seed=2)
     answer = method(name, **FAST).run(inputs, ctx)
     assert answer["score"].shape == (40,)
     assert np.all((answer["score"] >= 0) & (answer["score"] <= 1))
     assert answer["score"][truth].mean() > answer["score"][~truth].mean()
     assert any("pre-trained here on 45 training cells" in note for note in ctx.notes)
     assert set(ctx.phases) == {"fit", "predict"}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_it_names_cells_too(name, problem, method):
+    inputs, truth = problem
+    label = np.where(inputs.train.obs["is_doublet"], "Oligodendrocyte", "Astrocyte")
+    train = Cells(inputs.train.X, inputs.train.obs[["donor"]].assign(label=label), inputs.train.var)
+    info = {"classes": ["Astrocyte", "Oligodendrocyte"]}
+    answer = method(name, **FAST).run(Inputs(inputs.cells, train, info), Context(seed=2))
+    assert set(answer["label"]) <= set(info["classes"])
+    np.testing.assert_allclose(answer["probabilities"].sum(axis=1), 1)
+    np.testing.assert_array_equal(answer["probability"], answer["probabilities"].max(axis=1))
+    assert np.mean((answer["label"] == "Oligodendrocyte") == truth) > 0.7
 
 
 def test_the_seed_decides(problem, method):
