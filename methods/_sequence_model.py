@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from bench.methods.nn.family import Family
     from bench.problem import Cells, Inputs, Prediction
 
-#: Share of the time that pre-training within a trial is shown to take.
-_PRETRAINING_SHARE = 0.4
+#: Where a trial's progress is shown to stand after pre-training, and after fine-tuning.
+_PRETRAINING_SHARE, _PREDICTING_FROM = 0.4, 0.8
 
 
 class SequenceModel(Method):
@@ -149,14 +149,22 @@ class SequenceModel(Method):
                 ctx.seed,
                 n_classes=n_classes,
                 pretrained=None if self.pretrain_epochs == 0 and not self.checkpoint else pretrained.model,
-                report=lambda done, line: ctx.progress(_PRETRAINING_SHARE + (0.95 - _PRETRAINING_SHARE) * done, line),
+                report=lambda done, line: ctx.progress(
+                    _PRETRAINING_SHARE + (_PREDICTING_FROM - _PRETRAINING_SHARE) * done, line
+                ),
             )
             ctx.log.info("best epoch %d of %s", tuned.best_epoch, [round(value, 4) for value in tuned.history])
         with ctx.phase("predict"):
             tested, filled = _with_counts(genes.select(cells.X))
             probabilities = np.tile(np.bincount(label, minlength=n_classes) / len(label), (len(filled), 1))
             if filled.any():
-                logits = predict(fabric, tuned.model, tested, recipe.micro_batch)
+                logits = predict(
+                    fabric,
+                    tuned.model,
+                    tested,
+                    recipe.micro_batch,
+                    lambda done: ctx.progress(_PREDICTING_FROM + (1 - _PREDICTING_FROM) * done, "predicting"),
+                )
                 probabilities[filled] = softmax(logits.astype(float), axis=1)
         return probabilities, filled
 

@@ -171,14 +171,21 @@ def fine_tune_imputer(
     return _best_epoch(fitting, split, objective, batch, monitor, report)
 
 
-def predict(fabric: Fabric, model: nn.Module, counts: csr_matrix, micro_batch: int) -> NDArray[np.float32]:
-    """What ``model`` says of every cell, (cells, ...), float32."""
+def predict(
+    fabric: Fabric,
+    model: nn.Module,
+    counts: csr_matrix,
+    micro_batch: int,
+    on_part: Callable[[float], None] = lambda done: None,
+) -> NDArray[np.float32]:
+    """What ``model`` says of every cell, (cells, ...), float32; ``on_part`` is told the share of cells done."""
     model.eval()
     parts = []
     with torch.no_grad():
         for rows in _slices(np.arange(counts.shape[0]), micro_batch):
             expression = torch.from_numpy(log1p_cp10k(counts[rows])).to(fabric.device)
             parts.append(model(expression).float().cpu().numpy())
+            on_part((rows[-1] + 1) / counts.shape[0])
     return np.concatenate(parts)
 
 
