@@ -10,7 +10,7 @@ import pandas as pd
 
 from bench.errors import BenchError
 from bench.record import DataCard, MethodCard, PlannedTrial, Request, RunInfo, Skipped, TaskCard, TrialRecord
-from bench.reports import _embeddings
+from bench.reports import _confusion, _embeddings
 from bench.rows import CURVE_COLUMNS, ROW_COLUMNS
 from bench.store import Store
 
@@ -33,6 +33,8 @@ class Run:
         Number of trials left out because a newer one of the same name is there.
     embeddings
         What ``bench embed --run`` has put there.
+    confusions
+        Cells by true and answered class (:func:`bench.reports._confusion.load`); empty for tasks without classes.
     """
 
     folder: Path
@@ -46,6 +48,7 @@ class Run:
     methods: dict[str, MethodCard] = field(default_factory=dict)
     datasets: dict[str, DataCard] = field(default_factory=dict)
     embeddings: list[_embeddings.Embedding] = field(default_factory=list)
+    confusions: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=_confusion.COLUMNS))
 
     @property
     def planned(self) -> dict[str, tuple[str, PlannedTrial]]:
@@ -91,6 +94,7 @@ def load(folder: Path) -> Run:
         methods={card.name: card for r in requests for card in r.methods},
         datasets={card.name: card for r in requests for card in r.datasets},
         embeddings=_embeddings.load(folder),
+        confusions=_confusion.load(folder, trials, rows),
     )
 
 

@@ -16,11 +16,11 @@ import jinja2
 from markupsafe import Markup
 
 from bench.record import DECLARED, TaskCard, TrialRecord
-from bench.reports import _embeddings, _summary, _tables, figures
+from bench.reports import _classes, _embeddings, _summary, _tables, figures
 from bench.reports._load import Run, load
 from bench.reports._payload import embed, payload
 
-SCRIPTS = ("report.js", "report_figures.js", "report_tables.js", "report_embeddings.js")
+SCRIPTS = ("report.js", "report_figures.js", "report_tables.js", "report_classes.js", "report_embeddings.js")
 
 #: Characters of log in the HTML, shared among the failures of a task; the whole logs lie in the trials' folders.
 LOGS_BUDGET = 1_000_000
@@ -48,15 +48,18 @@ def render(run: Run) -> str:
         undefined=jinja2.StrictUndefined,
     )  # fmt: skip
     environment.filters["number"] = _summary.number
+    data = payload(run)
     return environment.get_template("report.html.j2").render(
         run=run,
+        by_class=any(task["classes"]["pairs"] for task in data["tasks"].values()),
+        lost=_classes.LOST,
         title=_title(run),
         tasks=[_task_view(run, card) for card in run.tasks.values()],
         commands=[(r.created, shlex.join(r.command), r.host, r.git) for r in run.requests],
         versions=_versions(run),
         embeddings=[(e.name, _embeddings.sentence(e)) for e in run.embeddings],
         status_words=_summary.STATUS_WORDS,
-        data=Markup(embed(payload(run))),
+        data=Markup(embed(data)),
         style=Markup(_asset("report.css")),
         scripts=[Markup(_asset(name)) for name in SCRIPTS],
         plotly=Markup(_plotly()),

@@ -11,11 +11,11 @@ import numpy as np
 import pandas as pd
 
 from bench.record import TaskCard
-from bench.reports import _embeddings, _published, _tables
+from bench.reports import _class_payload, _classes, _embeddings, _published, _tables
 from bench.reports._load import Run
 from bench.reports._ranks import POLICIES, comparisons, power_notes, ranking
 from bench.reports._style import styles
-from bench.reports.figures.curves import CURVES
+from bench.reports.figures.curves import CURVES, DIAGONAL
 
 #: Budget for the results in the HTML, in bytes; beyond it per-donor rows are left out, of minor metrics first.
 ROWS_BUDGET = 2_600_000
@@ -43,7 +43,7 @@ def payload(run: Run) -> dict[str, Any]:
         "rows": {"trial": [position[key] for key in rows["trial"]], **_columns(rows[[*ROW_FIELDS, "detail"]])},
         "rowsLeftOut": left_out,
         "curves": _curves(run, position),
-        "curveNames": CURVES,
+        "curveNames": {name: {**words, "diagonal": name in DIAGONAL} for name, words in CURVES.items()},
         "embeddings": [_embedding(e, len(run.embeddings)) for e in run.embeddings],
     }
 
@@ -55,20 +55,26 @@ def embed(value: Any) -> str:
 
 
 def _task(run: Run, card: TaskCard) -> dict[str, Any]:
-    metric = _tables.headline(card)
+    metric, parts = _tables.headline(card), _tables.part_metrics(run, card.name)
     order = _tables.label_order(run, card.name)
     return {
-        "metrics": [m.model_dump() for m in card.metrics],
+        "metrics": [m.model_dump() for m in card.metrics if m.name not in parts],
         "headline": metric.name if metric else "",
-        "main": _tables.main_metrics(card),
+        "main": [name for name in _tables.main_metrics(card) if name not in parts],
         "pairs": [list(pair) for pair in _tables.pairs(run, card.name)],
         "tracks": {name: track.model_dump() for name, track in card.tracks.items()},
         "labels": [{"label": label, "role": role} for label, role in order],
         "styles": styles(order),
         "cells": _status_cells(run, card.name),
         "ranks": _ranking(run, card),
+        "classes": _class_payload.of_task(run, card.name),
         "published": [
-            {"title": source.title, "reference": source.reference, "rows": _records(table.drop(columns="task"))}
+            {
+                "title": source.title,
+                "reference": source.reference,
+                "remark": source.remarks.get(card.name, ""),
+                "rows": _records(table.drop(columns="task")),
+            }
             for source, table in _published.published(card.name)
         ],
     }
@@ -100,11 +106,12 @@ def _fitting(run: Run) -> tuple[pd.DataFrame, str]:
     top = {(name, m.name) for name, card in run.tasks.items() if (m := _tables.headline(card))}
     pair = pd.Series(list(zip(scored["task"], scored["metric"], strict=True)), index=scored.index)
     part = scored["unit"].str.contains(":")
+    each = "per-donor and per-class" if scored["unit"].str.startswith(_classes.UNIT).any() else "per-donor"
     choices = [
-        (~part | pair.isin(main), "per-donor rows of minor metrics"),
-        (~part | pair.isin(top), "per-donor rows of all metrics but the headline one"),
-        (~part, "all per-donor rows"),
-        (~part & pair.isin(main), "all per-donor rows and all minor metrics"),
+        (~part | pair.isin(main), f"{each} rows of minor metrics"),
+        (~part | pair.isin(top), f"{each} rows of all metrics but the headline one"),
+        (~part, f"all {each} rows"),
+        (~part & pair.isin(main), f"all {each} rows and all minor metrics"),
         (~part & pair.isin(top), "everything but the headline metric"),
     ]
     fitting = (choice for choice in choices if choice[0].sum() * _ROW_BYTES <= ROWS_BUDGET)

@@ -16,6 +16,8 @@ class Source:
     ----------
     file
         Table shipped with this package: ``task, track, dataset, method, metric, value`` (empty: its authors have none).
+    remarks
+        Task -> what a reader must know before comparing.
     notes
         (task, track, dataset, method, metric) -> what makes the number doubtful.
     """
@@ -23,6 +25,7 @@ class Source:
     title: str
     reference: str
     file: str
+    remarks: dict[str, str] = field(default_factory=dict)
     notes: dict[tuple[str, str, str, str, str], str] = field(default_factory=dict)
 
 
@@ -30,6 +33,10 @@ SCMAMBA = Source(
     title="scMamba (Oh, Choi, Jin, Jung and Ye, 2025)",
     reference="arXiv 2502.19429: Supplementary Table 4 and the plotting data behind Fig. 4b, c",
     file="published_scmamba_2025.csv",
+    remarks={
+        "annotation": "For cell types the paper's macro F1 is over all classes in truth or answers, our "
+        "f1_macro_union; for subtypes and subclusters it is our f1_macro. Seurat was not run on subclusters.",
+    },
     notes={
         (
             "doublet",

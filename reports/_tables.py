@@ -23,6 +23,13 @@ def main_metrics(task: TaskCard) -> list[str]:
     return [m.name for m in task.metrics if "@" not in m.name and not m.neutral]
 
 
+def part_metrics(run: Run, task: str) -> set[str]:
+    """Metrics that only parts (``class:NAME``) have, never a whole: they would be empty columns beside the others."""
+    rows = run.rows[(run.rows["task"] == task) & run.rows["metric"].notna()]
+    whole = ~rows["unit"].str.contains(":").fillna(False)
+    return set(rows["metric"]) - set(rows.loc[whole, "metric"])
+
+
 def trials(run: Run) -> pd.DataFrame:
     """One row per trial: every column of the results that does not change within a trial, and ``label``."""
     varying = ["unit", "metric", "value", "ci_low", "ci_high", "n"]

@@ -98,6 +98,8 @@
   /** Plotly reads a little HTML in its texts. */
   const steps = (span) => (span <= 0.35 ? 0.1 : span <= 1.2 ? 0.25 : undefined);
   const escape = (text) => String(text).replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;");
+  /** A box with all its points. */
+  const BOX = { type: "box", orientation: "h", showlegend: false, boxpoints: "all", jitter: 0.5, pointpos: 0, whiskerwidth: 0.4, fillcolor: "rgba(0,0,0,0.04)", line: { color: "#9aa4ab", width: 1 } };
   const pairName = (p) => p.join(" · ");
 
   function curves(view) {
@@ -126,6 +128,10 @@
     const { axes, layout, plotHeight } = multiples(pairs.map(pairName), host, { height: 230, xaxis: { title: { text: words.x, standoff: 4 }, dtick: steps(Math.max(...indices.map((i) => Math.max(...data.curves.x[i])))) }, yaxis: { title: { text: words.y, standoff: 6 }, rangemode: "tozero" } });
     const order = new Map(view.labels.map((l, i) => [l.label, i]));
     const sorted = [...indices].sort((a, b) => order.get(trials[data.curves.trial[a]].label) - order.get(trials[data.curves.trial[b]].label) || a - b);
+    if (words.diagonal) {
+      for (const k of Object.keys(layout).filter((k) => /^[xy]axis/.test(k))) Object.assign(layout[k], { range: [-0.02, 1.02], dtick: 0.25 });
+      layout.shapes = axes.map((a) => ({ type: "line", xref: a.xaxis, yref: a.yaxis, x0: 0, x1: 1, y0: 0, y1: 1, layer: "below", line: { color: "#aab2b8", width: 1, dash: "dash" } }));
+    }
     const seen = new Set(), rows = [];
     const many = groupBy(sorted, (i) => { const t = trials[data.curves.trial[i]]; return [t.track, t.dataset, t.label].join("\t"); });
     const traces = sorted.map((i) => {
@@ -135,8 +141,8 @@
       const step = Math.max(1, Math.floor(xs.length / 5));
       for (let j = 0; j < xs.length; j += step) rows.push([t.track, t.dataset, t.label, seedName(t), xs[j], ys[j]]);
       const several = many.get([t.track, t.dataset, t.label].join("\t")).length > 1;
-      return { type: "scatter", mode: "lines", x: xs, y: ys, name: escape(t.label), legendgroup: t.label, showlegend: first, ...axes[place.get([t.track, t.dataset].join("\t"))],
-        line: { color: look.colour, dash: look.dash, width: several ? 0.9 : 1.7 }, opacity: several ? 0.55 : 1,
+      return { type: "scatter", mode: words.diagonal ? "lines+markers" : "lines", x: xs, y: ys, name: escape(t.label), legendgroup: t.label, showlegend: first, ...axes[place.get([t.track, t.dataset].join("\t"))],
+        line: { color: look.colour, dash: look.dash, width: several ? 0.9 : 1.7 }, ...(words.diagonal ? { marker: { size: 5, color: look.colour } } : {}), opacity: several ? 0.55 : 1,
         hovertemplate: `${escape(t.label)} (seed ${seedName(t)})<br>${words.x} %{x:.3f}<br>${words.y} %{y:.3f}<extra></extra>` };
     });
     const below = legendHeight([...seen], host.clientWidth || 1000);
@@ -213,8 +219,8 @@
     const traces = pairs.flatMap(([t, d], k) => labels.filter((l) => groups.has([t, d, l.label].join("\t"))).map(({ label }) => {
       const units = [...groups.get([t, d, label].join("\t"))].map(([unit, values]) => [unit, mean(values)]);
       for (const [unit, value] of units) rows.push([t, d, label, unit, value]);
-      return { type: "box", orientation: "h", x: units.map((u) => u[1]), y: units.map(() => label), name: escape(label), showlegend: false, ...axes[k], text: units.map((u) => escape(u[0])),
-        boxpoints: "all", jitter: 0.5, pointpos: 0, whiskerwidth: 0.4, fillcolor: "rgba(0,0,0,0.04)", line: { color: "#9aa4ab", width: 1 }, marker: { color: view.style[label].colour, size: 4.5, opacity: 0.85 },
+      return { ...BOX, x: units.map((u) => u[1]), y: units.map(() => label), name: escape(label), ...axes[k], text: units.map((u) => escape(u[0])),
+        marker: { color: view.style[label].colour, size: 4.5, opacity: 0.85 },
         hovertemplate: `${escape(label)}<br>%{text}: %{x:.3f}<extra></extra>` };
     }));
     figure(host, { title: `${state.metric} of each donor`, alt: `Box and strip of ${state.metric} per donor; the table below has the numbers.`, traces,
@@ -224,5 +230,5 @@
   addView(curves);
   addView(resources);
   addView(donors);
-  Object.assign(window.benchReport, { figure, escape });
+  Object.assign(window.benchReport, { figure, escape, multiples, steps, pairName, BOX });
 })();

@@ -114,10 +114,10 @@
   function published(view) {
     const host = $("published-view");
     if (!view.task.published.length) return host.replaceChildren(el("p", { class: "empty" }, "No published numbers are shipped for this task."));
-    host.replaceChildren(...view.task.published.flatMap(({ title, reference, rows }) => {
+    host.replaceChildren(...view.task.published.flatMap(({ title, reference, remark, rows }) => {
       const tracks = [...new Set(rows.map((r) => r.track))].filter((t) => !state.track || t === state.track);
       const here = rows.filter((r) => r.metric === state.metric && tracks.includes(r.track));
-      const intro = el("p", { class: "note" }, el("b", {}, "Reported, not run: "), `${title}; ${reference}. Other datasets, labels and settings than ours: the two halves of the table do not compare cell by cell.`);
+      const intro = el("p", { class: "note" }, el("b", {}, "Reported, not run: "), `${title}; ${reference}. Other datasets, labels and settings than ours: the two halves of the table do not compare cell by cell.`, remark ? ` ${remark}` : "");
       if (!here.length) return [intro, el("p", { class: "empty" }, `${title} reports no ${state.metric}${state.track ? ` in track ${state.track}` : ""}.`)];
       return [intro, ...tracks.map((track) => side(view, track, here.filter((r) => r.track === track)))];
     }));
@@ -130,7 +130,7 @@
     names.push(...[...new Set(rows.map((r) => r.method))].filter((m) => !names.includes(m)));
     const notes = [];
     const body = names.map((name) => el("tr", {}, el("th", { scope: "row" }, name),
-      ...ours.map((d) => { const c = view.cell(track, d, name, state.metric); return el("td", { class: "num" }, c ? number(c.value) : "–"); }),
+      ...ours.map((d) => { const c = view.cell(track, d, name, state.metric); return el("td", { class: "num" }, c ? number(c.value) : "–", c?.ci && view.task.classes.pairs.length ? el("small", {}, ` [${number(c.ci[0])}, ${number(c.ci[1])}]`) : null); }),
       ...theirs.map((d) => {
         const r = values.get(`${name}\t${d}`);
         if (r?.note) notes.push([`${name}, ${d}`, r.note]);
@@ -222,5 +222,5 @@
   addView(ranks);
   addView(published);
   addView(fullTable);
-  window.benchReport.csvColumns = CSV;
+  Object.assign(window.benchReport, { csvColumns: CSV, colour });
 })();

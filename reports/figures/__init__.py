@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import matplotlib
 
 from bench.reports._load import Run
-from bench.reports.figures import coverage, curves, donors, embeddings, heatmap, ranks, resources
+from bench.reports.figures import classes, confusion, coverage, curves, donors, embeddings, heatmap, ranks, resources
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -26,6 +26,8 @@ FIGURES = {
     "curves": curves,
     "resources": resources,
     "donors": donors,
+    "classes": classes,
+    "confusion": confusion,
     "ranks": ranks,
 }
 

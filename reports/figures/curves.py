@@ -18,7 +18,10 @@ CURVES = {
     "identification": {"title": "Identification rate", "x": "fraction of cells called", "y": "F1"},
     "pr": {"title": "Precision and recall", "x": "recall", "y": "precision"},
     "roc": {"title": "ROC", "x": "false positive rate", "y": "true positive rate"},
+    "reliability": {"title": "Reliability", "x": "largest probability", "y": "share that is right"},
 }
+#: Curves of a few bins, on [0, 1] x [0, 1], where the diagonal is perfect.
+DIAGONAL = ("reliability",)
 _DASHES = {"solid": "-", "dash": "--", "dot": ":", "dashdot": "-."}
 
 
@@ -48,7 +51,11 @@ def draw(run: Run, task: str, frame: pd.DataFrame) -> Figure:
                     points["x"].astype(float), points["y"].astype(float),
                     color=look["colour"], linestyle=_DASHES[look["dash"]],
                     linewidth=0.5 if several[label] else 1.1, alpha=0.6 if several[label] else 1.0,
+                    marker="o" if name in DIAGONAL else "", markersize=2.5,
                 )[0]  # fmt: skip
+            if name in DIAGONAL:
+                axes.axline((0, 0), slope=1, color="#BBBBBB", linewidth=0.8, linestyle="--", zorder=0)
+                axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
             axes.set(xlabel=words["x"], title=f"{track} · {dataset}")
         row[0].set_ylabel(words["y"])
     shown = [label for label in looks if label in lines]

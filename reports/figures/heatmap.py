@@ -29,7 +29,8 @@ def prepare(run: Run, task: str) -> pd.DataFrame:
 def draw(run: Run, task: str, frame: pd.DataFrame) -> Figure:
     """One panel per (track, dataset); a triangle marks a value that does not beat the best trap control."""
     pairs, order, card = _tables.pairs(run, task), _tables.label_order(run, task), run.tasks[task]
-    metrics = _tables.main_metrics(card)
+    parts = _tables.part_metrics(run, task)
+    metrics = [name for name in _tables.main_metrics(card) if name not in parts]
     across = min(3, len(pairs))
     down = -(-len(pairs) // across)
     width, height = 0.46 * len(metrics) + 1.3, 0.23 * len(order) + 1.1

@@ -1,0 +1,65 @@
+"""Confusion matrices of the best methods, a row a true class."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from bench.reports import _classes, _tables
+from bench.reports._load import Run
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+    from matplotlib.image import AxesImage
+
+#: Methods and (track, dataset) pairs drawn; the CSV beside the figure has all.
+MOST_METHODS = 3
+MOST_PAIRS = 9
+#: Names of so many classes can be read beside a panel.
+MOST_NAMES = 50
+
+
+def prepare(run: Run, task: str) -> pd.DataFrame:
+    """Cells by true and answered class for every method, with the share of the true class."""
+    frame = run.confusions[run.confusions["task"] == task].drop(columns="task")
+    total = frame.groupby(["track", "dataset", "label", "truth"])["n"].transform("sum")
+    return frame.assign(share=frame["n"] / total).reset_index(drop=True)
+
+
+def draw(run: Run, task: str, frame: pd.DataFrame) -> Figure:
+    """A row per (track, dataset), a column per method, the best ones by the headline metric."""
+    table = _classes.table(run, task)
+    labels = [label for label, _ in _tables.label_order(run, task) if (frame["label"] == label).any()][:MOST_METHODS]
+    pairs = _classes.pairs(run, task, frame)[:MOST_PAIRS]
+    figure = Figure(figsize=(4.2 * len(labels) + 0.6, 4.0 * len(pairs)), layout="constrained")
+    grid = figure.subplots(len(pairs), len(labels), squeeze=False)
+    image = None
+    for row, (track, dataset) in zip(grid, pairs, strict=True):
+        here = frame[(frame["track"] == track) & (frame["dataset"] == dataset)]
+        classes = _classes.order(table[(table["track"] == track) & (table["dataset"] == dataset)])
+        for axes, label in zip(row, labels, strict=True):
+            image = _panel(axes, here[here["label"] == label], [c for c in classes if (here["truth"] == c).any()])
+            axes.set_title(f"{label}: {track} · {dataset}")
+    if image is not None:
+        figure.colorbar(image, ax=grid, shrink=0.9 / len(pairs), aspect=15, label="share of the true class")
+    return figure
+
+
+def _panel(axes: Axes, frame: pd.DataFrame, classes: list[str]) -> AxesImage:
+    """Shares of each true class among the same classes, then whatever else was answered."""
+    counts, extra = _classes.matrix(frame, classes)
+    shares = counts.to_numpy(dtype=float) / np.maximum(counts.sum(axis=1).to_numpy(dtype=float), 1)[:, None]
+    image = axes.imshow(shares, vmin=0, vmax=1, cmap="Blues", aspect="auto", interpolation="nearest")
+    if len(classes) <= MOST_NAMES:
+        size = min(7.0, 140 / max(len(classes), 1))
+        axes.set_yticks(range(len(classes)), classes, fontsize=size)
+        axes.set_xticks(range(counts.shape[1]), [*classes, *extra], fontsize=size, rotation=90)
+    else:
+        axes.set(xticks=[], yticks=[])
+    axes.tick_params(length=0)
+    axes.set(xlabel="answered", ylabel="true")
+    axes.spines[:].set_visible(True)
+    return image

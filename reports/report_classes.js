@@ -1,0 +1,139 @@
+// Scores by class and confusion matrices, for tasks that are scored by class; the whole section is absent otherwise.
+(() => {
+  "use strict";
+  const { el, $, number, median, colour, figure, escape, multiples, steps, pairName, BOX, addView } = window.benchReport;
+  if (!$("classes")) return;
+  const SHADES = [[0, "#f4f8fa"], [0.25, "#b9d6e3"], [0.6, "#4a90ae"], [1, "#0d3f57"]];
+  const count = (v) => (v === null ? "–" : number(v, v % 1 ? 1 : 0));
+  const percent = (v) => `${number(100 * v, 1)} %`;
+  const chosen = { pair: "", method: "" };
+  const cellsOf = (p, i) => `${count(p.n[i])} tested cells, ${count(p.train[i])} training cells${p.donors[i] === null ? "" : ` of ${count(p.donors[i])} donors`}`;
+
+  /** What the filter lets through: pairs with classes, each with the classes that tested cells have. */
+  function shown(view) {
+    const pairs = new Set(view.pairs.map((p) => p.join("/")));
+    return view.task.classes.pairs.filter((p) => pairs.has(`${p.track}/${p.dataset}`)).map((p) => ({ ...p, present: p.names.map((_, i) => i).filter((i) => p.n[i] > 0), labels: view.labels.filter((l) => p.scores[l.label]) }));
+  }
+
+  function scores(view, pairs) {
+    const host = $("class-scores");
+    const labels = view.labels.filter((l) => pairs.some((p) => p.scores[l.label])).map((l) => l.label);
+    const rows = [];
+    const { axes, layout, plotHeight } = multiples(pairs.map((p) => pairName([p.track, p.dataset])), host, { height: 34 + 30 * labels.length, minWidth: 330, gapY: 64, shareTicks: true, xaxis: { range: [-0.03, 1.03], dtick: steps(1) },
+      yaxis: { type: "category", categoryorder: "array", categoryarray: [...labels].reverse(), range: [-0.6, labels.length - 0.4], tickfont: { size: 11 }, showgrid: false } });
+    const traces = pairs.flatMap((p, k) => p.labels.map(({ label }) => {
+      const f1 = p.scores[label].f1, seen = p.present.filter((i) => f1[i] !== null);
+      for (const i of seen) rows.push([p.track, p.dataset, label, p.names[i], f1[i], count(p.n[i]), count(p.train[i])]);
+      return { ...BOX, x: seen.map((i) => f1[i]), y: seen.map(() => label), name: escape(label), ...axes[k], text: seen.map((i) => `<b>${escape(p.names[i])}</b><br>${p.lineage[i] ? `${escape(p.lineage[i])}<br>` : ""}${cellsOf(p, i)}`),
+        hoveron: "points", jitter: 1, marker: { color: view.style[label].colour, size: 4.5, opacity: 0.75 }, hovertemplate: `${escape(label)}: F1 %{x:.3f}<br>%{text}<extra></extra>` };
+    }));
+    figure(host, { title: "F1 of each class", alt: "Box and strip of F1 per class, a panel per level and dataset; the table below has the numbers.", traces,
+      layout: { ...layout, height: plotHeight + 80, margin: { l: 110, r: 10, t: 30, b: 40 } }, head: ["track", "dataset", "method", "class", "F1", "tested cells", "training cells"], rows });
+  }
+
+  function lost(view, pairs) {
+    const limit = view.task.classes.lost, host = $("class-lost");
+    const th = (words) => el("th", { scope: "col" }, words);
+    const part = (values) => (values.length ? count(median(values)) : "–");
+    const blocks = pairs.map((p) => {
+      const methods = p.labels.filter((l) => l.role === "method").map((l) => l.label);
+      if (!methods.length) return null;
+      const isLost = (label, i) => (p.scores[label].f1[i] ?? 0) < limit;
+      const cells = (list) => list.reduce((sum, i) => sum + p.n[i], 0), all = cells(p.present);
+      const body = methods.map((label) => {
+        const f1 = p.scores[label].f1, gone = p.present.filter((i) => isLost(label, i)), kept = p.present.filter((i) => !isLost(label, i));
+        const worst = [...gone].sort((a, b) => p.n[b] - p.n[a]).slice(0, 4);
+        return el("tr", {}, el("th", { scope: "row" }, label), el("td", { class: "num" }, `${gone.length} of ${p.present.length}`), el("td", { class: "num" }, String(gone.filter((i) => f1[i] === 0).length)),
+          el("td", { class: "num" }, `${count(cells(gone))} `, el("small", {}, `(${percent(cells(gone) / all)})`)), el("td", { class: "num" }, `${part(gone.map((i) => p.n[i]))} / ${part(kept.map((i) => p.n[i]))}`), el("td", { class: "num" }, `${part(gone.map((i) => p.train[i]))} / ${part(kept.map((i) => p.train[i]))}`),
+          el("td", {}, ...worst.flatMap((i, k) => [k ? ", " : "", p.names[i], " ", el("small", {}, `${number(f1[i], 2)}, n=${count(p.n[i])}`)]), worst.length < gone.length ? `, and ${gone.length - worst.length} more` : worst.length ? "" : "–"));
+      });
+      const common = p.present.filter((i) => methods.every((label) => isLost(label, i)));
+      const told = common.slice(0, 12).map((i) => p.names[i]).join(", ") + (common.length > 12 ? ` and ${common.length - 12} more` : "");
+      return el("div", {}, el("h4", {}, p.dataset, " ", el("small", {}, p.track)), el("div", { class: "scroll", tabindex: "0" }, el("table", { class: "plain" },
+        el("thead", {}, el("tr", {}, ...["Method", "Lost", "of these F1 = 0", "Tested cells in them", "Tested cells, median lost / kept", "Training cells, median lost / kept", "The largest of them (F1, tested cells)"].map(th))), el("tbody", {}, ...body))),
+        common.length && methods.length > 1 ? el("p", { class: "note" }, `Lost by every method: ${told}.`) : "");
+    }).filter(Boolean);
+    host.replaceChildren(...(blocks.length ? blocks : [el("p", { class: "empty" }, "No method has scores by class for this choice.")]));
+  }
+
+  function fill(select, names, wanted, otherwise = "") {
+    const value = names.includes(wanted) ? wanted : otherwise;
+    select.replaceChildren(...names.map((n) => el("option", { value: n, selected: n === value }, n)));
+    select.value = value;
+    select.disabled = names.length < 2;
+    return value;
+  }
+
+  /** Row, column and cells of every entry, with its share of the row. */
+  function entries(p, method) {
+    const found = p.confusion[method], width = p.names.length + p.extra.length;
+    if (!found) return [];
+    return found.at.map((at, k) => ({ row: Math.floor(at / width), column: at % width, n: found.n[k], share: found.n[k] / found.of[Math.floor(at / width)] }));
+  }
+
+  function confusion(view, p, method, found) {
+    const host = $("class-confusion"), columns = [...p.names, ...p.extra];
+    const across = [...new Set([...p.present, ...found.map((e) => e.column)])].sort((a, b) => a - b);
+    const down = new Map(p.present.map((i, k) => [i, k])), place = new Map(across.map((i, k) => [i, k]));
+    const blank = () => p.present.map(() => across.map(() => null));
+    const z = blank(), text = blank();
+    for (const e of found) {
+      z[down.get(e.row)][place.get(e.column)] = e.share;
+      text[down.get(e.row)][place.get(e.column)] = `true <b>${escape(p.names[e.row])}</b><br>answered <b>${escape(columns[e.column])}</b><br>${percent(e.share)}: ${count(e.n)} cells`;
+    }
+    const top = (i) => (p.lineage[i] || columns[i] || "").split(" / ")[0];
+    const borders = (list) => list.map((i, k) => (k && top(i) !== top(list[k - 1]) ? k - 0.5 : null)).filter((v) => v !== null);
+    const line = (over) => ({ type: "line", layer: "above", line: { color: "#c9d1d6", width: 0.8 }, ...over });
+    const nested = p.present.some((i) => p.lineage[i]);
+    const shapes = nested ? [...borders(across).map((x) => line({ x0: x, x1: x, yref: "paper", y0: 0, y1: 1 })), ...borders(p.present).map((y) => line({ y0: y, y1: y, xref: "paper", x0: 0, x1: 1 }))] : [];
+    const widest = (host.parentElement.clientWidth || 1000), longest = Math.max(...columns.map((c) => c.length)), room = Math.min(5.6 * longest + 20, 190);
+    const side = Math.max(240, Math.min(widest - room - 70, Math.max(34 * across.length, 420), 900));
+    host.style.maxWidth = `${side + room + 90}px`;
+    const axis = (n) => ({ type: "category", showgrid: false, zeroline: false, linecolor: "#b9c1c7", ticks: "", automargin: true, tickfont: { size: side / n >= 13 ? 11 : 9 }, ...(side / n >= 9 ? { dtick: 1, tickmode: "linear" } : {}) });
+    const off = found.filter((e) => e.row !== e.column).sort((a, b) => b.n - a.n);
+    figure(host, { title: `Confusion matrix of ${method}: ${pairName([p.track, p.dataset])}`, alt: `Confusion matrix of ${method}, a row a true class, shares of its cells; the table below lists the mistakes.`,
+      traces: found.length ? [{ type: "heatmap", z, text, x: across.map((i) => escape(columns[i])), y: p.present.map((i) => escape(p.names[i])), zmin: 0, zmax: 1, colorscale: SHADES, hoverongaps: false, hovertemplate: "%{text}<extra></extra>", xgap: side / across.length > 12 ? 1 : 0, ygap: side / p.present.length > 12 ? 1 : 0,
+        colorbar: { title: { text: "share of the true class", side: "right", font: { size: 11 } }, thickness: 10, len: Math.min(1, 240 / side), y: 1, yanchor: "top", outlinewidth: 0, tickformat: ".0%", tickfont: { size: 10 } } }] : [],
+      layout: { height: side + room + 70, margin: { l: 30, r: 10, t: 30, b: 40 }, shapes, xaxis: { ...axis(across.length), tickangle: -90, title: { text: "answered", standoff: 6 } }, yaxis: { ...axis(p.present.length), autorange: "reversed", title: { text: "true", standoff: 6 } } },
+      head: ["true class", "answered", "cells", "share of the true class"], rows: off.map((e) => [p.names[e.row], columns[e.column], count(e.n), percent(e.share)]) });
+    if (found.length) host.append(el("p", { class: "note" }, `Rows sum to 100 %; cells are summed over seeds. ${nested ? "Relatives stand together, lines part their common ancestors. " : ""}Drag to zoom, double-click to go back. ${view.task.classes.leftOut}`));
+  }
+
+  /** Every class with its cells and the F1 of every method, the chosen method's worst first. */
+  function classTable(p, method, found) {
+    const host = $("class-table"), methods = p.labels.filter((l) => l.role === "method").map((l) => l.label), columns = [...p.names, ...p.extra];
+    const mistaken = new Map();
+    for (const e of found) if (e.row !== e.column && e.n > (mistaken.get(e.row)?.n || 0)) mistaken.set(e.row, e);
+    const order = [...p.present].sort((a, b) => (p.scores[method].f1[a] ?? 0) - (p.scores[method].f1[b] ?? 0) || p.n[b] - p.n[a]);
+    const cell = (label, i) => { const s = p.scores[label], v = s.f1[i]; return v === null ? el("td", {}, "–") : el("td", { class: "shade", style: colour(v), title: `${label}, ${p.names[i]}: F1 ${number(v)}, precision ${number(s.precision[i])}, recall ${number(s.recall[i])}` }, number(v, 2)); };
+    const body = order.map((i) => { const e = mistaken.get(i); return el("tr", {}, el("th", { scope: "row", title: p.lineage[i] || null }, p.names[i]), el("td", { class: "num" }, count(p.n[i])), el("td", { class: "num" }, count(p.train[i])), el("td", { class: "num" }, count(p.donors[i])), ...methods.map((l) => cell(l, i)), el("td", {}, e ? `${columns[e.column]} ` : "–", e ? el("small", {}, percent(e.share)) : null)); });
+    const head = ["Class", "Tested cells", "Training cells", "Training donors", ...methods, `${method} mistakes it most for`].map((h) => el("th", { scope: "col" }, h));
+    const absent = p.names.length - p.present.length;
+    host.replaceChildren(el("details", { open: true }, el("summary", {}, `F1 of each class, worst of ${method} first (${order.length})`), el("div", { class: "scroll tall", tabindex: "0" }, el("table", { class: "plain by-class" }, el("thead", {}, el("tr", {}, ...head)), el("tbody", {}, ...body)))),
+      absent ? el("p", { class: "note" }, `${absent} of the ${p.names.length} classes have no tested cell and so no F1.`) : "");
+  }
+
+  let last = null;
+  function one() {
+    const { view, pairs } = last;
+    const byName = new Map(pairs.map((p) => [pairName([p.track, p.dataset]), p]));
+    chosen.pair = fill($("class-pair"), [...byName.keys()], chosen.pair, [...byName.keys()].at(-1));
+    const p = byName.get(chosen.pair), methods = p ? p.labels.filter((l) => l.role === "method").map((l) => l.label) : [];
+    chosen.method = fill($("class-method"), methods, chosen.method, methods[0]);
+    if (!chosen.method) return [$("class-confusion"), $("class-table")].forEach((host) => host.replaceChildren());
+    const found = entries(p, chosen.method);
+    confusion(view, p, chosen.method, found);
+    classTable(p, chosen.method, found);
+  }
+
+  $("class-pair").addEventListener("change", (event) => { chosen.pair = event.target.value; one(); });
+  $("class-method").addEventListener("change", (event) => { chosen.method = event.target.value; one(); });
+  addView((view) => {
+    $("classes").hidden = !view.task.classes.pairs.length;
+    if ($("classes").hidden) return;
+    last = { view, pairs: shown(view) };
+    scores(view, last.pairs);
+    lost(view, last.pairs);
+    one();
+  });
+})();

@@ -1,0 +1,162 @@
+"""The part of the report for tasks that are scored by class, on a tiny made-up run."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from bench.errors import BenchError
+from bench.grid import problem_id
+from bench.record import (
+    Limits,
+    MethodCard,
+    MetricCard,
+    PlannedTrial,
+    Request,
+    ScoreRecord,
+    SeedTriple,
+    TaskCard,
+    TrackCard,
+    TrialRecord,
+    TrialSpec,
+)
+from bench.reports import _class_payload, _classes, _payload, _tables, build
+from bench.reports._load import load
+from bench.store import Store
+
+TRUTH = ["a1", "a1", "a2", "<b>", "<b>", "<b>"]
+ANSWERS = {"good": TRUTH, "poor": ["a1", "a2", "a1", "unassigned", "<b>", "<b>"]}
+TRAIN = {"a1": 9, "a2": 1, "<b>": 5, "gone": 2}  # nobody tested is `gone`
+PARENT = {"a1": "a", "a2": "a", "<b>": "b", "gone": "a"}
+
+
+def _f1(name: str, answers: list[str]) -> float | None:
+    hits = sum(t == a == name for t, a in zip(TRUTH, answers, strict=True))
+    return 2 * hits / (TRUTH.count(name) + answers.count(name)) if name in TRUTH else None
+
+
+def _scores(answers: list[str]) -> list[ScoreRecord]:
+    scores = [ScoreRecord(metric="f1_macro", value=sum(_f1(n, answers) or 0 for n in set(TRUTH)) / 3, n=6)]
+    for name, cells in TRAIN.items():
+        unit, n = f"class:{name}", TRUTH.count(name)
+        scores += [ScoreRecord(metric=m, value=_f1(name, answers), unit=unit, n=n) for m in ("f1", "recall")]
+        detail = f"1 training donors; cell_type {PARENT[name]}"
+        scores.append(ScoreRecord(metric="train_cells", value=cells, unit=unit, n=n, detail=detail))
+    return scores
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    """Two methods on one level of one dataset."""
+    store = Store.create(tmp_path / "run")
+    metrics = [
+        MetricCard(name=n, summary=n, low=0.0, high=None if n == "train_cells" else 1.0, neutral=n == "train_cells",
+                   higher_is_better=True, headline=n == "f1_macro", undefined="")
+        for n in ("f1_macro", "f1", "recall", "train_cells")
+    ]  # fmt: skip
+    track = TrackCard(summary="s", truth="computational", default=True, caveat="")
+    planned = []
+    for method, answers in ANSWERS.items():
+        spec = TrialSpec(
+            task="annotation", task_version="1", track="subtype", dataset="tiny", dataset_digest="d", method=method,
+            role="method", implementation="port", method_digest=method, environment_digest="",
+        )  # fmt: skip
+        prediction = tmp_path / "prediction.parquet"
+        table = pd.DataFrame({"cell": [f"c{i}" for i in range(6)], "label": answers, "probability": 1.0})
+        table[::-1].to_parquet(prediction)
+        key = f"{len(planned):016x}"
+        record = TrialRecord(
+            key=key, spec=spec, limits=Limits(), status="ok", n_cells=6, scores=_scores(answers), host="h",
+            started="2025", bench_version="0",
+        )  # fmt: skip
+        store.save(record, [prediction])
+        store.save_solution(problem_id(spec), pd.DataFrame({"label": TRUTH}, index=[f"c{i}" for i in range(6)]))
+        planned.append(PlannedTrial(key=key, track="subtype", dataset="tiny", method=method, seeds=SeedTriple()))
+    cards = [MethodCard(name=m, summary=m, role="method", tasks=["annotation"], implementation="port") for m in ANSWERS]
+    card = TaskCard(name="annotation", version="1", summary="", purpose="", tracks={"subtype": track}, metrics=metrics)
+    store.save_request(
+        Request(command=["bench"], created="2025", task=card, methods=cards, datasets=[], planned=planned)
+    )
+    store.write_tables()
+    return store.root
+
+
+def _embedded(page: str) -> dict:
+    match = re.search(r'<script type="application/json" id="report-data">(.*?)</script>', page, re.S)
+    assert match
+    return json.loads(match.group(1))
+
+
+def test_classes_carry_their_scores_cells_and_relatives(run: Path) -> None:
+    frame = _classes.table(load(run), "annotation").set_index(["label", "class"])
+    assert frame.loc[("poor", "a1"), ["f1", "n", "train_cells", "train_donors"]].tolist() == [0.5, 2, 9, 1]
+    assert frame.loc[("poor", "a2"), "f1"] == 0
+    assert frame["lineage"].xs("good").to_dict() == PARENT
+    assert _classes.order(frame.reset_index()) == ["a1", "a2", "gone", "<b>"]
+
+
+def test_confusions_are_counted_from_the_kept_files_whatever_their_order(run: Path) -> None:
+    pair = _class_payload.of_task(load(run), "annotation")["pairs"][0]
+    assert (pair["names"], pair["extra"]) == (["a1", "a2", "gone", "<b>"], ["unassigned"])
+    for method, answers in ANSWERS.items():
+        found = pair["confusion"][method]
+        columns = [*pair["names"], *pair["extra"]]
+        cells = {(pair["names"][at // 5], columns[at % 5]): n for at, n in zip(found["at"], found["n"], strict=True)}
+        assert cells == pd.Series(list(zip(TRUTH, answers, strict=True))).value_counts().to_dict()
+        assert found["of"] == [2, 1, 0, 3]
+        assert pair["scores"][method]["f1"] == pytest.approx([_f1(n, answers) for n in pair["names"]], abs=1e-4)
+
+
+def test_too_many_entries_lose_the_smallest_shares_and_say_so(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_class_payload, "ENTRIES_BUDGET", 2)
+    monkeypatch.setattr(_class_payload, "_SHARES", (0.0, 0.4))
+    found = _class_payload.of_task(load(run), "annotation")
+    assert "below 40 %" in found["leftOut"]
+    poor = found["pairs"][0]["confusion"]["poor"]
+    assert poor["n"] == [2, 1, 1, 1]  # one of three <b> is unassigned: left out, and still counted in the row's cells
+    assert poor["of"] == [2, 1, 0, 3]
+
+
+def test_metrics_of_classes_are_no_columns_of_pooled_tables(run: Path) -> None:
+    loaded = load(run)
+    assert _tables.part_metrics(loaded, "annotation") == {"f1", "recall", "train_cells"}
+    task = _payload.payload(loaded)["tasks"]["annotation"]
+    assert [m["name"] for m in task["metrics"]] == task["main"] == ["f1_macro"]
+
+
+def test_the_page_has_the_section_and_the_figures_and_no_markup_from_a_class(run: Path) -> None:
+    page = build(run, formats=("svg",)).read_text(encoding="utf-8")
+    assert 'id="classes"' in page
+    start = page.index('id="report-data"')
+    assert "<b>" not in page[start : page.index("</script>", start)]
+    assert _embedded(page)["tasks"]["annotation"]["published"][0]["remark"]
+    shares = pd.read_csv(run / "figures" / "confusion.csv").set_index(["label", "truth", "answer"])["share"]
+    assert shares["poor", "<b>", "unassigned"] == pytest.approx(1 / 3)
+    assert len(pd.read_csv(run / "figures" / "classes.csv")) == 6
+    assert {"classes.svg", "confusion.svg"} <= {file.name for file in (run / "figures").iterdir()}
+
+
+def test_without_kept_files_the_scores_remain(run: Path) -> None:
+    for file in run.glob("trials/*/prediction.parquet"):
+        file.unlink()
+    pair = _class_payload.of_task(load(run), "annotation")["pairs"][0]
+    assert pair["confusion"] == {}
+    assert pair["scores"]["good"]["f1"] == [1, 1, None, 1]
+    assert 'id="classes"' in build(run, formats=("svg",)).read_text(encoding="utf-8")
+
+
+def test_a_prediction_of_other_cells_is_refused(run: Path) -> None:
+    file = next(run.glob("trials/*/prediction.parquet"))
+    pd.read_parquet(file).assign(cell="x").to_parquet(file)
+    with pytest.raises(BenchError, match="same cells"):
+        load(run)
+
+
+def test_a_run_without_classes_has_no_such_section(full_run: Path) -> None:
+    page = build(full_run, full_run.parent / "none.html", formats=()).read_text(encoding="utf-8")
+    assert 'id="classes"' not in page
+    assert _embedded(page)["tasks"]["doublet"]["classes"]["pairs"] == []
