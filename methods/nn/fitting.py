@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 import os
 from collections.abc import Iterator
@@ -167,8 +166,3 @@ class Fitting:
 
     def _to_device(self, batch: Batch, rows: slice) -> Batch:
         return tuple(tensor[rows].to(self.fabric.device) for tensor in batch)
-
-
-def as_dict(report: StepReport) -> dict[str, float]:
-    """A report's numbers by name."""
-    return dataclasses.asdict(report)

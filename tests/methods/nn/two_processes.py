@@ -2,6 +2,7 @@
 
 import json
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ from scipy.sparse import csr_matrix
 
 from bench.methods.nn.expression import log1p_cp10k
 from bench.methods.nn.families import family
-from bench.methods.nn.fitting import Fitting, as_dict, make_fabric
+from bench.methods.nn.fitting import Fitting, make_fabric
 from bench.methods.nn.pretraining import MaskedExpression, new_model
 from bench.methods.nn.recipe import Recipe
 from bench.methods.nn.scmamba_net import ScMambaConfig
@@ -28,7 +29,7 @@ reports = []
 for i, rows in enumerate((slice(0, 30), slice(30, 31))):
     expression = torch.from_numpy(log1p_cp10k(X[rows]))
     report = fitting.take_step(objective.batch(expression, recipe, fitting.generator()), objective)
-    reports.append({**as_dict(report), "world_size": fabric.world_size})
+    reports.append({**asdict(report), "world_size": fabric.world_size})
     if fabric.is_global_zero:
         np.savez(folder / f"gradients{i}.npz", **{name: p.grad.numpy() for name, p in model.named_parameters()})
 if fabric.is_global_zero:
