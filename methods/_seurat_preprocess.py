@@ -130,6 +130,8 @@ def library_sizes(X: csr_matrix) -> np.ndarray:
 def log_normalise(X: csr_matrix, totals: np.ndarray) -> csr_matrix:
     """ln(1 + 10,000 x / total) as float64; a cell without counts stays zero.
 
+    Divided first, as Seurat does: equal shares of two totals are then equal numbers, which rank tests need.
+
     Parameters
     ----------
     X
@@ -137,12 +139,13 @@ def log_normalise(X: csr_matrix, totals: np.ndarray) -> csr_matrix:
     totals
         Total count of each cell over *all* genes.
     """
-    factor = np.divide(COUNTS_PER_CELL, totals, out=np.zeros_like(totals), where=totals > 0)
+    divisor = np.where(totals > 0, totals, 1.0)
     data = X.data.astype(np.float64, copy=False)
     for start in range(0, X.shape[0], _ROWS):
         ends = X.indptr[start : start + _ROWS + 1]
         part = data[ends[0] : ends[-1]]
-        part *= np.repeat(factor[start : start + _ROWS], np.diff(ends))
+        part /= np.repeat(divisor[start : start + _ROWS], np.diff(ends))
+        part *= COUNTS_PER_CELL
         np.log1p(part, out=part)
     return csr_matrix((data, X.indices, X.indptr), shape=X.shape)
 

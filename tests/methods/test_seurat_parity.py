@@ -1,0 +1,128 @@
+"""The port of Seurat's clustering and markers against the numbers of Seurat 4.3.0 (``parity/README.md``)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from scipy.sparse import csr_matrix
+from sklearn.metrics import adjusted_rand_score
+
+from bench.methods import _markers, _seurat_clusters, _seurat_preprocess
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+K = 20
+
+
+@pytest.fixture(scope="module")
+def r_seurat(parity: Path) -> dict[str, np.ndarray]:
+    with np.load(parity / "seurat" / "r_seurat.npz") as stored:
+        return dict(stored)
+
+
+@pytest.fixture(scope="module")
+def lognorm_a(input_a):
+    X = input_a[0]
+    return _seurat_preprocess.log_normalise(X.astype(np.float64), _seurat_preprocess.library_sizes(X))
+
+
+def components(X, n_features, n_pcs):
+    genes = _seurat_preprocess.variable_genes(X, n_features)
+    totals = _seurat_preprocess.library_sizes(X)
+    return _seurat_preprocess.scaled_pca(_seurat_preprocess.log_normalise(X[:, genes], totals), n_pcs)
+
+
+def jaccard(shared):
+    """Seurat's graph from its stored numbers of shared neighbours."""
+    return csr_matrix(shared / (2 * K - shared.astype(float)))
+
+
+def assert_genes_equal_r(ours, genes, r_seurat, prefix, rows=slice(None)):
+    """Tolerances of the parity folder: 1e-8 relative, 1e-6 in log10 p."""
+    np.testing.assert_allclose(ours.log2_fold_change[genes], r_seurat[f"{prefix}_log2fc"][rows], rtol=1e-8, atol=1e-12)
+    np.testing.assert_allclose(np.log10(ours.p_value[genes]), np.log10(r_seurat[f"{prefix}_p"][rows]), atol=1e-6)
+    r_pct = r_seurat[f"{prefix}_pct"][rows]
+    np.testing.assert_allclose(np.column_stack([ours.pct_in, ours.pct_out])[genes], r_pct, atol=1e-6)
+
+
+def test_shared_neighbours_of_seurats_neighbours_are_seurats(r_seurat):
+    near = csr_matrix((np.ones(600 * K), r_seurat["nn_a"].ravel(), np.arange(601) * K), shape=(600, 600))
+    ours = _seurat_clusters.shared_neighbours(near)
+    np.testing.assert_allclose(ours.toarray(), jaccard(r_seurat["shared_a"]).toarray(), atol=1e-8)
+
+
+def test_nearest_are_seurats_but_for_the_few_it_misses(input_a, r_seurat):
+    ours = _seurat_clusters.nearest(components(input_a[0], 500, 20)).indices.reshape(600, K)
+    common = [len(np.intersect1d(a, b)) for a, b in zip(ours, r_seurat["nn_a"], strict=True)]
+    assert np.mean(common) / K > 0.98  # annoy's recall is 0.989
+    assert all(cell in row for cell, row in enumerate(ours))
+
+
+@pytest.mark.parametrize(("resolution", "agreement"), [("0.5", 0.9), ("0.8", 0.85), ("1.2", 0.97), ("2", 0.75)])
+def test_louvain_on_seurats_graph(resolution, agreement, r_seurat):
+    """At 0.8 ours merges two of Seurat's five clusters, which has the higher modularity (0.5686, theirs 0.5683)."""
+    import igraph
+
+    snn = jaccard(r_seurat["shared_b"])
+    r = r_seurat[f"clusters_b_{resolution}"]
+    labels, quality = _seurat_clusters.louvain(snn, float(resolution), seed=0)
+    rows, columns = np.nonzero(np.triu(snn.toarray(), 1))
+    graph = igraph.Graph(n=600, edges=np.column_stack([rows, columns]))
+    weights = np.asarray(snn[rows, columns]).ravel()
+    theirs = graph.modularity(r.tolist(), weights=weights, resolution=float(resolution))
+    assert quality > theirs - 5e-3
+    assert (quality > theirs) == (resolution == "0.8")
+    assert adjusted_rand_score(labels, r) > agreement
+    sizes = np.bincount(labels)
+    assert (np.diff(sizes) <= 0).all()
+
+
+def test_clusters_from_counts_agree_with_seurat(input_a, r_seurat, parity):
+    snn = _seurat_clusters.shared_neighbours(_seurat_clusters.nearest(components(input_a[0], 500, 20)))
+    assert adjusted_rand_score(_seurat_clusters.louvain(snn, 0.8, seed=0)[0], r_seurat["clusters_a"]) > 0.97
+    with np.load(parity / "scibet" / "r_scibet.npz") as stored:
+        X = csr_matrix(stored["counts"].astype(np.float32))
+    coords = components(X, 400, 15)
+    r = r_seurat["pca_b"].astype(float)
+    correlation = [abs(np.corrcoef(a, b)[0, 1]) for a, b in zip(coords.T, r.T, strict=True)]
+    assert min(correlation) > 0.999
+    snn = _seurat_clusters.shared_neighbours(_seurat_clusters.nearest(coords))
+    assert adjusted_rand_score(_seurat_clusters.louvain(snn, 0.8, seed=0)[0], r_seurat["clusters_b_0.8"]) > 0.85
+
+
+def test_find_all_markers_equals_seurat(lognorm_a, r_seurat):
+    clusters = r_seurat["clusters_a"].astype(int)
+    sums = _markers.class_sums(lognorm_a, clusters, clusters.max() + 1)
+    for k in range(clusters.max() + 1):
+        ours = _markers.find_markers(sums, k)
+        rows = r_seurat["all_cluster"] == k
+        genes = r_seurat["all_gene"][rows].astype(int)
+        assert set(np.flatnonzero(ours.passes & (ours.p_value < 0.01))) == set(genes)
+        assert_genes_equal_r(ours, genes, r_seurat, "all", rows)
+        fold = r_seurat["all_log2fc"][rows]
+        np.testing.assert_array_equal(ours.up(10), genes[np.argsort(-fold, kind="stable")][:10])
+
+
+@pytest.mark.parametrize("rest", ["t0_t1", "t0_rest"])
+def test_markers_between_true_types_equal_seurat(rest, lognorm_a, input_a, r_seurat):
+    types = r_seurat["celltype_a"]
+    cells = ~input_a[1].astype(bool) & ((types <= 1) | (rest == "t0_rest"))
+    sums = _markers.class_sums(lognorm_a[cells], (types[cells] > 0).astype(int), 2)
+    ours, genes = _markers.find_markers(sums, 0), r_seurat[f"{rest}_gene"].astype(int)
+    assert_genes_equal_r(ours, genes, r_seurat, rest)
+    if rest == "t0_rest":
+        assert set(np.flatnonzero(ours.passes)) == set(genes)
+
+
+def test_scipy_agrees_on_the_rank_sum_test_with_many_ties():
+    from scipy.stats import mannwhitneyu
+
+    rng = np.random.default_rng(0)
+    values = rng.integers(0, 4, size=(50, 6)).astype(float)
+    codes = rng.integers(0, 3, 50)
+    ours = _markers.find_markers(_markers.class_sums(csr_matrix(values), codes, 3), 1)
+    expected = mannwhitneyu(values[codes == 1], values[codes != 1], method="asymptotic", use_continuity=True).pvalue
+    np.testing.assert_allclose(ours.p_value, expected, rtol=1e-10)
