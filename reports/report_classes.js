@@ -4,6 +4,7 @@
   const { el, $, number, median, colour, figure, escape, multiples, steps, pairName, BOX, addView } = window.benchReport;
   if (!$("classes")) return;
   const SHADES = [[0, "#f4f8fa"], [0.25, "#b9d6e3"], [0.6, "#4a90ae"], [1, "#0d3f57"]];
+  const shade = (v) => (v === null ? "#f4f5f6" : colour(v).match(/rgb\([^)]*\)/)[0]);
   const count = (v) => (v === null ? "–" : number(v, v % 1 ? 1 : 0));
   const percent = (v) => `${number(100 * v, 1)} %`;
   const chosen = { pair: "", method: "" };
@@ -35,7 +36,7 @@
     const limit = view.task.classes.lost, host = $("class-lost");
     const th = (words) => el("th", { scope: "col" }, words);
     const part = (values) => (values.length ? count(median(values)) : "–");
-    const blocks = pairs.map((p) => {
+    const blocks = pairs.map((p, index) => {
       const methods = p.labels.filter((l) => l.role === "method").map((l) => l.label);
       if (!methods.length) return null;
       const isLost = (label, i) => (p.scores[label].f1[i] ?? 0) < limit;
@@ -49,7 +50,7 @@
       });
       const common = p.present.filter((i) => methods.every((label) => isLost(label, i)));
       const told = common.slice(0, 12).map((i) => p.names[i]).join(", ") + (common.length > 12 ? ` and ${common.length - 12} more` : "");
-      return el("div", {}, el("h4", {}, p.dataset, " ", el("small", {}, p.track)), el("div", { class: "scroll", tabindex: "0" }, el("table", { class: "plain" },
+      return el("details", { open: pairs.length <= 3 || !index }, el("summary", {}, el("b", {}, p.dataset), " ", el("small", {}, p.track)), el("div", { class: "scroll", tabindex: "0" }, el("table", { class: "plain" },
         el("thead", {}, el("tr", {}, ...["Method", "Lost", "of these F1 = 0", "Tested cells in them", "Tested cells, median lost / kept", "Training cells, median lost / kept", "The largest of them (F1, tested cells)"].map(th))), el("tbody", {}, ...body))),
         common.length && methods.length > 1 ? el("p", { class: "note" }, `Lost by every method: ${told}.`) : "");
     }).filter(Boolean);
@@ -89,7 +90,7 @@
     const widest = (host.parentElement.clientWidth || 1000), longest = Math.max(...columns.map((c) => c.length)), room = Math.min(5.6 * longest + 20, 190);
     const side = Math.max(240, Math.min(widest - room - 70, Math.max(34 * across.length, 420), 900));
     host.style.maxWidth = `${side + room + 90}px`;
-    const axis = (n) => ({ type: "category", showgrid: false, zeroline: false, linecolor: "#b9c1c7", ticks: "", automargin: true, tickfont: { size: side / n >= 13 ? 11 : 9 }, ...(side / n >= 9 ? { dtick: 1, tickmode: "linear" } : {}) });
+    const axis = (n) => ({ type: "category", showgrid: false, zeroline: false, linecolor: "#b9c1c7", ticks: "", automargin: true, tickfont: { size: side / n >= 13 ? 11 : 9 }, ...(side / n >= 11 ? { dtick: 1, tickmode: "linear" } : {}) });
     const off = found.filter((e) => e.row !== e.column).sort((a, b) => b.n - a.n);
     figure(host, { title: `Confusion matrix of ${method}: ${pairName([p.track, p.dataset])}`, alt: `Confusion matrix of ${method}, a row a true class, shares of its cells; the table below lists the mistakes.`,
       traces: found.length ? [{ type: "heatmap", z, text, x: across.map((i) => escape(columns[i])), y: p.present.map((i) => escape(p.names[i])), zmin: 0, zmax: 1, colorscale: SHADES, hoverongaps: false, hovertemplate: "%{text}<extra></extra>", xgap: side / across.length > 12 ? 1 : 0, ygap: side / p.present.length > 12 ? 1 : 0,
@@ -97,6 +98,32 @@
       layout: { height: side + room + 70, margin: { l: 30, r: 10, t: 30, b: 40 }, shapes, xaxis: { ...axis(across.length), tickangle: -90, title: { text: "answered", standoff: 6 } }, yaxis: { ...axis(p.present.length), autorange: "reversed", title: { text: "true", standoff: 6 } } },
       head: ["true class", "answered", "cells", "share of the true class"], rows: off.map((e) => [p.names[e.row], columns[e.column], count(e.n), percent(e.share)]) });
     if (found.length) host.append(el("p", { class: "note" }, `Rows sum to 100 %; cells are summed over seeds. ${nested ? "Relatives stand together, lines part their common ancestors. " : ""}Drag to zoom, double-click to go back. ${view.task.classes.leftOut}`));
+  }
+
+  /** The hierarchy of the labels: width by tested cells, a class's colour by the method's F1. */
+  function tree(p, method) {
+    const f1 = p.scores[method].f1, nodes = new Map([["", { id: "", name: p.dataset, parent: null, n: 0, classes: 0 }]]);
+    const inside = (id, name, parent, n) => {
+      if (!nodes.has(id)) nodes.set(id, { id, name, parent, n: 0, classes: 0 });
+      nodes.get(id).n += n;
+      nodes.get(id).classes += 1;
+    };
+    for (const i of p.present) {
+      let parent = "";
+      inside("", p.dataset, null, p.n[i]);
+      for (const name of p.lineage[i] ? p.lineage[i].split(" / ") : []) {
+        const id = `${parent}/${name}`;
+        inside(id, name, parent, p.n[i]);
+        parent = id;
+      }
+      nodes.set(`class ${i}`, { id: `class ${i}`, name: p.names[i], parent, n: p.n[i], f1: f1[i], words: cellsOf(p, i) });
+    }
+    const list = [...nodes.values()], deep = Math.max(0, ...p.present.map((i) => (p.lineage[i] ? p.lineage[i].split(" / ").length : 0)));
+    figure($("class-tree"), { title: `Labels of ${pairName([p.track, p.dataset])}: width by tested cells, colour by F1 of ${method}`, alt: "Hierarchy of the labels, width by tested cells, colour by F1; the table below lists it.",
+      traces: [{ type: "icicle", ids: list.map((d) => d.id || "all"), labels: list.map((d) => escape(d.name)), parents: list.map((d) => (d.parent === null ? "" : d.parent || "all")), values: list.map((d) => d.n), branchvalues: "total", tiling: { orientation: "v" }, pathbar: { thickness: 18 },
+        text: list.map((d) => (d.words ? `${d.words}<br>F1 of ${escape(method)} ${number(d.f1)}` : `${count(d.n)} tested cells in ${d.classes} class${d.classes === 1 ? "" : "es"}`)), textinfo: "label", textfont: { size: 11 }, leaf: { opacity: 1 }, hovertemplate: "<b>%{label}</b><br>%{text}<extra></extra>",
+        marker: { colors: list.map((d) => (d.words ? shade(d.f1) : "#e9edf0")), line: { color: "#fff", width: 1 } } }],
+      layout: { height: 60 + 40 * (deep + 2), margin: { l: 4, r: 4, t: 30, b: 4 }, uniformtext: { minsize: 8, mode: "hide" } }, head: ["class", "within", "tested cells", `F1 of ${method}`], rows: list.filter((d) => d.words).map((d) => [d.name, d.parent.slice(1) || "–", count(d.n), d.f1]) });
   }
 
   /** Every class with its cells and the F1 of every method, the chosen method's worst first. */
@@ -120,8 +147,9 @@
     chosen.pair = fill($("class-pair"), [...byName.keys()], chosen.pair, [...byName.keys()].at(-1));
     const p = byName.get(chosen.pair), methods = p ? p.labels.filter((l) => l.role === "method").map((l) => l.label) : [];
     chosen.method = fill($("class-method"), methods, chosen.method, methods[0]);
-    if (!chosen.method) return [$("class-confusion"), $("class-table")].forEach((host) => host.replaceChildren());
+    if (!chosen.method) return [$("class-tree"), $("class-confusion"), $("class-table")].forEach((host) => host.replaceChildren());
     const found = entries(p, chosen.method);
+    tree(p, chosen.method);
     confusion(view, p, chosen.method, found);
     classTable(p, chosen.method, found);
   }

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
 from matplotlib.figure import Figure
 
 from bench.reports import _classes, _tables
@@ -41,7 +40,7 @@ def draw(run: Run, task: str, frame: pd.DataFrame) -> Figure:
         here = frame[(frame["track"] == track) & (frame["dataset"] == dataset)]
         classes = _classes.order(table[(table["track"] == track) & (table["dataset"] == dataset)])
         for axes, label in zip(row, labels, strict=True):
-            image = _panel(axes, here[here["label"] == label], [c for c in classes if (here["truth"] == c).any()])
+            image = _panel(axes, here[here["label"] == label], classes)
             axes.set_title(f"{label}: {track} · {dataset}")
     if image is not None:
         figure.colorbar(image, ax=grid, shrink=0.9 / len(pairs), aspect=15, label="share of the true class")
@@ -49,14 +48,17 @@ def draw(run: Run, task: str, frame: pd.DataFrame) -> Figure:
 
 
 def _panel(axes: Axes, frame: pd.DataFrame, classes: list[str]) -> AxesImage:
-    """Shares of each true class among the same classes, then whatever else was answered."""
-    counts, extra = _classes.matrix(frame, classes)
-    shares = counts.to_numpy(dtype=float) / np.maximum(counts.sum(axis=1).to_numpy(dtype=float), 1)[:, None]
+    """Shares of each true class among the answers; relatives stand together, classes without cells are left out."""
+    counts, _ = _classes.matrix(frame, classes)
+    true = counts.sum(axis=1) > 0
+    answered = (counts.sum(axis=0) > 0) | counts.columns.isin(counts.index[true])
+    counts = counts.loc[true, answered]
+    shares = counts.div(counts.sum(axis=1), axis=0).to_numpy(dtype=float)
     image = axes.imshow(shares, vmin=0, vmax=1, cmap="Blues", aspect="auto", interpolation="nearest")
-    if len(classes) <= MOST_NAMES:
-        size = min(7.0, 140 / max(len(classes), 1))
-        axes.set_yticks(range(len(classes)), classes, fontsize=size)
-        axes.set_xticks(range(counts.shape[1]), [*classes, *extra], fontsize=size, rotation=90)
+    if counts.shape[1] <= MOST_NAMES:
+        size = min(7.0, 140 / max(counts.shape))
+        axes.set_yticks(range(len(counts)), counts.index, fontsize=size)
+        axes.set_xticks(range(counts.shape[1]), counts.columns, fontsize=size, rotation=90)
     else:
         axes.set(xticks=[], yticks=[])
     axes.tick_params(length=0)
