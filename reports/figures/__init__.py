@@ -13,7 +13,18 @@ from typing import TYPE_CHECKING, Any
 import matplotlib
 
 from bench.reports._load import Run
-from bench.reports.figures import classes, confusion, coverage, curves, donors, embeddings, heatmap, ranks, resources
+from bench.reports.figures import (
+    classes,
+    confusion,
+    coverage,
+    curves,
+    donors,
+    embeddings,
+    heatmap,
+    hierarchy,
+    ranks,
+    resources,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -26,6 +37,7 @@ FIGURES = {
     "curves": curves,
     "resources": resources,
     "donors": donors,
+    "hierarchy": hierarchy,
     "classes": classes,
     "confusion": confusion,
     "ranks": ranks,

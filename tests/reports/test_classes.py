@@ -137,7 +137,9 @@ def test_the_page_has_the_section_and_the_figures_and_no_markup_from_a_class(run
     shares = pd.read_csv(run / "figures" / "confusion.csv").set_index(["label", "truth", "answer"])["share"]
     assert shares["poor", "<b>", "unassigned"] == pytest.approx(1 / 3)
     assert len(pd.read_csv(run / "figures" / "classes.csv")) == 6
-    assert {"classes.svg", "confusion.svg"} <= {file.name for file in (run / "figures").iterdir()}
+    cells = pd.read_csv(run / "figures" / "hierarchy.csv").set_index("class")["train_cells"]
+    assert cells.to_dict() == TRAIN
+    assert {"classes.svg", "confusion.svg", "hierarchy.svg"} <= {file.name for file in (run / "figures").iterdir()}
 
 
 def test_without_kept_files_the_scores_remain(run: Path) -> None:
