@@ -3,6 +3,8 @@ from __future__ import annotations
 import io
 import json
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -218,4 +220,34 @@ def test_run_without_results_opens(browser: webdriver.Chrome, make_run, tmp_path
     browser.get(build(run, formats=()).as_uri())
     draw_everything(browser)
     assert "nothing to show" in browser.find_element(By.ID, "resources-view").text
+    assert errors(browser) == []
+
+
+def test_classes_of_an_annotation_run(browser: webdriver.Chrome, tmp_path: Path) -> None:
+    command = [
+        "run",
+        "--task",
+        "annotation",
+        "--tracks",
+        "celltype,subtype",
+        "--methods",
+        "scibet",
+        "--out",
+        "run",
+        "-q",
+    ]
+    subprocess.run([sys.executable, "-m", "bench.cli", *command], cwd=tmp_path, check=True, capture_output=True)
+    rows = pd.read_csv(tmp_path / "run" / "results.csv").query("track == 'subtype' and method == 'scibet'")
+    by_class = rows[rows["metric"] == "f1"].dropna(subset=["value"]).set_index("unit")["value"]
+    browser.get_log("browser")
+    browser.get(build(tmp_path / "run", formats=()).as_uri())
+    draw_everything(browser)
+    assert texts(browser, "#class-confusion figcaption") == ["Confusion matrix of scibet: subtype · cohort"]
+    shown = dict(zip(texts(browser, ".by-class th[scope=row]"), texts(browser, ".by-class td.shade"), strict=True))
+    assert shown == {name.removeprefix("class:"): f"{value:.2f}" for name, value in by_class.items()}
+    lost = int((by_class < 0.5).sum())
+    assert f"{lost} of {len(by_class)}" in texts(browser, "#class-lost td")
+    assert "recall" not in texts(browser, "#filters [name=metric] option")
+    choose(browser, "track", "celltype")
+    assert texts(browser, "#class-confusion figcaption") == ["Confusion matrix of scibet: celltype · cohort"]
     assert errors(browser) == []
