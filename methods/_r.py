@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
     from bench.method import Context
 
+#: What an R function may be given beside the counts.
+Argument = float | int | str | np.ndarray | None
+
 #: Slots are given one by one: the Matrix package offers no constructor that takes a compressed matrix as it is.
 _DGCMATRIX = """
 function(i, p, x, genes, cells) {
@@ -27,9 +30,7 @@ function(i, p, x, genes, cells) {
 """
 
 
-def call_r(
-    code: str, counts: csr_matrix, ctx: Context, arguments: Mapping[str, float | int | str | None]
-) -> dict[str, np.ndarray]:
+def call_r(code: str, counts: csr_matrix, ctx: Context, arguments: Mapping[str, Argument]) -> dict[str, np.ndarray]:
     """Call an R function with a library's counts.
 
     Parameters
@@ -40,7 +41,7 @@ def call_r(
     counts
         Cells x genes.
     arguments
-        Passed on by name; None becomes NULL.
+        Passed on by name; None becomes NULL and an array of integers an integer vector.
 
     Returns
     -------
@@ -58,7 +59,7 @@ def call_r(
         try:
             matrix = _to_dgcmatrix(counts, robjects, rinterface)
             robjects.r(f"options(warn = 1, mc.cores = {ctx.threads}L)")
-            given = {k: robjects.NULL if v is None else v for k, v in arguments.items()}
+            given = {name: _to_r(value, robjects) for name, value in arguments.items()}
             result = robjects.r(code)(matrix, seed=ctx.seed, threads=ctx.threads, **given)
         except rinterface.embedded.RRuntimeError as error:
             raise BenchError(
@@ -87,6 +88,12 @@ def _load() -> tuple[Any, Any, Any]:
             fix="install R >= 4.2, then pip install 'scmamba-bench[r]' (it pins rpy2 3.6.5)",
         ) from error
     return robjects, rinterface, callbacks
+
+
+def _to_r(value: Argument, robjects: Any) -> Any:
+    if isinstance(value, np.ndarray):
+        return robjects.IntVector(value.tolist())
+    return robjects.NULL if value is None else value
 
 
 def _to_dgcmatrix(counts: csr_matrix, robjects: Any, rinterface: Any) -> Any:

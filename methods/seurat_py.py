@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
-from bench.method import Context, Method
+from bench.method import Context, Implementation, Method
 
 if TYPE_CHECKING:
     import numpy as np
@@ -42,7 +42,7 @@ class SeuratPy(Method):
     tasks = ("annotation",)
     summary = "Seurat's clustering in Python; clusters named by marker genes of the training cells."
     reference = "10.1016/j.cell.2019.05.031"
-    implementation = "port"
+    implementation: ClassVar[Implementation] = "port"
     supervised = True
     caveat = (
         "The scMamba paper's manual naming of clusters is replaced by a rule. Tested cells of all donors are clustered "

@@ -1,0 +1,105 @@
+"""Seurat itself, in R: clusters of the tested cells, named by marker genes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from bench.method import r_package
+from bench.methods.seurat_py import SeuratPy
+
+if TYPE_CHECKING:
+    import numpy as np
+    from scipy.sparse import csr_matrix
+
+    from bench.method import Context
+
+#: ``classes`` are numbers; genes come back by the number in their name. A class of fewer than three cells only gives a
+#: warning in R.
+MARKERS = """
+function(counts, seed, threads, classes) {
+  suppressPackageStartupMessages(library(Seurat))
+  so <- NormalizeData(CreateSeuratObject(counts), verbose = FALSE)
+  Idents(so) <- factor(classes)
+  found <- FindAllMarkers(so, only.pos = TRUE, verbose = FALSE)
+  if (!nrow(found)) return(list(gene = integer(), class = integer(), fold = numeric()))
+  list(gene = as.integer(sub("g", "", found$gene)), class = as.integer(as.character(found$cluster)),
+       fold = found$avg_log2FC)
+}
+"""
+CLUSTERS = """
+function(counts, seed, threads, n_features, n_pcs, resolution) {
+  suppressPackageStartupMessages(library(Seurat))
+  so <- NormalizeData(CreateSeuratObject(counts), verbose = FALSE)
+  so <- FindVariableFeatures(so, nfeatures = n_features, verbose = FALSE)
+  so <- ScaleData(so, verbose = FALSE)
+  so <- RunPCA(so, npcs = n_pcs, verbose = FALSE)
+  so <- FindNeighbors(so, dims = seq_len(n_pcs), verbose = FALSE)
+  so <- FindClusters(so, resolution = resolution, random.seed = seed, verbose = FALSE)
+  list(cluster = as.integer(as.character(Idents(so))))
+}
+"""
+
+
+class Seurat(SeuratPy):
+    """Seurat's own functions: NormalizeData to FindClusters on the tested cells, FindAllMarkers on the training cells.
+
+    The analyst who names the clusters is replaced by the rule of ``seurat-py``: a cluster gets the class whose markers
+    have the highest mean scaled expression in it, and stays unassigned where no class's markers are above the average
+    of all cells.
+
+    Parameters
+    ----------
+    markers
+        ``train``: genes that FindAllMarkers finds in the training cells, the ``n_markers`` of highest fold change for
+        each class. ``brain``: the genes that the scMamba paper names for eight brain cell types; classes called
+        otherwise are never given.
+    n_markers
+        Markers of a class.
+    n_features
+        Highly variable genes.
+    n_pcs
+        Principal components.
+    resolution
+        Resolution of Louvain; a higher one gives more clusters.
+    cells_per_class
+        Training cells of each class, drawn at random, that markers are sought in; 0 for all.
+    """
+
+    name = "seurat"
+    summary = "Seurat's clustering, in R; clusters named by marker genes of the training cells."
+    implementation = "official"
+    requires = (
+        r_package("Seurat", install="apt-get install r-cran-seurat, or Rscript -e 'install.packages(\"Seurat\")'"),
+    )
+    caveat = (
+        "The scMamba paper's manual naming of clusters is replaced by a rule. Tested cells of all donors are clustered "
+        "together, without integration. A cluster has one label, so a class without a cluster of its own is lost; so "
+        "is one of fewer than 3 training cells. No probabilities. Run with Seurat 4.3.0; Seurat 5 defines the fold "
+        "change otherwise and thus gives other markers."
+    )
+
+    def find_markers(self, X: csr_matrix, codes: np.ndarray, n_classes: int, ctx: Context) -> list[np.ndarray]:
+        """Marker genes of each class."""
+        import numpy as np
+
+        from bench.methods._r import call_r
+
+        if len(np.unique(codes)) < 2 or not X.nnz:
+            return [np.zeros(0, int)] * n_classes
+        found = call_r(MARKERS, X, ctx, {"classes": codes})
+        order = np.argsort(-found["fold"], kind="stable")
+        genes, classes = found["gene"][order].astype(int) - 1, found["class"][order]
+        return [genes[classes == k][: self.n_markers] for k in range(n_classes)]
+
+    def find_clusters(self, X: csr_matrix, ctx: Context) -> np.ndarray:
+        """Cluster of each cell."""
+        from bench.errors import NotApplicableError
+        from bench.methods._pca import gene_moments
+        from bench.methods._r import call_r
+
+        varying = int((gene_moments(X)[1] > 0).sum())
+        n_pcs = min(self.n_pcs, X.shape[0] - 1, varying - 1, self.n_features - 1)
+        if n_pcs < 2:
+            raise NotApplicableError(f"{varying} varying genes are too few for Seurat's clustering")
+        arguments = {"n_features": self.n_features, "n_pcs": n_pcs, "resolution": self.resolution}
+        return call_r(CLUSTERS, X, ctx, arguments)["cluster"].astype(int)
