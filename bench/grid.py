@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -58,7 +57,7 @@ class Planned:
     @property
     def problem(self) -> str:
         """Identity of the problem it shares with other trials."""
-        return problem_id(self.spec)
+        return self.spec.problem
 
 
 @dataclass(frozen=True)
@@ -70,13 +69,6 @@ class Plan:
     skipped: list[Skipped]
     methods: list[str]
     datasets: dict[str, DatasetSource]
-
-
-def problem_id(spec: TrialSpec) -> str:
-    """A short name of everything that decides a problem; trials with the same one see the same bytes."""
-    parts = [spec.task, spec.task_version, spec.track, spec.dataset, spec.dataset_digest]
-    parts += [str(spec.seeds.split), str(spec.seeds.simulation)]
-    return hashlib.sha256("\x1f".join(parts).encode()).hexdigest()[:16]
 
 
 def make_plan(registry: Registry, ask: Ask) -> Plan:

@@ -12,7 +12,6 @@ from pathlib import Path
 
 from bench.errors import BenchError
 from bench.exchange import write_inputs
-from bench.grid import problem_id
 from bench.problem import Problem
 from bench.record import TrialSpec
 from bench.registry import Registry
@@ -49,7 +48,7 @@ class Problems:
         BenchError
             If the dataset or the task refuses; the same error for every trial of the problem.
         """
-        key = problem_id(spec)
+        key = spec.problem
         with self._lock:
             if key not in self._built:
                 try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
@@ -50,6 +51,13 @@ class TrialSpec(_Frozen):
     seeds: SeedTriple = SeedTriple()
     #: Parameters that are files: where they lie on this machine. Not in the key, which has their digests in ``params``.
     files: dict[str, str] = Field(default_factory=dict)
+
+    @property
+    def problem(self) -> str:
+        """A short name of everything that decides a problem; trials with the same one see the same bytes."""
+        parts = [self.task, self.task_version, self.track, self.dataset, self.dataset_digest]
+        parts += [str(self.seeds.split), str(self.seeds.simulation)]
+        return hashlib.sha256("\x1f".join(parts).encode()).hexdigest()[:16]
 
 
 class ScoreRecord(_Frozen):

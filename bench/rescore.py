@@ -8,7 +8,6 @@ from pathlib import Path
 
 from bench.digest import data_digest
 from bench.errors import BenchError
-from bench.grid import problem_id
 from bench.problems import Problems
 from bench.record import TrialRecord
 from bench.registry import Registry
@@ -26,7 +25,7 @@ def rescore(registry: Registry, store: Store, report: Callable[[TrialRecord], No
         _check_same_problem(registry, store, record)
     with tempfile.TemporaryDirectory(prefix="bench-") as scratch:
         problems = Problems(registry, Path(scratch))
-        for record in sorted(kept, key=lambda r: (r.spec.dataset, problem_id(r.spec))):
+        for record in sorted(kept, key=lambda r: (r.spec.dataset, r.spec.problem)):
             task = registry.task(record.spec.task)
             problem = problems.get(record.spec).problem
             prediction = load_prediction(store.trial_folder(record.key), task.outputs, problem)

@@ -78,6 +78,7 @@ def _load() -> tuple[Any, Any, Any]:
         from _cffi_backend import FFI  # whose error an R without a symbol that rpy2 needs raises
     except ImportError as error:
         raise UnavailableError("rpy2 is missing", fix="pip install 'scmamba-bench[r]'") from error
+    search = os.environ.get("LD_LIBRARY_PATH")
     try:
         import rpy2.robjects as robjects
         from rpy2 import rinterface
@@ -87,6 +88,11 @@ def _load() -> tuple[Any, Any, Any]:
             f"rpy2 cannot load R: {error}",
             fix="install R >= 4.2, then pip install 'scmamba-bench[r]' (it pins rpy2 3.6.5)",
         ) from error
+    # Where R finds its own libraries, another Python started from here may find another's.
+    if search is None:
+        os.environ.pop("LD_LIBRARY_PATH", None)
+    else:
+        os.environ["LD_LIBRARY_PATH"] = search
     return robjects, rinterface, callbacks
 
 

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from bench.errors import BenchError
-from bench.grid import problem_id
 
 if TYPE_CHECKING:
     from bench.record import TrialRecord
@@ -51,7 +50,7 @@ def load(folder: Path, records: dict[str, TrialRecord], rows: pd.DataFrame) -> p
 def _answers(folder: Path, record: TrialRecord) -> pd.DataFrame | None:
     """``truth`` and ``answer`` of each cell of a trial; None where its files are not kept."""
     given = folder / "trials" / record.key / "prediction.parquet"
-    hidden = folder / "problems" / problem_id(record.spec) / "solution.parquet"
+    hidden = folder / "problems" / record.spec.problem / "solution.parquet"
     if not given.is_file() or not hidden.is_file():
         return None
     truth, answer = (

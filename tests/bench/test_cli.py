@@ -97,7 +97,12 @@ def test_kill_9_loses_only_what_was_in_flight(tmp_path, counts):
     command = [sys.executable, "-m", "bench.cli", "run", "--task", "guess", "--plugin", str(PLUGIN), "--no-report"]
     command += ["--datasets", str(counts), "--out", str(tmp_path / "run"), "--jobs", "1", "--methods", "noisy,toy"]
     command += ["--set", "toy.mode=sleep", "--set", "toy.seconds=30"]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # ignored in a shell's background jobs
+    )
     trials = tmp_path / "run" / "trials"
     deadline = time.monotonic() + 60
     while len(list(trials.glob("[0-9a-f]*"))) < 3 and time.monotonic() < deadline:
@@ -117,7 +122,12 @@ def test_interrupting_keeps_what_is_done_and_records_nothing_half(tmp_path, coun
     command = [sys.executable, "-m", "bench.cli", "run", "--task", "guess", "--plugin", str(PLUGIN), "--no-report"]
     command += ["--datasets", str(counts), "--out", str(tmp_path / "run"), "--jobs", "1", "--methods", "noisy,toy"]
     command += ["--set", "toy.mode=sleep"]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # ignored in a shell's background jobs
+    )
     trials = tmp_path / "run" / "trials"
     deadline = time.monotonic() + 60
     while len(list(trials.glob("[0-9a-f]*"))) < 3 and time.monotonic() < deadline:

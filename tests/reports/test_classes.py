@@ -10,7 +10,6 @@ import pandas as pd
 import pytest
 
 from bench.errors import BenchError
-from bench.grid import problem_id
 from bench.record import (
     Limits,
     MethodCard,
@@ -74,7 +73,7 @@ def run(tmp_path: Path) -> Path:
             started="2025", bench_version="0",
         )  # fmt: skip
         store.save(record, [prediction])
-        store.save_solution(problem_id(spec), pd.DataFrame({"label": TRUTH}, index=[f"c{i}" for i in range(6)]))
+        store.save_solution(spec.problem, pd.DataFrame({"label": TRUTH}, index=[f"c{i}" for i in range(6)]))
         planned.append(PlannedTrial(key=key, track="subtype", dataset="tiny", method=method, seeds=SeedTriple()))
     cards = [MethodCard(name=m, summary=m, role="method", tasks=["annotation"], implementation="port") for m in ANSWERS]
     card = TaskCard(name="annotation", version="1", summary="", purpose="", tracks={"subtype": track}, metrics=metrics)
