@@ -112,9 +112,14 @@ class Store:
 
     def records(self) -> Iterator[TrialRecord]:
         """Every finished trial, by key."""
+        for file, content in self._trial_files():
+            yield _parsed(TrialRecord, content, file)
+
+    def _trial_files(self) -> Iterator[tuple[Path, bytes]]:
+        """Every ``trial.json`` and what is in it, by key."""
         for file in sorted((self.root / "trials").glob("[0-9a-f]*/trial.json")):
             with contextlib.suppress(FileNotFoundError):  # another process is replacing it
-                yield _read(TrialRecord, file)
+                yield file, file.read_bytes()
 
     def save(self, record: TrialRecord, files: Iterable[Path] = ()) -> None:
         """Write a trial's folder in one step, replacing an earlier one.
@@ -194,17 +199,17 @@ class Store:
             return self._write_tables()
 
     def _write_tables(self) -> bool:
-        state = hashlib.sha256()
-        for file in sorted((self.root / "trials").glob("[0-9a-f]*/trial.json")):
-            with contextlib.suppress(FileNotFoundError):  # another process is replacing it
-                state.update(file.parent.name.encode() + file.read_bytes())
+        # Read once: the stamp must be of the very records that the tables hold.
+        found, state = list(self._trial_files()), hashlib.sha256()
+        for file, content in found:
+            state.update(file.parent.name.encode() + content)
         stamp = self.root / ".tables"
         targets = [self.root / f"{t}.{e}" for t in ("results", "curves") for e in ("csv", "parquet")]
         if stamp.exists() and stamp.read_text() == state.hexdigest() and all(t.exists() for t in targets):
             return False
         from bench.tables import curve_table, result_table
 
-        records, run_id = list(self.records()), self.info.run_id
+        records, run_id = [_parsed(TrialRecord, content, file) for file, content in found], self.info.run_id
         for name, table in (("results", result_table(records, run_id)), ("curves", curve_table(records, run_id))):
             write_atomic(self.root / f"{name}.csv", table.to_csv(index=False).encode())
             temporary = self.root / f".{name}-{secrets.token_hex(4)}.parquet"
@@ -268,8 +273,12 @@ def write_atomic(file: Path, content: bytes) -> None:
 
 
 def _read(model: type[M], file: Path) -> M:
+    return _parsed(model, file.read_bytes(), file)
+
+
+def _parsed(model: type[M], content: bytes, file: Path) -> M:
     try:
-        return model.model_validate_json(file.read_bytes())
+        return model.model_validate_json(content)
     except ValidationError as error:
         first = error.errors()[0]
         raise BenchError(
