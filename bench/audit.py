@@ -20,7 +20,7 @@ from scipy import stats
 
 from bench.dataset import Dataset
 from bench.errors import NotApplicableError
-from bench.exchange import permutation, read_inputs, write_inputs
+from bench.exchange import permutation, read_inputs, round_folders, write_inputs, write_rounds
 from bench.problem import Problem
 from bench.registry import Registry
 from bench.seeds import derive_seed
@@ -76,23 +76,43 @@ def audit_one(task: Task, dataset: Dataset, track: str, seeds: Seeds) -> Finding
     if scrambled is None:
         leaks = _associations(problem)
         return Finding(name, track, "leak" if leaks else "pass", "order, names and columns", "; ".join(leaks))
-    other = task.make_problem(scrambled, track, seeds)
-    if other.solution.equals(problem.solution):
-        return Finding(name, track, "leak", "identical bytes", "scrambling left the solution as it was: nothing tested")
-    differing = _differing_files(problem, other)
-    detail = f"these input files change with the hidden truth: {', '.join(differing)}" if differing else ""
-    return Finding(name, track, "leak" if differing else "pass", "identical bytes", detail)
-
-
-def _differing_files(a: Problem, b: Problem) -> list[str]:
     with tempfile.TemporaryDirectory(prefix="bench-audit-") as scratch:
-        digests = []
-        for name, problem in (("a", a), ("b", b)):
-            folder = Path(scratch) / name
-            write_inputs(problem.inputs, folder, "audit")
-            digests.append({f.name: hashlib.sha256(f.read_bytes()).hexdigest() for f in sorted(folder.iterdir())})
-    first, second = digests
-    return sorted(name for name in first.keys() | second.keys() if first.get(name) != second.get(name))
+        first = _files(problem, Path(scratch) / "first")
+        several = not isinstance(scrambled, Dataset)
+        looks = [scrambled] if isinstance(scrambled, Dataset) else scrambled
+        for k, changed in enumerate(looks):
+            other = task.make_problem(changed, track, seeds)
+            if _same_truth(problem, other):
+                detail = "scrambling left the solution as it was: nothing tested"
+                return Finding(name, track, "leak", "identical bytes", detail)
+            second = _files(other, Path(scratch) / f"look_{k}")
+            # A round's own hidden entries are shown in the other rounds, so each is compared alone.
+            pairs = [(first[k], second[k])] if several else list(zip(first, second, strict=True))
+            differing = sorted({f for a, b in pairs for f in a.keys() | b.keys() if a.get(f) != b.get(f)})
+            if differing:
+                where = f" (round {k + 1})" if several else ""
+                detail = f"these input files change with the hidden truth{where}: {', '.join(differing)}"
+                return Finding(name, track, "leak", "identical bytes", detail)
+    if several and k + 1 != len(first):
+        detail = f"{k + 1} of {len(first)} rounds were scrambled: the others were not tested"
+        return Finding(name, track, "leak", "identical bytes", detail)
+    return Finding(name, track, "pass", "identical bytes")
+
+
+def _same_truth(a: Problem, b: Problem) -> bool:
+    same = (
+        a.truth[name].shape == b.truth[name].shape and (a.truth[name] != b.truth[name]).nnz == 0 for name in a.truth
+    )
+    return a.solution.equals(b.solution) and all(same)
+
+
+def _files(problem: Problem, folder: Path) -> list[dict[str, str]]:
+    """Digest of every input file by name, for each round."""
+    write_rounds(problem.rounds, folder, "audit")
+    return [
+        {f.name: hashlib.sha256(f.read_bytes()).hexdigest() for f in sorted(part.iterdir())}
+        for part in round_folders(folder)
+    ]
 
 
 def _associations(problem: Problem) -> list[str]:

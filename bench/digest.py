@@ -23,8 +23,17 @@ from bench.record import TrialSpec
 
 def trial_key(spec: TrialSpec) -> str:
     """Key of a trial: a 16-digit hex prefix of the sha256 over every field of ``spec`` but where files lie."""
-    text = json.dumps(spec.model_dump(mode="json", exclude={"files"}), sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    return _short(spec.model_dump(mode="json", exclude={"files"}))
+
+
+def prediction_key(spec: TrialSpec) -> str:
+    """Key of a method's prediction: trials that share it differ in what is asked of the same prediction."""
+    method = {"method", "method_digest", "environment_digest", "params"}
+    return _short([spec.inputs_id, spec.seeds.method, spec.model_dump(mode="json", include=method)])
+
+
+def _short(content: object) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()[:16]
 
 
 def data_digest(card: DatasetCard) -> str:

@@ -6,8 +6,9 @@ Cells are written in a permuted order under opaque names, so that neither tells 
 from __future__ import annotations
 
 import json
+import os
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -41,33 +42,69 @@ def write_inputs(inputs: Inputs, folder: Path, problem_id: str) -> None:
     inputs
         Cells under their own names, in the dataset's order.
     folder
-        Created; ``cells.npz``, ``cells_obs.parquet``, ``genes.parquet``, the same for ``train``, ``info.json``.
+        Created; ``cells.npz``, ``cells_obs.parquet``, ``genes.parquet``, the same for ``train``, ``info.json``, and
+        ``query.npz`` where entries are asked for.
     problem_id
         Decides the permutation.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    _write_cells(inputs.cells, folder, "cells", permutation(len(inputs.cells.obs), problem_id))
+    _write_look(inputs, folder, problem_id)
     if inputs.train is not None:
         _write_cells(inputs.train, folder, "train", permutation(len(inputs.train.obs), f"{problem_id}/train"))
-    inputs.cells.var.to_parquet(folder / "genes.parquet")
-    (folder / "info.json").write_text(json.dumps(dict(inputs.info), sort_keys=True))
 
 
-def read_inputs(folder: Path, layer: str = "counts") -> Inputs:
+def write_rounds(rounds: Sequence[Inputs], folder: Path, problem_id: str) -> None:
+    """Write every round of a problem: into ``folder`` if there is one, else into ``folder/round_000`` and so on.
+
+    Training cells, the same in all rounds, are on disk once.
+    """
+    if len(rounds) == 1:
+        write_inputs(rounds[0], folder, problem_id)
+        return
+    for k, inputs in enumerate(rounds):
+        part = folder / f"round_{k:03d}"
+        if k == 0:
+            write_inputs(inputs, part, problem_id)
+            continue
+        _write_look(inputs, part, problem_id)
+        for file in (folder / "round_000").glob("train*"):
+            os.link(file, part / file.name)
+
+
+def round_folders(folder: Path) -> list[Path]:
+    """The folders that :func:`write_rounds` made, each for :func:`read_inputs`."""
+    return sorted(folder.glob("round_*")) or [folder]
+
+
+def read_inputs(folder: Path, layer: str = "counts", train: Cells | None = None) -> Inputs:
     """Read what :func:`write_inputs` wrote, with the layer a method declares.
 
     Parameters
     ----------
     layer
         ``counts``: as measured; ``log1p_cp10k``: ln(1 + counts per 10,000), all-zero cells left at zero.
+    train
+        The training cells, where an earlier round has read them.
     """
     var = pd.read_parquet(folder / "genes.parquet")
-    has_train = (folder / "train.npz").exists()
+    if train is None and (folder / "train.npz").exists():
+        train = _read_cells(folder, "train", var, layer)
     return Inputs(
         cells=_read_cells(folder, "cells", var, layer),
-        train=_read_cells(folder, "train", var, layer) if has_train else None,
+        train=train,
         info=json.loads((folder / "info.json").read_text()),
+        query=read_query(folder),
     )
+
+
+def read_query(folder: Path) -> sparse.csr_matrix | None:
+    """The entries that are asked for, in the order the cells are shown; None: all."""
+    file = folder / "query.npz"
+    if not file.exists():
+        return None
+    with np.load(file, allow_pickle=False) as stored:
+        shape = tuple(int(s) for s in stored["shape"])
+        pattern = np.ones(len(stored["indices"]), dtype=bool)
+        return sparse.csr_matrix((pattern, stored["indices"], stored["indptr"]), shape=shape)
 
 
 def write_prediction(prediction: Mapping[str, object], folder: Path, n_cells: int) -> None:
@@ -139,6 +176,19 @@ def log1p_cp10k(X: sparse.csr_matrix) -> sparse.csr_matrix:
         part = slice(ends[0], ends[-1])
         logged[part] = np.log1p(X.data[part] * np.repeat(scale[start : start + _LOG_ROWS], np.diff(ends)))
     return sparse.csr_matrix((logged, X.indices.copy(), X.indptr.copy()), shape=X.shape)
+
+
+def _write_look(inputs: Inputs, folder: Path, problem_id: str) -> None:
+    """All of ``inputs`` but the training cells."""
+    folder.mkdir(parents=True, exist_ok=True)
+    order = permutation(len(inputs.cells.obs), problem_id)
+    _write_cells(inputs.cells, folder, "cells", order)
+    if inputs.query is not None:
+        query = sparse.csr_matrix(inputs.query[order])
+        query.sort_indices()
+        np.savez(folder / "query.npz", indices=query.indices, indptr=query.indptr, shape=np.array(query.shape))
+    inputs.cells.var.to_parquet(folder / "genes.parquet")
+    (folder / "info.json").write_text(json.dumps(dict(inputs.info), sort_keys=True))
 
 
 def _write_cells(cells: Cells, folder: Path, block: str, order: NDArray[np.intp]) -> None:

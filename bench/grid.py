@@ -188,6 +188,7 @@ def _base_spec(task: Task, track: str, source: DatasetSource, seeds: Seeds) -> T
         method_digest="",
         environment_digest="",
         seeds=SeedTriple(split=seeds.split, simulation=seeds.simulation),
+        inputs=task.inputs_name(track, seeds),
     )
 
 

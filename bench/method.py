@@ -10,10 +10,13 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from bench.errors import UnknownNameError
 from bench.problem import Inputs, Prediction
+
+if TYPE_CHECKING:
+    import numpy as np
 
 Implementation = Literal["official", "port", "reimplementation", "ours"]
 
@@ -67,6 +70,9 @@ class Context:
         A folder of the trial's own, removed afterwards.
     log
         Logger whose lines go to the trial's log.
+    round, n_rounds
+        Which look at the cells this is, from 0, and how many there are: ``run`` is called once a round on the same
+        object, with other entries hidden each time.
     """
 
     seed: int
@@ -74,6 +80,8 @@ class Context:
     device: str = "cpu"
     scratch: Path = field(default_factory=Path)
     log: logging.Logger = field(default_factory=lambda: logging.getLogger("bench.method"))
+    round: int = 0
+    n_rounds: int = 1
     report_progress: Callable[[float, str], None] = lambda fraction, message: None
     phases: dict[str, float] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
@@ -86,6 +94,13 @@ class Context:
     def progress(self, fraction: float, message: str = "") -> None:
         """Tell the live table how far the method is (``fraction`` in [0, 1])."""
         self.report_progress(fraction, message)
+
+    def empty(self, shape: tuple[int, int]) -> np.ndarray:
+        """A float32 array on disk (cells, genes) to fill by blocks and return: for outputs that memory cannot hold."""
+        from numpy.lib.format import open_memmap
+
+        file = self.scratch / f"output_{self.round}_{len(list(self.scratch.glob('output_*.npy')))}.npy"
+        return open_memmap(file, mode="w+", dtype="float32", shape=shape)
 
     @contextmanager
     def phase(self, name: Literal["fit", "predict"]) -> Iterator[None]:
@@ -154,7 +169,7 @@ class Method(ABC):
 
         Returns
         -------
-        Named arrays as the task's outputs ask for, one entry per cell of ``inputs.cells``, in order.
+        Named arrays as the task's outputs ask for, one entry (or row) per cell of ``inputs.cells``, in order.
 
         Raises
         ------

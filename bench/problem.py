@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from functools import cached_property
+from typing import TYPE_CHECKING, overload
 
 if TYPE_CHECKING:
     import numpy as np
@@ -57,15 +58,52 @@ class Inputs:
         Cells of other donors, whose ``obs`` carries the labels a supervised method may learn from.
     info
         Plain facts of the protocol (JSON), never derived from the hidden truth.
+    query
+        Of tasks that ask for expression: the entries (boolean, cells x genes) that were hidden, shown as zero, and are
+        asked for. None: nothing was hidden, every entry is asked for.
     """
 
     cells: Cells
     train: Cells | None = None
     info: Mapping[str, Json] = field(default_factory=dict)
+    query: csr_matrix | None = None
+
+    def __post_init__(self) -> None:
+        if self.query is not None and self.query.shape != self.cells.X.shape:
+            raise ValueError(f"query is {self.query.shape}, cells.X is {self.cells.X.shape}")
 
     def take(self, rows: np.ndarray) -> Inputs:
         """The same inputs with only the cells at ``rows`` to be answered for."""
-        return replace(self, cells=self.cells.take(rows))
+        return replace(self, cells=self.cells.take(rows), query=None if self.query is None else self.query[rows])
+
+
+class Rounds(Sequence[Inputs]):
+    """Several looks at the same cells, each built when it is asked for, so that memory never holds them all.
+
+    Parameters
+    ----------
+    n
+        How many.
+    build
+        ``build(k)`` makes the ``k``-th. All share cell names, genes and training cells.
+    """
+
+    def __init__(self, n: int, build: Callable[[int], Inputs]) -> None:
+        self._n, self._build = n, build
+
+    def __len__(self) -> int:
+        return self._n
+
+    @overload
+    def __getitem__(self, k: int) -> Inputs: ...
+    @overload
+    def __getitem__(self, k: slice) -> Sequence[Inputs]: ...
+    def __getitem__(self, k: int | slice) -> Inputs | Sequence[Inputs]:
+        if isinstance(k, slice):
+            return [self._build(i) for i in range(*k.indices(self._n))]
+        if not -self._n <= k < self._n:
+            raise IndexError(k)
+        return self._build(k % self._n)
 
 
 @dataclass(frozen=True)
@@ -80,15 +118,38 @@ class Problem:
         The truth: one row per cell of ``inputs.cells``, same index and order.
     notes
         What was done to the dataset that a reader of the report must know (cells left out, fall-backs).
+    rounds
+        Where a method is to look at the same cells several times, each time with other entries hidden
+        (``Inputs.query``): all of these looks, the first of which is ``inputs``. By default ``inputs`` alone.
+    truth
+        Hidden cells x genes matrices by name, in the order of ``inputs.cells``.
     """
 
     inputs: Inputs
     solution: pd.DataFrame
     notes: tuple[str, ...] = ()
+    rounds: Sequence[Inputs] = ()
+    truth: Mapping[str, csr_matrix] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not self.solution.index.equals(self.inputs.cells.obs.index):
             raise ValueError("solution and inputs.cells must have the same cells in the same order")
+        for name, matrix in self.truth.items():
+            if matrix.shape != self.inputs.cells.X.shape:
+                raise ValueError(f"truth {name!r} is {matrix.shape}, inputs.cells.X is {self.inputs.cells.X.shape}")
+        if not self.rounds:
+            object.__setattr__(self, "rounds", (self.inputs,))
+
+    @cached_property
+    def asked(self) -> csr_matrix | None:
+        """The entries of expression that are asked for in any round (boolean, cells x genes); None: all."""
+        union = self.inputs.query
+        if union is None:
+            return None
+        for inputs in self.rounds[1:]:
+            union = union + inputs.query
+        union.sort_indices()
+        return union
 
 
 @dataclass(frozen=True)
@@ -131,7 +192,11 @@ class Curve:
 
 @dataclass(frozen=True)
 class Scored:
-    """What :meth:`bench.task.Task.score` returns."""
+    """What :meth:`bench.task.Task.score` returns.
+
+    ``tables`` are further results that the report draws or that a reader may want to recompute from, by name.
+    """
 
     scores: list[Score]
     curves: list[Curve] = field(default_factory=list)
+    tables: Mapping[str, pd.DataFrame] = field(default_factory=dict)

@@ -10,8 +10,9 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from pathlib import Path
 
+from bench.digest import path_digest
 from bench.errors import BenchError
-from bench.exchange import write_inputs
+from bench.exchange import write_rounds
 from bench.problem import Problem
 from bench.record import TrialSpec
 from bench.registry import Registry
@@ -24,10 +25,11 @@ _KEPT_IN_MEMORY = 2
 
 @dataclass(frozen=True)
 class BuiltProblem:
-    """A problem in memory and its inputs on disk."""
+    """A problem in memory and its inputs on disk; ``digest`` is that of the inputs where other problems share them."""
 
     problem: Problem
     inputs: Path
+    digest: str = ""
 
 
 class Problems:
@@ -68,10 +70,10 @@ class Problems:
         task = self._registry.task(spec.task)
         problem = task.make_problem(dataset, spec.track, Seeds(spec.seeds.split, spec.seeds.simulation))
         folder = Path(tempfile.mkdtemp(prefix=f"problem-{key}-", dir=self._scratch))
-        write_inputs(problem.inputs, folder, key)
+        write_rounds(problem.rounds, folder, spec.inputs_id)
         if self._store is not None:
-            self._store.save_solution(key, problem.solution)
-        built = BuiltProblem(problem, folder)
+            self._store.save_problem(key, problem)
+        built = BuiltProblem(problem, folder, path_digest(folder) if spec.inputs else "")
         # Inputs leave the disk with the problem, once no trial holds it: a grid's problems may not fit there together.
         weakref.finalize(built, shutil.rmtree, folder, ignore_errors=True)
         return built

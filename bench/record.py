@@ -51,6 +51,8 @@ class TrialSpec(_Frozen):
     seeds: SeedTriple = SeedTriple()
     #: Parameters that are files: where they lie on this machine. Not in the key, which has their digests in ``params``.
     files: dict[str, str] = Field(default_factory=dict)
+    #: Name of what methods are shown, where other tracks or tasks show the same (:meth:`bench.task.Task.inputs_name`).
+    inputs: str = ""
 
     @property
     def problem(self) -> str:
@@ -58,6 +60,13 @@ class TrialSpec(_Frozen):
         parts = [self.task, self.task_version, self.track, self.dataset, self.dataset_digest]
         parts += [str(self.seeds.split), str(self.seeds.simulation)]
         return hashlib.sha256("\x1f".join(parts).encode()).hexdigest()[:16]
+
+    @property
+    def inputs_id(self) -> str:
+        """A short name of everything that decides what methods are shown; the problem's, where no other shows it."""
+        if not self.inputs:
+            return self.problem
+        return hashlib.sha256("\x1f".join([self.inputs, self.dataset, self.dataset_digest]).encode()).hexdigest()[:16]
 
 
 class ScoreRecord(_Frozen):
@@ -103,6 +112,8 @@ class TrialRecord(_Frozen):
     problem_notes: list[str] = Field(default_factory=list)
     notes: list[str] = Field(default_factory=list)
     n_cells: int | None = None
+    #: sha256 over what the method was shown, where its prediction may serve other trials.
+    inputs_digest: str = ""
     resources: Resources = Resources()
     scores: list[ScoreRecord] = Field(default_factory=list)
     curves: list[CurveRecord] = Field(default_factory=list)

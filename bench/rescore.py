@@ -6,13 +6,14 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+from bench import prediction
 from bench.digest import data_digest
 from bench.errors import BenchError
 from bench.problems import Problems
 from bench.record import TrialRecord
 from bench.registry import Registry
 from bench.store import Store
-from bench.trial import load_prediction, scored_records
+from bench.trial import scored_records
 
 
 def rescore(registry: Registry, store: Store, report: Callable[[TrialRecord], None]) -> int:
@@ -20,17 +21,18 @@ def rescore(registry: Registry, store: Store, report: Callable[[TrialRecord], No
     done = 0
     for path in {path for request in store.requests() for path in request.paths.values()}:
         registry.dataset(path)
-    kept = [r for r in store.records() if r.status == "ok" and _prediction_file(store, r).exists()]
-    for record in kept:
+    answered = [r for r in store.records() if r.status == "ok" and _prediction_file(store, r).exists()]
+    for record in answered:
         _check_same_problem(registry, store, record)
     with tempfile.TemporaryDirectory(prefix="bench-") as scratch:
         problems = Problems(registry, Path(scratch))
-        for record in sorted(kept, key=lambda r: (r.spec.dataset, r.spec.problem)):
+        for record in sorted(answered, key=lambda r: (r.spec.dataset, r.spec.problem)):
             task = registry.task(record.spec.task)
             problem = problems.get(record.spec).problem
-            prediction = load_prediction(store.trial_folder(record.key), task.outputs, problem)
-            scored = scored_records(task.score(problem, prediction))
-            store.rewrite(record.model_copy(update=scored))
+            kept = prediction.load(store.trial_folder(record.key), task.outputs, problem)
+            scored = task.score(problem, kept)
+            store.save_tables(record.key, scored.tables)
+            store.rewrite(record.model_copy(update=scored_records(scored)))
             report(record)
             done += 1
     return done

@@ -14,7 +14,7 @@ import json
 import os
 import secrets
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -28,6 +28,7 @@ from bench.record import Limits, Request, RunInfo, TrialRecord
 if TYPE_CHECKING:
     import pandas as pd
 
+    from bench.problem import Problem
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -127,7 +128,7 @@ class Store:
         Parameters
         ----------
         files
-            Prediction and log, moved into the folder under their own names.
+            Prediction and log (files or folders), put into the folder under their own names.
         """
         folder = self.trial_folder(record.key)
         temporary = folder.with_name(f".tmp-{record.key}-{secrets.token_hex(4)}")
@@ -135,7 +136,7 @@ class Store:
             with _writing(self.root):
                 temporary.mkdir(parents=True)
                 for file in files:
-                    shutil.copyfile(file, temporary / file.name)
+                    shutil.move(file, temporary / file.name)
                 (temporary / "trial.json").write_text(record.model_dump_json(indent=1))
                 _replace_folder(temporary, folder)
         finally:
@@ -144,6 +145,21 @@ class Store:
     def rewrite(self, record: TrialRecord) -> None:
         """Replace a trial's ``trial.json`` alone (``bench rescore``)."""
         write_atomic(self.trial_folder(record.key) / "trial.json", record.model_dump_json(indent=1).encode())
+
+    def save_tables(self, key: str, tables: Mapping[str, pd.DataFrame]) -> None:
+        """Replace the tables that scoring made of a trial (``bench rescore``)."""
+        for name, table in tables.items():
+            file = self.trial_folder(key) / scored_file(name)
+            temporary = file.with_name(f".{secrets.token_hex(4)}.parquet")
+            table.to_parquet(temporary, index=False)
+            temporary.replace(file)
+
+    def scored_table(self, key: str, name: str) -> pd.DataFrame | None:
+        """A table that scoring made of a trial (:class:`bench.problem.Scored`), or None."""
+        import pandas as pd
+
+        file = self.trial_folder(key) / scored_file(name)
+        return pd.read_parquet(file) if file.exists() else None
 
     def is_final(self, key: str, limits: Limits) -> bool:
         """Whether a trial need not run again: finished, and not stopped by a limit lower than today's.
@@ -164,15 +180,24 @@ class Store:
 
     # -- problems -----------------------------------------------------------------------------------------------
 
-    def save_solution(self, problem_id: str, solution: pd.DataFrame) -> None:
-        """Keep the truth of a problem beside the predictions, so that anyone can recompute the scores."""
-        file = self.root / "problems" / problem_id / "solution.parquet"
-        if not file.exists():
-            with _writing(self.root):
-                file.parent.mkdir(parents=True, exist_ok=True)
-                temporary = file.with_name(f".{secrets.token_hex(4)}.parquet")
-                solution.rename_axis("cell").reset_index().to_parquet(temporary)
-                temporary.replace(file)
+    def save_problem(self, problem_id: str, problem: Problem) -> None:
+        """Keep the truth of a problem beside the predictions, so that anyone can recompute the scores.
+
+        ``solution.parquet`` has a row a cell, ``truth_<name>.npz`` a sparse matrix (:func:`bench.matrices.save`).
+        """
+        folder = self.root / "problems" / problem_id
+        if (folder / "solution.parquet").exists():
+            return
+        with _writing(self.root):
+            folder.mkdir(parents=True, exist_ok=True)
+            for name, matrix in problem.truth.items():
+                from bench.matrices import save
+
+                cells, genes = problem.solution.index, problem.inputs.cells.var.index
+                save(folder / f"truth_{name}.npz", matrix, cells, genes)
+            temporary = folder / f".{secrets.token_hex(4)}.parquet"
+            problem.solution.rename_axis("cell").reset_index().to_parquet(temporary)
+            temporary.replace(folder / "solution.parquet")
 
     # -- requests -----------------------------------------------------------------------------------------------
 
@@ -217,6 +242,11 @@ class Store:
             temporary.replace(self.root / f"{name}.parquet")
         write_atomic(stamp, state.hexdigest().encode())
         return True
+
+
+def scored_file(name: str) -> str:
+    """Name of the file, in a trial's folder, with a table that scoring made."""
+    return f"scored_{name}.parquet"
 
 
 def now() -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal
 
@@ -62,7 +62,10 @@ class Output:
     name
         Key in the prediction.
     kind
-        ``float`` (finite), ``bool`` or ``label`` (strings), one entry per cell; ``matrix`` (finite), one row per cell.
+        ``float`` (finite), ``bool`` or ``label`` (strings), one entry per cell; ``matrix`` (finite), one row per cell;
+        ``expression``: ln(1 + counts per 10,000), cells x genes as in ``inputs.cells``. What is scored of it are the
+        entries that the rounds' queries ask for, as a sparse matrix with that pattern; without queries everything, as
+        an object with ``shape`` that gives float32 blocks of rows by slice or index.
     required
         Whether it may be left out.
     low, high
@@ -72,7 +75,7 @@ class Output:
     """
 
     name: str
-    kind: Literal["float", "bool", "label", "matrix"]
+    kind: Literal["float", "bool", "label", "matrix", "expression"]
     summary: str
     required: bool = True
     low: float | None = None
@@ -121,6 +124,9 @@ class Task(ABC):
         The version changes whenever inputs or scores can change: results of two versions never mix.
     tracks, metrics, outputs, controls
         The card, readable without building a problem.
+    labelled_training
+        Whether training cells carry the answer: methods that learn from it (``Method.supervised``) are not applicable
+        where a problem has no training cells.
     purpose
         What the comparison is for, and whether its authors own one of the methods.
     """
@@ -133,6 +139,15 @@ class Task(ABC):
     metrics: ClassVar[tuple[Metric, ...]]
     outputs: ClassVar[tuple[Output, ...]]
     controls: ClassVar[tuple[Control, ...]]
+    labelled_training: ClassVar[bool] = True
+
+    def inputs_name(self, track: str, seeds: Seeds) -> str:
+        """Name of what methods are shown, if other tracks or tasks show the same of a dataset; empty: nobody else does.
+
+        Where two trials of a method have the same name of inputs (and the same bytes: that is checked), the prediction
+        of one serves the other too, so that a costly method runs once.
+        """
+        return ""
 
     @abstractmethod
     def why_not(self, card: DatasetCard, track: str) -> str | None:
@@ -156,10 +171,13 @@ class Task(ABC):
         """Score a validated prediction. Deterministic."""
 
     @abstractmethod
-    def scramble(self, dataset: Dataset, track: str, seeds: Seeds, rng: np.random.Generator) -> Dataset | None:
+    def scramble(
+        self, dataset: Dataset, track: str, seeds: Seeds, rng: np.random.Generator
+    ) -> Dataset | Iterable[Dataset] | None:
         """The same dataset with its hidden truth scrambled, for the leakage audit.
 
         Only the truth of the cells a method answers for is hidden (``seeds`` tells which they are): the labels of
         training cells are legitimate inputs and stay. None where the input matrix itself is made from the truth
-        (simulated doublets): the audit then checks that neither order nor names of the cells tell the truth.
+        (simulated doublets): the audit then checks that neither order nor names of the cells tell the truth. Where a
+        problem has several rounds: a dataset a round, with what that round hides scrambled.
         """

@@ -6,31 +6,36 @@ import json
 import math
 import platform
 import shutil
+import threading
 import traceback
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
-from bench import __version__, logs
+from bench import __version__, logs, prediction
 from bench.availability import installed_version
+from bench.digest import prediction_key
 from bench.errors import BenchError, InvalidOutputError, NotApplicableError
-from bench.exchange import read_prediction
 from bench.grid import Planned
 from bench.method import Method
-from bench.problem import Curve, Problem, Scored
+from bench.problem import Curve, Scored
 from bench.problems import BuiltProblem, Problems
 from bench.record import CurveRecord, Limits, Resources, ScoreRecord, Status, TrialRecord, TrialSpec
 from bench.registry import Registry
 from bench.sandbox import Job, Outcome, Sandbox
 from bench.scratch import Scratch
 from bench.seeds import derive_seed
-from bench.store import Store, now
-from bench.task import Output, Task
-from bench.validate import columns_of, validated
+from bench.store import Store, now, scored_file
+from bench.task import Task
+from bench.validate import validated
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 #: Folder of a trial's scratch with the checked prediction.
 _KEPT = "kept"
@@ -53,6 +58,7 @@ class TrialRunner:
         self.scratch = self._scratch.folder
         self.problems = Problems(registry, self.scratch, store)
         self._sandbox = Sandbox(limits.threads)
+        self._turns: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
         self._aborted = False
 
     def __enter__(self) -> TrialRunner:
@@ -75,11 +81,15 @@ class TrialRunner:
         """Run one trial to its record and save it; whatever goes wrong becomes a status. None if it was aborted."""
         folder = self.folder(planned.key)
         folder.mkdir(parents=True, exist_ok=True)
-        record = self._attempt(planned, folder)
-        if self._aborted:
-            return None
-        logs.shorten(folder / "log.txt")
-        self.store.save(record, [*(folder / _KEPT).glob("*.parquet"), *folder.glob("log.txt")])
+        spec = planned.spec
+        # Of trials that one prediction can serve, the first makes it and the others wait.
+        shared = self._turns[prediction_key(spec)] if spec.inputs and spec.role == "method" else nullcontext()
+        with shared:
+            record = self._attempt(planned, folder)
+            if self._aborted:
+                return None
+            logs.shorten(folder / "log.txt")
+            self.store.save(record, [*(folder / _KEPT).glob("*"), *folder.glob("log.txt")])
         shutil.rmtree(folder, ignore_errors=True)
         return record
 
@@ -113,10 +123,14 @@ class TrialRunner:
             logs.append(folder / "log.txt", traceback.format_exc())
             return record("crash", f"the problem could not be built: {type(error).__name__}: {error}")
         problem = built.problem
-        notes = {"problem_notes": list(problem.notes), "n_cells": len(problem.solution)}
+        notes = {
+            "problem_notes": list(problem.notes),
+            "n_cells": len(problem.solution),
+            "inputs_digest": built.digest,
+        }
         task = self.registry.task(spec.task)
         try:
-            outcome, prediction = self._predict(planned, built, task, folder)
+            outcome, answer = self._predict(planned, built, task, folder)
         except NotApplicableError as error:
             return record("not_applicable", str(error), **notes)
         except InvalidOutputError as error:
@@ -125,13 +139,17 @@ class TrialRunner:
         if outcome.status != "ok":
             return record(outcome.status, outcome.detail, **notes, **resources)
         try:
-            arrays = validated(prediction, task.outputs, len(problem.solution), problem.inputs.info)
+            arrays = validated(answer, task.outputs, len(problem.solution), problem.inputs.info)
             task.check(problem.inputs, arrays)
         except InvalidOutputError as error:
             return record("invalid_output", str(error), **notes, **resources)
-        save_prediction(arrays, task.outputs, problem, folder / _KEPT)
+        if not (folder / _KEPT).exists():  # it does where another trial's prediction was lent
+            arrays = prediction.save(arrays, task.outputs, problem, folder / _KEPT)
         try:
-            scored = scored_records(task.score(problem, arrays))
+            result = task.score(problem, arrays)
+            scored = scored_records(result)
+            for name, table in result.tables.items():
+                table.to_parquet(folder / _KEPT / scored_file(name), index=False)
         except Exception as error:  # noqa: BLE001 - a task of a third party may raise anything
             logs.append(folder / "log.txt", traceback.format_exc())
             detail = f"the prediction could not be scored: {type(error).__name__}: {error}"
@@ -158,12 +176,18 @@ class TrialRunner:
         self, planned: Planned, built: BuiltProblem, task: Task, folder: Path
     ) -> tuple[Outcome, Mapping[str, Any]]:
         spec, problem = planned.spec, built.problem
-        seed = derive_seed("method", spec.method, planned.problem, spec.seeds.method)
+        shutil.rmtree(folder / _KEPT, ignore_errors=True)
         if spec.role != "method":
+            seed = derive_seed("method", spec.method, planned.problem, spec.seeds.method)
             control = next(c for c in task.controls if c.name == spec.method)
             return Outcome("ok"), control.predict(problem, np.random.default_rng(seed))
+        seed = derive_seed("method", spec.method, spec.inputs_id, spec.seeds.method)
+        lender = self._lender(spec, built)
+        if lender is not None:
+            prediction.lend(self.store.trial_folder(lender.key), task.outputs, folder / _KEPT)
+            return _lent(lender), prediction.load(folder / _KEPT, task.outputs, problem)
         entry = self.registry.method(spec.method)
-        if entry.value.supervised and problem.inputs.train is None:
+        if entry.value.supervised and task.labelled_training and problem.inputs.train is None:
             raise NotApplicableError("the method learns from labelled training donors and this problem has none")
         job = Job(
             folder=str(folder),
@@ -175,11 +199,24 @@ class TrialRunner:
             device=self.limits.device,
             timeout_s=self.limits.timeout_s,
             memory_mb=self.limits.memory_mb,
+            expression=prediction.expression_names(task.outputs),
         )
         outcome = self._sandbox.run(job)
+        shutil.rmtree(folder / _KEPT, ignore_errors=True)  # whatever a method may have left there
         if outcome.status != "ok":
             return outcome, {}
-        return outcome, read_prediction(folder, planned.problem, len(problem.solution))
+        return outcome, prediction.read(folder, built.inputs, task.outputs, spec.inputs_id, len(problem.solution))
+
+    def _lender(self, spec: TrialSpec, built: BuiltProblem) -> TrialRecord | None:
+        """A finished trial of this run folder whose method saw the same bytes, in this or in another track or task."""
+        if not spec.inputs:
+            return None
+        mine = prediction_key(spec)
+        for record in self.store.records():
+            same_bytes = record.status == "ok" and record.inputs_digest == built.digest
+            if same_bytes and record.spec.role == "method" and prediction_key(record.spec) == mine:
+                return record
+        return None
 
     def _versions(self, spec: TrialSpec) -> dict[str, str]:
         versions = {"scmamba-bench": __version__, "python": platform.python_version()}
@@ -187,35 +224,6 @@ class TrialRunner:
             cls: type[Method] = self.registry.method(spec.method).value
             versions |= {r.name: v for r in cls.requires if (v := installed_version(r))}
         return versions
-
-
-def save_prediction(arrays: Mapping[str, Any], outputs: Sequence[Output], problem: Problem, folder: Path) -> None:
-    """Write a prediction with the dataset's own cell names, in the dataset's order; into a new folder.
-
-    ``prediction.parquet`` has a column an output; a matrix has a file of its name, with its own columns.
-    """
-    shutil.rmtree(folder, ignore_errors=True)  # whatever a method may have left there
-    folder.mkdir()
-    cells = problem.solution.index.astype(str)
-    matrices = {o.name: columns_of(o, problem.inputs.info) for o in outputs if o.kind == "matrix" and o.name in arrays}
-    single = {name: array for name, array in arrays.items() if name not in matrices}
-    pd.DataFrame({"cell": cells, **single}).to_parquet(folder / "prediction.parquet", index=False)
-    for name, columns in matrices.items():
-        table = pd.DataFrame(arrays[name], columns=columns)
-        table.insert(0, "cell", cells)
-        table.to_parquet(folder / f"{name}.parquet", index=False)
-
-
-def load_prediction(folder: Path, outputs: Sequence[Output], problem: Problem) -> dict[str, Any]:
-    """Read what :func:`save_prediction` wrote, in the order of the problem's cells."""
-    cells = problem.solution.index.astype(str)
-    table = pd.read_parquet(folder / "prediction.parquet").set_index("cell").loc[cells]
-    arrays: dict[str, Any] = {column: table[column].to_numpy() for column in table.columns}
-    for output in outputs:
-        file = folder / f"{output.name}.parquet"
-        if output.kind == "matrix" and file.exists():
-            arrays[output.name] = pd.read_parquet(file).set_index("cell").loc[cells].to_numpy()
-    return arrays
 
 
 def scored_records(scored: Scored) -> dict[str, Any]:
@@ -251,6 +259,24 @@ def _resources(outcome: Outcome) -> Resources:
         cpu_s=outcome.cpu_s,
         rss_peak_mb=outcome.rss_peak_mb,
         gpu_peak_mb=outcome.gpu_peak_mb,
+    )
+
+
+def _lent(lender: TrialRecord) -> Outcome:
+    used = lender.resources
+    phases = {"fit": used.fit_s, "predict": used.predict_s}
+    where = f"{lender.spec.task}/{lender.spec.track}"
+    told = (
+        f"not run again: the prediction, time and memory are those of trial {lender.key} ({where}), on the same inputs"
+    )
+    return Outcome(
+        "ok",
+        wall_s=used.wall_s,
+        cpu_s=used.cpu_s,
+        rss_peak_mb=used.rss_peak_mb,
+        gpu_peak_mb=used.gpu_peak_mb,
+        phases={name: seconds for name, seconds in phases.items() if seconds is not None},
+        notes=[*(n for n in lender.notes if not n.startswith("not run again")), told],
     )
 
 

@@ -22,10 +22,10 @@ def validated(
     outputs: Sequence[Output],
     n_cells: int,
     info: Mapping[str, Json] = MappingProxyType({}),
-) -> dict[str, NDArray[Any]]:
+) -> dict[str, Any]:
     """The prediction as arrays of the declared kinds.
 
-    ``info`` is that of the inputs: it lists the columns of matrices.
+    ``info`` is that of the inputs: it lists the columns of matrices. Expression was checked where it was made.
 
     Raises
     ------
@@ -36,9 +36,11 @@ def validated(
     for name in prediction:
         if name not in known:
             raise InvalidOutputError(str(UnknownNameError("output", name, known)), fix="return only declared outputs")
-    arrays = {}
+    arrays: dict[str, Any] = {}
     for output in outputs:
-        if output.name in prediction:
+        if output.name in prediction and output.kind == "expression":
+            arrays[output.name] = prediction[output.name]
+        elif output.name in prediction:
             arrays[output.name] = _checked(np.asarray(prediction[output.name]), output, _shape(output, n_cells, info))
         elif output.required:
             raise InvalidOutputError(

@@ -28,11 +28,13 @@ class Job:
     folder
         The trial's own scratch folder; log, prediction and outcome are written there.
     inputs
-        Folder written by :func:`bench.exchange.write_inputs`.
+        Folder written by :func:`bench.exchange.write_rounds`.
     locator
         Where the method's class is (:class:`bench.registry.Entry`).
     timeout_s, memory_mb
         Limits on the whole process tree; ``memory_mb`` None means none.
+    expression
+        Names of the outputs that are expression (:class:`bench.task.Output`).
     verify_inputs
         Refuse the output of a method that changed its inputs in memory (``bench check``).
     """
@@ -46,6 +48,7 @@ class Job:
     device: str
     timeout_s: float
     memory_mb: float | None
+    expression: tuple[str, ...] = ()
     verify_inputs: bool = False
 
 

@@ -11,14 +11,15 @@ import sys
 import time
 import traceback
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from bench import expression
 from bench.errors import InvalidOutputError, NotApplicableError, UnavailableError
-from bench.exchange import read_inputs, write_prediction
+from bench.exchange import read_inputs, round_folders, write_prediction
 from bench.method import Context, Method
 from bench.problem import Inputs, Prediction
 from bench.registry import load_class
@@ -58,7 +59,6 @@ def main(job: dict[str, Any]) -> int:
 
 def _run(job: dict[str, Any], folder: Path) -> dict[str, Any]:
     cls = load_class(job["locator"])
-    inputs = read_inputs(Path(job["inputs"]), cls.input_layer)
     scratch = folder / "scratch"
     scratch.mkdir(exist_ok=True)
     os.chdir(scratch)  # what a tool drops into the working directory is not left in the user's
@@ -68,16 +68,39 @@ def _run(job: dict[str, Any], folder: Path) -> dict[str, Any]:
         device=job["device"],
         scratch=scratch,
         log=logging.getLogger(cls.name),
-        report_progress=_ProgressFile(folder / "progress.json"),
     )
     method = _Verifying(cls(**job["params"])) if job["verify_inputs"] else cls(**job["params"])
-    start = time.perf_counter()
-    prediction = run_method(method, inputs, ctx)
-    wall = time.perf_counter() - start
+    progress = _ProgressFile(folder / "progress.json")
+    folders = round_folders(Path(job["inputs"]))
+    ctx.n_rounds = len(folders)
+    wall, train = 0.0, None
+    for ctx.round, part in enumerate(folders):
+        inputs = read_inputs(part, cls.input_layer, train)
+        train = inputs.train
+        ctx.report_progress = _part_of(progress, ctx.round, len(folders))
+        start = time.perf_counter()
+        prediction = run_method(method, inputs, ctx)
+        wall += time.perf_counter() - start
+        _write(prediction, inputs, ctx, job["expression"], folder)
     phases = {name: float(seconds) for name, seconds in ctx.phases.items()}
     phases.setdefault("predict", wall - phases.get("fit", 0.0))
-    write_prediction(prediction, folder, len(inputs.cells.obs))
     return {"status": "ok", "wall_s": wall, "phases": phases, "notes": [str(note)[:500] for note in ctx.notes[:20]]}
+
+
+def _write(prediction: Prediction, inputs: Inputs, ctx: Context, names: list[str], folder: Path) -> None:
+    """Expression is checked and reduced to what was asked for at once; other arrays are those of the last round."""
+    if isinstance(prediction, Mapping):
+        for name in names:
+            if name in prediction:
+                for note in expression.take(prediction[name], inputs, folder, name, ctx.round):
+                    ctx.note(note)
+        prediction = {name: values for name, values in prediction.items() if name not in names}
+    write_prediction(prediction, folder, len(inputs.cells.obs))
+
+
+def _part_of(report: Callable[[float, str], None], k: int, n: int) -> Callable[[float, str], None]:
+    """Progress of the ``k``-th of ``n`` rounds as progress of the whole."""
+    return lambda done, message: report((k + done) / n, f"round {k + 1} of {n}: {message}" if n > 1 else message)
 
 
 def run_method(method: Method | _Verifying, inputs: Inputs, ctx: Context) -> Prediction:
@@ -161,7 +184,7 @@ def _fingerprint(inputs: Inputs) -> list[bytes]:
             block.obs.to_csv().encode(),
             block.var.to_csv().encode(),
         )
-    ]
+    ] + ([] if inputs.query is None else [inputs.query.indices.tobytes(), inputs.query.indptr.tobytes()])
 
 
 class _ProgressFile:

@@ -5,11 +5,11 @@ import pandas as pd
 import pytest
 from toy_problem import INPUTS
 
+from bench import prediction as predictions
 from bench.errors import InvalidOutputError
 from bench.exchange import permutation, read_prediction, write_prediction
 from bench.problem import Inputs, Problem
 from bench.task import Output
-from bench.trial import load_prediction, save_prediction
 from bench.validate import validated
 
 OUTPUTS = (
@@ -46,9 +46,9 @@ def test_a_matrix_is_kept_with_a_column_a_class_and_read_back_the_same(tmp_path,
     prediction = {"label": np.repeat("a", 40)} | ({"chances": chances} if with_matrix else {})
     arrays = validated(prediction, OUTPUTS, 40, INFO)
     problem = Problem(Inputs(INPUTS.cells, info=INFO), pd.DataFrame(index=INPUTS.cells.obs.index))
-    save_prediction(arrays, OUTPUTS, problem, tmp_path / "kept")
+    predictions.save(arrays, OUTPUTS, problem, tmp_path / "kept")
     assert (tmp_path / "kept" / "chances.parquet").exists() == with_matrix
-    back = load_prediction(tmp_path / "kept", OUTPUTS, problem)
+    back = predictions.load(tmp_path / "kept", OUTPUTS, problem)
     assert set(back) == set(prediction)
     assert list(back["label"]) == ["a"] * 40
     if with_matrix:

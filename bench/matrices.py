@@ -1,0 +1,67 @@
+"""Cells x genes matrices in a run folder, with their names: sparse ones in .npz, dense ones in zarr."""
+
+from __future__ import annotations
+
+import secrets
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy import sparse
+
+from bench.expression import Rows, row_blocks
+
+#: Rows of a chunk of a dense matrix.
+_CHUNK_ROWS = 256
+
+
+def save(file: Path, matrix: sparse.csr_matrix, cells: Iterable[str], genes: Iterable[str]) -> None:
+    """Write a sparse matrix: ``data``, ``indices``, ``indptr``, ``shape`` (CSR), ``cell``, ``gene``; zeros are kept."""
+    temporary = file.with_name(f".{secrets.token_hex(4)}.npz")
+    np.savez_compressed(
+        temporary,
+        data=matrix.data,
+        indices=matrix.indices,
+        indptr=matrix.indptr,
+        shape=np.array(matrix.shape),
+        cell=_names(cells),
+        gene=_names(genes),
+    )
+    temporary.replace(file)
+
+
+def load(file: Path) -> sparse.csr_matrix:
+    """Read what :func:`save` wrote."""
+    with np.load(file, allow_pickle=False) as stored:
+        shape = tuple(int(s) for s in stored["shape"])
+        return sparse.csr_matrix((stored["data"], stored["indices"], stored["indptr"]), shape=shape)
+
+
+def save_dense(folder: Path, matrix: Rows | Any, cells: Iterable[str], genes: Iterable[str]) -> None:
+    """Write a dense matrix, block by block, as a zarr group with ``X`` (float32), ``cell`` and ``gene``."""
+    import zarr
+
+    source = matrix if isinstance(matrix, Rows) else Rows(matrix)
+    temporary = folder.with_name(f".{secrets.token_hex(4)}.zarr")
+    group = zarr.open_group(temporary, mode="w", zarr_format=2)
+    chunks = (min(_CHUNK_ROWS, max(1, source.shape[0])), max(1, source.shape[1]))
+    X = group.create_array("X", shape=source.shape, chunks=chunks, dtype="float32")
+    for rows in row_blocks(source.shape):
+        X[rows] = source[rows]
+    for name, values in (("cell", _names(cells)), ("gene", _names(genes))):
+        group.create_array(name, data=values)
+    shutil.rmtree(folder, ignore_errors=True)
+    temporary.rename(folder)
+
+
+def load_dense(folder: Path) -> Rows:
+    """Open what :func:`save_dense` wrote; rows are read as they are asked for."""
+    import zarr
+
+    return Rows(zarr.open_group(folder, mode="r")["X"])
+
+
+def _names(values: Iterable[str]) -> np.ndarray[Any, Any]:
+    return np.asarray([str(value) for value in values], dtype=np.str_)
