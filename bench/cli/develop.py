@@ -36,8 +36,7 @@ def new_method(
     from bench.registry import Registry
     from bench.scaffold import new_method as scaffold
 
-    Registry().task(task)
-    files = scaffold(name, task, out)
+    files = scaffold(name, Registry().task(task), out)
     file, folder = shlex.quote(str(files[0])), shlex.quote(str(files[0].parent))
     for written in files:
         typer.echo(f"wrote {written}")

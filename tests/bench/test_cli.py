@@ -149,8 +149,9 @@ def test_rescore_and_merge_from_the_command_line(run, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_scaffolded_method_checks_and_runs(tmp_path, cohort_cache):
-    done = bench("new", "method", "my-depth", "--out", tmp_path)
+@pytest.mark.parametrize("task", ["doublet", "annotation"])
+def test_a_scaffolded_method_checks_and_runs(tmp_path, cohort_cache, task):
+    done = bench("new", "method", "my-depth", "--task", task, "--out", tmp_path)
     assert done.returncode == 0, done.stderr
     file = tmp_path / "bench-my-depth" / "bench_my_depth.py"
     checked = bench("check", "my-depth", "--plugin", file, "--json")
