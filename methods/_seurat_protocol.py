@@ -76,7 +76,9 @@ def annotate(
     named = only_nameable(markers, codes, classes, source, ctx)
     ctx.progress(0.5, "markers found")
     with ctx.phase("predict"):
-        clusters = find_clusters(inputs.cells.X, ctx)
+        order = np.random.default_rng(ctx.seed).permutation(n)
+        clusters = np.empty(n, int)
+        clusters[order] = find_clusters(inputs.cells.X[order], ctx)
         if named is not None:
             labels = np.repeat(named, clusters.max() + 1)
         else:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from bench.method import r_package
 from bench.methods.seurat_py import SeuratPy
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
 
     from bench.method import Context
 
+#: How FindNeighbors can search.
+NN_METHODS = ("annoy", "rann")
 #: ``classes`` are numbers; genes come back by the number in their name. A class of fewer than three cells only gives a
 #: warning in R.
 MARKERS = """
@@ -27,13 +30,13 @@ function(counts, seed, threads, classes) {
 }
 """
 CLUSTERS = """
-function(counts, seed, threads, n_features, n_pcs, resolution) {
+function(counts, seed, threads, n_features, n_pcs, resolution, nn_method) {
   suppressPackageStartupMessages(library(Seurat))
   so <- NormalizeData(CreateSeuratObject(counts), verbose = FALSE)
   so <- FindVariableFeatures(so, nfeatures = n_features, verbose = FALSE)
   so <- ScaleData(so, verbose = FALSE)
   so <- RunPCA(so, npcs = n_pcs, verbose = FALSE)
-  so <- FindNeighbors(so, dims = seq_len(n_pcs), verbose = FALSE)
+  so <- FindNeighbors(so, dims = seq_len(n_pcs), nn.method = nn_method, verbose = FALSE)
   so <- FindClusters(so, resolution = resolution, random.seed = seed, verbose = FALSE)
   list(cluster = as.integer(as.character(Idents(so))))
 }
@@ -63,6 +66,8 @@ class Seurat(SeuratPy):
         Resolution of Louvain; a higher one gives more clusters.
     cells_per_class
         Training cells of each class, drawn at random, that markers are sought in; 0 for all.
+    nn_method
+        How FindNeighbors searches: ``annoy`` (approximate, Seurat's default) or ``rann`` (exact; slower).
     """
 
     name = "seurat"
@@ -75,8 +80,24 @@ class Seurat(SeuratPy):
         "The scMamba paper's manual naming of clusters is replaced by a rule. Tested cells of all donors are clustered "
         "together, without integration. A cluster has one label, so a class without a cluster of its own is lost; so "
         "is one of fewer than 3 training cells. No probabilities. Run with Seurat 4.3.0; Seurat 5 defines the fold "
-        "change otherwise and thus gives other markers."
+        "change otherwise and thus gives other markers. Neighbours are approximate by default, which can merge small "
+        "classes; preset 'exact' gives the clusters of seurat-py (docs/annotation.md). The seed decides the order of "
+        "the cells and the starts of Louvain."
     )
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {**SeuratPy.presets, "exact": {"nn_method": "rann"}}
+
+    def __init__(
+        self,
+        markers: str = "train",
+        n_markers: int = 20,
+        n_features: int = 2000,
+        n_pcs: int = 30,
+        resolution: float = 0.8,
+        cells_per_class: int = 1000,
+        nn_method: str = "annoy",
+    ) -> None:
+        super().__init__(markers, n_markers, n_features, n_pcs, resolution, cells_per_class)
+        self.nn_method = nn_method
 
     def find_markers(self, X: csr_matrix, codes: np.ndarray, n_classes: int, ctx: Context) -> list[np.ndarray]:
         """Marker genes of each class."""
@@ -93,13 +114,20 @@ class Seurat(SeuratPy):
 
     def find_clusters(self, X: csr_matrix, ctx: Context) -> np.ndarray:
         """Cluster of each cell."""
-        from bench.errors import NotApplicableError
+        from bench.errors import NotApplicableError, UnknownNameError
         from bench.methods._pca import gene_moments
-        from bench.methods._r import call_r
+        from bench.methods._r import Argument, call_r
 
+        if self.nn_method not in NN_METHODS:
+            raise UnknownNameError("neighbour search", self.nn_method, NN_METHODS, where="parameter nn_method")
         varying = int((gene_moments(X)[1] > 0).sum())
         n_pcs = min(self.n_pcs, X.shape[0] - 1, varying - 1, self.n_features - 1)
         if n_pcs < 2:
             raise NotApplicableError(f"{varying} varying genes are too few for Seurat's clustering")
-        arguments = {"n_features": self.n_features, "n_pcs": n_pcs, "resolution": self.resolution}
+        arguments: dict[str, Argument] = {
+            "n_features": self.n_features,
+            "n_pcs": n_pcs,
+            "resolution": self.resolution,
+            "nn_method": self.nn_method,
+        }
         return call_r(CLUSTERS, X, ctx, arguments)["cluster"].astype(int)

@@ -47,8 +47,9 @@ class SeuratPy(Method):
     caveat = (
         "The scMamba paper's manual naming of clusters is replaced by a rule. Tested cells of all donors are clustered "
         "together, without integration. A cluster has one label, so a class without a cluster of its own is lost; so "
-        "is one of fewer than 3 training cells. No probabilities. Steps equal Seurat 4.3.0 but for exact neighbours "
-        "and igraph's Louvain."
+        "is one of fewer than 3 training cells. No probabilities. Equals Seurat 4.3.0 with exact neighbours, cluster by "
+        "cluster; Seurat's default neighbours are approximate, which can merge small classes: see docs/annotation.md. "
+        "The seed decides the order of the cells and the starts of Louvain."
     )
     presets = {"fine": {"resolution": 2.0}, "brain": {"markers": "brain"}}
 

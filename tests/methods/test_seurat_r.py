@@ -11,7 +11,7 @@ from scipy.sparse import csr_matrix
 from sklearn.metrics import accuracy_score, adjusted_rand_score
 
 from bench.availability import why_unavailable
-from bench.errors import NotApplicableError
+from bench.errors import NotApplicableError, UnknownNameError
 from bench.method import Context
 from bench.methods.seurat import Seurat
 from bench.methods.seurat_py import SeuratPy
@@ -84,14 +84,17 @@ def test_the_wrapper_gives_the_stored_clusters_and_markers(input_a, parity):
 
 def test_the_port_finds_the_same_clusters_markers_and_labels(given):
     inputs, ctx = given(), Context(seed=0)
-    official, port = Seurat(**SIZES, resolution=1.2), SeuratPy(**SIZES, resolution=1.2)
+    official, port = Seurat(**SIZES, resolution=1.2, nn_method="rann"), SeuratPy(**SIZES, resolution=1.2)
     X = inputs.cells.X
-    assert adjusted_rand_score(official.find_clusters(X, ctx), port.find_clusters(X, ctx)) > 0.9
+    # The last component that irlba finds is off by 1e-4, which moves a neighbour or two; on Seurat's components all agree.
+    assert adjusted_rand_score(official.find_clusters(X, ctx), port.find_clusters(X, ctx)) > 0.96
+    approximate = Seurat(**SIZES, resolution=1.2).find_clusters(X, ctx)
+    assert adjusted_rand_score(approximate, port.find_clusters(X, ctx)) > 0.9
     codes = np.searchsorted(inputs.info["classes"], inputs.train.obs["label"])
     for a, p in zip(*(m.find_markers(inputs.train.X, codes, 6, ctx) for m in (official, port)), strict=True):
         np.testing.assert_array_equal(a, p)
     a, p = (m.run(inputs, ctx) for m in (official, port))
-    assert accuracy_score(a["label"], p["label"]) > 0.9
+    assert accuracy_score(a["label"], p["label"]) > 0.98
     assert (a["probability"] == 1).all()
 
 
@@ -109,6 +112,8 @@ def test_seurat_on_odd_inputs(given, b):
     assert set(one["label"]) == {"only"}
     few = Seurat(**SIZES).run(given(test=counts[~known][:25]), Context(seed=0))  # fewer cells than components asked
     assert len(few["label"]) == 25
+    with pytest.raises(UnknownNameError, match="rann"):
+        Seurat(nn_method="ran").run(given(), ctx)
     with pytest.raises(NotApplicableError, match="too few"):
         Seurat().run(given(test=counts[~known][:20]), ctx)
     with pytest.raises(NotApplicableError, match="0 varying genes"):
