@@ -71,7 +71,11 @@ def modularity(graph: csr_matrix, labels: NDArray[np.int64], resolution: float) 
 
 
 def _louvain(
-    graph: csr_matrix, degree: NDArray[np.float64], labels: NDArray[np.int64], resolution: float, state: NDArray[np.int64]
+    graph: csr_matrix,
+    degree: NDArray[np.float64],
+    labels: NDArray[np.int64],
+    resolution: float,
+    state: NDArray[np.int64],
 ) -> bool:
     """Move nodes, then clusters as nodes of a smaller graph, and so on; ``labels`` are changed in place.
 
@@ -91,7 +95,8 @@ def _louvain(
         smaller.eliminate_zeros()
         smaller.sort_indices()
         above = np.arange(len(names))
-        if _louvain(smaller, np.bincount(labels, weights=degree), above, resolution, state):
+        heavier = np.bincount(labels, weights=degree).astype(np.float64)
+        if _louvain(smaller, heavier, above, resolution, state):
             labels[:] = above[labels]
             moved = True
     return moved
@@ -123,7 +128,7 @@ def _shuffled(state, n):
 def _move_nodes(indptr, indices, weights, degree, labels, resolution, state):
     """Give each node in turn to the neighbouring cluster of highest gain, or to one of its own, until none moves.
 
-    Equal gains go to the cluster of the lowest number; a node that gains nowhere takes the number that became free last.
+    Equal gains go to the cluster of the lowest number; a node that gains nowhere takes the number freed last.
     """
     n = len(labels)
     total, size = np.zeros(n), np.zeros(n, np.int64)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING
 
 from bench.method import r_package
 from bench.methods.seurat_py import SeuratPy
@@ -84,7 +83,7 @@ class Seurat(SeuratPy):
         "classes; preset 'exact' gives the clusters of seurat-py (docs/annotation.md). The seed decides the order of "
         "the cells and the starts of Louvain."
     )
-    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {**SeuratPy.presets, "exact": {"nn_method": "rann"}}
+    presets = {**SeuratPy.presets, "exact": {"nn_method": "rann"}}
 
     def __init__(
         self,

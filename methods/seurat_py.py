@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from bench.method import Context, Implementation, Method
 
@@ -47,11 +48,11 @@ class SeuratPy(Method):
     caveat = (
         "The scMamba paper's manual naming of clusters is replaced by a rule. Tested cells of all donors are clustered "
         "together, without integration. A cluster has one label, so a class without a cluster of its own is lost; so "
-        "is one of fewer than 3 training cells. No probabilities. Equals Seurat 4.3.0 with exact neighbours, cluster by "
-        "cluster; Seurat's default neighbours are approximate, which can merge small classes: see docs/annotation.md. "
+        "is one of fewer than 3 training cells. No probabilities. Clusters equal those of Seurat 4.3.0 with exact "
+        "neighbours; Seurat's default neighbours are approximate, which can merge small classes (docs/annotation.md). "
         "The seed decides the order of the cells and the starts of Louvain."
     )
-    presets = {"fine": {"resolution": 2.0}, "brain": {"markers": "brain"}}
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"fine": {"resolution": 2.0}, "brain": {"markers": "brain"}}
 
     def __init__(
         self,

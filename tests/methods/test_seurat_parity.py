@@ -128,7 +128,7 @@ def test_clusters_from_counts_are_those_of_seurat_with_exact_neighbours(name, re
 
 @pytest.mark.parametrize(("clusters", "agreement"), [("a", 0.97), ("b_0.5", 0.92), ("b_0.8", 0.86), ("b_1.2", 0.93)])
 def test_what_seurats_approximate_neighbours_change(clusters, agreement, graphs, r_seurat):
-    """A missed neighbour in a hundred moves the best partition: of ``b`` at 0.8 Seurat makes five clusters, not four."""
+    """A missed neighbour in a hundred moves the best partition: ``b`` at 0.8 has five clusters, not four."""
     resolution = float(clusters.partition("_")[2] or 0.8)
     labels, _ = _seurat_clusters.louvain(graphs[clusters[0]][1], resolution, seed=0)
     assert adjusted_rand_score(labels, r_seurat[f"clusters_{clusters}"]) > agreement

@@ -86,7 +86,7 @@ def test_the_port_finds_the_same_clusters_markers_and_labels(given):
     inputs, ctx = given(), Context(seed=0)
     official, port = Seurat(**SIZES, resolution=1.2, nn_method="rann"), SeuratPy(**SIZES, resolution=1.2)
     X = inputs.cells.X
-    # The last component that irlba finds is off by 1e-4, which moves a neighbour or two; on Seurat's components all agree.
+    # irlba's last component is off by 1e-4, which moves a neighbour or two; on Seurat's own components all agree.
     assert adjusted_rand_score(official.find_clusters(X, ctx), port.find_clusters(X, ctx)) > 0.96
     approximate = Seurat(**SIZES, resolution=1.2).find_clusters(X, ctx)
     assert adjusted_rand_score(approximate, port.find_clusters(X, ctx)) > 0.9
