@@ -28,6 +28,16 @@ OBS_FIELDS = (
     "split",
 )
 
+#: Labels (in lower case, brackets left away) by which files say that a cell has none.
+UNLABELLED = frozenset({"", "na", "nan", "none", "unassigned", "unknown", "unlabeled", "unlabelled"})
+
+
+def without_label(values: pd.Series) -> NDArray[np.bool_]:
+    """(cells,): whether a label is missing, empty, or a word for *none* such as ``(none)`` or ``Unassigned``."""
+    text = values.astype(object).where(values.notna(), "").astype(str)
+    marks: NDArray[np.bool_] = text.str.strip(" \t\r\n()[]{}<>").str.lower().isin(UNLABELLED).to_numpy()
+    return marks
+
 
 @dataclass(frozen=True)
 class DatasetCard:
@@ -47,6 +57,9 @@ class DatasetCard:
         Sizes (``n_donors`` is None where individuals are not identified).
     expected_doublet_rate
         The rate the experimenter would tell a doublet caller, where known; never the true rate.
+    weak_labels
+        Why its cell type labels are weaker than the study authors' own (derived by someone else from the same counts);
+        empty where they are not. Every problem made from them says so.
     reading
         How a file is read (columns, layer), as text; part of every trial's key, as ``digest`` is.
     builtin
@@ -68,6 +81,7 @@ class DatasetCard:
     tissue: str = ""
     caveat: str = ""
     expected_doublet_rate: float | None = None
+    weak_labels: str = ""
     reading: str = ""
     builtin: bool = False
 

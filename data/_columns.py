@@ -14,6 +14,9 @@ _SYNONYMS: dict[str, tuple[str, ...]] = {
     "exclude": ("is_negative",),
 }
 
+#: How columns of labels that are not the study authors' own are called.
+_DERIVED = "derived_"
+
 _THREE_LEVELS = {"cell_type": "cell_type_level1", "subtype": "cell_type", "subcluster": "cell_type_fine"}
 
 _SYMBOLS = ("symbol", "gene_symbol", "gene_symbols", "feature_name", "gene_name")
@@ -49,6 +52,13 @@ def map_columns(columns: Collection[str], chosen: Mapping[str, str] | None = Non
         guessed = {field: c for field, c in guessed.items() if field not in ("cell_type", "subtype", "subcluster")}
     merged = guessed | chosen
     return {field: merged[field] for field in OBS_FIELDS if field in merged}
+
+
+def weak_labels(mapping: Mapping[str, str]) -> str:
+    """That labels come from columns which their makers call derived, or nothing."""
+    levels = ("cell_type", "subtype", "subcluster")
+    derived = [mapping[level] for level in levels if mapping.get(level, "").startswith(_DERIVED)]
+    return f"derived labels (weak): {', '.join(derived)}" if derived else ""
 
 
 def option(field: str) -> str:

@@ -14,12 +14,22 @@ from bench.errors import DataError
 
 @dataclass(frozen=True)
 class Facts:
-    """Size and columns of a file, and whether it is a cohort of our own simulator."""
+    """Size and columns of a file, whether it is a cohort of our own simulator, and what it says of its labels.
+
+    Parameters
+    ----------
+    labels
+        ``uns["source"]["labels"]``: where they come from, in words.
+    weak_labels
+        ``uns["weak_labels"]``: why they are weak, as ``bench data pair`` writes it.
+    """
 
     n_cells: int
     n_genes: int
     obs_columns: tuple[str, ...]
     is_cohort: bool = False
+    labels: str = ""
+    weak_labels: str = ""
 
 
 def peek(path: Path) -> Facts:
@@ -85,11 +95,23 @@ def _peek_anndata(path: Path) -> Facts:
                 fix="read and write it once with a newer anndata",
             )
         columns = tuple(str(_text(name)) for name in obs.attrs["column-order"])
-        return Facts(_length(obs), _length(var), columns, "uns/cohort/generator" in file)
+        return Facts(
+            _length(obs),
+            _length(var),
+            columns,
+            "uns/cohort/generator" in file,
+            _words(file, "uns/source/labels"),
+            _words(file, "uns/weak_labels"),
+        )
 
 
 def _length(group: Any) -> int:
     return int(group[_text(group.attrs["_index"])].shape[0])
+
+
+def _words(file: Any, where: str) -> str:
+    """A text among the unstructured facts, or nothing."""
+    return _text(file[where][()]) if where in file and not is_group(file[where]) else ""
 
 
 def _text(value: Any) -> str:

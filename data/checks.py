@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy import sparse
 
+from bench.dataset import without_label
 from bench.errors import DataError
 
 if TYPE_CHECKING:
@@ -126,10 +127,13 @@ def check_labels(values: pd.Series, where: str) -> None:
 
 
 def check_nested(obs: pd.DataFrame, where: str) -> None:
-    """Refuse label levels that do not nest: a finer label belongs to one coarser label."""
+    """Refuse label levels that do not nest: a finer label belongs to one coarser label.
+
+    Cells without a finer label (:func:`bench.dataset.without_label`) may belong to any.
+    """
     levels = [level for level in ("cell_type", "subtype", "subcluster") if level in obs]
     for coarse, fine in zip(levels, levels[1:], strict=False):
-        parents = obs.groupby(fine, observed=True)[coarse].nunique()
+        parents = obs[~without_label(obs[fine])].groupby(fine, observed=True)[coarse].nunique()
         if (parents > 1).any():
             name = parents.index[parents > 1][0]
             raise DataError(

@@ -13,7 +13,7 @@ from typing import Any, Literal, cast, get_args
 
 from bench.data import _peek
 from bench.data._builtin import COHORTS, CohortSource
-from bench.data._columns import map_columns
+from bench.data._columns import map_columns, weak_labels
 from bench.data._files import digest, home_dir, sha256, write_json
 from bench.dataset import CountStore, Dataset, DatasetCard, DatasetSource
 from bench.errors import BenchError, DataError, UnknownNameError
@@ -133,7 +133,7 @@ def from_path(
     mapping = map_columns(facts.obs_columns, columns, str(path))
     if truth is not None and truth not in _TRUTHS:
         raise UnknownNameError("kind of truth", truth, _TRUTHS)
-    donor = mapping.get("donor")
+    donor, known = mapping.get("donor"), truth is not None or facts.is_cohort
     card = DatasetCard(
         name=name or path.name,
         summary=f"your file {path.name}",
@@ -145,8 +145,9 @@ def from_path(
         n_donors=_peek.n_distinct(path, donor) if donor else None,
         source=path.name,  # the report is mailed: it must not tell where files lie
         expected_doublet_rate=expected_doublet_rate,
+        weak_labels=facts.weak_labels or weak_labels(mapping),
         reading=_reading(mapping, layer),
-        caveat=_caveat(mapping, known_truth=truth is not None or facts.is_cohort),
+        caveat="; ".join(filter(None, [facts.weak_labels, facts.labels, _caveat(mapping, known_truth=known)])),
     )
     return FileSource(path, card, mapping, layer)
 
@@ -268,7 +269,7 @@ def _manifest_sources(folder: Path) -> dict[str, DatasetSource]:
 
 
 def _manifest_source(folder: Path, entry: Mapping[str, Any]) -> FileSource | None:
-    """An entry's source. ``columns``, ``layer``, ``truth`` and ``expected_doublet_rate`` are optional in an entry."""
+    """An entry's source; ``columns``, ``layer``, ``truth``, ``weak_labels``, ``expected_doublet_rate`` are optional."""
     file = str(entry["file"])
     if not file.endswith((".h5ad", ".zarr")):
         return None
@@ -289,6 +290,7 @@ def _manifest_source(folder: Path, entry: Mapping[str, Any]) -> FileSource | Non
         organism=str(about.get("organism") or ""),
         tissue=str(about.get("tissue") or ""),
         caveat=str(about.get("labels") or ""),
+        weak_labels=str(entry.get("weak_labels") or weak_labels(columns)),
         expected_doublet_rate=entry.get("expected_doublet_rate"),
         reading=_reading(columns, entry.get("layer")),
     )

@@ -98,13 +98,18 @@ def pair(train: Dataset, test: Dataset, labels: Mapping[str, str] | None = None)
     if not filled.all():
         notes.append(f"{int((~filled).sum()):,} cells have no count of a common gene and are left out")
     _compare_labels(obs[filled], notes)
-    return Pair(_anndata(X[filled], obs[filled], names), notes)
+    weak = "; ".join(f"{s.card.name}: {s.card.weak_labels}" for s in (train, test) if s.card.weak_labels)
+    if weak:
+        notes.append(f"WARNING {weak}")
+    return Pair(_anndata(X[filled], obs[filled], names, weak), notes)
 
 
-def _anndata(X: sparse.csr_matrix, obs: pd.DataFrame, names: pd.Index) -> AnnData:
+def _anndata(X: sparse.csr_matrix, obs: pd.DataFrame, names: pd.Index, weak: str) -> AnnData:
     from anndata import AnnData
 
-    return AnnData(X=X, obs=obs, var=pd.DataFrame({"symbol": names}, index=names))
+    return AnnData(
+        X=X, obs=obs, var=pd.DataFrame({"symbol": names}, index=names), uns={"weak_labels": weak} if weak else {}
+    )
 
 
 def _common_genes(train: Dataset, test: Dataset, notes: list[str]) -> tuple[list[np.ndarray], pd.Index]:

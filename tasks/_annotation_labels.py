@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from bench.dataset import without_label
 from bench.errors import NotApplicableError
 from bench.tasks._donors import kept
 
@@ -23,23 +24,9 @@ LEVELS = ("cell_type", "subtype", "subcluster")
 #: The answer of a method that declines; no class may have this name.
 UNASSIGNED = "unassigned"
 
-#: Labels (in lower case) that name no type: the scMamba paper's exclusions, and the usual words for "not labelled".
+#: Labels (in lower case) that name no type by the scMamba paper's rule; the usual words for "not labelled" join them.
 NO_TYPE = frozenset(
-    {
-        "doublet",
-        "unidentified",
-        "double_negative_neuron",
-        "double_positive_neuron",
-        "gnly_cd44_myeloid_sub1",
-        UNASSIGNED,
-        "unlabeled",
-        "unlabelled",
-        "unknown",
-        "nan",
-        "none",
-        "na",
-        "",
-    }
+    {"doublet", "unidentified", "double_negative_neuron", "double_positive_neuron", "gnly_cd44_myeloid_sub1"}
 )
 
 #: How many names a note lists.
@@ -126,7 +113,7 @@ def _clean(values: pd.Series, name: str, notes: list[str]) -> pd.Series:
     padded = int((stripped != text).sum())
     if padded:
         notes.append(f"white space around the {name} of {padded:,} cells was removed")
-    return stripped.mask(stripped.str.lower().isin(NO_TYPE))
+    return stripped.mask(stripped.str.lower().isin(NO_TYPE) | without_label(stripped))
 
 
 def _with_undivided(

@@ -46,6 +46,7 @@ def make_problem(dataset: Dataset, track: str, seeds: Seeds) -> Problem:
         "classes": list(classes),
         "unassigned": UNASSIGNED,
         "split": split.kind,
+        "weak_labels": dataset.card.weak_labels,
         "validation_donors": [name for name in split.validation_donors if name in set(donor[train])],
         "parents": {coarser: dict(found) for coarser, found in parents(labels.table[train], level).items()},
     }
@@ -56,7 +57,9 @@ def make_problem(dataset: Dataset, track: str, seeds: Seeds) -> Problem:
         info,
     )
     solution = _solution(labels.table[test], level, donor[test], classes)
-    notes = [*labels.notes, *split.notes, *_warnings(inputs, solution, dataset, train, test)]
+    weak = dataset.card.weak_labels
+    notes = [f"WARNING {weak}"] if weak else []
+    notes += [*labels.notes, *split.notes, *_warnings(inputs, solution, dataset, train, test)]
     return Problem(inputs, solution, tuple(notes))
 
 

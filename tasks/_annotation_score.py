@@ -112,9 +112,13 @@ def _seed(solution: pd.DataFrame) -> int:
 
 
 def _qualified(problem: Problem, n_donors: int) -> str:
+    """What stands beside every pooled number."""
+    said = [str(problem.inputs.info["weak_labels"])]
     if problem.inputs.info["split"] == "cell":
-        return "cell-level split: tested cells may be of the same individuals as training cells"
-    return f"interval rests on {n_donors} donor{'s' * (n_donors > 1)}" if n_donors < _FEW_DONORS else ""
+        said.append("cell-level split: tested cells may be of the same individuals as training cells")
+    elif n_donors < _FEW_DONORS:
+        said.append(f"interval rests on {n_donors} donor{'s' * (n_donors > 1)}")
+    return "; ".join(filter(None, said))
 
 
 def _of_classes(

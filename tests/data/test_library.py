@@ -126,6 +126,21 @@ def test_manifest_can_say_the_truth(folder):
     assert card.expected_doublet_rate == 0.07
 
 
+def test_derived_labels_are_weak_wherever_the_file_is_named(folder, counts, tmp_path):
+    assert sources()["mine"].card.weak_labels == ""
+    _change(folder, obs=["derived_cell_type", "individual"])
+    assert sources()["mine"].card.weak_labels == "derived labels (weak): derived_cell_type"
+    _change(folder, weak_labels="made by a student")
+    assert sources()["mine"].card.weak_labels == "made by a student"
+    counts.obs["derived_cell_type"] = counts.obs.pop("cell_type")
+    counts.uns["source"] = {"labels": "clusters of these counts"}
+    counts.write_h5ad(tmp_path / "weak.h5ad")
+    card = from_path(tmp_path / "weak.h5ad").card
+    assert card.weak_labels == "derived labels (weak): derived_cell_type"
+    assert card.caveat.startswith("clusters of these counts; ")
+    assert add(tmp_path / "weak.h5ad", "weak").weak_labels == card.weak_labels == sources()["weak"].card.weak_labels
+
+
 def test_hashing_without_donors(folder):
     _change(folder, obs=["is_doublet", "is_negative"], columns={}, n_donors=None)
     card = sources()["mine"].card

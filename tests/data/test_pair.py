@@ -1,5 +1,7 @@
 """Two studies joined for training on one and testing on the other."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -70,6 +72,16 @@ def test_studies_that_do_not_go_together_are_refused(other, names, told):
         pair(A, other, names)
 
 
+def test_weak_labels_of_a_study_stay_with_the_file(tmp_path):
+    weak = Dataset(replace(B.card, weak_labels="derived labels (weak): derived_cell_type"), B.adata)
+    made = pair(A, weak, NAMES)
+    assert "WARNING b: derived labels (weak): derived_cell_type" in made.notes
+    made.adata.write_h5ad(tmp_path / "joint.h5ad")
+    assert (
+        Registry().load(str(tmp_path / "joint.h5ad")).card.weak_labels == "b: derived labels (weak): derived_cell_type"
+    )
+
+
 def test_the_file_is_a_dataset_whose_split_the_library_reads(tmp_path):
     table = tmp_path / "names.csv"
     table.write_text("from,to\n" + "".join(f"{k},{v}\n" for k, v in NAMES.items()))
@@ -77,6 +89,7 @@ def test_the_file_is_a_dataset_whose_split_the_library_reads(tmp_path):
     assert pair_to(out, A, B, table)
     dataset = Registry().load(str(out))
     assert "split" in dataset.card.fields
+    assert dataset.card.weak_labels == ""
     assert list(dataset.adata.obs["split"]) == ["train"] * 3 + ["test"] * 4
     with pytest.raises(BenchError, match="exists already"):
         pair_to(out, A, B, table)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -8,6 +10,7 @@ from scipy import sparse
 
 from bench.audit import audit_one
 from bench.dataset import OBS_FIELDS, Dataset, DatasetCard
+from bench.digest import data_digest
 from bench.errors import DataError, NotApplicableError
 from bench.task import Seeds
 from bench.tasks._doublet_problem import donors_to_test
@@ -152,6 +155,24 @@ def test_odd_labels_are_said_and_not_merged() -> None:
     assert "15 cells" in _note(problem.notes, "white space")
     assert "'Ast' / 'ast.'" in _note(problem.notes, "may be one class, kept apart")
     assert _note(problem.notes, "without a usable cell_type").startswith("2 cells")
+
+
+@pytest.mark.parametrize("word", ["(none)", "Unassigned", "[NA]", "unknown "])
+def test_words_for_no_label_name_no_class(word: str) -> None:
+    dataset = _with(_data(), "subcluster", np.array([0, 6]), word)
+    problem = TASK.make_problem(dataset, "subcluster", Seeds())
+    assert set(problem.inputs.info["classes"]) == set(TREE)  # type: ignore[arg-type]
+    assert _note(problem.notes, "without a usable subcluster").startswith("2 cells")
+
+
+def test_weak_labels_are_said_first() -> None:
+    plain = _data()
+    assert not [n for n in TASK.make_problem(plain, "celltype", Seeds()).notes if "weak" in n]
+    card = replace(plain.card, weak_labels="derived labels (weak): derived_cell_type")
+    problem = TASK.make_problem(Dataset(card, plain.adata), "celltype", Seeds())
+    assert problem.notes[0] == "WARNING derived labels (weak): derived_cell_type"
+    assert problem.inputs.info["weak_labels"] == card.weak_labels
+    assert data_digest(card) != data_digest(plain.card)
 
 
 def test_levels_that_are_not_nested_are_said() -> None:

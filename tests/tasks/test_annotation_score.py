@@ -18,7 +18,7 @@ TASK = AnnotationTask()
 CLASSES = ["Ast_A", "Ast_B", "Exc_1", "Exc_2"]
 
 
-def _problem(n: int = 120, *, unseen: bool = True, donors: int = 6, split: str = "donor") -> Problem:
+def _problem(n: int = 120, *, unseen: bool = True, donors: int = 6, split: str = "donor", weak: str = "") -> Problem:
     rng = np.random.default_rng(0)
     names = [*CLASSES, "Mic_1"] if unseen else CLASSES
     label = np.array(names, dtype=object)[rng.integers(len(names), size=n)]
@@ -32,7 +32,12 @@ def _problem(n: int = 120, *, unseen: bool = True, donors: int = 6, split: str =
     inputs = Inputs(
         Cells(sparse.csr_matrix((n, 2)), pd.DataFrame({"donor": donor}), var),
         Cells(sparse.csr_matrix((20, 2)), train, var),
-        {"classes": list(CLASSES), "split": split, "parents": {"cell_type": {c: c[:3] for c in CLASSES}}},
+        {
+            "classes": list(CLASSES),
+            "split": split,
+            "parents": {"cell_type": {c: c[:3] for c in CLASSES}},
+            "weak_labels": weak,
+        },
     )
     return Problem(inputs, solution)
 
@@ -144,6 +149,13 @@ def test_a_cell_level_split_is_flagged_beside_every_number() -> None:
     assert all("cell-level split" in row.detail for row in defined)
     few = _scores(_problem(donors=2), _answer(_problem(donors=2)))
     assert few["pooled", "f1_macro"].detail == "interval rests on 2 donors"
+
+
+def test_weak_labels_are_flagged_beside_every_number() -> None:
+    problem = _problem(weak="derived labels (weak): x", donors=2)
+    rows = _scores(problem, _answer(problem))
+    defined = [rows["pooled", name] for name in METRIC_NAMES if not math.isnan(rows["pooled", name].value)]
+    assert {row.detail for row in defined} == {"derived labels (weak): x; interval rests on 2 donors"}
 
 
 @pytest.mark.parametrize(
