@@ -1,0 +1,124 @@
+"""FindMarkers as Seurat does it: fold changes, the filters before the test, Bonferroni over all genes, order."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import pandas as pd
+from scipy import sparse
+
+from bench.errors import NotApplicableError
+from bench.tasks._mast import two_group_lrt
+from bench.tasks._mast_sums import GroupSums, group_sums
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+Seurat = Literal[4, 5]
+
+COLUMNS = ("gene", "p_val", "avg_log2FC", "pct_1", "pct_2", "p_val_adj")
+#: Default filters of each version: (min.pct, logfc.threshold).
+FILTERS: dict[Seurat, tuple[float, float]] = {4: (0.1, 0.25), 5: (0.01, 0.1)}
+#: Seurat refuses smaller groups (min.cells.group).
+MIN_CELLS = 3
+
+
+@dataclass(frozen=True)
+class FoldChanges:
+    """Of every pair and gene: arrays of shape (pairs, genes).
+
+    Parameters
+    ----------
+    pct_1, pct_2
+        Share of the case and of the control cells that express, rounded to 3 digits as R does.
+    avg_log2FC
+        log2 of the ratio of mean CP10K, with a pseudocount of 1 (Seurat 4) or of 1 / cells of the group (Seurat 5).
+    tested
+        Whether the gene passes the filters, so that Seurat would test it.
+    """
+
+    pct_1: NDArray[np.float64]
+    pct_2: NDArray[np.float64]
+    avg_log2FC: NDArray[np.float64]
+    tested: NDArray[np.bool_]
+
+
+def fold_changes(
+    sums: GroupSums,
+    case: NDArray[np.intp],
+    control: NDArray[np.intp],
+    *,
+    seurat: Seurat = 4,
+    min_pct: float | None = None,
+    logfc_threshold: float | None = None,
+) -> FoldChanges:
+    """Fold changes and filters of many pairs of groups at once; the thresholds are the version's unless given."""
+    one, zero = sums.take(np.atleast_1d(case)), sums.take(np.atleast_1d(control))
+    pct_1, pct_2 = (_round3(g.detected / g.n[:, None]) for g in (one, zero))
+    extra = 1.0 if seurat == 5 else 0.0
+    means = [(g.linear + extra) / g.n[:, None] + (1.0 - extra) for g in (one, zero)]
+    change = np.log2(means[0]) - np.log2(means[1])
+    default_pct, default_change = FILTERS[seurat]
+    enough = np.maximum(pct_1, pct_2) >= (default_pct if min_pct is None else min_pct)
+    large = np.abs(change) >= (default_change if logfc_threshold is None else logfc_threshold)
+    return FoldChanges(pct_1, pct_2, change, enough & large)
+
+
+def find_markers(
+    X: Any,
+    genes: Sequence[str] | pd.Index,
+    case: NDArray[np.intp],
+    control: NDArray[np.intp],
+    *,
+    seurat: Seurat = 4,
+    min_pct: float | None = None,
+    logfc_threshold: float | None = None,
+) -> pd.DataFrame:
+    """Differentially expressed genes of two groups of cells, as Seurat's ``FindMarkers(test.use = "MAST")`` has them.
+
+    Parameters
+    ----------
+    X
+        ln(1 + CP10K) of cells x genes, sparse or dense (see :func:`bench.tasks._mast_sums.group_sums`).
+    genes
+        Names of its columns.
+    case, control
+        Rows of ``X`` of each group (``ident.1``, ``ident.2``).
+    seurat
+        Version: default thresholds and the fold change's pseudocount differ.
+    min_pct, logfc_threshold
+        Filters before the test; None: the version's default.
+
+    Returns
+    -------
+    One row per tested gene, the smallest p first, genes with equal p in the order of ``genes``; columns
+    :data:`COLUMNS`. ``p_val_adj`` is Bonferroni over all genes of ``X``, tested or not.
+
+    Raises
+    ------
+    NotApplicableError
+        If a group has fewer than 3 cells.
+    """
+    for name, rows in (("case", case), ("control", control)):
+        if len(rows) < MIN_CELLS:
+            raise NotApplicableError(f"{len(rows)} {name} cells, Seurat tests no fewer than {MIN_CELLS}")
+    members = np.concatenate([case, control])
+    pattern = (np.ones(len(members)), members, [0, len(case), len(members)])
+    sums = group_sums(X, sparse.csr_matrix(pattern, shape=(2, X.shape[0])))
+    pair = (np.array([0]), np.array([1]))
+    change = fold_changes(sums, *pair, seurat=seurat, min_pct=min_pct, logfc_threshold=logfc_threshold)
+    p = two_group_lrt(sums, *pair, tested=change.tested, fields=("p",))["p"][0]
+    columns = (genes, p, change.avg_log2FC[0], change.pct_1[0], change.pct_2[0], np.minimum(1, p * len(genes)))
+    table = pd.DataFrame(dict(zip(COLUMNS, columns, strict=True)))
+    return table[change.tested[0]].sort_values("p_val", kind="stable").reset_index(drop=True)
+
+
+def _round3(x: NDArray[np.float64]) -> NDArray[np.float64]:
+    """R 4's ``round(x, 3)``: the nearer of the two candidates in floating point, the even one of equally near."""
+    below = np.floor(x * 1000)
+    low, high = below / 1000, np.ceil(x * 1000) / 1000
+    down = (x - low < high - x) | ((x - low == high - x) & (below % 2 == 0))
+    return np.where(down, low, high)
