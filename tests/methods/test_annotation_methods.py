@@ -11,7 +11,7 @@ import anndata
 import numpy as np
 import pandas as pd
 import pytest
-from scipy.sparse import csr_matrix
+from scipy.sparse import coo_matrix, csc_matrix, csr_matrix
 from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression as Reference
 from sklearn.metrics import accuracy_score
@@ -242,18 +242,26 @@ def test_no_whole_dataset_is_made_dense(method, inputs, r, tmp_path, monkeypatch
     if getattr(method, "with_mean", False):
         pytest.skip("the package makes the training cells dense to centre them, and the card says so")
     counts, types, known = r
-    rows: list[int] = []
-    to_dense = csr_matrix.toarray
+    n_genes, block = counts.shape[1], 64
+    test = np.repeat(counts[~known], 3, axis=0)
+    sizes: list[tuple[int, int]] = []
+    for form in (csr_matrix, csc_matrix, coo_matrix):  # todense() and numpy's conversions go through it too
 
-    def counted(X, *args, **kwargs):
-        if X.shape[1] == counts.shape[1] and X.shape[0] > len(set(types)):  # sums by class may be dense
-            rows.append(X.shape[0])
-        return to_dense(X, *args, **kwargs)
+        def counted(X, *args, _to_dense=form.toarray, **kwargs):
+            if min(X.shape) > len(set(types)):  # sums by class or component may be dense
+                sizes.append(X.shape)
+            return _to_dense(X, *args, **kwargs)
 
-    monkeypatch.setattr(csr_matrix, "toarray", counted)
-    monkeypatch.setattr("bench.methods._annotation.blocks.__defaults__", (64,))
-    checked(method, inputs(method), tmp_path)
-    assert max(rows, default=0) <= 64
+        monkeypatch.setattr(form, "toarray", counted)
+    monkeypatch.setattr("bench.methods._annotation.blocks.__defaults__", (block,))
+    monkeypatch.setattr("bench.methods._seurat_preprocess._ROWS", block)
+    checked(method, inputs(method, test=test), tmp_path)
+    if method.name == "celltypist_voting":  # it scales variable genes of the tested cells, and its card says so
+        clustered = [genes for cells, genes in sizes if cells == len(test)]
+        assert len(clustered) == 1
+        assert clustered[0] <= 2500
+        sizes = [shape for shape in sizes if shape[0] != len(test)]
+    assert max((a * b for a, b in sizes), default=0) <= block * n_genes
 
 
 def test_scibet_does_not_know_other_scales(inputs, tmp_path):
@@ -301,6 +309,14 @@ def test_logistic_regression_says_where_it_has_not_converged(inputs, tmp_path):
     ctx = Context(seed=0, scratch=tmp_path)
     LogisticRegression(max_iter=2).run(inputs(LogisticRegression()), ctx)
     assert ctx.notes == ["the regression had not converged after 2 iterations"]
+
+
+def test_celltypist_is_not_given_what_it_would_make_dense(inputs, tmp_path):
+    from bench.methods.celltypist import CellTypist
+
+    given = inputs(CellTypist())
+    given.train.X.indptr = given.train.X.indptr.astype(np.int64)
+    assert "2^31" in (reason_to_decline(CellTypist(), given, tmp_path) or "")
 
 
 def test_celltypist_in_blocks_equals_the_package_called_at_once(celltypist, inputs, tmp_path):
