@@ -129,9 +129,11 @@ def check_labels(values: pd.Series, where: str) -> None:
 def check_nested(obs: pd.DataFrame, where: str) -> None:
     """Refuse label levels that do not nest: a finer label belongs to one coarser label.
 
-    Cells without a finer label (:func:`bench.dataset.without_label`) may belong to any.
+    Cells without a finer label (:func:`bench.dataset.without_label`) may belong to any; white space around a label does
+    not count.
     """
     levels = [level for level in ("cell_type", "subtype", "subcluster") if level in obs]
+    obs = obs[levels].apply(lambda values: values.astype(str).str.strip())
     for coarse, fine in zip(levels, levels[1:], strict=False):
         parents = obs[~without_label(obs[fine])].groupby(fine, observed=True)[coarse].nunique()
         if (parents > 1).any():

@@ -120,16 +120,27 @@ class LiveTable:
 
 
 def print_summary(result: Result, html: Path | None) -> None:
-    """Headline table, failures and where the report lies."""
+    """Headline table, warnings about the problems, failures and where the report lies."""
     console = Console()
     console.print(_headline(result))
-    for line, style in _reasons(result):
+    for line, style in chain(_warnings(result), _reasons(result)):
         console.print(Text(line, style=style), soft_wrap=True)
     counts = ", ".join(f"{n} {status}" for status, n in sorted(result.counts.items()))
     console.print(f"{_plural(sum(result.counts.values()), 'trial')}: {counts} ({result.ran} run now)")
     console.print(Text(f"tables: {result.store.root / 'results.csv'}"), soft_wrap=True)
     if html is not None:
         console.print(Text.assemble("report: ", (str(html), "bold")), soft_wrap=True)
+
+
+def _warnings(result: Result) -> Iterator[tuple[str, str]]:
+    """Every warning that the task gave about a problem, told once with where it holds; and the style to print it in."""
+    places: dict[str, dict[str, None]] = {}
+    for record in result.records:
+        for note in record.problem_notes:
+            if note.startswith("WARNING "):
+                where = f"{record.spec.dataset}/{record.spec.track}"
+                places.setdefault(note.removeprefix("WARNING "), {})[where] = None
+    return ((f"warning: {', '.join(where)}: {note}", "yellow") for note, where in places.items())
 
 
 def _reasons(result: Result) -> Iterator[tuple[str, str]]:

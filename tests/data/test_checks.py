@@ -109,6 +109,7 @@ def test_levels_that_do_not_nest():
     assert "'x'" in error.what
     checks.check_nested(obs.drop(columns="cell_type"), "f")
     checks.check_nested(obs[["cell_type"]], "f")
+    checks.check_nested(obs.replace({"cell_type": {"a": " b "}}), "f")
     for none in ("(none)", "Unassigned", ""):
         checks.check_nested(obs.replace({"subtype": {"x": none}}), "f")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -13,10 +14,14 @@ from anndata import AnnData
 from scipy import sparse
 from sklearn.metrics import f1_score
 
+from bench.data.library import from_path
+from bench.errors import DataError
 
-def _bench(*args: str | Path) -> None:
+
+def _bench(*args: str | Path) -> str:
     done = subprocess.run([sys.executable, "-m", "bench.cli", *map(str, args)], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 @pytest.mark.slow
@@ -51,3 +56,80 @@ def test_a_file_of_ones_own_is_run_and_rescored(tmp_path: Path) -> None:
         assert list(pd.read_parquet(folder / "probabilities.parquet")) == ["cell", "Ast", "Exc", "Inh"]
     _bench("rescore", out)
     pd.testing.assert_frame_equal(rows, pd.read_parquet(out / "results.parquet"))
+
+
+@pytest.fixture
+def odd(tmp_path: Path) -> AnnData:
+    """Three levels under names of their own in six patients, with every oddity that labels may have."""
+    rng = np.random.default_rng(3)
+    n, fine = 360, np.array(["L2a", "L2b", "L6a", "Pv", "Ast1", "Ast2"])
+    kind = np.arange(n) % 6
+    obs = pd.DataFrame(
+        {
+            "patient": [f"p{i // 60}" for i in range(n)],
+            "class": np.array(["Neuron", "Neuron", "Neuron", "Neuron", "Glia", "Glia"])[kind],
+            "type": np.array(["L2", "L2", "L6", "Pv", "Ast", "Ast"])[kind],
+            "cluster": fine[kind],
+            "arm": np.where(np.arange(n) < 180, "AD", "CN"),
+            "role": np.where(np.arange(n) < 120, "test", "train"),
+        },
+        index=[f"c{i}" for i in range(n)],
+    ).astype(object)
+    place = {name: obs.columns.get_loc(name) for name in obs}
+    obs.iloc[0:60:7, place["class"]] += " "
+    obs.iloc[[9, 190], place["cluster"]] = "(none)"
+    obs.iloc[192:216:6, place["cluster"]] = "l2A"
+    obs.iloc[243, place["cluster"]] = "PvOnce"
+    obs.iloc[301:331:6, place["cluster"]] = "L2bOnePatient"
+    obs.iloc[4, place["cluster"]] = "AstUnseen"
+    counts = rng.poisson(1.0 + 4.0 * (np.arange(40) % 6 == kind[:, None]))
+    counts[120:, :6] = 0
+    return AnnData(sparse.csr_matrix(counts.astype(np.int32)), obs=obs)
+
+
+@pytest.mark.slow
+def test_odd_labels_are_told_on_the_command_line(odd: AnnData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BENCH_HOME", str(tmp_path / "home"))
+    odd.write_h5ad(tmp_path / "odd.h5ad")
+    keys = {"donor": "patient", "label": "class", "subtype": "type", "subcluster": "cluster"}
+    keys |= {"condition": "arm", "split": "role"}
+    options = [word for key, column in keys.items() for word in (f"--{key}-key", column)]
+    _bench("data", "add", tmp_path / "odd.h5ad", "--name", "odd", *options)
+    out = tmp_path / "run"
+    request = ["--task", "annotation", "--methods", "scibet,logistic_regression", "--datasets", "odd", "--no-report"]
+    said = _bench("run", *request, "--out", out, "--jobs", "1")
+    everywhere = "odd/celltype, odd/subtype, odd/subcluster"
+    for warning in (
+        "odd/subcluster: labels that may be one class, kept apart: 'L2a' / 'l2A'",
+        "odd/subcluster: classes with one training cell: PvOnce",
+        "odd/subcluster: classes whose training cells come from one donor only: L2bOnePatient",
+        "without any training cell, so nobody can name them: AstUnseen (1)",
+        f"{everywhere}: all tested donors are of one condition, AD (of AD, CN)",
+        f"{everywhere}: 6 genes are detected in tested cells only (15.0% of theirs)",
+    ):
+        assert said.count(warning) == 1, said
+    rows = pd.read_parquet(out / "results.parquet")
+    scores = rows[(rows.unit == "pooled") & (rows.metric == "f1_macro")].set_index(["track", "method"]).value
+    assert (scores.xs("truth", level="method") > 0.8).all()
+    assert scores["celltype", "logistic_regression"] > scores["celltype", "majority"]
+    notes = json.loads(next((out / "trials").glob("*/trial.json")).read_text())["problem_notes"]
+    assert any("white space around the cell_type of 9 cells was removed" in note for note in notes)
+
+
+@pytest.mark.parametrize(
+    ("column", "rows", "value", "told"),
+    [
+        ("type", [3, 8], None, "2 of 360 cells have no value (NaN or empty)"),
+        ("class", [3], "Glia", "subtype 'Pv' occurs under 2 values of cell_type: label levels must nest"),
+    ],
+)
+def test_what_cannot_be_a_label_is_refused_when_the_file_is_read(
+    odd: AnnData, tmp_path: Path, column: str, rows: list[int], value: object, told: str
+) -> None:
+    odd.obs.iloc[rows, odd.obs.columns.get_loc(column)] = value
+    odd.write_h5ad(tmp_path / "odd.h5ad")
+    columns = {"cell_type": "class", "subtype": "type"}
+    with pytest.raises(DataError) as refused:
+        from_path(tmp_path / "odd.h5ad", columns=columns).load()
+    assert told in refused.value.what
+    assert refused.value.fix
