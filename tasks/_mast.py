@@ -11,7 +11,7 @@ from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.special import erfc, expit
+from scipy.special import chdtrc, erfc, expit
 
 from bench.tasks._mast_logistic import fit_one_group, fit_two_groups
 from bench.tasks._mast_prior import variance_prior
@@ -32,8 +32,8 @@ FIELDS = (
 #: Pairs times genes that are computed at once.
 _CHUNK = 1 << 20
 #: Sums of squares about the mean below this share of the sum of squares are rounding errors of equal values.
-_ROUNDING = 1e-14
-_Z95 = 1.959963984540054
+_ROUNDING = 1e-12
+Z95 = 1.959963984540054
 
 
 def two_group_lrt(
@@ -94,7 +94,7 @@ def two_group_lrt(
     return out | {"prior_variance": priors[:, 0], "prior_df": priors[:, 1]}
 
 
-def _centred(squares: NDArray, total: NDArray, n: NDArray) -> NDArray[np.float64]:
+def spread_about_mean(squares: NDArray, total: NDArray, n: NDArray) -> NDArray[np.float64]:
     """Sum of squares about the mean of ``n`` values, 0 where that is only rounding."""
     about = squares - total * total / np.maximum(n, 1)
     return np.where(about > _ROUNDING * squares, about, 0.0)
@@ -106,7 +106,7 @@ def _priors(
     if prior is not None or not ebayes:
         return np.broadcast_to(np.array(prior if prior is not None and ebayes else (0.0, 0.0)), (len(mask), 2))
     detected = one.detected + zero.detected
-    about = _centred(one.squares + zero.squares, one.total + zero.total, detected)
+    about = spread_about_mean(one.squares + zero.squares, one.total + zero.total, detected)
     return np.array([variance_prior(n[m] - 1, s[m]) for n, s, m in zip(detected, about, mask, strict=True)])
 
 
@@ -137,8 +137,8 @@ def _continuous(one: GroupSums, zero: GroupSums, priors: NDArray[np.float64]) ->
     m1, m0 = one.detected, zero.detected
     n = m0 + m1
     rank = (m0 > 0).astype(float) + (m1 > 0)
-    residual = _centred(one.squares, one.total, m1) + _centred(zero.squares, zero.total, m0)
-    about = _centred(one.squares + zero.squares, one.total + zero.total, n)
+    residual = spread_about_mean(one.squares, one.total, m1) + spread_about_mean(zero.squares, zero.total, m0)
+    about = spread_about_mean(one.squares + zero.squares, one.total + zero.total, n)
     converged = n > rank
     with np.errstate(divide="ignore", invalid="ignore"):
         mean1, mean0 = one.total / m1, zero.total / m0  # NaN where the group does not express
@@ -175,11 +175,15 @@ def _combine(result: dict[str, NDArray[np.float64]]) -> None:
     variance -= 2 * u0 * u1 * slope0 * slope1 * result["_cov"]
     variance = np.where(np.isfinite(result["logFC"]), variance, np.nan)
     result["var_logFC"] = variance
-    half = _Z95 * np.sqrt(variance)
+    half = Z95 * np.sqrt(variance)
     result["logFC_low"], result["logFC_high"] = result["logFC"] - half, result["logFC"] + half
 
 
 def chi2_sf(statistic: NDArray[np.float64], df: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Upper tail of chi-squared with 0, 1 or 2 degrees of freedom, exact far into the tail; 1 for 0."""
+    """Upper tail of chi-squared, exact far into the tail; 1 for 0 degrees of freedom."""
     x = np.maximum(statistic, 0.0)
-    return np.select([df == 1, df == 2], [erfc(np.sqrt(x / 2)), np.exp(-x / 2)], 1.0)
+    p = np.select([df == 1, df == 2], [erfc(np.sqrt(x / 2)), np.exp(-x / 2)], 1.0)
+    more = df > 2
+    if more.any():
+        p[more] = chdtrc(df[more], x[more])
+    return p

@@ -17,8 +17,8 @@ SCALE_CENTRE = 10.0
 TOLERANCE = 1e-8
 ITERATIONS = 25
 #: Working weight and response of a cell in the first step, where the fitted probability is 3/4 if it expresses.
-_WEIGHT = 0.1875
-_RESPONSE = math.log(3.0) + 0.25 / _WEIGHT
+WEIGHT = 0.1875
+RESPONSE = math.log(3.0) + 0.25 / WEIGHT
 
 
 @njit(inline="always")
@@ -49,8 +49,8 @@ def fit_two_groups(n0, d0, n1, d1, out):
             out[i, :] = np.nan
             continue
         m = n1[i] / (n0[i] + n1[i])
-        w0, w1 = n0[i] * _WEIGHT, n1[i] * _WEIGHT
-        z0, z1 = (2 * d0[i] - n0[i]) * _WEIGHT * _RESPONSE, (2 * d1[i] - n1[i]) * _WEIGHT * _RESPONSE
+        w0, w1 = n0[i] * WEIGHT, n1[i] * WEIGHT
+        z0, z1 = (2 * d0[i] - n0[i]) * WEIGHT * RESPONSE, (2 * d1[i] - n1[i]) * WEIGHT * RESPONSE
         deviance = _deviance(math.log(3.0), 1.0, 1.0) * (n0[i] + n1[i])
         for iteration in range(ITERATIONS):
             aa = w0 + w1 + 1 / SCALE_CENTRE**2
@@ -76,7 +76,7 @@ def fit_one_group(n, d, deviance_out):
         if d[i] == 0:
             deviance_out[i] = np.nan
             continue
-        w, z = n[i] * _WEIGHT, (2 * d[i] - n[i]) * _WEIGHT * _RESPONSE
+        w, z = n[i] * WEIGHT, (2 * d[i] - n[i]) * WEIGHT * RESPONSE
         deviance = _deviance(math.log(3.0), 1.0, 1.0) * n[i]
         for iteration in range(ITERATIONS):
             a = z / (w + 1 / SCALE_CENTRE**2)

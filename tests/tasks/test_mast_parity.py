@@ -5,11 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy import sparse
 
 from bench.tasks._find_markers import find_markers
 from bench.tasks._mast import group_sums, two_group_lrt
+from bench.tasks._mast_zlm import zlm
 
 COLUMNS = {
     "chi2": "lrt.condition_hurdle_lambda",
@@ -59,6 +61,54 @@ def test_every_number_of_the_fit_given_the_prior(r, fit):
             ours[name][0, r["zlm_genes"]], r[f"{fit}/{column}"], rtol=1e-6, atol=1e-6, err_msg=name
         )
     np.testing.assert_allclose(np.log10(ours["p"][0]), np.log10(r[f"{fit}/p"]), atol=1e-6)
+
+
+def check(ours, r, fit, columns, genes=slice(None)):
+    for name, column in columns.items():
+        np.testing.assert_allclose(ours[name][genes], r[f"{fit}/{column}"], rtol=1e-6, atol=1e-6, err_msg=column)
+
+
+@pytest.mark.parametrize(
+    ("fit", "formula", "tested"),
+    [
+        ("zlm_cond", "~ condition", ("condition",)),
+        ("zlm_cond_noebayes", "~ condition", ("condition",)),
+        ("zlm_cond_cdr", "~ condition + cngeneson", ("condition", "cngeneson")),
+        ("zlm_cond_cdr_batch", "~ condition + cngeneson + batch", ("condition", "batch")),
+    ],
+)
+def test_every_number_of_a_design(r, fit, formula, tested):
+    obs = pd.DataFrame({name: r[name] for name in ("condition", "batch", "cngeneson")})
+    genes = r["zlm_genes"]
+    ours = zlm(logged(r, 1e6, np.log2), obs, formula, ebayes=fit != "zlm_cond_noebayes", prior=tuple(r["prior"]))
+    for j, name in enumerate(ours.coefficients):
+        theirs = name.replace("[T.", "").replace("]", "")
+        for part in "discrete", "continuous":
+            coef, vcov = getattr(ours, f"coef_{part}"), getattr(ours, f"vcov_{part}")
+            given = {"coef": coef[:, j], "se": np.sqrt(vcov[:, j, j])}
+            letter = part[0].upper()
+            check(given, r, fit, {"coef": f"coef{letter}_{theirs}", "se": f"se{letter}_{theirs}"}, genes)
+        if j and f"{fit}/logFC_{theirs}" in r:
+            names = {
+                "logFC": "logFC_",
+                "var_logFC": "varLogFC_",
+                "logFC_low": "logFC.ci.lo_",
+                "logFC_high": "logFC.ci.hi_",
+            }
+            check(ours.log_fold_change(name), r, fit, {k: v + theirs for k, v in names.items()}, genes)
+        if f"{fit}/wald.{theirs}_hurdle_p" in r:
+            names = [("", "hurdle"), ("_continuous", "cont"), ("_discrete", "disc")]
+            wanted = {"chi2": "lambda", "p": "p"}
+            columns = {f"{k}{s}": f"wald.{theirs}_{part}_{v}" for s, part in names for k, v in wanted.items()}
+            check(ours.wald(name), r, fit, columns, genes)
+    check({"dispersion": ours.dispersion}, r, fit, {"dispersion": "dispersion_C"}, genes)
+    for term in tested:
+        test = ours.lrt(term)
+        names = [("", "hurdle"), ("_continuous", "cont"), ("_discrete", "disc")]
+        wanted = {"chi2": "lambda", "df": "df", "p": "p"}
+        columns = {f"{k}{s}": f"lrt.{term}_{part}_{v}" for s, part in names for k, v in wanted.items()}
+        check(test, r, fit, columns, genes)
+    np.testing.assert_allclose(np.log10(ours.lrt("condition")["p"]), np.log10(r[f"{fit}/p"]), atol=1e-6)
 
 
 def test_the_prior_is_that_of_all_tested_genes(r):
