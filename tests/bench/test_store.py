@@ -174,7 +174,7 @@ def test_a_disk_that_takes_no_more_is_told_and_leaves_nothing_half(store, monkey
 
     log = tmp_path / "log.txt"
     log.write_text("x")
-    monkeypatch.setattr("shutil.copyfile", full)
+    monkeypatch.setattr("shutil.move", full)
     with pytest.raises(BenchError, match="No space left on device"):
         store.save(record(), [log])
     assert list((store.root / "trials").iterdir()) == []
