@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,6 +15,7 @@ from bench import matrices
 from bench.errors import InvalidOutputError
 from bench.exchange import permutation, read_prediction, read_query, round_folders
 from bench.expression import Rows, at_query, merged
+from bench.store import take_over
 from bench.validate import columns_of
 
 if TYPE_CHECKING:
@@ -136,15 +136,5 @@ def lend(lender: Path, outputs: Sequence[Output], folder: Path) -> None:
     folder.mkdir()
     kept = ["prediction.parquet", *(f"{o.name}.{end}" for o in outputs for end in ("parquet", "npz", "zarr"))]
     for name in kept:
-        source = lender / name
-        if source.is_dir():
-            shutil.copytree(source, folder / name, copy_function=_link)
-        elif source.exists():
-            _link(source, folder / name)
-
-
-def _link(source: str | Path, target: str | Path) -> None:
-    try:
-        os.link(source, target)
-    except OSError:  # another file system
-        shutil.copyfile(source, target)
+        if (lender / name).exists():
+            take_over(lender / name, folder / name)

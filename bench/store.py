@@ -136,7 +136,7 @@ class Store:
             with _writing(self.root):
                 temporary.mkdir(parents=True)
                 for file in files:
-                    shutil.move(file, temporary / file.name)
+                    take_over(file, temporary / file.name)
                 (temporary / "trial.json").write_text(record.model_dump_json(indent=1))
                 _replace_folder(temporary, folder)
         finally:
@@ -293,6 +293,24 @@ def _replace_folder(temporary: Path, folder: Path) -> None:
             shutil.rmtree(old, ignore_errors=True)
         else:
             return
+
+
+def take_over(source: Path, target: Path) -> None:
+    """Make ``target`` hold what ``source`` does, a file or a folder.
+
+    By links where the file system can: kept files are replaced, never written into.
+    """
+    if source.is_dir():
+        shutil.copytree(source, target, copy_function=_link)
+    else:
+        _link(source, target)
+
+
+def _link(source: str | Path, target: str | Path) -> None:
+    try:
+        os.link(source, target)
+    except OSError:  # another file system, or one without links
+        shutil.copyfile(source, target)
 
 
 def write_atomic(file: Path, content: bytes) -> None:
