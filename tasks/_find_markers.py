@@ -10,14 +10,17 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from bench.errors import NotApplicableError
+from bench.errors import DataError, NotApplicableError
 from bench.tasks._mast import two_group_lrt
 from bench.tasks._mast_sums import GroupSums, group_sums
+from bench.tasks._mast_zlm import positive_columns, zlm
+from bench.tasks._wilcoxon import rank_sum_p
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 Seurat = Literal[4, 5]
+Test = Literal["mast", "wilcox"]
 
 COLUMNS = ("gene", "p_val", "avg_log2FC", "pct_1", "pct_2", "p_val_adj")
 #: Default filters of each version: (min.pct, logfc.threshold).
@@ -73,11 +76,13 @@ def find_markers(
     case: NDArray[np.intp],
     control: NDArray[np.intp],
     *,
+    test: Test = "mast",
+    covariates: pd.DataFrame | None = None,
     seurat: Seurat = 4,
     min_pct: float | None = None,
     logfc_threshold: float | None = None,
 ) -> pd.DataFrame:
-    """Differentially expressed genes of two groups of cells, as Seurat's ``FindMarkers(test.use = "MAST")`` has them.
+    """Differentially expressed genes of two groups of cells, as Seurat's ``FindMarkers`` gives them.
 
     Parameters
     ----------
@@ -87,6 +92,11 @@ def find_markers(
         Names of its columns.
     case, control
         Rows of ``X`` of each group (``ident.1``, ``ident.2``).
+    test
+        ``mast``: the hurdle likelihood ratio test, its variance prior over the genes that pass the filters;
+        ``wilcox``: the rank-sum test.
+    covariates
+        Of the rows of ``X``: columns that the hurdle model takes beside the group (``latent.vars``).
     seurat
         Version: default thresholds and the fold change's pseudocount differ.
     min_pct, logfc_threshold
@@ -101,7 +111,11 @@ def find_markers(
     ------
     NotApplicableError
         If a group has fewer than 3 cells.
+    DataError
+        If the covariates determine the group, so that it cannot be tested.
     """
+    if covariates is not None and test != "mast":
+        raise DataError(f"the test {test!r} takes no covariates", fix="use the test 'mast' or leave them out")
     for name, rows in (("case", case), ("control", control)):
         if len(rows) < MIN_CELLS:
             raise NotApplicableError(f"{len(rows)} {name} cells, Seurat tests no fewer than {MIN_CELLS}")
@@ -110,10 +124,29 @@ def find_markers(
     sums = group_sums(X, sparse.csr_matrix(pattern, shape=(2, X.shape[0])))
     pair = (np.array([0]), np.array([1]))
     change = fold_changes(sums, *pair, seurat=seurat, min_pct=min_pct, logfc_threshold=logfc_threshold)
-    p = two_group_lrt(sums, *pair, tested=change.tested, fields=("p",))["p"][0]
+    p = np.full(len(genes), np.nan)
+    tested = np.flatnonzero(change.tested[0])
+    if test == "mast" and covariates is None:
+        p = two_group_lrt(sums, *pair, tested=change.tested, fields=("p",))["p"][0]
+    elif len(tested):
+        is_case = np.arange(len(members)) < len(case)
+        expression = positive_columns(X[members][:, tested])
+        if covariates is None:
+            p[tested] = rank_sum_p(expression, is_case)
+        else:
+            p[tested] = _adjusted_p(expression, is_case, covariates.iloc[members])
     columns = (genes, p, change.avg_log2FC[0], change.pct_1[0], change.pct_2[0], np.minimum(1, p * len(genes)))
     table = pd.DataFrame(dict(zip(COLUMNS, columns, strict=True)))
     return table[change.tested[0]].sort_values("p_val", kind="stable").reset_index(drop=True)
+
+
+def _adjusted_p(
+    expression: sparse.csc_matrix, is_case: NDArray[np.bool_], covariates: pd.DataFrame
+) -> NDArray[np.float64]:
+    """Hurdle p of the group, the covariates first in the design so that one which determines it is noticed."""
+    obs = covariates.set_axis([f"x{j}" for j in range(covariates.shape[1])], axis=1).assign(case=is_case.astype(float))
+    fit = zlm(expression, obs, "~ " + " + ".join(obs.columns))
+    return fit.lrt("case")["p"]
 
 
 def _round3(x: NDArray[np.float64]) -> NDArray[np.float64]:
