@@ -105,7 +105,8 @@ def find_markers(
     Returns
     -------
     One row per tested gene, the smallest p first, genes with equal p in the order of ``genes``; columns
-    :data:`COLUMNS`. ``p_val_adj`` is Bonferroni over all genes of ``X``, tested or not.
+    :data:`COLUMNS`. ``p_val_adj`` is Bonferroni over all genes of ``X``, tested or not. ``attrs["dropped"]`` names the
+    covariates of which nothing, or not all levels, could be estimated beside the others.
 
     Raises
     ------
@@ -124,7 +125,7 @@ def find_markers(
     sums = group_sums(X, sparse.csr_matrix(pattern, shape=(2, X.shape[0])))
     pair = (np.array([0]), np.array([1]))
     change = fold_changes(sums, *pair, seurat=seurat, min_pct=min_pct, logfc_threshold=logfc_threshold)
-    p = np.full(len(genes), np.nan)
+    p, dropped = np.full(len(genes), np.nan), ()
     tested = np.flatnonzero(change.tested[0])
     if test == "mast" and covariates is None:
         p = two_group_lrt(sums, *pair, tested=change.tested, fields=("p",))["p"][0]
@@ -134,19 +135,29 @@ def find_markers(
         if covariates is None:
             p[tested] = rank_sum_p(expression, is_case)
         else:
-            p[tested] = _adjusted_p(expression, is_case, covariates.iloc[members])
+            p[tested], dropped = _adjusted_p(expression, is_case, covariates.iloc[members])
     columns = (genes, p, change.avg_log2FC[0], change.pct_1[0], change.pct_2[0], np.minimum(1, p * len(genes)))
     table = pd.DataFrame(dict(zip(COLUMNS, columns, strict=True)))
-    return table[change.tested[0]].sort_values("p_val", kind="stable").reset_index(drop=True)
+    table = table[change.tested[0]].sort_values("p_val", kind="stable").reset_index(drop=True)
+    table.attrs["dropped"] = dropped
+    return table
 
 
 def _adjusted_p(
     expression: sparse.csc_matrix, is_case: NDArray[np.bool_], covariates: pd.DataFrame
-) -> NDArray[np.float64]:
-    """Hurdle p of the group, the covariates first in the design so that one which determines it is noticed."""
-    obs = covariates.set_axis([f"x{j}" for j in range(covariates.shape[1])], axis=1).assign(case=is_case.astype(float))
+) -> tuple[NDArray[np.float64], tuple[str, ...]]:
+    """Hurdle p of the group, the covariates first in the design, so that one which determines it is noticed."""
+    varied = [name for name in covariates if covariates[name].nunique(dropna=False) > 1]
+    codes = {name: f"x{j}" for j, name in enumerate(covariates)}
+    obs = covariates[varied].rename(columns=codes).assign(case=is_case.astype(float))
     fit = zlm(expression, obs, "~ " + " + ".join(obs.columns))
-    return fit.lrt("case")["p"]
+    if "case" in fit.dropped:
+        raise DataError(
+            f"the covariates ({', '.join(map(str, varied))}) determine which cells are case and which control",
+            fix="leave out the covariate that case and control cells do not share",
+        )
+    lost = [name for name, code in codes.items() if any(d.split("[")[0] == code for d in fit.dropped)]
+    return fit.lrt("case")["p"], tuple(str(n) for n in covariates if n in lost or n not in varied)
 
 
 def _round3(x: NDArray[np.float64]) -> NDArray[np.float64]:

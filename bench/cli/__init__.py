@@ -29,9 +29,9 @@ def _root(version: bool = typer.Option(False, "--version", help="Print the versi
 
 def main() -> None:
     """Entry point of the ``bench`` command."""
-    from bench.cli import data, develop, embed, pretrain, results, run, show
+    from bench.cli import data, deg, develop, embed, pretrain, results, run, show
 
-    for module in (run, show, results, data, pretrain, embed, develop):
+    for module in (run, show, results, data, deg, pretrain, embed, develop):
         module.register(app)
     try:
         app()

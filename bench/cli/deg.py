@@ -1,0 +1,116 @@
+"""``bench deg``: differentially expressed genes of a data set of the user's own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, cast
+
+import typer
+
+from bench.cli.options import names
+from bench.errors import BenchError
+
+if TYPE_CHECKING:
+    from bench.tasks._deg_table import Tested
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command of this module."""
+    app.command(
+        epilog="Example: bench deg pbmc.h5ad --group condition --case stim --control ctrl --by cell_type --out deg.csv"
+    )(deg)
+
+
+def deg(
+    data: Annotated[str, typer.Argument(help="A .h5ad of raw counts, or a registered dataset.", metavar="DATA")],
+    group: Annotated[str, typer.Option(help="Column of obs that tells case from control.")],
+    case: Annotated[str, typer.Option(help="Its value of the case cells.")],
+    control: Annotated[str, typer.Option(help="Its value of the control cells.")],
+    by: Annotated[str | None, typer.Option(help="Column of obs: test within each of its values.")] = None,
+    covariates: Annotated[
+        str | None,
+        typer.Option(
+            help="Columns of obs for the model, a,b,...; cngeneson is computed (z-score of the genes detected)."
+        ),
+    ] = None,
+    test: Annotated[str, typer.Option(help="mast or wilcox.")] = "mast",
+    seurat: Annotated[int, typer.Option(help="Version whose filters and fold changes are used: 4 or 5.")] = 4,
+    min_pct: Annotated[
+        float | None, typer.Option(min=0, max=1, help="Least share of cells of either group. Default: the version's.")
+    ] = None,
+    logfc_threshold: Annotated[
+        float | None, typer.Option(min=0, help="Least absolute avg_log2FC. Default: the version's.")
+    ] = None,
+    layer: Annotated[str | None, typer.Option(help="Layer of the counts. Default: X.")] = None,
+    normalized: Annotated[bool, typer.Option("--normalized", help="The values are ln(1 + CP10K) already.")] = False,
+    out: Annotated[Path, typer.Option(help="Table to write.")] = Path("deg.csv"),
+) -> None:
+    """Find genes that differ between two groups of cells, within each cell type: exact MAST 1.32 in milliseconds.
+
+    Genes are filtered, tested and ordered as by Seurat's FindMarkers; p_val_adj is Bonferroni over all genes.
+    Raw counts are normalised to ln(1 + counts per 10,000) first. Cells are not replicates: of several donors, a p
+    says how sure a gene differs between these cells, not between people.
+    """
+    for option, value, allowed in (("--test", test, ("mast", "wilcox")), ("--seurat", seurat, (4, 5))):
+        if value not in allowed:  # type: ignore[operator]
+            raise BenchError(f"{value!r} is not known", where=option, fix=f"give {allowed[0]} or {allowed[1]}")
+    if not out.parent.is_dir():
+        raise BenchError("there is no such folder", where=f"--out {out}", fix="name a file in a folder that exists")
+    from bench.tasks._deg_table import deg_by_type, joined, log_normalised
+
+    adata, matrix = _read(data, layer)
+    X = log_normalised(matrix, normalized=normalized)
+    typer.echo(
+        f"{X.shape[0]:,} cells x {X.shape[1]:,} genes" + ("" if normalized else ", counts taken to ln(1 + CP10K)")
+    )
+    results = []
+    for tested in deg_by_type(
+        adata,
+        X,
+        group=group,
+        case=case,
+        control=control,
+        by=by,
+        covariates=names(covariates),
+        test=cast("Any", test),
+        seurat=cast("Any", seurat),
+        min_pct=min_pct,
+        logfc_threshold=logfc_threshold,
+    ):
+        typer.echo(_line(tested))
+        results.append(tested)
+    if all(tested.table is None for tested in results):
+        raise BenchError("no cell type can be tested", where=data, fix="see the reasons above; nothing was written")
+    table = joined(results)
+    table.to_csv(out, index=False)
+    typer.echo(f"wrote {out}: {len(table):,} tests")
+
+
+def _line(tested: Tested) -> str:
+    cells = f"{tested.cell_type}: {tested.n_case:,} case and {tested.n_control:,} control cells"
+    if tested.table is None:
+        return f"{cells}; not tested: {tested.message}"
+    significant = int((tested.table["p_val_adj"] < 0.05).sum())
+    found = f"{cells}; {len(tested.table):,} genes tested, {significant:,} with p_val_adj < 0.05"
+    return found + (f" ({tested.message})" if tested.message else "")
+
+
+def _read(data: str, layer: str | None) -> tuple[Any, Any]:
+    """Cells and their counts: of a file as it is, with all its columns, or of a registered dataset."""
+    if Path(data).is_file():
+        import anndata
+
+        try:
+            adata = anndata.read_h5ad(data)
+        except (OSError, KeyError, ValueError) as error:
+            raise BenchError("this is not a readable .h5ad", where=data, fix="write it with anndata") from error
+    else:
+        from bench.registry import Registry
+
+        adata = Registry().dataset(data).load().adata
+    if layer is None:
+        return adata, adata.X
+    if layer not in adata.layers:
+        known = ", ".join(adata.layers) or "none"
+        raise BenchError(f"there is no layer {layer!r}", where=data, fix=f"its layers: {known}")
+    return adata, adata.layers[layer]

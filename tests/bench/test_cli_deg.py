@@ -1,0 +1,102 @@
+"""``bench deg`` from the command line."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import anndata
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.sparse import csr_matrix
+
+BENCH_DATA = os.environ.get("BENCH_DATA")
+
+
+def bench(*args):
+    return subprocess.run([sys.executable, "-m", "bench.cli", "deg", *map(str, args)], capture_output=True, text=True)
+
+
+@pytest.fixture
+def study(tmp_path):
+    """Gene g0 is up in the case cells; type c has two of them, type d none."""
+    rng = np.random.default_rng(0)
+    obs = pd.DataFrame(
+        {
+            "arm": ["case", "ctrl"] * 50 + ["case"] * 2 + ["ctrl"] * 30,
+            "type": ["a"] * 60 + ["b"] * 40 + ["c"] * 12 + ["d"] * 20,
+            "age": rng.normal(size=132),
+        },
+        index=[f"c{i}" for i in range(132)],
+    )
+    obs["twin"] = obs["arm"]
+    rate = np.full((132, 30), 1.0)
+    rate[obs["arm"] == "case", 0] = 8.0
+    adata = anndata.AnnData(
+        csr_matrix(rng.poisson(rate)), obs=obs, var=pd.DataFrame(index=[f"g{i}" for i in range(30)])
+    )
+    adata.layers["logs"] = adata.X.copy().astype(np.float32)
+    adata.layers["logs"].data = np.log1p(adata.layers["logs"].data)
+    adata.layers["scaled"] = adata.layers["logs"] * -1
+    adata.write_h5ad(tmp_path / "study.h5ad")
+    return tmp_path / "study.h5ad"
+
+
+def arms(file, *more):
+    return [file, "--group", "arm", "--case", "case", "--control", "ctrl", "--by", "type", *more]
+
+
+def test_a_table_per_type_and_why_there_is_none(study, tmp_path):
+    done = bench(*arms(study, "--out", tmp_path / "deg.csv", "--covariates", "age,cngeneson"))
+    assert done.returncode == 0, done.stderr
+    table = pd.read_csv(tmp_path / "deg.csv")
+    assert list(table) == ["cell_type", "gene", "p_val", "avg_log2FC", "pct_1", "pct_2", "p_val_adj"]
+    assert list(table.drop_duplicates("cell_type")["gene"]) == ["g0", "g0"]
+    assert set(table["cell_type"]) == {"a", "b"}
+    assert "c: 2 case and 10 control cells; not tested: 2 case cells, Seurat tests no fewer than 3" in done.stdout
+    assert "d: 0 case and 20 control cells; not tested: 0 case cells" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        (["--covariates", "twin"], "the covariates (twin) determine which cells are case and which control"),
+        (["--layer", "logs"], "these are not raw counts"),
+        (["--layer", "scaled"], "negative or not finite"),
+        (["--normalized"], "these are not logarithms"),
+        (["--layer", "nope"], "there is no layer 'nope'"),
+        (["--covariates", "sex"], "the cells have no column 'sex'"),
+        (["--test", "t"], "'t' is not known"),
+        (["--test", "wilcox", "--covariates", "age"], "takes no covariates"),
+        (["--case", "sick"], "no cell has arm 'sick'"),
+    ],
+)
+def test_what_cannot_be_tested_is_refused_with_the_reason(study, tmp_path, options, reason):
+    done = bench(*arms(study, "--out", tmp_path / "deg.csv", *options))
+    assert done.returncode == 2
+    assert reason in done.stdout + done.stderr
+    assert not (tmp_path / "deg.csv").exists()
+
+
+@pytest.mark.skipif(not BENCH_DATA, reason="needs BENCH_DATA")
+def test_interferon_on_real_cells(tmp_path):
+    file = Path(BENCH_DATA) / "deg_kang_pbmc_ifnb_2donors.h5ad"
+    options = ["--group", "condition", "--case", "stim", "--control", "ctrl", "--by", "cell_type"]
+    assert bench(file, *options, "--out", tmp_path / "deg.csv").returncode == 0
+    table = pd.read_csv(tmp_path / "deg.csv")
+    assert table["cell_type"].nunique() == 5
+    for _, genes in table.groupby("cell_type"):
+        isg15 = genes["gene"].eq("ISG15").to_numpy().argmax()
+        assert isg15 < 2  # in B cells its sister ISG20 has the smaller p
+        assert genes["avg_log2FC"].iloc[isg15] > 3
+
+
+@pytest.mark.skipif(not BENCH_DATA, reason="needs BENCH_DATA")
+def test_48_nuclei_end_in_a_message_for_every_type(tmp_path):
+    file = Path(BENCH_DATA) / "grubman_GSE138852_AD_micro48.h5ad"
+    options = ["--group", "condition", "--case", "AD", "--control", "control", "--by", "cell_type"]
+    done = bench(file, *options, "--out", tmp_path / "deg.csv")
+    types = set(anndata.read_h5ad(file).obs["cell_type"].dropna().astype(str))
+    assert all(f"{name}: " in done.stdout for name in types)
+    assert "Traceback" not in done.stderr
