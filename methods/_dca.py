@@ -1,0 +1,199 @@
+"""The deep count autoencoder: network, loss and training as in dca 0.3.4 (Eraslan et al. 2019).
+
+What is particular to it: no scale in the batch norms; the learning rate falls and training ends by the loss of the
+*last* tenth of the cells, which is never shuffled in; the weights of the last epoch are kept, not the best; gradients
+are clipped by value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import nn
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from scipy.sparse import csr_matrix
+
+_HIDDEN = (64, 32, 64)
+#: Keras' defaults of batch norm (momentum in torch's sense) and RMSprop.
+_NORM_EPS, _NORM_MOMENTUM = 1e-3, 0.01
+_LR, _RHO, _RMS_EPS, _LR_FACTOR, _LEAST_GAIN = 1e-3, 0.9, 1e-7, 0.1, 1e-4
+_CLIP, _VALIDATION = 5.0, 0.1
+_EPS = 1e-10
+
+
+@dataclass(frozen=True)
+class Scaling:
+    """How counts become the input: per median library, log1p, then mean 0 and variance 1 of each gene.
+
+    Parameters
+    ----------
+    median
+        Median counts of a cell.
+    mean, sd
+        Of each gene's log values over the cells.
+    """
+
+    median: float
+    mean: NDArray[np.float32]
+    sd: NDArray[np.float32]
+
+    @classmethod
+    def of(cls, X: csr_matrix) -> Scaling:
+        """Learned from counts (cells, genes), none of the cells empty."""
+        totals = np.asarray(X.sum(axis=1, dtype=np.float64)).ravel()
+        median = float(np.median(totals))
+        logged = _logged(X, median)
+        n = X.shape[0]
+        mean = np.bincount(X.indices, logged, X.shape[1]) / n
+        square = np.bincount(X.indices, logged**2, X.shape[1])
+        variance = np.maximum(square - n * mean**2, 0) / (n - 1)
+        return cls(median, mean.astype(np.float32), np.sqrt(np.where(variance > 1e-12, variance, 1)).astype(np.float32))
+
+    def apply(self, X: csr_matrix) -> tuple[torch.Tensor, torch.Tensor]:
+        """Input (cells, genes) and size factors (cells, 1)."""
+        from scipy.sparse import csr_matrix
+
+        logged = csr_matrix((_logged(X, self.median).astype(np.float32), X.indices, X.indptr), shape=X.shape)
+        size = np.asarray(X.sum(axis=1, dtype=np.float64)) / self.median
+        dense = logged.toarray()
+        dense -= self.mean
+        dense /= self.sd
+        return torch.from_numpy(dense), torch.from_numpy(size.astype(np.float32))
+
+
+def _logged(X: csr_matrix, median: float) -> NDArray[np.float64]:
+    """ln(1 + counts per median library) of the stored counts."""
+    totals = np.asarray(X.sum(axis=1, dtype=np.float64)).ravel()
+    return np.log1p(X.data * np.repeat(median / totals, np.diff(X.indptr)))
+
+
+class Network(nn.Module):
+    """Mean, dispersion and (zero-inflated) dropout of every gene from a bottleneck of 32.
+
+    Parameters
+    ----------
+    n_genes
+        Genes in and out.
+    zero_inflated
+        ZINB instead of NB.
+    """
+
+    def __init__(self, n_genes: int, *, zero_inflated: bool) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        for width, last in zip(_HIDDEN, (n_genes, *_HIDDEN), strict=False):
+            norm = nn.BatchNorm1d(width, eps=_NORM_EPS, momentum=_NORM_MOMENTUM)
+            norm.weight.requires_grad_(False)  # stays 1
+            layers += [_linear(last, width), norm, nn.ReLU()]
+        self.body = nn.Sequential(*layers)
+        self.mean = _linear(_HIDDEN[-1], n_genes)
+        self.dispersion = _linear(_HIDDEN[-1], n_genes)
+        self.dropout = _linear(_HIDDEN[-1], n_genes) if zero_inflated else None
+
+    def means(self, shown: torch.Tensor) -> torch.Tensor:
+        """Expected counts of a median library."""
+        return self.mean(self.body(shown)).exp().clamp(1e-5, 1e6)
+
+    def loss(self, shown: torch.Tensor, size: torch.Tensor, counts: torch.Tensor) -> torch.Tensor:
+        """Mean negative log likelihood of the counts, as the package computes it."""
+        decoded = self.body(shown)
+        mu = self.mean(decoded).exp().clamp(1e-5, 1e6) * size
+        theta = nn.functional.softplus(self.dispersion(decoded)).clamp(1e-4, 1e4)
+        nb = negative_binomial(counts, mu, theta)
+        if self.dropout is None:
+            return nb.mean()
+        pi = torch.sigmoid(self.dropout(decoded))
+        zero = torch.pow(theta / (theta + mu + _EPS), theta)
+        at_zero = -torch.log(pi + (1 - pi) * zero + _EPS)
+        return torch.where(counts < 1e-8, at_zero, nb - torch.log(1 - pi + _EPS)).mean()
+
+
+def negative_binomial(counts: torch.Tensor, mu: torch.Tensor, theta: torch.Tensor) -> torch.Tensor:
+    """Negative log likelihood of each count under mean ``mu`` and dispersion ``theta``."""
+    choose = torch.lgamma(theta + _EPS) + torch.lgamma(counts + 1) - torch.lgamma(counts + theta + _EPS)
+    power = (theta + counts) * torch.log1p(mu / (theta + _EPS))
+    return choose + power + counts * (torch.log(theta + _EPS) - torch.log(mu + _EPS))
+
+
+def _linear(n_in: int, n_out: int) -> nn.Linear:
+    layer = nn.Linear(n_in, n_out)
+    nn.init.xavier_uniform_(layer.weight)
+    nn.init.zeros_(layer.bias)
+    return layer
+
+
+def train(
+    network: Network,
+    X: csr_matrix,
+    scaling: Scaling,
+    *,
+    epochs: int,
+    batch_size: int,
+    reduce_lr: int,
+    early_stop: int,
+    report: Callable[[float, str], None] = lambda done, line: None,
+) -> list[float]:
+    """Train in place on counts (cells, genes); returns the validation loss after every epoch.
+
+    Order of batches and initial weights follow from torch's random state.
+    """
+    device = network.mean.weight.device
+    n = X.shape[0]
+    n_train = int(n * (1 - _VALIDATION))
+    parameters = [p for p in network.parameters() if p.requires_grad]
+    optimiser = torch.optim.RMSprop(parameters, lr=_LR, alpha=_RHO, eps=_RMS_EPS)
+    losses: list[float] = []
+    lowest, lowest_for_lr, since, since_for_lr = np.inf, np.inf, 0, 0
+    for epoch in range(1, epochs + 1):
+        network.train()
+        order = torch.randperm(n_train).numpy()
+        for start in range(0, n_train, batch_size):
+            rows = order[start : start + batch_size]
+            if len(rows) == 1:
+                continue  # a batch norm needs two
+            optimiser.zero_grad()
+            _loss(network, X[rows], scaling, device).backward()
+            nn.utils.clip_grad_value_(parameters, _CLIP)
+            optimiser.step()
+        losses.append(_validation_loss(network, X[n_train:], scaling, batch_size, device))
+        report(epoch / epochs, f"epoch {epoch}, validation loss {losses[-1]:.4g}")
+        lowest_for_lr, since_for_lr = (
+            (losses[-1], 0) if losses[-1] < lowest_for_lr - _LEAST_GAIN else (lowest_for_lr, since_for_lr + 1)
+        )
+        if since_for_lr >= reduce_lr:
+            optimiser.param_groups[0]["lr"] *= _LR_FACTOR
+            since_for_lr = 0
+        lowest, since = (losses[-1], 0) if losses[-1] < lowest else (lowest, since + 1)
+        if since >= early_stop:
+            break
+    network.eval()
+    return losses
+
+
+def mean(network: Network, X: csr_matrix, scaling: Scaling) -> NDArray[np.float32]:
+    """Denoised expression (cells, genes) of a median library."""
+    device = network.mean.weight.device
+    with torch.no_grad():
+        return network.means(scaling.apply(X)[0].to(device)).cpu().numpy()
+
+
+def _loss(network: Network, X: csr_matrix, scaling: Scaling, device: torch.device) -> torch.Tensor:
+    shown, size = scaling.apply(X)
+    counts = torch.from_numpy(X.toarray().astype(np.float32))
+    return network.loss(shown.to(device), size.to(device), counts.to(device))
+
+
+def _validation_loss(network: Network, X: csr_matrix, scaling: Scaling, batch_size: int, device: torch.device) -> float:
+    network.eval()
+    total = 0.0
+    with torch.no_grad():
+        for start in range(0, X.shape[0], batch_size):
+            part = X[start : start + batch_size]
+            total += float(_loss(network, part, scaling, device)) * part.shape[0]
+    return total / X.shape[0]

@@ -1,0 +1,118 @@
+"""scVI: a variational autoencoder of counts, whose decoder says what a cell expresses."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from bench.method import Context, python_package
+from bench.methods._imputer import Imputer, row_blocks
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
+
+    from bench.methods._imputer import Block
+    from bench.problem import Cells
+
+
+class Scvi(Imputer):
+    """SCVI of scvi-tools and its denoised expression.
+
+    Parameters
+    ----------
+    max_epochs
+        Most passes over the cells.
+    patience
+        Passes without a lower validation loss after which training stops.
+    n_latent, n_hidden, n_layers
+        Sizes of the network; scvi-tools' defaults.
+    """
+
+    name = "scvi"
+    summary = "Denoised expression of a variational autoencoder of counts (scvi-tools)."
+    reference = "10.1038/s41592-018-0229-2"
+    implementation = "official"
+    inductive = True
+    fewest_cells = 20
+    requires = (python_package("scvi-tools", extra="models"), python_package("torch", extra="models"))
+    caveat = (
+        "No batch key: tested donors are not among the training ones. Trained once on the training cells where there "
+        "are such, otherwise on the cells themselves. Expression is one sample of the posterior, the package's default."
+    )
+
+    def __init__(
+        self, max_epochs: int = 100, patience: int = 10, n_latent: int = 10, n_hidden: int = 128, n_layers: int = 1
+    ) -> None:
+        self.max_epochs = max_epochs
+        self.patience = patience
+        self.n_latent = n_latent
+        self.n_hidden = n_hidden
+        self.n_layers = n_layers
+
+    def fit(self, cells: Cells, ctx: Context) -> Any:
+        """The trained model."""
+        import logging
+        import warnings
+
+        import scvi
+        import torch
+        from lightning.pytorch.callbacks import LambdaCallback
+
+        torch.set_num_threads(ctx.threads)
+        scvi.settings.seed = ctx.seed
+        scvi.settings.verbosity = logging.WARNING
+        for name in ("lightning.pytorch", "lightning.fabric"):
+            logging.getLogger(name).setLevel(logging.ERROR)
+        adata = _anndata(cells.X)
+        told = LambdaCallback(
+            on_train_epoch_end=lambda trainer, _: ctx.progress(
+                0.9 * (trainer.current_epoch + 1) / self.max_epochs, f"epoch {trainer.current_epoch + 1}"
+            )
+        )
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            scvi.model.SCVI.setup_anndata(adata)
+            model = scvi.model.SCVI(adata, n_latent=self.n_latent, n_hidden=self.n_hidden, n_layers=self.n_layers)
+            model.train(
+                max_epochs=self.max_epochs,
+                early_stopping=True,
+                early_stopping_patience=self.patience,
+                batch_size=min(128, max(2, cells.X.shape[0] // 4)),
+                accelerator="gpu" if ctx.device == "cuda" else "cpu",
+                devices=1,
+                logger=False,
+                enable_progress_bar=False,
+                enable_model_summary=False,
+                enable_checkpointing=False,
+                default_root_dir=str(ctx.scratch),
+                callbacks=[told],
+            )
+        ctx.log.info("stopped after %d epochs", model.trainer.current_epoch)
+        return model
+
+    def blocks(self, model: Any, counts: csr_matrix, ctx: Context) -> Iterator[Block]:
+        """Decode some cells at a time."""
+        import warnings
+
+        import numpy as np
+        import scvi
+
+        scvi.settings.seed = ctx.seed
+        n_cells, n_genes = counts.shape
+        for rows in row_blocks(n_cells, n_genes):
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                values = model.get_normalized_expression(
+                    _anndata(counts[rows]), library_size=1e4, return_numpy=True, batch_size=128
+                )
+            yield rows, slice(0, n_genes), np.log1p(np.asarray(values, dtype=np.float32))
+            ctx.progress(0.9 + 0.1 * rows.stop / n_cells, "decoding")
+
+
+def _anndata(X: csr_matrix) -> Any:
+    import anndata as ad
+    import numpy as np
+    import pandas as pd
+
+    obs, var = (pd.DataFrame(index=pd.RangeIndex(n).astype(str)) for n in X.shape)
+    return ad.AnnData(X.astype(np.float32), obs=obs, var=var)

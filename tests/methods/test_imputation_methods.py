@@ -1,0 +1,216 @@
+"""Properties every imputer of this room must have, on cells of few kinds with counts hidden."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.sparse import csr_matrix
+
+from bench.errors import NotApplicableError
+from bench.exchange import log1p_cp10k
+from bench.method import Context, Method
+from bench.methods._imputer import Imputer
+from bench.problem import Cells, Inputs
+
+#: Package each module needs beyond the core's, and parameters that keep the tests short.
+MODULES: dict[str, tuple[str | None, dict[str, Any]]] = {
+    "magic": ("magic", {}),
+    "knn_smoothing": (None, {}),
+    "dca_torch": ("torch", {"epochs": 40}),
+    "scvi": ("scvi", {"max_epochs": 20}),
+}
+SLOW = {"scvi"}
+N_GENES = 120
+
+
+def simulate(n: int, rng: np.random.Generator, name: str = "c", donor: str = "d0") -> tuple[Cells, np.ndarray]:
+    """Cells of three kinds, and the share of its counts that each expects of every gene."""
+    gene = np.random.default_rng(99)
+    share = gene.lognormal(0, 1, N_GENES) * np.exp(gene.normal(0, 1.2, (3, N_GENES)))
+    share /= share.sum(axis=1, keepdims=True)
+    mine = share[np.arange(n) % 3]
+    counts = rng.poisson(mine * rng.lognormal(np.log(400), 0.3, (n, 1))).astype(np.float32)
+    obs = pd.DataFrame({"donor": donor}, index=[f"{name}{i}" for i in range(n)])
+    var = pd.DataFrame(index=[f"ENSG{i:011d}" for i in range(N_GENES)])
+    return Cells(csr_matrix(counts), obs, var), mine
+
+
+def hide(cells: Cells, k: int, of: int = 5) -> tuple[Cells, csr_matrix]:
+    """The cells without every fifth count from the ``k``-th, and which these are."""
+    mine = np.arange(cells.X.nnz) % of == k
+    kept, query = cells.X.copy(), cells.X.astype(bool)
+    kept.data[mine] = 0
+    query.data[~mine] = False
+    kept.eliminate_zeros()
+    query.eliminate_zeros()
+    return Cells(kept, cells.obs, cells.var), query
+
+
+@pytest.fixture
+def context(tmp_path):
+    def make(seed: int = 0, **settings: Any) -> Context:
+        folder = tmp_path / str(len(list(tmp_path.iterdir())))
+        folder.mkdir()
+        return Context(seed=seed, scratch=folder, **settings)
+
+    return make
+
+
+@pytest.fixture(params=[pytest.param(m, marks=pytest.mark.slow if m in SLOW else ()) for m in MODULES])
+def make(request):
+    package, parameters = MODULES[request.param]
+    if package:
+        pytest.importorskip(package)
+    module = importlib.import_module(f"bench.methods.{request.param}")
+    (found,) = (
+        c
+        for c in vars(module).values()
+        if inspect.isclass(c)
+        and issubclass(c, Method)
+        and not inspect.isabstract(c)
+        and c.__module__ == module.__name__
+    )
+    return lambda: found(**parameters)
+
+
+def answer(method: Method, inputs: Inputs, ctx: Context) -> np.ndarray:
+    """Run, and check what is asked of any answer."""
+    before = inputs.cells.X.copy()
+    values = method.run(inputs, ctx)["expression"]
+    assert values.shape == inputs.cells.X.shape
+    assert values.dtype == np.float32
+    assert np.isfinite(values).all()
+    assert values.min() >= 0
+    assert (inputs.cells.X != before).nnz == 0, "inputs were changed"
+    return np.asarray(values)
+
+
+def test_hidden_counts_are_told_better_than_by_the_mean_of_the_gene(make, context):
+    cells, share = simulate(150, np.random.default_rng(1))
+    train, _ = simulate(150, np.random.default_rng(2), "t", "d1")
+    kept, query = hide(cells, 0)
+    told = answer(make(), Inputs(kept, train, query=query), context())
+    where = query.nonzero()
+    truth = np.log1p(share * 1e4)
+    mean = np.asarray(log1p_cp10k(kept.X).mean(axis=0)).ravel()
+    error = np.square(told[where] - truth[where]).mean()
+    assert error < 0.6 * np.square(mean[where[1]] - truth[where]).mean()
+
+
+def test_the_seed_decides_and_rounds_differ(make, context):
+    cells, _ = simulate(60, np.random.default_rng(3))
+    looks = [Inputs(*hide(cells, k)[:1], query=hide(cells, k)[1]) for k in range(2)]
+
+    def both(seed: int) -> list[np.ndarray]:
+        method = make()
+        ctx = context(seed, n_rounds=2)
+        found = []
+        for ctx.round, look in enumerate(looks):
+            found.append(answer(method, look, ctx))
+        return found
+
+    first, second = both(1), both(1)
+    for a, b in zip(first, second, strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert not np.allclose(*first)
+
+
+def test_what_one_round_showed_is_not_used_in_another(make, context):
+    """The answer of a round is the same whether or not another round was asked before it on the same object."""
+    cells, _ = simulate(60, np.random.default_rng(3))
+    first, second = (Inputs(hide(cells, k)[0], query=hide(cells, k)[1]) for k in range(2))
+    method, ctx = make(), context(1, n_rounds=2)
+    method.run(first, ctx)
+    ctx.round = 1
+    np.testing.assert_array_equal(answer(method, second, ctx), answer(make(), second, context(1)))
+
+
+def test_cells_and_genes_without_counts_are_zero_and_told(make, context):
+    cells, _ = simulate(60, np.random.default_rng(4))
+    holes = cells.X.toarray()
+    holes[5] = 0
+    holes[:, [0, 7, N_GENES - 1]] = 0
+    ctx = context()
+    told = answer(make(), Inputs(Cells(csr_matrix(holes), cells.obs, cells.var)), ctx)
+    assert not told[5].any()
+    assert not told[:, [0, 7, N_GENES - 1]].any()
+    assert told[4].any()
+    assert "1 cells without counts are returned as zero" in ctx.notes
+    assert "3 genes without counts are returned as zero" in ctx.notes
+
+
+def test_what_is_shown_sums_to_about_ten_thousand(make, context):
+    cells, _ = simulate(60, np.random.default_rng(5))
+    totals = np.expm1(answer(make(), Inputs(cells), context())).sum(axis=1)
+    assert np.all((totals > 5e3) & (totals < 1.2e4))
+
+
+@pytest.mark.parametrize("n", [1, 3, 12])
+def test_few_cells_are_answered_or_declined_with_a_reason(make, n, context):
+    cells, _ = simulate(n, np.random.default_rng(6))
+    try:
+        declined = ""
+        answer(make(), Inputs(cells), context())
+    except NotApplicableError as error:
+        declined = str(error)
+    assert "cells" in (declined or "cells")
+
+
+def test_cells_that_are_all_alike(make, context):
+    cells, _ = simulate(40, np.random.default_rng(7))
+    answer(make(), Inputs(cells.take(np.zeros(40, dtype=np.intp))), context())
+
+
+def test_a_gene_that_training_cells_never_had_is_told(context):
+    pytest.importorskip("scvi")
+    from bench.methods.scvi import Scvi
+
+    cells, _ = simulate(40, np.random.default_rng(8))
+    train, _ = simulate(60, np.random.default_rng(9), "t")
+    X = train.X.toarray()
+    X[:, 3] = 0
+    ctx = context()
+    told = answer(Scvi(max_epochs=2), Inputs(cells, Cells(csr_matrix(X), train.obs, train.var)), ctx)
+    assert not told[:, 3].any()
+    assert any("1 genes have counts in the cells and none in those learned from" in note for note in ctx.notes)
+
+
+def test_magic_gives_the_numbers_of_the_package_in_blocks(context, monkeypatch):
+    magic = pytest.importorskip("magic")
+    from bench.methods import magic as ours
+
+    cells, _ = simulate(150, np.random.default_rng(10))
+    X = cells.X[:, np.asarray(cells.X.sum(axis=0)).ravel() > 0]
+    roots = X.multiply(1e4 / X.sum(axis=1)).tocsr().sqrt()
+    theirs = magic.MAGIC(random_state=3, verbose=0).fit_transform(roots)
+    monkeypatch.setattr(ours, "BLOCK_VALUES", 150 * 17)
+    var = pd.DataFrame(index=[str(i) for i in range(X.shape[1])])
+    told = answer(ours.Magic(), Inputs(Cells(X, cells.obs, var)), context(3))
+    np.testing.assert_allclose(told, np.log1p(theirs**2), atol=1e-5)
+
+
+def test_the_order_of_the_cells_hardly_matters_to_magic(context):
+    pytest.importorskip("magic")
+    from bench.methods.magic import Magic
+
+    cells, _ = simulate(90, np.random.default_rng(11))
+    order = np.random.default_rng(0).permutation(90)
+    told = answer(Magic(), Inputs(cells), context())
+    np.testing.assert_allclose(answer(Magic(), Inputs(cells.take(order)), context()), told[order], atol=0.05)
+
+
+def test_smoothing_sums_counts_of_the_most_alike(context):
+    from bench.methods.knn_smoothing import KnnSmoothing
+
+    cells, _ = simulate(90, np.random.default_rng(12))
+    model = KnnSmoothing(k=8, dither=0.0).fit(cells, context())
+    assert np.all(np.diff(model.indptr) == 8)
+    kind = np.arange(90) % 3
+    assert np.mean(kind[model.indices] == np.repeat(kind, 8)) > 0.95
+    assert isinstance(KnnSmoothing(), Imputer)
+    assert np.all(model.diagonal() == 1)
