@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from bench.errors import BenchError, DataError
+from bench.errors import BenchError, DataError, UnavailableError
 from bench.tasks._find_markers import COLUMNS, Seurat, Test, find_markers
 
 if TYPE_CHECKING:
@@ -85,10 +85,12 @@ def deg_by_type(
     seurat: Seurat = 4,
     min_pct: float | None = None,
     logfc_threshold: float | None = None,
+    find: Callable[..., pd.DataFrame] = find_markers,
 ) -> Iterator[Tested]:
     """Test case against control cells within each value of ``obs[by]``, one after the other.
 
-    ``X`` is the expression of :func:`log_normalised`; the rest is as in :func:`find_markers`. Cells without a type or
+    ``X`` is the expression of :func:`log_normalised`; the rest is as in :func:`find_markers`, in whose place
+    ``find`` may do the work. Cells without a type or
     of other groups are left out.
 
     Raises
@@ -111,7 +113,7 @@ def deg_by_type(
         rows = [np.flatnonzero(inside & (groups == name).to_numpy()) for name in (case, control)]
         counts = (str(cell_type), len(rows[0]), len(rows[1]))
         try:
-            table = find_markers(
+            table = find(
                 X,
                 adata.var_names,
                 *rows,
@@ -121,6 +123,8 @@ def deg_by_type(
                 min_pct=min_pct,
                 logfc_threshold=logfc_threshold,
             )
+        except UnavailableError:
+            raise
         except BenchError as error:
             yield Tested(*counts, None, error.what)
             continue

@@ -117,9 +117,7 @@ def find_markers(
     """
     if covariates is not None and test != "mast":
         raise DataError(f"the test {test!r} takes no covariates", fix="use the test 'mast' or leave them out")
-    for name, rows in (("case", case), ("control", control)):
-        if len(rows) < MIN_CELLS:
-            raise NotApplicableError(f"{len(rows)} {name} cells, Seurat tests no fewer than {MIN_CELLS}")
+    check_groups(case, control)
     members = np.concatenate([case, control])
     pattern = (np.ones(len(members)), members, [0, len(case), len(members)])
     sums = group_sums(X, sparse.csr_matrix(pattern, shape=(2, X.shape[0])))
@@ -141,6 +139,13 @@ def find_markers(
     table = table[change.tested[0]].sort_values("p_val", kind="stable").reset_index(drop=True)
     table.attrs["dropped"] = dropped
     return table
+
+
+def check_groups(case: NDArray[np.intp], control: NDArray[np.intp]) -> None:
+    """Refuse groups that Seurat refuses."""
+    for name, rows in (("case", case), ("control", control)):
+        if len(rows) < MIN_CELLS:
+            raise NotApplicableError(f"{len(rows)} {name} cells, Seurat tests no fewer than {MIN_CELLS}")
 
 
 def _adjusted_p(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
@@ -41,6 +42,7 @@ def deg(
     logfc_threshold: Annotated[
         float | None, typer.Option(min=0, help="Least absolute avg_log2FC. Default: the version's.")
     ] = None,
+    engine: Annotated[str, typer.Option(help="native, or r: Seurat itself, where R has it (and MAST).")] = "native",
     layer: Annotated[str | None, typer.Option(help="Layer of the counts. Default: X.")] = None,
     normalized: Annotated[bool, typer.Option("--normalized", help="The values are ln(1 + CP10K) already.")] = False,
     out: Annotated[Path, typer.Option(help="Table to write.")] = Path("deg.csv"),
@@ -51,13 +53,21 @@ def deg(
     Raw counts are normalised to ln(1 + counts per 10,000) first. Cells are not replicates: of several donors, a p
     says how sure a gene differs between these cells, not between people.
     """
-    for option, value, allowed in (("--test", test, ("mast", "wilcox")), ("--seurat", seurat, (4, 5))):
+    for option, value, allowed in (
+        ("--test", test, ("mast", "wilcox")),
+        ("--seurat", seurat, (4, 5)),
+        ("--engine", engine, ("native", "r")),
+    ):
         if value not in allowed:  # type: ignore[operator]
             raise BenchError(f"{value!r} is not known", where=option, fix=f"give {allowed[0]} or {allowed[1]}")
     if not out.parent.is_dir():
         raise BenchError("there is no such folder", where=f"--out {out}", fix="name a file in a folder that exists")
     from bench.tasks._deg_table import deg_by_type, joined, log_normalised
+    from bench.tasks._find_markers import find_markers
 
+    find: Callable[..., Any] = find_markers
+    if engine == "r":
+        from bench.cli.seurat_markers import find_markers_r as find
     adata, matrix = _read(data, layer)
     X = log_normalised(matrix, normalized=normalized)
     typer.echo(
@@ -76,6 +86,7 @@ def deg(
         seurat=cast("Any", seurat),
         min_pct=min_pct,
         logfc_threshold=logfc_threshold,
+        find=find,
     ):
         typer.echo(_line(tested))
         results.append(tested)

@@ -1,6 +1,10 @@
 """``bench deg`` from the command line."""
 
+import contextlib
+import importlib.util
+import io
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -9,7 +13,11 @@ import anndata
 import numpy as np
 import pandas as pd
 import pytest
+import typer
 from scipy.sparse import csr_matrix
+
+from bench.cli import deg
+from bench.errors import BenchError
 
 BENCH_DATA = os.environ.get("BENCH_DATA")
 
@@ -73,10 +81,32 @@ def test_a_table_per_type_and_why_there_is_none(study, tmp_path):
     ],
 )
 def test_what_cannot_be_tested_is_refused_with_the_reason(study, tmp_path, options, reason):
-    done = bench(*arms(study, "--out", tmp_path / "deg.csv", *options))
-    assert done.returncode == 2
-    assert reason in done.stdout + done.stderr
+    app = typer.Typer()
+    deg.register(app)
+    arguments = [str(a) for a in arms(study, "--out", tmp_path / "deg.csv", *options)]
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed), pytest.raises(BenchError) as refusal:
+        app(arguments, standalone_mode=False)
+    assert reason in printed.getvalue() + str(refusal.value)
     assert not (tmp_path / "deg.csv").exists()
+
+
+@pytest.mark.r
+def test_seurat_itself_gives_the_same_table(study, tmp_path):
+    if importlib.util.find_spec("rpy2") is None or shutil.which("Rscript") is None:
+        pytest.skip("needs R and rpy2")
+    tables = []
+    for engine in "native", "r":
+        out = tmp_path / f"{engine}.csv"
+        done = bench(*arms(study, "--test", "wilcox", "--min-pct", "0", "--engine", engine, "--out", out))
+        if "has no package Seurat" in done.stderr:
+            pytest.skip("needs Seurat")
+        assert done.returncode == 0, done.stderr
+        tables.append(pd.read_csv(out))
+    pd.testing.assert_frame_equal(*tables, rtol=1e-8)
+    done = bench(*arms(study, "--engine", "r", "--covariates", "age", "--out", tmp_path / "more.csv"))
+    assert done.returncode == 2
+    assert "takes no covariates" in done.stdout
 
 
 @pytest.mark.skipif(not BENCH_DATA, reason="needs BENCH_DATA")
