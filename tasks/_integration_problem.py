@@ -1,0 +1,114 @@
+"""The problem of the integration task: a whole study, its labels hidden."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from bench.dataset import Dataset
+from bench.errors import NotApplicableError
+from bench.problem import Problem
+from bench.tasks._annotation_labels import LEVELS, resolve
+from bench.tasks._donors import donors_of
+from bench.tasks._integration_score import MOST_CELLS
+from bench.tasks._study import logged, study_inputs
+
+if TYPE_CHECKING:
+    from bench.problem import Prediction
+
+#: Fewer labelled cells are not clustered.
+MIN_CELLS = 50
+
+
+def make_problem(dataset: Dataset) -> Problem:
+    """The problem (see :class:`bench.tasks.integration.IntegrationTask`)."""
+    notes: list[str] = [f"WARNING {dataset.card.weak_labels}"] if dataset.card.weak_labels else []
+    inputs, keep = study_inputs(dataset, notes)
+    obs = dataset.adata.obs
+    finest = [level for level in LEVELS if level in obs][-1]
+    labels = resolve(dataset, finest, np.ones(len(obs), dtype=bool))
+    notes += [f"not scored, though shown to methods: {note}" for note in labels.notes if "`exclude`" not in note]
+    table = labels.table.astype(object)
+    table.loc[~labels.keep] = None
+    table["labelled"] = labels.keep
+    table["donor"] = donors_of(dataset)
+    for column in ("batch", "condition"):
+        if column in obs:
+            table[column] = obs[column].astype(str).astype(object)
+    solution = table[keep]
+    n = int(solution["labelled"].sum())
+    if n < MIN_CELLS:
+        raise NotApplicableError(
+            f"{n} labelled cells are too few to cluster",
+            where=dataset.card.name,
+            fix=f"at least {MIN_CELLS} are needed",
+        )
+    if n > MOST_CELLS:
+        notes.append(f"scored on {MOST_CELLS:,} of {n:,} labelled cells, drawn at random, the same for every method")
+    empty = int((np.asarray(inputs.cells.X.sum(axis=1)).ravel() == 0).sum())
+    if empty:
+        notes.append(f"{empty} cells have no counts at all")
+    return Problem(inputs, solution, tuple(notes))
+
+
+def scramble(dataset: Dataset, rng: np.random.Generator) -> Dataset:
+    """The dataset with its labels dealt anew among the cells."""
+    from dataclasses import replace
+
+    from anndata import AnnData
+
+    obs = dataset.adata.obs.copy()
+    order = rng.permutation(len(obs))
+    for level in (name for name in LEVELS if name in obs):
+        obs[level] = obs[level].astype(object).to_numpy()[order]
+    adata = AnnData(dataset.adata.X, obs, dataset.adata.var)
+    return replace(dataset, adata=adata)
+
+
+class _Filled:
+    """ln(1 + counts per 10,000), with zeros taken from one row of ``means`` a cell; made block by block."""
+
+    def __init__(self, problem: Problem, means: np.ndarray, code: np.ndarray) -> None:
+        self._X, self._means, self._code = problem.inputs.cells.X, means, code
+        self.shape = self._X.shape
+
+    def __getitem__(self, rows: slice | np.ndarray) -> np.ndarray:
+        measured = logged(self._X[rows]).toarray()
+        return np.where(measured > 0, measured, self._means[self._code[rows]])
+
+
+def raw(problem: Problem, rng: np.random.Generator) -> Prediction:
+    """What was measured, zeros left."""
+    n = problem.inputs.cells.X.shape
+    return {"expression": _Filled(problem, np.zeros((1, n[1]), np.float32), np.zeros(n[0], np.intp))}
+
+
+def gene_mean(problem: Problem, rng: np.random.Generator) -> Prediction:
+    """The gene's mean in place of every zero."""
+    mean = np.asarray(logged(problem.inputs.cells.X).mean(axis=0), dtype=np.float32)
+    return {"expression": _Filled(problem, mean, np.zeros(len(problem.solution), np.intp))}
+
+
+def cell_type_mean(problem: Problem, rng: np.random.Generator) -> Prediction:
+    """The gene's mean in the cell's hidden type (the finest level) in place of every zero."""
+    level = [name for name in LEVELS if name in problem.solution][-1]
+    return {"expression": _by_group(problem, pd.factorize(problem.solution[level].fillna(""))[0])}
+
+
+def random(problem: Problem, rng: np.random.Generator) -> Prediction:
+    """Means of random groups of cells, as many as there are types, in place of every zero."""
+    level = [name for name in LEVELS if name in problem.solution][-1]
+    code = pd.factorize(problem.solution[level].fillna(""))[0]
+    return {"expression": _by_group(problem, rng.permutation(code))}
+
+
+def _by_group(problem: Problem, code: np.ndarray) -> _Filled:
+    from scipy import sparse
+
+    n = int(code.max()) + 1
+    member = sparse.csr_matrix((np.ones(len(code)), (code, np.arange(len(code)))), shape=(n, len(code)))
+    sums = (member @ logged(problem.inputs.cells.X)).toarray()
+    means = (sums / np.bincount(code, minlength=n)[:, None]).astype(np.float32)
+    return _Filled(problem, means, code)

@@ -1,0 +1,152 @@
+"""The integration task: what methods see, observed counts kept, clusters against labels, zeros turned on."""
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+from anndata import AnnData
+from scipy import sparse
+from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
+
+from bench.audit import audit_one
+from bench.dataset import Dataset, DatasetCard
+from bench.errors import NotApplicableError
+from bench.exchange import log1p_cp10k
+from bench.expression import Rows
+from bench.task import Seeds
+from bench.tasks._integration_score import _agreement, observed_kept
+from bench.tasks._integration_zeros import MARKER_SHARE, MIN_CELLS, ON, zeros_turned_on
+from bench.tasks.integration import IntegrationTask
+
+TASK = IntegrationTask()
+
+
+def study(n=240, genes=90, seed=0, labelled=True):
+    """Three kinds of cells with thirty marker genes each that the others lack, from two donors."""
+    rng = np.random.default_rng(seed)
+    kind = np.arange(n) % 3
+    means = np.full((3, genes), 0.3)
+    for k in range(3):
+        means[:, 30 * k : 30 * k + 10] = 0.0
+        means[k, 30 * k : 30 * k + 10] = 3.0
+    X = sparse.csr_matrix(rng.poisson(means[kind] * rng.gamma(8, 1 / 8, (n, 1))).astype(np.float32))
+    obs = pd.DataFrame({"donor": np.where(rng.random(n) < 0.5, "a", "b")}, index=[f"c{i}" for i in range(n)])
+    if labelled:
+        obs["cell_type"] = np.array(["x", "y", "z"])[kind]
+        obs["subtype"] = obs["cell_type"] + (np.arange(n) // 3 % 2).astype(str)
+    fields = frozenset(obs.columns)
+    card = DatasetCard(
+        name="kinds",
+        summary="Poisson counts.",
+        digest="0",
+        fields=fields,
+        truth="",
+        n_cells=n,
+        n_genes=genes,
+        n_donors=2,
+    )
+    return Dataset(card, AnnData(X, obs, pd.DataFrame(index=[f"g{i}" for i in range(genes)])))
+
+
+def make(dataset=None):
+    return TASK.make_problem(dataset or study(), "zero", Seeds())
+
+
+def control(name, problem):
+    found = next(c for c in TASK.controls if c.name == name)
+    return found.predict(problem, np.random.default_rng(0))
+
+
+def values(scored):
+    return {(s.metric, s.unit): s.value for s in scored.scores}
+
+
+def test_methods_see_all_cells_and_no_label():
+    problem = make()
+    assert list(problem.inputs.cells.obs.columns) == ["donor"]
+    assert problem.inputs.train is None
+    assert problem.inputs.query is None
+    assert problem.inputs.info == {}
+    assert {"cell_type", "subtype"} <= set(problem.solution.columns)
+
+
+def test_the_audit_finds_no_label_in_the_inputs():
+    assert audit_one(TASK, study(), "zero", Seeds()).status == "pass"
+
+
+def test_observed_counts_are_kept_whatever_a_method_returns():
+    problem = make()
+    wild = np.random.default_rng(0).uniform(0, 5, problem.inputs.cells.X.shape)
+    rows = np.array([3, 7, 200])
+    filled, shown = observed_kept(problem, Rows(wild), rows), log1p_cp10k(problem.inputs.cells.X)[rows].toarray()
+    np.testing.assert_allclose(filled, np.where(shown > 0, shown, wild[rows]), rtol=1e-6)
+
+
+def test_clusters_are_compared_as_scikit_learn_does_and_the_oracle_is_the_best_resolution():
+    problem = make()
+    scored = TASK.score(problem, control("cell_type_mean", problem))
+    found, curve = values(scored), scored.tables["resolutions"]
+    assert len(curve) == 2 * 20
+    for level, unit in (("cell_type", "pooled"), ("subtype", "level:subtype")):
+        mine = curve[curve["level"] == level].reset_index(drop=True)
+        assert found["nmi_oracle", unit] == mine["nmi"].max()
+        assert found["ari_oracle", unit] == mine.loc[mine["nmi"].idxmax(), "ari"]
+    assert found["nmi_oracle", "pooled"] > 0.99
+    again = values(TASK.score(problem, control("cell_type_mean", problem)))
+    assert found == again
+
+
+def test_agreement_leaves_out_cells_without_a_label():
+    label = pd.Series(["x", "x", "y", None, "y"], dtype=object)
+    found = _agreement(label, np.array([0, 0, 1, 1, 0]))
+    known = ["x", "x", "y", "y"], [0, 0, 1, 0]
+    assert found["nmi"] == pytest.approx(normalized_mutual_info_score(*known))
+    assert found["ari"] == pytest.approx(adjusted_rand_score(*known))
+    assert np.isnan(_agreement(pd.Series(["x"] * 5), np.arange(5))["nmi"])
+
+
+def test_an_imputer_that_knows_the_types_beats_none_and_random_groups():
+    problem = make(study(seed=1))
+    nmi = {c.name: values(TASK.score(problem, control(c.name, problem)))["nmi_oracle", "pooled"] for c in TASK.controls}
+    assert nmi["cell_type_mean"] == max(nmi.values())
+    assert nmi["random"] <= nmi["cell_type_mean"]
+
+
+def test_zeros_turned_on_counts_by_hand():
+    problem = make()
+    expression = np.random.default_rng(3).uniform(0, 0.3, problem.inputs.cells.X.shape)
+    X, label = problem.inputs.cells.X.toarray(), problem.solution["cell_type"].to_numpy()
+    n = on = 0
+    for kind in "xyz":
+        mine = label == kind
+        for gene in range(X.shape[1]):
+            share = max((X[label == other, gene] > 0).mean() for other in "xyz")
+            if mine.sum() >= MIN_CELLS and not X[mine, gene].any() and share >= MARKER_SHARE:
+                n += int(mine.sum())
+                on += int((expression[mine, gene] > ON).sum())
+    score, table = zeros_turned_on(problem, Rows(expression))
+    assert n > 0
+    assert score.value == pytest.approx(on / n)
+    assert table["n"].tolist() == [n, int((X == 0).sum())]
+
+
+def test_mixing_is_scored_where_there_are_two_batches_and_told_where_not():
+    pytest.importorskip("scib_metrics")
+    dataset = study()
+    problem = make(dataset)
+    found = values(TASK.score(problem, control("raw", problem)))
+    assert 0.5 < found["ilisi", "pooled"] <= 1
+    assert found["kbet", "pooled"] > 0.8
+    obs = dataset.adata.obs.assign(donor="only")
+    problem = make(replace(dataset, adata=AnnData(dataset.adata.X, obs, dataset.adata.var)))
+    details = {s.metric: s.detail for s in TASK.score(problem, control("raw", problem)).scores}
+    assert details["ilisi"] == "all cells are of one donor"
+
+
+def test_a_study_without_labels_or_with_few_cells_is_refused():
+    assert "no labels" in TASK.why_not(study(labelled=False).card, "zero")
+    with pytest.raises(NotApplicableError, match="no labels"):
+        make(study(labelled=False))
+    with pytest.raises(NotApplicableError, match="30 labelled cells are too few"):
+        make(study(n=30))
