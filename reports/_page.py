@@ -16,11 +16,20 @@ import jinja2
 from markupsafe import Markup
 
 from bench.record import DECLARED, TaskCard, TrialRecord
-from bench.reports import _classes, _embeddings, _summary, _tables, figures
+from bench.reports import _classes, _deg, _embeddings, _summary, _tables, figures
 from bench.reports._load import Run, load
 from bench.reports._payload import embed, payload
 
-SCRIPTS = ("report.js", "report_figures.js", "report_tables.js", "report_classes.js", "report_embeddings.js")
+SCRIPTS = (
+    "report.js",
+    "report_figures.js",
+    "report_tables.js",
+    "report_classes.js",
+    "report_embeddings.js",
+    "report_imputation.js",
+    "report_integration.js",
+    "report_deg.js",
+)
 
 #: Characters of log in the HTML, shared among the failures of a task; the whole logs lie in the trials' folders.
 LOGS_BUDGET = 1_000_000
@@ -52,6 +61,11 @@ def render(run: Run) -> str:
     return environment.get_template("report.html.j2").render(
         run=run,
         by_class=any(task["classes"]["pairs"] for task in data["tasks"].values()),
+        imputation=any(task["imputation"]["pairs"] for task in data["tasks"].values()),
+        zeros=any(task["imputation"]["zeros"] for task in data["tasks"].values()),
+        integration=any(task["integration"]["pairs"] for task in data["tasks"].values()),
+        deg=any(task["deg"] or task["volcanoes"] for task in data["tasks"].values()),
+        why_corrected=_deg.WHY_CORRECTED,
         lost=_classes.LOST,
         title=_title(run),
         tasks=[_task_view(run, card) for card in run.tasks.values()],

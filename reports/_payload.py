@@ -11,7 +11,16 @@ import numpy as np
 import pandas as pd
 
 from bench.record import TaskCard
-from bench.reports import _class_payload, _classes, _embeddings, _published, _tables
+from bench.reports import (
+    _class_payload,
+    _classes,
+    _deg_payload,
+    _embeddings,
+    _imputation,
+    _integration,
+    _published,
+    _tables,
+)
 from bench.reports._load import Run
 from bench.reports._ranks import POLICIES, comparisons, power_notes, ranking
 from bench.reports._style import styles
@@ -68,6 +77,10 @@ def _task(run: Run, card: TaskCard) -> dict[str, Any]:
         "cells": _status_cells(run, card.name),
         "ranks": _ranking(run, card),
         "classes": _class_payload.of_task(run, card.name),
+        "imputation": _imputation.of_task(run, card.name),
+        "integration": _integration.of_task(run, card.name),
+        "deg": {name: _columns(frame) for name, frame in _deg_payload.frames(run, card.name).items()},
+        "volcanoes": _deg_payload.volcanoes(run, card.name),
         "published": [
             {
                 "title": source.title,

@@ -58,6 +58,8 @@
     return el("div", { class: "scroll", tabindex: "0" }, el("table", { class: "plain" }, el("thead", {}, el("tr", {}, ...head.map((h) => el("th", { scope: "col" }, h)))), el("tbody", {}, ...body)));
   }
 
+  const short = (text, room) => (text.length > room ? `${text.slice(0, Math.max(8, room - 1))}…` : text);
+
   /** Axes of small multiples, `across` a row: [{x, y, layout}], with a title over each panel. */
   function multiples(names, host, { height, xaxis, yaxis, minWidth = 300, gapY = 86, shareTicks = false }) {
     const width = host.clientWidth || 1000;
@@ -74,7 +76,7 @@
       layout[`yaxis${n}`] = { ...AXIS, ...yaxis, domain: [Math.max(0, y1 - h), y1], anchor: `x${n}` };
       if (shareTicks && col) layout[`yaxis${n}`].showticklabels = false;
       if (col && yaxis.title) layout[`yaxis${n}`].title = undefined;
-      layout.annotations.push({ text: `<b>${escape(name)}</b>`, showarrow: false, x: x0, y: y1, xref: "paper", yref: "paper", xanchor: "left", yanchor: "bottom", yshift: 6, font: { size: 12 } });
+      layout.annotations.push({ text: `<b>${escape(short(name, (w * (width - 70)) / 6.6))}</b>`, showarrow: false, x: x0, y: y1, xref: "paper", yref: "paper", xanchor: "left", yanchor: "bottom", yshift: 6, font: { size: 12 } });
       return { xaxis: `x${n}`, yaxis: `y${n}` };
     });
     return { axes, layout, plotHeight, across };
@@ -227,8 +229,25 @@
       layout: { ...layout, height: plotHeight + 80, margin: { l: 110, r: 10, t: 30, b: 40 } }, head: ["track", "dataset", "method", "unit", state.metric], rows });
   }
 
+  /** Offer names in a menu, keep the wanted one if it is among them; returns what is chosen. */
+  function fillSelect(select, names, wanted) {
+    const value = names.includes(wanted) ? wanted : names[0] ?? "";
+    select.replaceChildren(...names.map((n) => el("option", { value: n, selected: n === value }, n)));
+    select.value = value;
+    select.disabled = names.length < 2;
+    return value;
+  }
+
+  /** Show or hide a section, where the page has it, and its link; returns whether it is shown. */
+  function showSection(id, wanted) {
+    if (!$(id)) return false;
+    $(id).hidden = !wanted;
+    document.querySelector(`nav a[href="#${id}"]`).hidden = !wanted;
+    return Boolean(wanted);
+  }
+
   addView(curves);
   addView(resources);
   addView(donors);
-  Object.assign(window.benchReport, { figure, escape, multiples, steps, pairName, BOX });
+  Object.assign(window.benchReport, { figure, plainTable, escape, multiples, steps, pairName, fillSelect, showSection, legendHeight, BOX });
 })();
