@@ -52,8 +52,8 @@ def _copy(store: Store, merged: Store) -> None:
             merged.save(record, [p for p in folder.iterdir() if p.name != "trial.json"])
     for request in store.requests():
         merged.save_request(request)
-    for solution in (store.root / "problems").glob("*/solution.parquet"):
-        destination = merged.root / "problems" / solution.parent.name / solution.name
+    for file in (store.root / "problems").glob("*/[!.]*"):
+        destination = merged.root / "problems" / file.parent.name / file.name
         if not destination.exists():
             destination.parent.mkdir(parents=True, exist_ok=True)
-            write_atomic(destination, solution.read_bytes())
+            write_atomic(destination, file.read_bytes())

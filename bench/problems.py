@@ -71,8 +71,8 @@ class Problems:
         problem = task.make_problem(dataset, spec.track, Seeds(spec.seeds.split, spec.seeds.simulation))
         folder = Path(tempfile.mkdtemp(prefix=f"problem-{key}-", dir=self._scratch))
         write_rounds(problem.rounds, folder, spec.inputs_id)
-        if self._store is not None:
-            self._store.save_problem(key, problem)
+        if self._store is not None and not self._store.has_problem(key):
+            self._store.save_problem(key, problem, task.problem_tables(problem))
         built = BuiltProblem(problem, folder, path_digest(folder) if spec.inputs else "")
         # Inputs leave the disk with the problem, once no trial holds it: a grid's problems may not fit there together.
         weakref.finalize(built, shutil.rmtree, folder, ignore_errors=True)

@@ -25,10 +25,13 @@ def rescore(registry: Registry, store: Store, report: Callable[[TrialRecord], No
     for record in answered:
         _check_same_problem(registry, store, record)
     with tempfile.TemporaryDirectory(prefix="bench-") as scratch:
-        problems = Problems(registry, Path(scratch))
+        problems, seen = Problems(registry, Path(scratch)), set[str]()
         for record in sorted(answered, key=lambda r: (r.spec.dataset, r.spec.problem)):
             task = registry.task(record.spec.task)
             problem = problems.get(record.spec).problem
+            if record.spec.problem not in seen:
+                store.save_problem(record.spec.problem, problem, task.problem_tables(problem))
+                seen.add(record.spec.problem)
             kept = prediction.load(store.trial_folder(record.key), task.outputs, problem)
             scored = task.score(problem, kept)
             store.save_tables(record.key, scored.tables)

@@ -149,17 +149,11 @@ class Store:
     def save_tables(self, key: str, tables: Mapping[str, pd.DataFrame]) -> None:
         """Replace the tables that scoring made of a trial (``bench rescore``)."""
         for name, table in tables.items():
-            file = self.trial_folder(key) / scored_file(name)
-            temporary = file.with_name(f".{secrets.token_hex(4)}.parquet")
-            table.to_parquet(temporary, index=False)
-            temporary.replace(file)
+            _write_parquet(table, self.trial_folder(key) / scored_file(name))
 
     def scored_table(self, key: str, name: str) -> pd.DataFrame | None:
         """A table that scoring made of a trial (:class:`bench.problem.Scored`), or None."""
-        import pandas as pd
-
-        file = self.trial_folder(key) / scored_file(name)
-        return pd.read_parquet(file) if file.exists() else None
+        return _read_parquet(self.trial_folder(key) / scored_file(name))
 
     def is_final(self, key: str, limits: Limits) -> bool:
         """Whether a trial need not run again: finished, and not stopped by a limit lower than today's.
@@ -180,14 +174,21 @@ class Store:
 
     # -- problems -----------------------------------------------------------------------------------------------
 
-    def save_problem(self, problem_id: str, problem: Problem) -> None:
+    def has_problem(self, problem_id: str) -> bool:
+        """Whether all that is kept of a problem is here."""
+        return (self._problem_folder(problem_id) / "solution.parquet").exists()
+
+    def save_problem(self, problem_id: str, problem: Problem, tables: Mapping[str, pd.DataFrame]) -> None:
         """Keep the truth of a problem beside the predictions, so that anyone can recompute the scores.
 
         ``solution.parquet`` has a row a cell, ``truth_<name>.npz`` a sparse matrix (:func:`bench.matrices.save`).
+
+        Parameters
+        ----------
+        tables
+            What the task's report draws of the problem (:meth:`bench.task.Task.problem_tables`).
         """
-        folder = self.root / "problems" / problem_id
-        if (folder / "solution.parquet").exists():
-            return
+        folder = self._problem_folder(problem_id)
         with _writing(self.root):
             folder.mkdir(parents=True, exist_ok=True)
             for name, matrix in problem.truth.items():
@@ -195,9 +196,22 @@ class Store:
 
                 cells, genes = problem.solution.index, problem.inputs.cells.var.index
                 save(folder / f"truth_{name}.npz", matrix, cells, genes)
-            temporary = folder / f".{secrets.token_hex(4)}.parquet"
-            problem.solution.rename_axis("cell").reset_index().to_parquet(temporary)
-            temporary.replace(folder / "solution.parquet")
+            for name, table in tables.items():
+                _write_parquet(table, folder / f"table_{name}.parquet")
+            # last: whoever finds it finds the others
+            _write_parquet(problem.solution.rename_axis("cell").reset_index(), folder / "solution.parquet")
+
+    def solution(self, problem_id: str) -> pd.DataFrame | None:
+        """The kept truth of a problem, indexed by cell, or None."""
+        found = _read_parquet(self._problem_folder(problem_id) / "solution.parquet")
+        return None if found is None else found.set_index("cell")
+
+    def problem_table(self, problem_id: str, name: str) -> pd.DataFrame | None:
+        """A table that the task made of a problem, or None."""
+        return _read_parquet(self._problem_folder(problem_id) / f"table_{name}.parquet")
+
+    def _problem_folder(self, problem_id: str) -> Path:
+        return self.root / "problems" / problem_id
 
     # -- requests -----------------------------------------------------------------------------------------------
 
@@ -237,9 +251,7 @@ class Store:
         records, run_id = [_parsed(TrialRecord, content, file) for file, content in found], self.info.run_id
         for name, table in (("results", result_table(records, run_id)), ("curves", curve_table(records, run_id))):
             write_atomic(self.root / f"{name}.csv", table.to_csv(index=False).encode())
-            temporary = self.root / f".{name}-{secrets.token_hex(4)}.parquet"
-            table.to_parquet(temporary, index=False)
-            temporary.replace(self.root / f"{name}.parquet")
+            _write_parquet(table, self.root / f"{name}.parquet")
         write_atomic(stamp, state.hexdigest().encode())
         return True
 
@@ -318,6 +330,18 @@ def write_atomic(file: Path, content: bytes) -> None:
     temporary = file.with_name(f".{file.name}-{secrets.token_hex(4)}")
     temporary.write_bytes(content)
     temporary.replace(file)
+
+
+def _write_parquet(table: pd.DataFrame, file: Path) -> None:
+    temporary = file.with_name(f".{file.stem}-{secrets.token_hex(4)}.parquet")
+    table.to_parquet(temporary, index=False)
+    temporary.replace(file)
+
+
+def _read_parquet(file: Path) -> pd.DataFrame | None:
+    import pandas as pd
+
+    return pd.read_parquet(file) if file.exists() else None
 
 
 def _read(model: type[M], file: Path) -> M:

@@ -12,6 +12,7 @@ from bench.problem import Inputs, Prediction, Problem, Scored
 
 if TYPE_CHECKING:
     import numpy as np
+    import pandas as pd
 
 
 @dataclass(frozen=True)
@@ -169,6 +170,10 @@ class Task(ABC):
     @abstractmethod
     def score(self, problem: Problem, prediction: Prediction) -> Scored:
         """Score a validated prediction. Deterministic."""
+
+    def problem_tables(self, problem: Problem) -> Mapping[str, pd.DataFrame]:
+        """What the report draws of a problem itself, such as a map of its cells, by name; made once a problem."""
+        return {}
 
     @abstractmethod
     def scramble(

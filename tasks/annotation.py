@@ -8,7 +8,10 @@ from bench.errors import NotApplicableError
 from bench.task import Control, Metric, Output, Task, Track
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import numpy as np
+    import pandas as pd
 
     from bench.dataset import Dataset, DatasetCard
     from bench.problem import Inputs, Prediction, Problem, Scored
@@ -198,6 +201,12 @@ class AnnotationTask(Task):
         from bench.tasks import _annotation_score
 
         return _annotation_score.score(problem, prediction)
+
+    def problem_tables(self, problem: Problem) -> Mapping[str, pd.DataFrame]:
+        """``map``: the tested cells in the plane."""
+        from bench.tasks import _annotation_map
+
+        return {"map": _annotation_map.map_of_cells(problem)}
 
     def scramble(self, dataset: Dataset, track: str, seeds: Seeds, rng: np.random.Generator) -> Dataset | None:
         """The dataset with labels of the tested cells drawn anew from each other's."""

@@ -4,10 +4,12 @@ import threading
 
 import pandas as pd
 import pytest
+from scipy.sparse import csr_matrix
 from test_digest import SPEC
 
 from bench.errors import BenchError
 from bench.merge import merge
+from bench.problem import Cells, Inputs, Problem
 from bench.record import CurveRecord, Limits, Resources, ScoreRecord, TrialRecord
 from bench.rows import CURVE_COLUMNS, ROW_COLUMNS
 from bench.store import Store
@@ -187,9 +189,17 @@ def test_merging_into_one_of_the_sources_keeps_both(tmp_path):
     b.save(record(key="00000000000000bb"))
     (b.trial_folder("00000000000000bb") / "expression.zarr").mkdir()
     (b.trial_folder("00000000000000bb") / "expression.zarr" / "chunk").write_text("x")
+    cells = pd.DataFrame({"hot": [True]}, index=["c"])
+    hidden = csr_matrix([[7.0]])
+    problem = Problem(Inputs(Cells(hidden, cells, pd.DataFrame(index=["g"]))), cells, truth={"held_out": hidden})
+    a.save_problem("p", problem, {})
+    b.save_problem("p", problem, {"map": pd.DataFrame({"x": [1.0]})})
     merge([a.root, b.root], a.root)
     for store in (a, b):
         assert (store.trial_folder("00000000000000bb") / "expression.zarr" / "chunk").read_text() == "x"
+    assert a.solution("p").equals(cells.rename_axis("cell"))
+    assert a.problem_table("p", "map")["x"].tolist() == [1.0]
+    assert merge([a.root], tmp_path / "c").root.joinpath("problems", "p", "truth_held_out.npz").exists()
     assert [r.key for r in a.records()] == ["00000000000000aa", "00000000000000bb"]
 
 

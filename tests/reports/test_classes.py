@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from scipy import sparse
 
 from bench.errors import BenchError
+from bench.problem import Cells, Inputs, Problem
 from bench.record import (
     Limits,
     MethodCard,
@@ -73,7 +75,8 @@ def run(tmp_path: Path) -> Path:
             started="2025", bench_version="0",
         )  # fmt: skip
         store.save(record, [prediction])
-        store.save_solution(spec.problem, pd.DataFrame({"label": TRUTH}, index=[f"c{i}" for i in range(6)]))
+        solution = pd.DataFrame({"label": TRUTH}, index=[f"c{i}" for i in range(6)])
+        store.save_problem(spec.problem, _problem(solution), {})
         planned.append(PlannedTrial(key=key, track="subtype", dataset="tiny", method=method, seeds=SeedTriple()))
     cards = [MethodCard(name=m, summary=m, role="method", tasks=["annotation"], implementation="port") for m in ANSWERS]
     card = TaskCard(name="annotation", version="1", summary="", purpose="", tracks={"subtype": track}, metrics=metrics)
@@ -82,6 +85,11 @@ def run(tmp_path: Path) -> Path:
     )
     store.write_tables()
     return store.root
+
+
+def _problem(solution: pd.DataFrame) -> Problem:
+    cells = Cells(sparse.csr_matrix((len(solution), 1)), pd.DataFrame(index=solution.index), pd.DataFrame(index=["g"]))
+    return Problem(Inputs(cells), solution)
 
 
 def _embedded(page: str) -> dict:
