@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from itertools import combinations
+from math import comb
 from typing import Any
 
 import numpy as np
@@ -38,9 +39,17 @@ class ConfusionSums:
 
     def __call__(self, weights: Weights) -> tuple[Floats, Floats, Floats]:
         """Support, predicted and true positives (replicates x labels each)."""
-        sums = (self._sums @ weights.T.astype(float)).T
+        return self.of(_columns(weights))
+
+    def of(self, columns: Floats) -> tuple[Floats, Floats, Floats]:
+        """The same for weights that are turned already (cells x replicates), as where several methods share them."""
+        sums = (self._sums @ columns).T
         support, predicted, hits = np.split(sums, 3, axis=1)
         return support, predicted, hits
+
+
+def _columns(weights: Weights) -> Floats:
+    return np.ascontiguousarray(weights.T, dtype=float)
 
 
 def f1_by_label(support: Floats, predicted: Floats, hits: Floats) -> Floats:
@@ -66,7 +75,7 @@ def mcnemar(a_right: NDArray[np.bool_], b_right: NDArray[np.bool_]) -> tuple[int
 
 
 def compare_answers(
-    truth: Labels, answers: Mapping[str, Labels], donor: Labels, rng: np.random.Generator, n_boot: int = 1000
+    truth: Labels, answers: Mapping[str, Labels], donor: Labels, rng: np.random.Generator, n_boot: int | None = None
 ) -> pd.DataFrame:
     """Compare every pair of methods on the same cells.
 
@@ -81,7 +90,8 @@ def compare_answers(
     rng
         Source of randomness.
     n_boot
-        Bootstrap replicates; no p below ``2 / (n_boot + 1)`` can be found.
+        Bootstrap replicates; no p below ``2 / (n_boot + 1)`` can be found. By default as many as Holm's first step
+        needs to come to half of 0.05, and no fewer than 1,000.
 
     Returns
     -------
@@ -89,7 +99,9 @@ def compare_answers(
     ci_high`` and ``p, p_holm`` from the bootstrap; ``only_a, only_b, p_mcnemar, p_mcnemar_holm`` (:func:`mcnemar`).
     """
     sums = {name: ConfusionSums(truth, labels) for name, labels in answers.items()}
-    blocks = [[macro_f1(*s(w)) for s in sums.values()] for w in donor_weights(donor, n_boot, rng)]
+    n_boot = n_boot or max(1000, 80 * comb(len(answers), 2))
+    turned = (_columns(w) for w in donor_weights(donor, n_boot, rng))
+    blocks = [[macro_f1(*s.of(columns)) for s in sums.values()] for columns in turned]
     draws = dict(zip(sums, np.concatenate(blocks, axis=1), strict=True)) if sums else {}
     ones: Weights = np.ones((1, len(truth)), dtype=np.int64)
     value = {name: float(macro_f1(*s(ones))[0]) for name, s in sums.items()}

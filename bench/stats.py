@@ -20,7 +20,7 @@ Statistic = Callable[[Weights], Floats]
 Policy = Literal["exclude", "worst", "zero"]
 
 #: Weights held in memory at a time.
-_CHUNK = 300_000
+_CHUNK = 2_000_000
 
 #: Largest n for which all 2**n sign flips are enumerated.
 _EXACT_N = 12
