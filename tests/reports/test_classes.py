@@ -66,7 +66,8 @@ def run(tmp_path: Path) -> Path:
             task="annotation", task_version="1", track="subtype", dataset="tiny", dataset_digest="d", method=method,
             role="method", implementation="port", method_digest=method, environment_digest="",
         )  # fmt: skip
-        prediction = tmp_path / "prediction.parquet"
+        prediction = tmp_path / method / "prediction.parquet"  # the store links to it
+        prediction.parent.mkdir()
         table = pd.DataFrame({"cell": [f"c{i}" for i in range(6)], "label": answers, "probability": 1.0})
         table[::-1].to_parquet(prediction)
         key = f"{len(planned):016x}"
