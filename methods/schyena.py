@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from bench.methods._sequence_model import SequenceModel
+from bench.methods._sequence_imputer import SequenceImputer
 
 
-class ScHyena(SequenceModel):
+class ScHyena(SequenceImputer):
     """scHyena; parameters as in :class:`bench.methods._sequence_model.SequenceModel`."""
 
     name = "schyena"

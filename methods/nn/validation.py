@@ -41,7 +41,7 @@ def split_by_donor(donor: NDArray, label: NDArray, rng: np.random.Generator) -> 
         if len(kept_back) < wanted and rest.any() and set(label[rest]) == set(label):
             kept_back.append(name)
     mine = np.isin(donor, kept_back)
-    if kept_back and len(np.unique(label[mine])) > 1:
+    if kept_back and len(np.unique(label[mine])) >= min(2, len(set(label))):
         note = f"best epoch by donors {', '.join(map(str, kept_back))}"
         return Split(np.flatnonzero(~mine), np.flatnonzero(mine), note)
     validation = np.concatenate([_some(np.flatnonzero(label == c), rng) for c in np.unique(label)])
