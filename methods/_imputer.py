@@ -116,7 +116,8 @@ def cp10k(X: csr_matrix) -> csr_matrix:
     from scipy.sparse import csr_matrix
 
     total = np.asarray(X.sum(axis=1, dtype=np.float64)).ravel()
-    return csr_matrix((X.data * np.repeat(1e4 / total, np.diff(X.indptr)), X.indices, X.indptr), shape=X.shape)
+    scale = np.divide(1e4, total, out=np.zeros_like(total), where=total > 0)
+    return csr_matrix((X.data * np.repeat(scale, np.diff(X.indptr)), X.indices, X.indptr), shape=X.shape)
 
 
 def _place(out: np.ndarray, rows: np.ndarray, genes: np.ndarray, values: np.ndarray) -> None:
