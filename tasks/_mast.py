@@ -87,8 +87,10 @@ def two_group_lrt(
         chunk = slice(start, start + step)
         one, zero = sums.take(case[chunk]), sums.take(control[chunk])
         priors[chunk] = _priors(one, zero, mask[chunk], ebayes, prior)
-        result = _discrete(one, zero) | _continuous(one, zero, priors[chunk])
-        _combine(result)
+        result = _discrete(one, zero, mask[chunk]) | _continuous(one, zero, priors[chunk])
+        _add_tests(result)
+        if any("logFC" in name for name in out):
+            _add_fold_change(result)
         for name, values in out.items():
             values[chunk] = np.where(mask[chunk], result[name], np.nan)
     return out | {"prior_variance": priors[:, 0], "prior_df": priors[:, 1]}
@@ -110,10 +112,10 @@ def _priors(
     return np.array([variance_prior(n[m] - 1, s[m]) for n, s, m in zip(detected, about, mask, strict=True)])
 
 
-def _discrete(one: GroupSums, zero: GroupSums) -> dict[str, NDArray[np.float64]]:
+def _discrete(one: GroupSums, zero: GroupSums, mask: NDArray[np.bool_]) -> dict[str, NDArray[np.float64]]:
     shape = one.detected.shape
     n1, n0 = (np.broadcast_to(g.n[:, None], shape).ravel() for g in (one, zero))
-    d1, d0 = one.detected.ravel(), zero.detected.ravel()
+    d1, d0 = (np.where(mask, g.detected, 0).ravel() for g in (one, zero))  # what is not tested is not fitted
     fit, null = np.empty((d1.size, 6)), np.empty(d1.size)
     fit_two_groups(n0, d0, n1, d1, fit)
     fit_one_group(n0 + n1, d0 + d1, null)
@@ -157,12 +159,16 @@ def _continuous(one: GroupSums, zero: GroupSums, priors: NDArray[np.float64]) ->
         }
 
 
-def _combine(result: dict[str, NDArray[np.float64]]) -> None:
-    """Add the hurdle test, the p-values and the log fold change."""
+def _add_tests(result: dict[str, NDArray[np.float64]]) -> None:
+    """The hurdle test and the p-values."""
     result["chi2"] = result["chi2_discrete"] + result["chi2_continuous"]
     result["df"] = result["df_discrete"] + result["df_continuous"]
     for part in ("", "_discrete", "_continuous"):
         result[f"p{part}"] = chi2_sf(result[f"chi2{part}"], result[f"df{part}"])
+
+
+def _add_fold_change(result: dict[str, NDArray[np.float64]]) -> None:
+    """The change of the expected expression and its interval (delta method)."""
     u0 = result["intercept_continuous"]
     u1 = u0 + result["coef_continuous"]
     eta0 = result["intercept_discrete"]

@@ -58,7 +58,7 @@ def deg(
         ("--seurat", seurat, (4, 5)),
         ("--engine", engine, ("native", "r")),
     ):
-        if value not in allowed:  # type: ignore[operator]
+        if value not in allowed:
             raise BenchError(f"{value!r} is not known", where=option, fix=f"give {allowed[0]} or {allowed[1]}")
     if not out.parent.is_dir():
         raise BenchError("there is no such folder", where=f"--out {out}", fix="name a file in a folder that exists")

@@ -116,9 +116,9 @@ def test_designs_equal_brute_force_and_the_two_group_form(seed, n0, n1):
         np.testing.assert_allclose(ours["chi2_continuous"], continuous, atol=1e-7, rtol=1e-7)
         np.testing.assert_array_equal(ours["df_discrete"], df_discrete)
         np.testing.assert_array_equal(ours["df_continuous"], df_continuous)
-    one = zlm(X, obs, "~ case")
+    one = zlm(X, obs, "~ case", prior=(0.5, 6.0))
     groups = sparse.csr_matrix(np.array([obs["case"] == 0, obs["case"] == 1], dtype=float))
-    two = two_group_lrt(group_sums(X, groups), [1], [0])
+    two = two_group_lrt(group_sums(X, groups), [1], [0], prior=(0.5, 6.0))
     for name, values in {**one.lrt("case"), **one.log_fold_change("case")}.items():
         np.testing.assert_allclose(values, two[name][0], rtol=1e-7, atol=1e-9, err_msg=name)
 
@@ -162,7 +162,7 @@ def test_permutations_in_one_call_equal_single_fits():
             rows = np.concatenate([control, case])
             obs = pd.DataFrame({"case": np.repeat([0.0, 1.0], [len(control), len(case)])})
             alone = zlm(X[rows], obs, "~ case").lrt("case")
-            np.testing.assert_allclose(many["p"][k], alone["p"], rtol=1e-6, atol=1e-12)
+            np.testing.assert_allclose(many["p"][k], alone["p"], rtol=1e-5)
 
 
 @settings(max_examples=15, deadline=None)
