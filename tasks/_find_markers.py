@@ -123,7 +123,8 @@ def find_markers(
     sums = group_sums(X, sparse.csr_matrix(pattern, shape=(2, X.shape[0])))
     pair = (np.array([0]), np.array([1]))
     change = fold_changes(sums, *pair, seurat=seurat, min_pct=min_pct, logfc_threshold=logfc_threshold)
-    p, dropped = np.full(len(genes), np.nan), ()
+    p = np.full(len(genes), np.nan)
+    dropped: tuple[str, ...] = ()
     tested = np.flatnonzero(change.tested[0])
     if test == "mast" and covariates is None:
         p = two_group_lrt(sums, *pair, tested=change.tested, fields=("p",))["p"][0]

@@ -11,7 +11,7 @@ from scipy import sparse
 
 from bench.errors import BenchError, UnavailableError
 from bench.method import Context
-from bench.methods._r import call_r
+from bench.methods._r import Argument, call_r
 from bench.tasks._find_markers import COLUMNS, FILTERS, Seurat, Test, check_groups
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def find_markers_r(
         source = "BiocManager::install('MAST')" if test == "mast" else "install.packages('Seurat')"
         raise UnavailableError(f"R has no package {package}", where="--engine r", fix=f"in R: {source}")
     default_pct, default_change = FILTERS[seurat]
-    given = {
+    given: dict[str, Argument] = {
         "n_case": len(case),
         "test": {"mast": "MAST", "wilcox": "wilcox"}[test],
         "extra": 1.0 if seurat == 5 else 0.0,
