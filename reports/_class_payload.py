@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bench.reports import _classes
+from bench.reports import _cell_map, _classes
 from bench.reports._load import Run
 
 if TYPE_CHECKING:
@@ -26,7 +26,8 @@ def of_task(run: Run, task: str) -> dict[str, Any]:
     ``{"lost", "leftOut", "pairs"}``; a pair has ``track, dataset, names, n, train, donors, lineage, extra`` (answers
     that are no class), ``scores`` (label -> ``f1, precision, recall``, one value a class) and ``confusion``
     (label -> flat lists ``at`` = row * columns + column, ``n``, and
-    ``of``, the cells of each class). No pairs for a task without classes.
+    ``of``, the cells of each class) and ``map`` (:func:`bench.reports._cell_map.of_pair`). No pairs for a task without
+    classes.
     """
     frame = _classes.table(run, task)
     confusions = run.confusions[run.confusions["task"] == task]
@@ -76,6 +77,7 @@ def _pair(
         "lineage": lineage.tolist(),
         "extra": extra,
         "scores": scores,
+        "map": _cell_map.of_pair(run, task, track, dataset, list(counts.columns)),
         "confusion": {
             str(label): {
                 "at": [place[t] * len(place) + place[a] for t, a in zip(rows["truth"], rows["answer"], strict=True)],

@@ -36,7 +36,7 @@ def load(folder: Path, records: dict[str, TrialRecord], rows: pd.DataFrame) -> p
     found = []
     for key, label in labels.items():
         record = records.get(str(key))
-        table = None if record is None else _answers(folder, record)
+        table = None if record is None else answers(folder, record)
         if record is None or table is None:
             continue
         counts = table.value_counts(["truth", "answer"], sort=False).rename("n").reset_index()
@@ -47,7 +47,7 @@ def load(folder: Path, records: dict[str, TrialRecord], rows: pd.DataFrame) -> p
     return pd.concat(found).groupby(_KEYS, sort=True)["n"].sum().reset_index()
 
 
-def _answers(folder: Path, record: TrialRecord) -> pd.DataFrame | None:
+def answers(folder: Path, record: TrialRecord) -> pd.DataFrame | None:
     """``truth`` and ``answer`` of each cell of a trial; None where its files are not kept."""
     given = folder / "trials" / record.key / "prediction.parquet"
     hidden = folder / "problems" / record.spec.problem / "solution.parquet"

@@ -126,6 +126,51 @@
       layout: { height: 60 + 40 * (deep + 2), margin: { l: 4, r: 4, t: 30, b: 4 }, uniformtext: { minsize: 8, mode: "hide" } }, head: ["class", "within", "tested cells", `F1 of ${method}`], rows: list.filter((d) => d.words).map((d) => [d.name, d.parent.slice(1) || "–", count(d.n), d.f1]) });
   }
 
+  /** The tested cells in the plane three times: by truth, by the method's answer, and where it is wrong. */
+  function cellMap(p, method) {
+    const host = $("class-map"), m = p.map, answers = m?.answers[method], columns = [...p.names, ...p.extra];
+    if (!answers) return host.replaceChildren(el("p", { class: "empty" }, "This run has no map of these cells for this method; bench rescore makes maps for older runs."));
+    const SIZE = 440, at = (v) => 8 + (v / 999) * (SIZE - 16), radius = m.x.length > 1500 ? 2.2 : m.x.length > 500 ? 3 : 4;
+    const tint = (i) => `hsl(${Math.round(i * 137.508) % 360} ${55 + (i % 3) * 12}% ${40 + (i % 4) * 8}%)`;
+    const wrong = m.truth.map((t, i) => t !== answers[i]), told = el("p", { class: "note", "aria-live": "off" }, "Point at a cell for its class.");
+    let only = null;
+    const paint = (canvas, colourOf) => {
+      const pen = canvas.getContext("2d");
+      pen.clearRect(0, 0, SIZE, SIZE);
+      const faint = (i) => only !== null && m.truth[i] !== only && answers[i] !== only;
+      for (const i of [...m.x.keys()].sort((a, b) => faint(b) - faint(a) || wrong[a] - wrong[b])) {
+        pen.fillStyle = faint(i) ? "#e6e9eb" : colourOf(i);
+        pen.beginPath();
+        pen.arc(at(m.x[i]), SIZE - at(m.y[i]), radius, 0, 7);
+        pen.fill();
+      }
+    };
+    const share = wrong.filter(Boolean).length / wrong.length;
+    const views = [["Truth", (i) => tint(m.truth[i])], [`Answers of ${method}`, (i) => (answers[i] < p.names.length ? tint(answers[i]) : "#777")], [`Wrong: ${percent(share)} of the cells shown`, (i) => (wrong[i] ? "#c1121f" : "#c9d3d9")]].map(([words, colourOf]) => {
+      const canvas = el("canvas", { width: SIZE, height: SIZE, role: "img", "aria-label": `UMAP of ${m.x.length} tested cells of ${p.dataset}. ${words}` });
+      canvas.addEventListener("pointermove", (event) => {
+        const box = canvas.getBoundingClientRect(), x = ((event.clientX - box.left) * SIZE) / box.width, y = SIZE - ((event.clientY - box.top) * SIZE) / box.height;
+        let best = -1, least = 100;
+        m.x.forEach((v, i) => { const d = (at(v) - x) ** 2 + (at(m.y[i]) - y) ** 2; if (d < least) { least = d; best = i; } });
+        if (best >= 0) told.textContent = `True class ${p.lineage[m.truth[best]] ? `${p.lineage[m.truth[best]]} / ` : ""}${columns[m.truth[best]]}; answered ${columns[answers[best]]}${wrong[best] ? ": wrong" : ""}.`;
+      });
+      paint(canvas, colourOf);
+      return { canvas, colourOf, figure: el("figure", {}, el("figcaption", {}, el("b", {}, words)), canvas) };
+    });
+    const used = p.names.map((_, i) => i).filter((i) => m.truth.includes(i) || answers.includes(i));
+    const keys = el("div", { class: "keys tall-keys" }, ...used.map((i) => {
+      const key = el("button", { type: "button", "aria-pressed": "false" }, el("i", { style: `background:${tint(i)}` }), p.names[i]);
+      key.addEventListener("click", () => {
+        only = only === i ? null : i;
+        for (const [k, other] of [...keys.children].entries()) other.setAttribute("aria-pressed", String(used[k] === only));
+        for (const view of views) paint(view.canvas, view.colourOf);
+      });
+      return key;
+    }));
+    const of = m.x.length < m.cells ? `${m.x.length.toLocaleString("en")} of ${m.cells.toLocaleString("en")} tested cells are shown.` : `All ${m.cells.toLocaleString("en")} tested cells.`;
+    host.replaceChildren(el("h3", {}, "Tested cells in the plane"), el("p", { class: "note" }, `UMAP of their counts (first split); no label and no method placed them. ${of} Press a class to see it alone, with the cells of other classes that were taken for it.`), el("div", { class: "umaps" }, ...views.map((v) => v.figure)), told, keys);
+  }
+
   /** Every class with its cells and the F1 of every method, the chosen method's worst first. */
   function classTable(p, method, found) {
     const host = $("class-table"), methods = p.labels.filter((l) => l.role === "method").map((l) => l.label), columns = [...p.names, ...p.extra];
@@ -147,9 +192,10 @@
     chosen.pair = fill($("class-pair"), [...byName.keys()], chosen.pair, [...byName.keys()].at(-1));
     const p = byName.get(chosen.pair), methods = p ? p.labels.filter((l) => l.role === "method").map((l) => l.label) : [];
     chosen.method = fill($("class-method"), methods, chosen.method, methods[0]);
-    if (!chosen.method) return [$("class-tree"), $("class-confusion"), $("class-table")].forEach((host) => host.replaceChildren());
+    if (!chosen.method) return [$("class-tree"), $("class-map"), $("class-confusion"), $("class-table")].forEach((host) => host.replaceChildren());
     const found = entries(p, chosen.method);
     tree(p, chosen.method);
+    cellMap(p, chosen.method);
     confusion(view, p, chosen.method, found);
     classTable(p, chosen.method, found);
   }

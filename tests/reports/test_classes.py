@@ -170,3 +170,17 @@ def test_a_run_without_classes_has_no_such_section(full_run: Path) -> None:
     page = build(full_run, full_run.parent / "none.html", formats=()).read_text(encoding="utf-8")
     assert 'id="classes"' not in page
     assert _embedded(page)["tasks"]["doublet"]["classes"]["pairs"] == []
+
+
+def test_the_map_tells_truth_and_answer_of_each_cell_where_the_run_has_one(run: Path) -> None:
+    assert _class_payload.of_task(load(run), "annotation")["pairs"][0]["map"] is None
+    (folder,) = (run / "problems").iterdir()
+    cells = [f"c{i}" for i in (5, 0, 3)]
+    pd.DataFrame({"cell": cells, "x": [0.0, 1.0, 4.0], "y": [2.0, 2.0, 2.0]}).to_parquet(folder / "table_map.parquet")
+    pair = _class_payload.of_task(load(run), "annotation")["pairs"][0]
+    columns = [*pair["names"], *pair["extra"]]
+    found = pair["map"]
+    assert (found["cells"], found["x"], found["y"]) == (6, [0, 250, 999], [0, 0, 0])
+    assert [columns[i] for i in found["truth"]] == [TRUTH[i] for i in (5, 0, 3)]
+    for method, answers in ANSWERS.items():
+        assert [columns[i] for i in found["answers"][method]] == [answers[i] for i in (5, 0, 3)]
