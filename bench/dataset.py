@@ -62,6 +62,8 @@ class DatasetCard:
         empty where they are not. Every problem made from them says so.
     reading
         How a file is read (columns, layer), as text; part of every trial's key, as ``digest`` is.
+    case, control
+        Values of ``condition`` to compare, where somebody has named them; empty: each task's rule decides.
     builtin
         Used when ``--datasets`` is not given.
     """
@@ -83,6 +85,8 @@ class DatasetCard:
     expected_doublet_rate: float | None = None
     weak_labels: str = ""
     reading: str = ""
+    case: str = ""
+    control: str = ""
     builtin: bool = False
 
 
@@ -93,7 +97,9 @@ class Dataset:
     ``adata.X`` is a ``csr_matrix`` of raw integer counts; ``obs`` holds the canonical columns only
     (:data:`OBS_FIELDS`); ``obs["is_doublet"]`` and ``obs["exclude"]`` are boolean, ``exclude`` marks cells that
     must not be scored or shown; ``split`` (``train``, ``validation``, ``test``) fixes a split; ``var_names`` are
-    unique; ``var["symbol"]`` where known.
+    unique; ``var["symbol"]`` where known. Of simulated diseases ``uns["disease_effects"]`` is the truth, hidden from
+    methods: a row per changed gene with ``arm`` (of ``condition``), ``cell_type``, ``ensembl`` (of ``var_names``) and
+    ``log2fc``.
     """
 
     card: DatasetCard

@@ -39,6 +39,7 @@ def _short(content: object) -> str:
 def data_digest(card: DatasetCard) -> str:
     """sha256 over a dataset's bytes and over the facts of its card that tasks build problems from."""
     facts = [card.digest, card.reading, sorted(card.fields), card.truth, card.expected_doublet_rate, card.weak_labels]
+    facts += [card.case, card.control] if card.case or card.control else []
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
 

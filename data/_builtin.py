@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from anndata import AnnData
 
 _FIELDS = frozenset(OBS_FIELDS) - {"exclude", "split"}
+#: Where a simulated study keeps which genes its diseases change (see :class:`bench.dataset.Dataset`).
+EFFECTS = "disease_effects"
 _COUNTS, _SEAL = "counts.h5ad", "seal.json"
 
 #: Registered recipes.
@@ -62,7 +64,8 @@ class CohortSource(DatasetSource):
         adata = self.full()
         adata.obs = adata.obs[[field for field in OBS_FIELDS if field in adata.obs]]
         adata.var = adata.var[["symbol"]]
-        bare = type(adata)(X=adata.X, obs=adata.obs, var=adata.var)
+        truth = {EFFECTS: adata.uns[EFFECTS]}
+        bare = type(adata)(X=adata.X, obs=adata.obs, var=adata.var, uns=truth)
         return Dataset(self._card, bare)
 
     def full(self) -> AnnData:

@@ -13,6 +13,7 @@ import pandas as pd
 from scipy.sparse import csr_matrix
 
 from bench.data import checks
+from bench.data._builtin import EFFECTS
 from bench.data._columns import id_column, map_columns, symbol_column
 from bench.data._layout import by_format
 from bench.data._tenx import read_10x_folder, read_10x_h5
@@ -76,7 +77,8 @@ def canonical(adata: AnnData, keys: Mapping[str, str] | None, where: str) -> Ann
     var = canonical_var(adata.var, where)
     X = canonical_counts(adata.X, where)
     checks.check_no_empty_cells(X, adata.obs_names, where)
-    return AnnData(X=X, obs=obs, var=var)
+    truth = {EFFECTS: adata.uns[EFFECTS]} if "cohort" in adata.uns and EFFECTS in adata.uns else {}
+    return AnnData(X=X, obs=obs, var=var, uns=truth)
 
 
 def canonical_counts(X: object, where: str) -> csr_matrix:

@@ -109,6 +109,8 @@ def from_path(
     layer: str | None = None,
     truth: str | None = None,
     expected_doublet_rate: float | None = None,
+    case: str = "",
+    control: str = "",
 ) -> FileSource:
     """A dataset from a bare path, its card read from the file's own tables.
 
@@ -127,6 +129,8 @@ def from_path(
         written by our own simulator.
     expected_doublet_rate
         The rate the protocol promises; told to doublet callers.
+    case, control
+        Values of ``condition`` to compare, for tasks that compare arms.
     """
     path = Path(os.path.abspath(path))
     facts = _peek.peek(path)
@@ -147,6 +151,8 @@ def from_path(
         expected_doublet_rate=expected_doublet_rate,
         weak_labels=facts.weak_labels or weak_labels(mapping),
         reading=_reading(mapping, layer),
+        case=case,
+        control=control,
         caveat="; ".join(filter(None, [facts.weak_labels, facts.labels, _caveat(mapping, known_truth=known)])),
     )
     return FileSource(path, card, mapping, layer)
@@ -160,6 +166,8 @@ def add(
     layer: str | None = None,
     truth: str | None = None,
     expected_doublet_rate: float | None = None,
+    case: str = "",
+    control: str = "",
 ) -> DatasetCard:
     """Register a file under a name; it is checked first, and neither copied nor changed.
 
@@ -175,9 +183,16 @@ def add(
     if name in sources():
         raise DataError(f"there is a dataset called {name!r} already", where="--name", fix="choose another name")
     source = from_path(
-        path, name=name, columns=columns, layer=layer, truth=truth, expected_doublet_rate=expected_doublet_rate
+        path,
+        name=name,
+        columns=columns,
+        layer=layer,
+        truth=truth,
+        expected_doublet_rate=expected_doublet_rate,
+        case=case,
+        control=control,
     )
-    source.load()
+    _check_arms(source.load())
     stat = source.path.stat()
     entry = {
         "path": str(source.path),
@@ -189,6 +204,19 @@ def add(
     }
     write_json(_library_file(), _read_library() | {name: entry})
     return source.card
+
+
+def _check_arms(dataset: Dataset) -> None:
+    """Refuse a named case or control that no cell has."""
+    obs = dataset.adata.obs
+    known = sorted(obs["condition"].astype(str).unique()) if "condition" in obs else []
+    for option, value in (("--case", dataset.card.case), ("--control", dataset.card.control)):
+        if value and value not in known:
+            raise DataError(
+                f"no cell is of the condition {value!r}",
+                where=option,
+                fix=f"conditions: {', '.join(known)}" if known else "name their column with --condition-key",
+            )
 
 
 def remove(name: str) -> None:
@@ -269,7 +297,7 @@ def _manifest_sources(folder: Path) -> dict[str, DatasetSource]:
 
 
 def _manifest_source(folder: Path, entry: Mapping[str, Any]) -> FileSource | None:
-    """An entry's source; ``columns``, ``layer``, ``truth``, ``weak_labels``, ``expected_doublet_rate`` are optional."""
+    """An entry's source; ``file``, ``sha256``, ``cells``, ``genes`` and ``obs`` must be there, the rest may be."""
     file = str(entry["file"])
     if not file.endswith((".h5ad", ".zarr")):
         return None
@@ -293,6 +321,8 @@ def _manifest_source(folder: Path, entry: Mapping[str, Any]) -> FileSource | Non
         weak_labels=str(entry.get("weak_labels") or weak_labels(columns)),
         expected_doublet_rate=entry.get("expected_doublet_rate"),
         reading=_reading(columns, entry.get("layer")),
+        case=str(entry.get("case") or ""),
+        control=str(entry.get("control") or ""),
     )
     return FileSource(folder / file, card, columns, entry.get("layer"))
 

@@ -44,6 +44,8 @@ def add(
         float | None,
         typer.Option(min=0, max=1, metavar="RATE", help="The rate the protocol promises; told to doublet callers."),
     ] = None,
+    case: Annotated[str, typer.Option(help="Value of the condition that is compared with the control.")] = "",
+    control: Annotated[str, typer.Option(help="Value of the condition that the case is compared with.")] = "",
 ) -> None:
     """Check a dataset and register it under a name; the file is neither changed nor copied."""
     from bench.data import commands
@@ -66,6 +68,8 @@ def add(
         layer=layer,
         truth=truth,
         expected_doublet_rate=expected_doublet_rate,
+        case=case,
+        control=control,
     )
     typer.echo(f"registered {card.name}: {card.n_cells} cells x {card.n_genes} genes, fields {sorted(card.fields)}")
     typer.echo(f"use it:   bench run --task doublet --methods all --datasets {card.name}")

@@ -1,0 +1,201 @@
+"""The problem of the DEG task: a whole study for the method; arms, types, draws and truth for the scorer."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+from anndata import AnnData
+from scipy import sparse
+
+from bench.dataset import Dataset
+from bench.errors import NotApplicableError
+from bench.problem import Problem
+from bench.tasks._annotation_labels import listed, resolve
+from bench.tasks._deg_arms import arms_of
+from bench.tasks._deg_design import (
+    DRAWS,
+    N_NULL,
+    NULL_CELLS,
+    NULL_DONORS,
+    arm_name,
+    donor_subsets,
+    packed,
+    permuted_cells,
+    permuted_samples,
+    subsamples,
+)
+from bench.tasks._donors import donors_of
+from bench.tasks._find_markers import MIN_CELLS
+from bench.tasks._study import logged, study_inputs
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from bench.task import Seeds
+    from bench.tasks._deg_evaluate import Evaluation
+    from bench.tasks._deg_pseudobulk import Pseudobulk
+
+#: Name of the hidden matrix: the log2 fold change that the disease gives a gene in a cell of the case arm.
+EFFECT = "log2fc"
+
+
+class DegProblem(Problem):
+    """A problem that keeps what is the same for all methods: the results of the counts as they are."""
+
+    @cached_property
+    def raw(self) -> Evaluation:
+        """Every test on the expression that was measured."""
+        from bench.tasks._deg_evaluate import evaluate
+
+        return evaluate(logged(self.inputs.cells.X), self.solution, self.inputs.cells.var.index)
+
+    @cached_property
+    def pseudobulk(self) -> Pseudobulk:
+        """Tests of donors on the counts."""
+        from bench.tasks._deg_pseudobulk import pseudobulk
+
+        return pseudobulk(self.inputs.cells.X, self.solution, self.inputs.cells.var.index)
+
+
+def make_problem(dataset: Dataset, track: str, seeds: Seeds) -> DegProblem:
+    """The problem of one track (see :class:`bench.tasks.deg.DegTask`)."""
+    notes: list[str] = [f"WARNING {dataset.card.weak_labels}"] if dataset.card.weak_labels else []
+    inputs, keep = study_inputs(dataset, notes)
+    solution = _solution(dataset, keep, notes)
+    seed = (dataset.card.digest, seeds.split)
+    solution = solution.assign(**_draws(solution, track, seed, notes, donors_known="donor" in dataset.card.fields))
+    truth = _truth(dataset, solution)
+    notes += _warnings(dataset, solution)
+    return DegProblem(inputs, solution, tuple(notes), truth=truth)
+
+
+def scramble(dataset: Dataset, rng: np.random.Generator) -> Dataset:
+    """The dataset with conditions and cell types dealt anew among the cells."""
+    obs = dataset.adata.obs.copy()
+    for column in ("condition", "cell_type"):
+        obs[column] = obs[column].astype(object).to_numpy()[rng.permutation(len(obs))]
+    adata = dataset.adata
+    return Dataset(dataset.card, AnnData(X=adata.X, obs=obs, var=adata.var, uns=dict(adata.uns)))
+
+
+def _solution(dataset: Dataset, keep: NDArray[np.bool_], notes: list[str]) -> pd.DataFrame:
+    """Donor, condition, arm and cell type (empty where a cell is not tested) of the cells shown."""
+    arms = arms_of(dataset, notes)
+    labels = resolve(dataset, "cell_type", np.zeros(len(keep), dtype=bool))
+    notes += [f"not tested, though shown to methods: {note}" for note in labels.notes if "`exclude`" not in note]
+    condition = dataset.adata.obs["condition"].astype(object).astype(str)
+    arm = condition.map({arms.case: arm_name(True), arms.control: arm_name(False)}).fillna("")
+    cell_type = labels.table["cell_type"].where(labels.keep & (arm != "").to_numpy(), "")
+    table = {"donor": donors_of(dataset), "condition": condition, "arm": arm, "cell_type": cell_type}
+    return pd.DataFrame(table, dtype=object)[keep]
+
+
+def _draws(
+    solution: pd.DataFrame, track: str, seed: tuple[str | int, ...], notes: list[str], *, donors_known: bool
+) -> dict[str, list[bytes]]:
+    cell_type, case = solution["cell_type"].to_numpy(), (solution["arm"] == "case").to_numpy()
+    sample = solution["arm"].str.cat(solution["donor"], sep="/")
+    tested = cell_type != ""
+    names = np.array(sorted(sample[tested].unique()), dtype=object)
+    null = np.zeros((0, len(names)), np.uint8)
+    if donors_known:
+        null = permuted_samples(np.array([name.startswith("case/") for name in names]), seed)
+        if not len(null):
+            notes.append("too few donors to permute the condition among them")
+    by_cell = names == sample.to_numpy()[:, None]  # (cells, samples)
+    null_donors = null @ by_cell.T.astype(np.uint8)
+    if track == "subsample":
+        draws = subsamples(cell_type, seed)
+    else:
+        subsets = _subsets(solution[tested], seed, notes)
+        member = np.array([[name in subset for name in names] for subset in subsets])
+        draws = (member @ by_cell.T).astype(np.uint8) * tested
+    return {
+        DRAWS: packed(draws),
+        NULL_CELLS: packed(permuted_cells(cell_type, case, seed)),
+        NULL_DONORS: packed(null_donors),
+    }
+
+
+def _subsets(solution: pd.DataFrame, seed: tuple[str | int, ...], notes: list[str]) -> list[frozenset[str]]:
+    donors = {case: sorted(solution.loc[solution["arm"] == arm_name(case), "donor"].unique()) for case in (True, False)}
+    n = {case: len(names) for case, names in donors.items()}
+    if max(n.values()) < 2:
+        raise NotApplicableError(f"{n[True]} case and {n[False]} control donors: no half of them can be drawn")
+    subsets, total = donor_subsets(donors, seed)
+    half = [-(-n[case] // 2) for case in (True, False)]
+    how = "all of them" if total == len(subsets) else f"{len(subsets)} of them, drawn at random"
+    notes.append(
+        f"{half[0]} of {n[True]} case and {half[1]} of {n[False]} control donors at a time: {total:,} subsets, {how}"
+    )
+    alone = [arm_name(case) for case in (True, False) if n[case] == 1]
+    if alone:
+        notes.append(f"WARNING the {alone[0]} arm has one donor, who is in every subset")
+    return subsets
+
+
+def _truth(dataset: Dataset, solution: pd.DataFrame) -> dict[str, sparse.csr_matrix]:
+    """What the disease does to each cell of the case arm, in comparison with the control arm, where that is known."""
+    if "disease_effects" not in dataset.adata.uns:
+        return {}
+    genes = dataset.adata.var_names
+    effects = dataset.adata.uns["disease_effects"]
+    case = (solution["arm"] == "case").to_numpy() & (solution["cell_type"] != "").to_numpy()
+    arms = [solution.loc[solution["arm"] == arm, "condition"].iloc[0] for arm in ("case", "control")]
+    types = sorted(solution.loc[case, "cell_type"].unique())
+    profile = np.zeros((len(types), len(genes)), np.float32)
+    for sign, arm in zip((1, -1), arms, strict=True):
+        rows = effects[(effects["arm"].astype(str) == arm) & effects["ensembl"].isin(genes).to_numpy()]
+        rows = rows[rows["cell_type"].astype(str).isin(types)]
+        place = pd.Index(types).get_indexer(rows["cell_type"].astype(str)), genes.get_indexer(rows["ensembl"])
+        np.add.at(profile, place, sign * rows["log2fc"].to_numpy(np.float32))
+    member = pd.Index(types).get_indexer(solution["cell_type"])
+    cells = np.flatnonzero(case)
+    one = sparse.csr_matrix((np.ones(len(cells), np.float32), (cells, member[cells])), (len(solution), len(types)))
+    return {EFFECT: sparse.csr_matrix(one @ sparse.csr_matrix(profile))}
+
+
+def too_few(solution: pd.DataFrame) -> dict[str, str]:
+    """Cell type -> why it cannot be tested."""
+    tested = solution[solution["cell_type"] != ""]
+    size = tested.groupby(["cell_type", "arm"]).size().unstack(fill_value=0).reindex(columns=["case", "control"])
+    short = size.fillna(0).astype(int)
+    short = short[(short < MIN_CELLS).any(axis=1)]
+    return {
+        str(name): f"{row['case']} case and {row['control']} control cells, {MIN_CELLS} of each are needed"
+        for name, row in short.iterrows()
+    }
+
+
+def _warnings(dataset: Dataset, solution: pd.DataFrame) -> list[str]:
+    """What cannot be tested, and what the tests cannot tell.
+
+    Raises
+    ------
+    bench.errors.NotApplicableError
+        If no cell type can be tested.
+    """
+    short = too_few(solution)
+    types = set(solution["cell_type"]) - {""}
+    said = listed([f"{name} ({why})" for name, why in short.items()])
+    if not types - set(short):
+        raise NotApplicableError(
+            f"no cell type has enough cells in both arms: {said or 'no cell of these arms has a cell type'}",
+            where=f"dataset {dataset.card.name}",
+        )
+    notes = [f"WARNING cell types that cannot be tested: {said}"] if short else []
+    if "batch" in dataset.adata.obs:
+        batch = dataset.adata.obs.loc[solution.index, "batch"].astype(str)[solution["arm"] != ""]
+        arms = solution.loc[batch.index, "arm"].groupby(batch).nunique()
+        if (arms == 1).all():
+            notes.append(
+                "WARNING every batch is of one arm: no test can tell the condition from the batch, and a method that "
+                "is shown the batches is shown the arms"
+            )
+    donors = solution[solution["arm"] != ""].groupby("arm")["donor"].nunique()
+    if (donors < 2).any():
+        notes.append(f"WARNING an arm with one donor: {N_NULL} permutations of cells are the only null there is")
+    return notes
