@@ -17,7 +17,6 @@ from bench.tasks._annotation_labels import listed, resolve
 from bench.tasks._deg_arms import arms_of
 from bench.tasks._deg_design import (
     DRAWS,
-    N_NULL,
     NULL_CELLS,
     NULL_DONORS,
     arm_name,
@@ -197,5 +196,5 @@ def _warnings(dataset: Dataset, solution: pd.DataFrame) -> list[str]:
             )
     donors = solution[solution["arm"] != ""].groupby("arm")["donor"].nunique()
     if (donors < 2).any():
-        notes.append(f"WARNING an arm with one donor: {N_NULL} permutations of cells are the only null there is")
+        notes.append("WARNING an arm with one donor (or donors not told apart): no interval over donors")
     return notes

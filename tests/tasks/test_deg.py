@@ -1,0 +1,365 @@
+"""The DEG task: what it shows and hides, its draws, and its numbers against others computed from scratch."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from anndata import AnnData
+from scipy import sparse, stats
+
+from bench.audit import audit_one
+from bench.dataset import Dataset, DatasetCard
+from bench.errors import NotApplicableError
+from bench.exchange import log1p_cp10k
+from bench.task import Seeds
+from bench.tasks import _deg_design
+from bench.tasks._deg_arms import arms_of
+from bench.tasks._deg_compare import compare
+from bench.tasks._deg_design import RATIOS, designs, donor_subsets, permuted_samples
+from bench.tasks._deg_evaluate import evaluate
+from bench.tasks._deg_markers import markers
+from bench.tasks._deg_statistics import corrected_p, donor_interval, paired_p
+from bench.tasks._find_markers import find_markers
+from bench.tasks._mast_sums import group_sums
+from bench.tasks._study import logged
+from bench.tasks.deg import DegTask
+
+TASK = DegTask()
+N_GENES = 60
+#: Genes that the disease raises and lowers in the type A.
+UP, DOWN = [3, 4, 5, 6], [10, 11, 12]
+
+
+def study(per_donor: int = 40, n_donors: int = 3, *, seed: int = 0, **columns: object) -> Dataset:
+    """Cells of the types A and B of as many case as control donors; the disease changes seven genes in A."""
+    rng = np.random.default_rng(seed)
+    n = 2 * n_donors * per_donor
+    case = np.arange(n) < n // 2
+    kind = np.where(np.arange(n) % 3 > 0, "A", "B")
+    rate = np.full((n, N_GENES), 2.0)
+    rate[:, : N_GENES // 2] *= np.where(kind == "A", 2.0, 0.5)[:, None]
+    changed = np.flatnonzero(case & (kind == "A"))
+    rate[np.ix_(changed, UP)] *= 4
+    rate[np.ix_(changed, DOWN)] /= 4
+    X = sparse.csr_matrix(rng.poisson(rate).astype(np.int32))
+    donor = np.repeat([f"d{i}" for i in range(2 * n_donors)], per_donor)
+    obs = pd.DataFrame(
+        {"donor": donor, "condition": np.where(case, "AD", "CN"), "cell_type": kind}, index=[f"c{i}" for i in range(n)]
+    )
+    for name, values in columns.items():
+        obs = obs.drop(columns=name) if values is None else obs.assign(**{name: values})
+    genes = [f"g{i}" for i in range(N_GENES)]
+    effects = pd.DataFrame({"ensembl": [genes[i] for i in UP + DOWN], "log2fc": [2.0] * len(UP) + [-2.0] * len(DOWN)})
+    effects = effects.assign(arm="AD", cell_type="A")
+    card = DatasetCard("tiny", "", f"{seed:064x}", frozenset(obs.columns), "none", n, N_GENES, 2 * n_donors)
+    return Dataset(card, AnnData(X, obs=obs, var=pd.DataFrame(index=genes), uns={"disease_effects": effects}))
+
+
+@pytest.fixture(autouse=True)
+def few_permutations(monkeypatch):
+    monkeypatch.setattr(_deg_design, "N_PERMUTATIONS", 20)
+    monkeypatch.setattr(_deg_design, "N_NULL", 6)
+
+
+@pytest.fixture(scope="module")
+def scored():
+    """Problem and scores of every control, on half of the donors."""
+    problem = TASK.make_problem(study(), "patients", Seeds())
+    rng = np.random.default_rng(0)
+    return problem, {c.name: TASK.score(problem, c.predict(problem, rng)) for c in TASK.controls}
+
+
+def value(result, metric, unit="pooled"):
+    return next(s.value for s in result.scores if (s.metric, s.unit) == (metric, unit))
+
+
+@pytest.mark.parametrize("track", list(TASK.tracks))
+def test_conditions_and_cell_types_are_not_shown(track):
+    batch = np.resize(["b1", "b2"], 240)
+    assert audit_one(TASK, study(batch=batch), track, Seeds()).status == "pass"
+    problem = TASK.make_problem(study(batch=batch), track, Seeds())
+    assert list(problem.inputs.cells.obs) == ["donor", "batch"]
+    assert not problem.inputs.info
+    assert problem.inputs.train is None
+
+
+def test_logs_are_those_of_the_core():
+    X = study().adata.X
+    assert (logged(X) != log1p_cp10k(X)).nnz == 0
+
+
+def test_draws_have_their_sizes_and_do_not_depend_on_the_method():
+    problem, again = (TASK.make_problem(study(), "subsample", Seeds()) for _ in range(2))
+    assert problem.solution.equals(again.solution)
+    other = TASK.make_problem(study(), "subsample", Seeds(split=1))
+    assert not problem.solution["draws"].equals(other.solution["draws"])
+    for design in designs(problem.solution):
+        for level, ratio in enumerate(RATIOS, start=1):
+            drawn = (design.draws > 0) & (design.draws <= level)
+            assert (drawn.sum(axis=1) == round(ratio * len(design.rows))).all()
+        assert (design.null_cells.sum(axis=1) == design.case.sum()).all()
+        assert (design.null_samples.sum(axis=1) == 3).all()
+        true = design.samples["case"].to_numpy()
+        assert not any((labels == true).all() or (labels != true).all() for labels in design.null_samples)
+
+
+def test_all_halves_of_the_papers_study_are_200():
+    donors = {True: [f"PD{i}" for i in range(5)], False: [f"C{i}" for i in range(6)]}
+    subsets, total = donor_subsets(donors, (0,))
+    assert total == len(subsets) == len(set(subsets)) == 200
+    assert {(sum(s.startswith("case") for s in subset), len(subset)) for subset in subsets} == {(3, 6)}
+    many, total = donor_subsets({True: [str(i) for i in range(12)], False: [str(i) for i in range(12)]}, (0,))
+    assert total == 924**2
+    assert len(set(many)) == 200
+
+
+def test_labels_permuted_among_donors_are_never_the_true_ones():
+    case = np.array([True, True, False, False])
+    found = permuted_samples(case, (0,)).astype(bool)
+    assert len(found) == 2  # of 6 ways, without the true one and with one of each mirror pair
+    assert not any((row == case).all() or (row != case).all() for row in found)
+    assert len(permuted_samples(np.array([True, False]), (0,))) == 0
+
+
+def overlap_from_scratch(X, genes, case, control, full):
+    """The definition, on tables of `find_markers`."""
+
+    def calls(table, sign):
+        hit = (table["p_val_adj"] < 0.05) & (sign * table["avg_log2FC"] > 0.25)
+        return set(table.loc[hit, "gene"])
+
+    table = find_markers(X, genes, case, control)
+    found = {}
+    for name, sign in (("up", 1), ("down", -1)):
+        whole = calls(full, sign)
+        found[name] = len(calls(table, sign) & whole) / len(whole) if whole else np.nan
+    return found
+
+
+@pytest.mark.parametrize("track", list(TASK.tracks))
+def test_overlap_is_that_of_find_markers_on_each_draw(track):
+    problem = TASK.make_problem(study(), track, Seeds())
+    X, genes = logged(problem.inputs.cells.X), problem.inputs.cells.var.index
+    draws = problem.raw.draws
+    for design in designs(problem.solution):
+        full = find_markers(X, genes, design.rows[design.case], design.rows[~design.case])
+        for draw in range(0, len(design.draws), 5):
+            for level, ratio in enumerate(sorted(draws["ratio"].unique()), start=1):
+                drawn = (design.draws[draw] > 0) & (design.draws[draw] <= level)
+                case, control = (design.rows[drawn & (design.case == arm)] for arm in (True, False))
+                mine = draws[
+                    (draws["cell_type"] == design.name) & (draws["draw"] == draw) & (draws["ratio"] == ratio)
+                ].set_index("direction")["overlap"]
+                if min(len(case), len(control)) < 3:
+                    assert mine.isna().all()
+                    continue
+                for direction, expected in overlap_from_scratch(X, genes, case, control, full).items():
+                    np.testing.assert_allclose(mine[direction], expected, equal_nan=True)
+    assert draws["overlap"].notna().any()
+
+
+def test_the_table_of_the_full_data_is_that_of_find_markers(scored):
+    problem, results = scored
+    X, genes = logged(problem.inputs.cells.X), problem.inputs.cells.var.index
+    table = results["raw"].tables["deg"]
+    for design in designs(problem.solution):
+        expected = find_markers(X, genes, design.rows[design.case], design.rows[~design.case])
+        mine = table[table["cell_type"] == design.name].drop(columns=["cell_type", "replicate"])
+        pd.testing.assert_frame_equal(mine.reset_index(drop=True), expected, rtol=1e-9)
+
+
+@pytest.mark.parametrize("track", list(TASK.tracks))
+def test_rows_read_from_disk_give_what_a_sparse_matrix_gives(track, tmp_path):
+    problem = TASK.make_problem(study(per_donor=20), track, Seeds())
+    X = logged(problem.inputs.cells.X)
+    np.save(tmp_path / "x.npy", X.toarray())
+    mapped = np.load(tmp_path / "x.npy", mmap_mode="r")
+    mine = evaluate(mapped, problem.solution, problem.inputs.cells.var.index)
+    for name in ("deg", "draws", "jackknife", "null", "qq", "sizes"):
+        pd.testing.assert_frame_equal(getattr(mine, name), getattr(problem.raw, name), rtol=1e-6)
+
+
+def test_all_of_the_cells_overlap_with_themselves():
+    data = study()
+    X, case = logged(data.adata.X), (data.adata.obs["condition"] == "AD").to_numpy()
+    sums = group_sums(X, sparse.csr_matrix(np.stack([case, ~case])))
+    full = markers(sums.take(slice(0, 1)), sums.take(slice(1, 2)))
+    assert full.deg(1).sum()
+    same = compare(full, full).set_index("direction")
+    assert (same.loc[["up", "both"], ["overlap", "jaccard", "precision"]] == 1).all(axis=None)
+    np.testing.assert_allclose(same["rank_correlation"], 1)
+
+
+def test_the_true_genes_are_found_and_lead(scored):
+    problem, results = scored
+    truth = results["raw"].tables["truth"].set_index(["cell_type", "direction"])
+    assert truth.loc[("A", "up"), "n_true"] == len(UP)
+    assert truth.loc[("A", "down"), "n_true"] == len(DOWN)
+    assert truth.loc["B", "n_true"].eq(0).all()
+    assert truth.loc[("A", "both"), "recall"] == 1
+    first = results["raw"].tables["deg"].groupby("cell_type").head(7)
+    assert set(first.loc[first["cell_type"] == "A", "gene"]) == {f"g{i}" for i in UP + DOWN}
+    assert (problem.truth["log2fc"].getnnz(axis=1) > 0).sum() == 80
+
+
+def test_controls_stand_where_they_should(scored):
+    _, results = scored
+    assert value(results["oracle"], "overlap") == 1
+    assert value(results["oracle"], "truth_precision") == value(results["oracle"], "truth_recall") == 1
+    assert value(results["over_smoother"], "overlap") > 0.5
+    assert value(results["over_smoother"], "fpr_donors") > 0.2
+    assert value(results["over_smoother"], "truth_precision") < 0.5
+    assert value(results["permuted_labels"], "n_deg_full") <= 1
+    assert value(results["raw"], "overlap_gain") == 0
+    assert value(results["raw"], "fpr_cells") < 0.1
+    marked = [s for s in results["over_smoother"].scores if s.metric == "fpr_donors" and "EXCEEDS" in s.detail]
+    assert any(s.unit == "pooled" for s in marked)
+
+
+def test_an_undefined_overlap_is_missing_and_says_why(scored):
+    _, results = scored
+    row = next(s for s in results["raw"].scores if (s.metric, s.unit) == ("overlap", "type:B"))
+    assert np.isnan(row.value)
+    assert row.detail == "no DEG in the full data"
+    left_out = results["raw"].tables["left_out"]
+    assert left_out["reason"].str.contains("no DEG in the full data").any()
+
+
+def test_a_type_with_two_cells_in_an_arm_is_left_out_and_listed():
+    data = study()
+    kind = data.adata.obs["cell_type"].to_numpy().copy()
+    kind[:2] = "C"  # of the case arm
+    kind[-9:] = "C"
+    problem = TASK.make_problem(study(cell_type=kind), "subsample", Seeds())
+    assert any("C (2 case and 9 control cells, 3 of each are needed)" in note for note in problem.notes)
+    assert "C" not in set(problem.raw.sizes["cell_type"])
+
+
+def test_nothing_to_test_says_so_for_each_type():
+    kind = np.where(np.arange(240) < 120, "A", "B")
+    with pytest.raises(NotApplicableError, match=r"A \(120 case and 0 control.*B \(0 case and 120 control"):
+        TASK.make_problem(study(cell_type=kind), "subsample", Seeds())
+
+
+def test_odd_genes_have_defined_results():
+    data = study()
+    X, case = data.adata.X.toarray(), (data.adata.obs["condition"] == "AD").to_numpy()
+    X[:, 20] = 0  # nowhere
+    X[:, 21] = 1  # everywhere
+    X[:, 22] = np.where(case, 3, 0)  # in one arm only, and that in all of its cells
+    X[:, 23] = np.where(case & (np.arange(len(case)) % 2 == 0), 3, 0)  # in some cells of one arm
+    odd = AnnData(sparse.csr_matrix(X), obs=data.adata.obs, var=data.adata.var)
+    problem = TASK.make_problem(Dataset(data.card, odd), "patients", Seeds())
+    found = problem.raw.deg
+    assert np.isfinite(found[["p_val", "avg_log2FC", "pct_1", "pct_2", "p_val_adj"]]).all(axis=None)
+    assert {"g22", "g23"} <= set(found.loc[found["p_val_adj"] < 0.05, "gene"])
+    assert "g20" not in set(found["gene"])
+
+
+@pytest.mark.parametrize(
+    ("names", "named", "expected"),
+    [
+        (["AD", "CN"], {}, ("AD", "CN")),
+        (["stim", "Ctrl"], {}, ("stim", "Ctrl")),
+        (["nigra", "cortex"], {}, ("nigra", "cortex")),
+        (["AD", "healthy", "PD"], {}, ("AD", "healthy")),
+        (["a", "b", "c"], {"control": "b"}, ("a", "b")),
+        (["a", "b", "c"], {"control": "b", "case": "c"}, ("c", "b")),
+        (["a", "b"], {"case": "a"}, ("a", "b")),
+    ],
+)
+def test_arms(names, named, expected):
+    data = study(condition=np.resize(names, 240), donor=np.repeat([f"d{i}" for i in range(6)], 40))
+    arms = arms_of(replace(data, card=replace(data.card, **named)), [])
+    assert (arms.case, arms.control) == expected
+
+
+@pytest.mark.parametrize(
+    ("names", "named", "said"),
+    [
+        (["a", "b", "c"], {}, "none of them has a control's name"),
+        (["CN", "control", "AD"], {}, "2 of them have a control's name"),
+        (["CN"], {}, "1 condition"),
+        (["CN", "AD"], {"case": "PD"}, "no cell is of the condition 'PD'"),
+        (["CN", "AD"], {"case": "CN", "control": "CN"}, "named as case and as control"),
+    ],
+)
+def test_arms_that_cannot_be_told(names, named, said):
+    data = study(condition=np.resize(names, 240))
+    with pytest.raises(NotApplicableError, match=said):
+        arms_of(replace(data, card=replace(data.card, **named)), [])
+
+
+@pytest.mark.parametrize(("column", "track"), [("condition", "subsample"), ("donor", "patients")])
+def test_a_missing_column_is_told(column, track):
+    with pytest.raises(NotApplicableError, match=f"no {column} column"):
+        TASK.make_problem(study(**{column: None}), track, Seeds())
+
+
+def test_without_donors_the_cells_are_still_tested():
+    problem = TASK.make_problem(study(donor=None), "subsample", Seeds())
+    result = TASK.score(problem, {"expression": logged(problem.inputs.cells.X)})
+    assert value(result, "overlap") > 0
+    assert np.isnan(value(result, "fpr_donors"))
+    assert result.tables["overlap"]["diff_low"].isna().all()
+
+
+def test_the_papers_test_and_its_correction():
+    rng = np.random.default_rng(0)
+    a, b = rng.random(40), rng.random(40) - 0.2
+    np.testing.assert_allclose(paired_p(a - b), stats.ttest_rel(a, b).pvalue)
+    assert corrected_p(a - b, 0.5) > paired_p(a - b)
+    t = (a - b).mean() / ((a - b).std(ddof=1) * np.sqrt(1 / 40 + 1))
+    np.testing.assert_allclose(corrected_p(a - b, 0.5), 2 * stats.t.sf(abs(t), 39))
+    assert np.isnan(paired_p(np.zeros(5)))
+
+
+def test_the_correction_is_right_for_a_mean_of_shared_cells():
+    """Without a true difference the paper's test rejects far too often, the corrected one does not."""
+    rng = np.random.default_rng(1)
+    paper, corrected = [], []
+    for _ in range(300):
+        cells = rng.normal(size=60)
+        draws = np.array([cells[rng.permutation(60)[:30]].mean() for _ in range(50)])
+        paper.append(paired_p(draws) < 0.05)
+        corrected.append(corrected_p(draws, 0.5) < 0.05)
+    assert np.mean(paper) > 0.5
+    assert np.mean(corrected) < 0.1
+
+
+def test_the_donor_interval_of_a_mean_is_that_of_the_t_test():
+    values = np.array([0.2, 0.5, 0.4, 0.9, 0.6])
+    rows = [{"donor": "", "arm": "", "value": values.mean()}]
+    rows += [{"donor": str(i), "arm": "both", "value": np.delete(values, i).mean()} for i in range(5)]
+    low, high = donor_interval(pd.DataFrame(rows))
+    expected = stats.t.interval(0.95, 4, values.mean(), stats.sem(values))
+    np.testing.assert_allclose((low, high), expected)
+
+
+@pytest.mark.skipif(not os.environ.get("BENCH_DATA"), reason="needs BENCH_DATA")
+def test_interferon_genes_lead_in_stimulated_blood_cells():
+    from bench.registry import Registry
+
+    problem = TASK.make_problem(Registry().load("deg_kang_pbmc_ifnb_2donors"), "patients", Seeds())
+    assert any("compared: stim (case) with ctrl (control)" in note for note in problem.notes)
+    symbol = problem.inputs.cells.var["symbol"]
+    for _, table in problem.raw.deg.groupby("cell_type"):
+        assert "ISG15" in set(symbol[table["gene"].head(5)])
+
+
+@pytest.mark.skipif(not os.environ.get("BENCH_DATA"), reason="needs BENCH_DATA")
+def test_48_nuclei_end_in_a_message_for_each_cell_type():
+    from bench.registry import Registry
+
+    file = Path(os.environ["BENCH_DATA"]) / "grubman_GSE138852_AD_micro48.h5ad"
+    data = Registry().load(file.stem)
+    try:
+        notes = TASK.make_problem(data, "subsample", Seeds()).notes
+    except NotApplicableError as error:
+        notes = (str(error),)
+    assert any("case and" in note and "are needed" in note for note in notes)
