@@ -8,6 +8,8 @@ PALETTE = (
     "#882255", "#332288", "#999933", "#44AA99", "#AA4499", "#661100",
 )  # fmt: skip
 DASHES = ("solid", "dash", "dot", "dashdot")
+#: The same dashes as matplotlib calls them.
+LINES = {"solid": "-", "dash": "--", "dot": ":", "dashdot": "-."}
 SYMBOLS = ("circle", "square", "diamond", "cross", "triangle-up", "x")
 CONTROL_COLOURS = {"perfect": "#444444", "trap": "#777777", "random": "#AAAAAA"}
 CONTROL_DASHES = {"perfect": "dot", "trap": "dash", "random": "dot"}

@@ -1,29 +1,42 @@
 """Static figures, a module each: ``prepare(run, task)`` gives the tidy frame, ``draw(run, task, frame)`` draws it.
 
-To add one, write the module and name it in :data:`FIGURES`; its interactive twin is a function of
-``report_figures.js`` registered under the same name.
+To add one, write the module and name it in :data:`FIGURES`; with ``PER_PAIR = True`` it is drawn once for each
+track and dataset. Its interactive twin is a function of ``report_figures.js`` registered under the same name.
 """
 
 from __future__ import annotations
 
+import functools
+import re
 from collections.abc import Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import matplotlib
 
+from bench.reports import _deg, _imputation
 from bench.reports._load import Run
 from bench.reports.figures import (
     classes,
     confusion,
     coverage,
     curves,
+    deg_null,
+    deg_overlap,
+    deg_ratios,
+    deg_subsets,
     donors,
     embeddings,
     heatmap,
     hierarchy,
+    joint,
+    levels,
     ranks,
+    resolutions,
     resources,
+    umaps,
+    volcano,
 )
 
 if TYPE_CHECKING:
@@ -40,7 +53,22 @@ FIGURES = {
     "hierarchy": hierarchy,
     "classes": classes,
     "confusion": confusion,
+    "joint": joint,
+    "expression_bins": levels,
+    "umaps": umaps,
+    "resolutions": resolutions,
+    "deg_overlap": deg_overlap,
+    "deg_ratios": deg_ratios,
+    "deg_subsets": deg_subsets,
+    "deg_null": deg_null,
+    "volcano": volcano,
     "ranks": ranks,
+}
+#: Tables without a figure of their own that lie beside the figures as CSV: what makes each for a task.
+TABLES = {
+    "groups": _imputation.groups,
+    "zeros": _imputation.zeros,
+    **{name: functools.partial(_deg.plain, name=name) for name in ("qq", "truth", "pr", "pseudobulk", "left_out")},
 }
 
 _STYLE: dict[Any, Any] = {
@@ -53,6 +81,7 @@ _STYLE: dict[Any, Any] = {
     "axes.titleweight": "bold",
     "axes.titlelocation": "left",
     "hatch.linewidth": 0.4,
+    "text.parse_math": False,  # names of cell types and genes may hold a dollar sign
     "svg.hashsalt": "bench",
     "svg.fonttype": "none",
     "pdf.fonttype": 42,
@@ -71,8 +100,14 @@ def write(run: Run, folder: Path, formats: Sequence[str]) -> list[Path]:
             if frame.empty:
                 continue
             stem = folder / (name if len(run.tasks) == 1 else f"{task}_{name}")
-            with matplotlib.rc_context(_STYLE):
-                written += _save(module.draw(run, task, frame), stem, frame, formats)
+            for part, rows in _parts(module, frame):
+                with matplotlib.rc_context(_STYLE):
+                    written += _save(module.draw(run, task, rows), Path(f"{stem}{part}"), rows, formats)
+    for name, make in TABLES.items():
+        for task in run.tasks:
+            frame = make(run, task)
+            if len(frame):
+                frame.to_csv(folder / f"{name if len(run.tasks) == 1 else f'{task}_{name}'}.csv", index=False)
     for found in run.embeddings:
         for kind, frame, draw in (
             ("cells", found.cells, embeddings.draw_cells),
@@ -81,6 +116,17 @@ def write(run: Run, folder: Path, formats: Sequence[str]) -> list[Path]:
             with matplotlib.rc_context(_STYLE):
                 written += _save(draw(found), folder / f"embedding_{found.name}_{kind}", frame, formats)
     return written
+
+
+def _parts(module: ModuleType, frame: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
+    """What goes into one file each, with what its name ends in: a (track, dataset) where a module asks for that."""
+    if not getattr(module, "PER_PAIR", False):
+        return [("", frame)]
+    pairs = frame.groupby(["track", "dataset"], sort=True)
+    return [
+        (re.sub(r"[^\w.-]+", "_", f"_{track}_{dataset}"), part.reset_index(drop=True))
+        for (track, dataset), part in pairs
+    ]
 
 
 def _save(figure: Figure, stem: Path, frame: pd.DataFrame, formats: Sequence[str]) -> list[Path]:

@@ -30,7 +30,7 @@ def draw_cells(embedding: Embedding) -> Figure:
         axes.scatter(cells["x"], cells["y"], s=size, c=colour, linewidths=0, rasterized=True)
         _plain(axes, COLOURINGS[by] if by else "cells")
         if by:
-            _legend(axes, chosen)
+            legend(axes, chosen)
     return figure
 
 
@@ -53,7 +53,7 @@ def draw_genes(embedding: Embedding) -> Figure:
         axes.scatter(part["x"], part["y"], s=16, c=colour, linewidths=0.4, edgecolors="white", zorder=3)
     _plain(axes, "genes, with marker genes named")
     present = set(markers["marker_of"])
-    _legend(axes, {name: colour for name, colour in MARKER_COLOURS.items() if name in present})
+    legend(axes, {name: colour for name, colour in MARKER_COLOURS.items() if name in present})
     return figure
 
 
@@ -61,7 +61,8 @@ def _plain(axes: Axes, title: str) -> None:
     axes.set(xlabel="UMAP 1", ylabel="UMAP 2", title=title, xticks=[], yticks=[])
 
 
-def _legend(axes: Axes, chosen: dict[str, str]) -> None:
+def legend(axes: Axes, chosen: dict[str, str]) -> None:
+    """Names of the colours beside a panel."""
     for name, colour in list(chosen.items())[:_MOST_NAMES]:
         axes.scatter([], [], s=14, c=colour, label=name, linewidths=0)
     if len(chosen) > _MOST_NAMES:

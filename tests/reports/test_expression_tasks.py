@@ -340,6 +340,26 @@ def test_the_page_is_escaped_and_sections_follow_the_tables(runs: dict[str, Path
     assert data["tasks"][task]["deg"].keys() if task == "deg" else not data["tasks"][task]["deg"]
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("task", TASKS)
+def test_figures_and_tables_lie_beside_the_page(runs: dict[str, Path], task: str) -> None:
+    build(runs[task], runs[task].parent / "figures.html", formats=("png",))
+    folder = runs[task] / "figures"
+    track = TASKS[task][0]
+    per_pair = {"imputation": ["joint"], "integration": ["umaps"], "deg": ["deg_ratios", "deg_subsets", "volcano"]}
+    others = {
+        "imputation": ["expression_bins"],
+        "integration": ["resolutions"],
+        "deg": ["deg_overlap", "deg_null"],
+    }
+    wanted = {f"{name}_{track}_{dataset}" for name in per_pair[task] for dataset in STUDIES} | {*others[task]}
+    assert wanted <= {file.stem for file in folder.glob("*.png")}
+    assert wanted <= {file.stem for file in folder.glob("*.csv")}
+    tables = {"imputation": ["groups", "zeros"], "deg": ["qq", "truth", "pr", "pseudobulk", "left_out"]}
+    for name in tables.get(task, ["zeros"]):
+        assert set(pd.read_csv(folder / f"{name}.csv")["dataset"]) == set(STUDIES)
+
+
 def test_a_table_without_its_columns_is_refused(runs: dict[str, Path], tmp_path: Path) -> None:
     from bench.errors import BenchError
 

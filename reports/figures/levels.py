@@ -1,0 +1,42 @@
+"""Error and mean imputed value by level of true expression."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from matplotlib.figure import Figure
+
+from bench.reports import _imputation, _tables
+from bench.reports._load import Run
+from bench.reports._style import LINES, styles
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def prepare(run: Run, task: str) -> pd.DataFrame:
+    """:func:`bench.reports._imputation.expression_bins`."""
+    return _imputation.expression_bins(run, task)
+
+
+def draw(run: Run, task: str, frame: pd.DataFrame) -> Figure:
+    """A row a (track, dataset): the error, and the imputed mean with the line on which it equals the true one."""
+    order = _tables.label_order(run, task)
+    looks = styles(order)
+    found = set(zip(frame["track"], frame["dataset"], strict=True))
+    pairs = [pair for pair in _tables.pairs(run, task) if pair in found]
+    figure = Figure(figsize=(8, 2.8 * len(pairs) + 0.4), layout="constrained")
+    for row, (track, dataset) in zip(figure.subplots(len(pairs), 2, squeeze=False), pairs, strict=True):
+        here = frame[(frame["track"] == track) & (frame["dataset"] == dataset)]
+        for label, _ in order:
+            mine = here[here["label"] == label].sort_values("mean_true")
+            for axes, column in zip(row, ("mse", "mean_imputed"), strict=True):
+                look = looks[label]
+                axes.plot(mine["mean_true"], mine[column], color=look["colour"], linestyle=LINES[look["dash"]],
+                          marker="o", markersize=2.5, linewidth=1.1, label=label if len(mine) else None)  # fmt: skip
+        top = here["mean_true"].max()
+        row[1].plot([0, top], [0, top], color="#AAAAAA", linewidth=0.8, linestyle=":")
+        row[0].set(title=f"{track} · {dataset}", xlabel="mean true expression", ylabel="MSE")
+        row[1].set(xlabel="mean true expression", ylabel="mean imputed expression")
+        row[1].legend(bbox_to_anchor=(1.01, 1), loc="upper left", frameon=False, fontsize=7)
+    return figure
