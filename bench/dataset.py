@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol
 
@@ -99,11 +100,13 @@ class Dataset:
     must not be scored or shown; ``split`` (``train``, ``validation``, ``test``) fixes a split; ``var_names`` are
     unique; ``var["symbol"]`` where known. Of simulated diseases ``uns["disease_effects"]`` is the truth, hidden from
     methods: a row per changed gene with ``arm`` (of ``condition``), ``cell_type``, ``ensembl`` (of ``var_names``) and
-    ``log2fc``.
+    ``log2fc``. Where a simulator knows them, ``expected(rows)`` gives the counts that the cells at these positions
+    would have on average (rows, genes; float32) without soup, noise and loss: a truth, hidden too.
     """
 
     card: DatasetCard
     adata: AnnData
+    expected: Callable[[NDArray[np.intp]], NDArray[np.float32]] | None = None
 
 
 class CountStore(Protocol):

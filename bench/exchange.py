@@ -81,7 +81,8 @@ def read_inputs(folder: Path, layer: str = "counts", train: Cells | None = None)
     Parameters
     ----------
     layer
-        ``counts``: as measured; ``log1p_cp10k``: ln(1 + counts per 10,000), all-zero cells left at zero.
+        ``counts``: as measured; ``log1p_cp10k``: ln(1 + counts per 10,000), all-zero cells left at zero; of the
+        library size in ``obs["library_size"]`` where the task tells it.
     train
         The training cells, where an earlier round has read them.
     """
@@ -166,9 +167,13 @@ def _plain(array: NDArray[Any], name: str) -> NDArray[Any]:
     return array.astype(str)
 
 
-def log1p_cp10k(X: sparse.csr_matrix) -> sparse.csr_matrix:
-    """ln(1 + counts per 10,000) of a cells x genes matrix; float32, sparsity kept, all-zero cells stay zero."""
-    totals = np.asarray(X.sum(axis=1)).ravel()
+def log1p_cp10k(X: sparse.csr_matrix, totals: NDArray[np.float64] | None = None) -> sparse.csr_matrix:
+    """ln(1 + counts per 10,000) of a cells x genes matrix; float32, sparsity kept, all-zero cells stay zero.
+
+    ``totals`` are the cells' library sizes where they are not the sums of ``X``.
+    """
+    if totals is None:
+        totals = np.asarray(X.sum(axis=1)).ravel()
     scale = np.divide(CP10K, totals, out=np.zeros(totals.shape), where=totals > 0)
     logged = np.empty(X.nnz, np.float32)
     for start in range(0, X.shape[0], _LOG_ROWS):  # in double precision, but never all of it
@@ -207,4 +212,6 @@ def _read_cells(folder: Path, block: str, var: pd.DataFrame, layer: str) -> Cell
             (stored["data"], stored["indices"], stored["indptr"]), shape=tuple(int(s) for s in stored["shape"])
         )
     obs = pd.read_parquet(folder / f"{block}_obs.parquet")
-    return Cells(log1p_cp10k(X) if layer == "log1p_cp10k" else X, obs, var.copy())
+    if layer == "log1p_cp10k":
+        X = log1p_cp10k(X, obs["library_size"].to_numpy(float) if "library_size" in obs else None)
+    return Cells(X, obs, var.copy())

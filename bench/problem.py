@@ -53,7 +53,8 @@ class Inputs:
     Parameters
     ----------
     cells
-        The cells to be answered for.
+        The cells to be answered for. ``obs["library_size"]``, where a protocol tells it: total counts of the cell with
+        those that are hidden; values are then ln(1 + counts per 10,000 of this size).
     train
         Cells of other donors, whose ``obs`` carries the labels a supervised method may learn from.
     info

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import tempfile
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,7 +16,9 @@ from bench.data._spec import CohortSpec
 from bench.dataset import OBS_FIELDS, Dataset, DatasetCard, DatasetSource
 
 if TYPE_CHECKING:
+    import numpy as np
     from anndata import AnnData
+    from numpy.typing import NDArray
 
 _FIELDS = frozenset(OBS_FIELDS) - {"exclude", "split"}
 #: Where a simulated study keeps which genes its diseases change (see :class:`bench.dataset.Dataset`).
@@ -62,11 +65,12 @@ class CohortSource(DatasetSource):
     def load(self) -> Dataset:
         """Read the cohort from the cache, or simulate it."""
         adata = self.full()
+        expected = _expected(adata)
         adata.obs = adata.obs[[field for field in OBS_FIELDS if field in adata.obs]]
         adata.var = adata.var[["symbol"]]
         truth = {EFFECTS: adata.uns[EFFECTS]}
         bare = type(adata)(X=adata.X, obs=adata.obs, var=adata.var, uns=truth)
-        return Dataset(self._card, bare)
+        return Dataset(self._card, bare, expected)
 
     def full(self) -> AnnData:
         """The cohort with everything the simulator knows; see :func:`bench.data.cohort.simulate`."""
@@ -80,6 +84,18 @@ class CohortSource(DatasetSource):
         adata = simulate(self.spec, threads=2)
         _keep(adata, folder)
         return adata
+
+
+def _expected(adata: AnnData) -> Callable[[NDArray[np.intp]], NDArray[np.float32]]:
+    """Expected counts of cells by position, from what the simulator keeps beside the counts."""
+    known = type(adata)(obs=adata.obs.copy(), var=adata.var.copy(), varm=dict(adata.varm), uns=dict(adata.uns))
+
+    def expected(rows: NDArray[np.intp]) -> NDArray[np.float32]:
+        from bench.data.cohort import expectation
+
+        return expectation(known, rows)
+
+    return expected
 
 
 def _is_whole(folder: Path) -> bool:

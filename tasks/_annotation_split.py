@@ -133,7 +133,7 @@ def _by_cell(dataset: Dataset, seed: int, notes: list[str]) -> Split:
     """About 30 % of the cells of each finest class; a class with one cell trains."""
     obs = dataset.adata.obs
     levels = [level for level in LEVELS if level in obs]
-    keys = obs[levels].astype(str).agg("\t".join, axis=1).to_numpy()
+    keys = obs[levels].astype(str).agg("\t".join, axis=1).to_numpy() if levels else np.full(len(obs), "")
     rng = np.random.default_rng(derive_seed("annotation/cells", dataset.card.digest, seed))
     test = np.zeros(len(obs), dtype=bool)
     for key in np.unique(keys):

@@ -62,6 +62,16 @@ def test_log1p_cp10k_is_what_scanpy_computes():
     assert log1p_cp10k(X)[3].nnz == 0
 
 
+def test_a_library_size_that_is_told_is_what_values_are_normalised_by(tmp_path):
+    X = sparse.csr_matrix(np.array([[1, 0, 3], [2, 2, 0]], dtype=np.int32))
+    obs = pd.DataFrame({"library_size": [10.0, 4.0]}, index=["a", "b"])
+    write_inputs(Inputs(Cells(X, obs, pd.DataFrame(index=list("xyz")))), tmp_path, "p")
+    shown = read_inputs(tmp_path, "log1p_cp10k").cells
+    expected = np.log1p(X.toarray() / obs["library_size"].to_numpy()[:, None] * 1e4)
+    np.testing.assert_allclose(shown.X.toarray(), expected[permutation(2, "p")], rtol=1e-6)
+    assert (read_inputs(tmp_path).cells.X != X[permutation(2, "p")]).nnz == 0
+
+
 @pytest.mark.parametrize(
     ("values", "kind"),
     [
