@@ -19,6 +19,7 @@ from bench.reports import (
     _imputation,
     _integration,
     _published,
+    _same_cells,
     _tables,
 )
 from bench.reports._load import Run
@@ -77,6 +78,8 @@ def _task(run: Run, card: TaskCard) -> dict[str, Any]:
         "cells": _status_cells(run, card.name),
         "ranks": _ranking(run, card),
         "classes": _class_payload.of_task(run, card.name),
+        "sameCells": _records(_same_cells.comparisons(run, card.name)),
+        "levels": _records(_same_cells.consistency(run, card.name)),
         "imputation": _imputation.of_task(run, card.name),
         "integration": _integration.of_task(run, card.name),
         "deg": {name: _columns(frame) for name, frame in _deg_payload.frames(run, card.name).items()},

@@ -185,6 +185,32 @@
       absent ? el("p", { class: "note" }, `${absent} of the ${p.names.length} classes have no tested cell and so no F1.`) : "");
   }
 
+  const plain = (head, body) => el("div", { class: "scroll", tabindex: "0" }, el("table", { class: "plain" }, el("thead", {}, el("tr", {}, ...head.map((h) => el("th", { scope: "col" }, h)))), el("tbody", {}, ...body)));
+
+  function levels(view) {
+    const datasets = new Set(view.pairs.map((p) => p[1])), methods = new Set(view.labels.map((l) => l.label));
+    const rows = view.task.levels.filter((r) => datasets.has(r.dataset) && methods.has(r.label));
+    const steps = [...new Set(rows.map((r) => `${r.fine} within ${r.coarse}`))], by = new Map(rows.map((r) => [`${r.dataset}\t${r.label}\t${r.fine} within ${r.coarse}`, r]));
+    const body = [...new Set(rows.map((r) => `${r.dataset}\t${r.label}`))].map((key) => el("tr", {}, ...key.split("\t").map((v) => el("td", {}, v)), ...steps.map((s) => { const r = by.get(`${key}\t${s}`); return el("td", { class: "num" }, r && r.consistent !== null ? percent(r.consistent) : "–", r ? el("small", {}, ` of ${count(r.cells)}`) : null); })));
+    $("class-levels").replaceChildren(body.length ? plain(["Dataset", "Method", ...steps], body) : el("p", { class: "empty" }, "There are no two levels of one dataset here."));
+  }
+
+  /** Every two methods on the same cells: the row's macro F1 minus the column's. */
+  function compared(view, p) {
+    const rows = view.task.sameCells.filter((r) => r.track === p.track && r.dataset === p.dataset), host = $("class-compared");
+    if (!rows.length) return host.replaceChildren();
+    const { donors, cells, testable } = rows[0], by = new Map(rows.flatMap((r) => [[`${r.method_a}\t${r.method_b}`, [r, 1]], [`${r.method_b}\t${r.method_a}`, [r, -1]]]));
+    const names = view.labels.map((l) => l.label).filter((n) => rows.some((r) => r.method_a === n || r.method_b === n));
+    const body = names.map((a) => el("tr", {}, el("th", { scope: "row" }, a), ...names.map((b) => {
+      if (a === b) return el("td", {}, "");
+      const [r, sign] = by.get(`${a}\t${b}`), low = sign > 0 ? r.ci_low : -r.ci_high, high = sign > 0 ? r.ci_high : -r.ci_low;
+      const words = `${a} − ${b}: ${number(sign * r.difference)} [${number(low)}, ${number(high)}], bootstrap p ${number(r.p_holm)} (Holm)\nOnly ${r.method_a} right: ${r.only_a} cells; only ${r.method_b}: ${r.only_b}; McNemar p ${number(r.p_mcnemar_holm)} (Holm)`;
+      return el("td", { class: "num", title: words }, `${sign * r.difference > 0 ? "+" : ""}${number(sign * r.difference, 2)}`, testable && r.p_holm < 0.05 ? " *" : "", r.p_mcnemar_holm < 0.05 ? " ◦" : "");
+    })));
+    const few = testable ? "" : ` With ${donors} tested donor${donors === 1 ? "" : "s"} no exact test over donors can reach 0.05, so * is withheld: the data cannot tell whether a difference holds for other donors.`;
+    host.replaceChildren(el("h3", {}, `Methods compared on the same ${count(cells)} cells of ${donors} donor${donors === 1 ? "" : "s"}`), el("p", { class: "note" }, `Macro F1 of the row minus that of the column (first split). *: differs over donors (donors, then cells resampled; Holm). ◦: the shares of right answers differ on these cells (McNemar, Holm), which takes cells of one donor as independent and so is too easily reached. Point at a number for intervals and p.${few}`), plain(["", ...names], body));
+  }
+
   let last = null;
   function one() {
     const { view, pairs } = last;
@@ -192,12 +218,13 @@
     chosen.pair = fill($("class-pair"), [...byName.keys()], chosen.pair, [...byName.keys()].at(-1));
     const p = byName.get(chosen.pair), methods = p ? p.labels.filter((l) => l.role === "method").map((l) => l.label) : [];
     chosen.method = fill($("class-method"), methods, chosen.method, methods[0]);
-    if (!chosen.method) return [$("class-tree"), $("class-map"), $("class-confusion"), $("class-table")].forEach((host) => host.replaceChildren());
+    if (!chosen.method) return [$("class-tree"), $("class-map"), $("class-confusion"), $("class-table"), $("class-compared")].forEach((host) => host.replaceChildren());
     const found = entries(p, chosen.method);
     tree(p, chosen.method);
     cellMap(p, chosen.method);
     confusion(view, p, chosen.method, found);
     classTable(p, chosen.method, found);
+    compared(view, p);
   }
 
   $("class-pair").addEventListener("change", (event) => { chosen.pair = event.target.value; one(); });
@@ -208,6 +235,7 @@
     last = { view, pairs: shown(view) };
     scores(view, last.pairs);
     lost(view, last.pairs);
+    levels(view);
     one();
   });
 })();

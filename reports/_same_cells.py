@@ -1,0 +1,81 @@
+"""Methods compared on the same cells of one split, and the levels of one method compared with each other."""
+
+from __future__ import annotations
+
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from bench.labels import compare_answers, hierarchical_consistency
+from bench.reports import _classes, _confusion, _scored, _tables
+from bench.reports._load import Run
+from bench.stats import power_floor
+from bench.store import Store
+
+_PAIR = ["track", "dataset"]
+_COMPARED = ["difference", "ci_low", "ci_high", "p_holm", "only_a", "only_b", "p_mcnemar_holm"]
+COMPARISONS = [*_PAIR, "method_a", "method_b", *_COMPARED, "cells", "donors", "testable"]
+CONSISTENCY = ["dataset", "label", "coarse", "fine", "consistent", "cells"]
+
+
+def answers(run: Run, task: str) -> dict[tuple[str, str], dict[str, tuple[str, pd.DataFrame]]]:
+    """(track, dataset) -> method -> its first trial's problem and ``truth, answer`` by cell; scored by class only."""
+    if _classes.table(run, task).empty:
+        return {}
+    trials = _scored.first_seeds(_scored.finished(run, task))
+    found: dict[tuple[str, str], dict[str, tuple[str, pd.DataFrame]]] = {}
+    for row in trials[trials["role"] == "method"].itertuples(index=False):
+        record = run.trials[str(row.trial)]
+        table = _confusion.answers(run.folder, record)
+        if table is not None:
+            found.setdefault((str(row.track), str(row.dataset)), {})[str(row.label)] = (record.spec.problem, table)
+    return {pair: found[pair] for pair in _tables.pairs(run, task) if pair in found}
+
+
+def comparisons(run: Run, task: str) -> pd.DataFrame:
+    """Every pair of methods on each first split (:func:`bench.labels.compare_answers`): :data:`COMPARISONS`.
+
+    ``testable`` tells whether the tested donors are enough for an exact test over them to reach 0.05 at all.
+    """
+    order = [label for label, _ in _tables.label_order(run, task)]
+    parts = []
+    for (track, dataset), by_method in answers(run, task).items():
+        problem, first = next(iter(by_method.values()))
+        solution = Store(run.folder).solution(problem)
+        given = {m: by_method[m][1]["answer"].to_numpy(object) for m in order if by_method.get(m, ("",))[0] == problem}
+        if solution is None or "donor" not in solution or len(given) < 2:
+            continue
+        donor = solution.loc[first.index, "donor"].astype(str).to_numpy()
+        found = compare_answers(first["truth"].to_numpy(object), given, donor, np.random.default_rng(0))
+        donors = len(set(donor))
+        parts.append(
+            found.assign(
+                track=track, dataset=dataset, cells=len(first), donors=donors, testable=power_floor(donors) <= 0.05
+            )
+        )
+    return pd.concat(parts, ignore_index=True)[COMPARISONS] if parts else pd.DataFrame(columns=COMPARISONS)
+
+
+def consistency(run: Run, task: str) -> pd.DataFrame:
+    """Share of cells whose finer answer lies within the coarser one, for each two levels: :data:`CONSISTENCY`."""
+    found, classes = answers(run, task), _classes.table(run, task)
+    rows: list[dict[str, Any]] = []
+    for (coarse, dataset), (fine, other) in combinations(found, 2):
+        if dataset != other or "-" in coarse or "-" in fine:  # variants of a level test other cells
+            continue
+        above = set(classes.loc[(classes["track"] == coarse) & (classes["dataset"] == dataset), "class"])
+        here = classes[(classes["track"] == fine) & (classes["dataset"] == dataset)].drop_duplicates("class")
+        parents = {
+            name: next((part for part in reversed(lineage.split(" / ")) if part in above), "")
+            for name, lineage in zip(here["class"], here["lineage"], strict=True)
+        }
+        for label in found[coarse, dataset].keys() & found[fine, dataset].keys():
+            a, b = found[coarse, dataset][label][1]["answer"], found[fine, dataset][label][1]["answer"]
+            shared = b.index.intersection(a.index)
+            up, down = a.loc[shared].where(a.loc[shared].isin(above), ""), b.loc[shared].where(b.isin(parents), "")
+            share = hierarchical_consistency(up.to_numpy(object), down.to_numpy(object), parents, "")
+            n = int(((up != "") & (down != "")).sum())
+            rows.append(dict(zip(CONSISTENCY, (dataset, label, coarse, fine, share, n), strict=True)))
+    return pd.DataFrame(rows, columns=CONSISTENCY).sort_values(["dataset", "coarse", "fine", "label"])
