@@ -25,7 +25,7 @@ from bench.record import (
     TrialRecord,
     TrialSpec,
 )
-from bench.reports import _class_payload, _classes, _payload, _tables, build
+from bench.reports import _class_payload, _classes, _payload, _same_cells, _tables, build
 from bench.reports._load import load
 from bench.store import Store
 
@@ -184,3 +184,18 @@ def test_the_map_tells_truth_and_answer_of_each_cell_where_the_run_has_one(run: 
     assert [columns[i] for i in found["truth"]] == [TRUTH[i] for i in (5, 0, 3)]
     for method, answers in ANSWERS.items():
         assert [columns[i] for i in found["answers"][method]] == [answers[i] for i in (5, 0, 3)]
+
+
+def test_methods_are_compared_on_the_same_cells_and_few_donors_give_no_star(run: Path) -> None:
+    assert _same_cells.comparisons(load(run), "annotation").empty  # this solution tells no donors
+    (file,) = run.glob("problems/*/solution.parquet")
+    pd.read_parquet(file).assign(donor=list("pqpqpq")).to_parquet(file)
+    (row,) = _same_cells.comparisons(load(run), "annotation").to_dict("records")
+    assert (row["method_a"], row["method_b"], row["only_a"], row["only_b"]) == ("good", "poor", 3, 0)
+    f1 = {m: sum(_f1(n, a) or 0 for n in ("a1", "a2", "<b>")) / 3 for m, a in ANSWERS.items()}
+    assert row["difference"] == pytest.approx(f1["good"] - f1["poor"])
+    assert (row["cells"], row["donors"], row["testable"]) == (6, 2, False)
+
+
+def test_one_level_has_nothing_to_agree_with(run: Path) -> None:
+    assert _same_cells.consistency(load(run), "annotation").empty
