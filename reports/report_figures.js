@@ -193,7 +193,7 @@
     const room = 0.1 * (Math.max(...heights) - Math.min(...heights) || 0.2);
     const y = { ...AXIS, title: { text: metric.name, standoff: 8 }, range: [Math.min(...heights) - room, Math.max(...heights) + 1.5 * room] }, x = (key) => ({ ...AXIS, type: "log", ...logTicks(points.map((p) => p[key]).filter((v) => v > 0)) });
     const line = (n) => ({ type: "line", xref: `x${n} domain`, yref: `y${n}`, x0: 0, x1: 1, y0: mean(traps), y1: mean(traps), line: { color: "#777", width: 1, dash: "dash" } });
-    figure(host, { title: `${metric.name} against time and memory`, alt: `Scatter of ${metric.name} against wall time and peak memory of ${points.length} methods; the table below has the numbers.`, traces,
+    figure(host, { title: `${metric.name} against time and memory${metric.neutral || metric.higher_is_better ? "" : " (lower is better)"}`, alt: `Scatter of ${metric.name} against wall time and peak memory of ${points.length} methods; the table below has the numbers.`, traces,
       layout: { height: wide ? 430 : 800, shapes: traps.length ? [line(""), line("2")] : [],
         xaxis: { ...x("wall"), title: { text: "wall time (s)" }, domain: wide ? [0, 0.47] : [0, 1], anchor: "y" }, yaxis: { ...y, domain: wide ? [0, 1] : [0.57, 1] },
         xaxis2: { ...x("rss"), title: { text: "peak memory (MB)" }, domain: wide ? [0.53, 1] : [0, 1], anchor: "y2" }, yaxis2: { ...y, anchor: "x2", domain: wide ? [0, 1] : [0, 0.43], matches: "y", title: wide ? undefined : y.title } },
@@ -225,7 +225,7 @@
         marker: { color: view.style[label].colour, size: 4.5, opacity: 0.85 },
         hovertemplate: `${escape(label)}<br>%{text}: %{x:.3f}<extra></extra>` };
     }));
-    figure(host, { title: `${state.metric} of each donor`, alt: `Box and strip of ${state.metric} per donor; the table below has the numbers.`, traces,
+    figure(host, { title: `${state.metric} of each donor or other part`, alt: `Box and strip of ${state.metric} per donor; the table below has the numbers.`, traces,
       layout: { ...layout, height: plotHeight + 80, margin: { l: 110, r: 10, t: 30, b: 40 } }, head: ["track", "dataset", "method", "unit", state.metric], rows });
   }
 

@@ -64,7 +64,7 @@
     const partly = status && status.ok < status.planned && !state.seed;
     const title = [`${l.label}, ${m.name}: ${number(c.value, 4)}`, c.ci ? `95 % CI ${number(c.ci[0])} to ${number(c.ci[1])}` : "", c.trials > 1 ? `mean of ${c.trials} seeds, ${number(c.range[0])} to ${number(c.range[1])}` : "",
       below ? `does not beat ${trap.label} (${number(trap.value)})` : "", partly ? `${status.ok} of ${status.planned} trials finished` : "", c.detail].filter(Boolean).join("\n");
-    return el("td", { style: m.neutral ? null : colour(scaled(c.value, m, values)), class: [partly ? "partial" : "", m.neutral ? "neutral" : ""].join(" ").trim() || null, title }, number(c.value, 2), below ? el("span", { class: "trap", "aria-label": "does not beat the trap control" }, "▾") : null);
+    return el("td", { style: m.neutral ? null : colour(scaled(c.value, m, values)), class: [partly ? "partial" : "", m.neutral ? "neutral" : ""].join(" ").trim() || null, title }, m.high === null && Math.abs(c.value) < 0.1 && c.value ? c.value.toPrecision(2) : number(c.value, 2), below ? el("span", { class: "trap", "aria-label": "does not beat the trap control" }, "▾") : null);
   }
 
   function ranks(view) {
