@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import matplotlib
 
-from bench.reports import _deg, _imputation
+from bench.reports import _deg, _imputation, _same_cells
 from bench.reports._load import Run
 from bench.reports.figures import (
     classes,
@@ -108,6 +108,15 @@ def write(run: Run, folder: Path, formats: Sequence[str]) -> list[Path]:
             frame = make(run, task)
             if len(frame):
                 frame.to_csv(folder / f"{name if len(run.tasks) == 1 else f'{task}_{name}'}.csv", index=False)
+    for task in run.tasks:
+        for name, frame in (
+            ("same_cells", _same_cells.comparisons(run, task)),
+            ("levels", _same_cells.consistency(run, task)),
+        ):
+            if not frame.empty:
+                stem = folder / (name if len(run.tasks) == 1 else f"{task}_{name}")
+                frame.to_csv(f"{stem}.csv", index=False)
+                frame.to_parquet(f"{stem}.parquet", index=False)
     for found in run.embeddings:
         for kind, frame, draw in (
             ("cells", found.cells, embeddings.draw_cells),
