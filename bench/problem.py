@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, overload
+from typing import TYPE_CHECKING, Any, overload
 
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
-    from numpy.typing import ArrayLike
     from scipy.sparse import csr_matrix
 
 Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
 
-#: A prediction: named arrays, one entry (or row) per cell, in the order of the inputs.
-Prediction = Mapping[str, "ArrayLike"]
+#: A prediction: named arrays, one entry (or row) per cell, in the order of the inputs; expression may be anything that
+#: has a shape and gives rows by slice.
+Prediction = Mapping[str, Any]
 
 
 @dataclass(frozen=True)

@@ -56,9 +56,9 @@ class Imputer(Method):
         if len(rows) < X.shape[0]:
             ctx.note(f"{X.shape[0] - len(rows):,} cells without counts are returned as zero")
         with ctx.phase("fit"):
-            once = self.inductive and inputs.train is not None
-            if not (once and hasattr(self, "_learned")):
-                self._learned = self._learn(inputs.train if once else inputs.cells, ctx)
+            learned_from = inputs.train if self.inductive else None
+            if learned_from is None or not hasattr(self, "_learned"):
+                self._learned = self._learn(learned_from or inputs.cells, ctx)
             genes, model = self._learned
         unknown = np.setdiff1d(np.unique(X.indices[X.data > 0]), genes)
         if len(unknown):

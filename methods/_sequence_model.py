@@ -45,7 +45,7 @@ class SequenceModel(Method):
         ``bench.methods.nn.recipe.Recipe`` and the model's configuration.
     """
 
-    tasks = ("doublet", "annotation")
+    tasks: ClassVar[tuple[str, ...]] = ("doublet", "annotation")
     implementation = "port"
     supervised = True
     requires = (

@@ -65,11 +65,11 @@ def of_task(run: Run, task: str) -> dict[str, Any]:
     panels = len(frame.drop_duplicates([*_PAIR_LABEL, "group"]))
     each = panels * _density.BINS**2 / 2 <= JOINT_BUDGET  # about half of a panel's bins are empty
     kept = {(row.track, row.dataset) for part in (frame, error, by_level) for row in part.itertuples()}
-    shown = [
-        _pair(*(part[(part["track"] == t) & (part["dataset"] == d)] for part in (frame, error, by_level)), each, t, d)
-        for t, d in _tables.pairs(run, task)
-        if (t, d) in kept
-    ]
+    shown = []
+    for t, d in _tables.pairs(run, task):
+        if (t, d) in kept:
+            mine = [part[(part["track"] == t) & (part["dataset"] == d)] for part in (frame, error, by_level)]
+            shown.append(_pair(mine[0], mine[1], mine[2], each, t, d))
     left_out = (
         "" if each else "To keep this file small it shows the groups together; figures/ has a panel for each of them."
     )

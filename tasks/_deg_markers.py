@@ -72,7 +72,7 @@ def markers(case: GroupSums, control: GroupSums, *, every_change: bool = False) 
         change = fold_changes(sums, one, zero, logfc_threshold=0.0 if every_change else None)
         found.tested[part] = change.tested
         found.log2fc[part], found.pct_1[part], found.pct_2[part] = change.avg_log2FC, change.pct_1, change.pct_2
-        genes = change.tested.any(axis=0)
+        genes = np.asarray(change.tested.any(axis=0))
         test = two_group_lrt(genes_of(sums, genes), one, zero, tested=change.tested[:, genes], fields=("p",))
         found.p[np.ix_(part, genes)] = test["p"]
     return found

@@ -103,10 +103,10 @@ def _gain(line) -> Score:
         missing = [who for who, n in (("the method", line.n_deg_full), ("raw", line.n_deg_full_raw)) if not n]
         detail = f"no DEG in the full data of {' and '.join(missing)}" if missing else "no draw could be tested"
         return Score("overlap_gain", math.nan, f"type:{line.cell_type}", detail=detail)
-    interval = (None, None) if math.isnan(line.diff_low) else (line.diff_low, line.diff_high)
+    low, high = (None, None) if math.isnan(line.diff_low) else (line.diff_low, line.diff_high)
     detail = f"paired t-test over {line.n} draws (the paper's) p = {line.p_paper:.2g}, corrected p = "
-    detail += f"{line.p_corrected:.2g}; " + ("interval over donors" if interval[0] is not None else "no interval")
-    return Score("overlap_gain", value, f"type:{line.cell_type}", *interval, n=line.n, detail=detail)
+    detail += f"{line.p_corrected:.2g}; " + ("interval over donors" if low is not None else "no interval")
+    return Score("overlap_gain", value, f"type:{line.cell_type}", low, high, n=line.n, detail=detail)
 
 
 def _mean(metric: str, values: pd.Series, unit: str) -> Score:

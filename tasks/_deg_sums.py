@@ -68,15 +68,15 @@ def arm_sums(expression: Any, design: TypeDesign, case: bool, n_ratios: int) -> 
     indicator = sparse.vstack([sparse.csr_matrix(block) for block in blocks], format="csr")
     sums = group_sums(expression[rows] if sparse.issparse(expression) else _Some(expression, rows), indicator)
     ends = np.cumsum([0, len(codes), len(null), len(null)])
-    parts = [sums.take(slice(a, b)) for a, b in zip(ends, ends[1:], strict=False)]
+    samples, null_case, null_control = (sums.take(slice(ends[i], ends[i + 1])) for i in range(3))
     if not n_ratios:
-        return ArmSums(codes, *parts, None, None)
+        return ArmSums(codes, samples, null_case, null_control, None, None)
     end = ends[-1] + n_ratios * len(design.draws)
     drawn = sums.take(slice(ends[-1], end))
     for values in _values(drawn):
         by_ratio = values.reshape(n_ratios, len(design.draws), *values.shape[1:])  # a view: this is in place
         np.cumsum(by_ratio, axis=0, out=by_ratio)
-    return ArmSums(codes, *parts, drawn, sums.take(slice(end, None)))
+    return ArmSums(codes, samples, null_case, null_control, drawn, sums.take(slice(end, None)))
 
 
 def add(sums: GroupSums, weights: NDArray[Any]) -> GroupSums:

@@ -112,7 +112,7 @@ def _entries(problem: Problem, values: Values) -> Prediction:
 
 
 def _rows(problem: Problem, make: Callable[[NDArray[np.intp]], NDArray[np.float32]]) -> Prediction:
-    return {"expression": Made(problem.inputs.cells.X.shape, make)}  # type: ignore[dict-item]
+    return {"expression": Made(problem.inputs.cells.X.shape, make)}
 
 
 def _by_gene(problem: Problem, *, only_detected: bool) -> Prediction:

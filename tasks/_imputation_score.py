@@ -53,13 +53,14 @@ PARTS = ("kept", "dropped", "zero")
 def score(problem: Problem, prediction: Prediction) -> Scored:
     """All metrics and tables."""
     imputed: Any = prediction["expression"]
+    n_cells, n_genes = problem.inputs.cells.X.shape
     if problem.asked is not None:
         names = [str(k + 1) for k in range(N_GROUPS)]
-        sums = Sums(*problem.inputs.cells.X.shape, N_GROUPS)
+        sums = Sums(n_cells, n_genes, N_GROUPS)
         for entries in _asked(problem.truth["expression"], imputed):
             sums.add(entries)
         return Scored(_rows(problem, sums, names), tables=_tables(sums, names))
-    sums = Sums(*problem.inputs.cells.X.shape, len(PARTS))
+    sums = Sums(n_cells, n_genes, len(PARTS))
     turned, inflation = _whole(problem, imputed, sums)
     markers = problem.solution["truth"].iloc[0] != "expected"
     share = turned.share(MARKERS if markers else EXPECTED)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -65,7 +65,7 @@ FIGURES = {
     "ranks": ranks,
 }
 #: Tables without a figure of their own that lie beside the figures as CSV: what makes each for a task.
-TABLES = {
+TABLES: dict[str, Callable[[Run, str], pd.DataFrame]] = {
     "groups": _imputation.groups,
     "zeros": _imputation.zeros,
     **{name: functools.partial(_deg.plain, name=name) for name in ("qq", "truth", "pr", "pseudobulk", "left_out")},
