@@ -57,7 +57,7 @@ def _scales(design: Array) -> Array:
     return np.where(spread > 0, spread, 1.0)
 
 
-@njit(parallel=True, nogil=True, cache=True, error_model="numpy")
+@njit(parallel=True, nogil=True, error_model="numpy")
 def _fit(rows, weights, expressed, sums, precision, coef, vcov, deviance_out):
     genes, p = sums.shape
     start_sums = np.zeros(p)
@@ -99,7 +99,7 @@ def _fit(rows, weights, expressed, sums, precision, coef, vcov, deviance_out):
             vcov[gene, i] = column
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy")
 def _step(rows, weights, beta, precision):
     """Next normal equations without the gene's own sums; sums of ln(1 + exp(-|eta|)), max(eta, 0), max(-eta, 0)."""
     p = len(beta)
@@ -134,7 +134,7 @@ def _step(rows, weights, beta, precision):
     return normal, moments, tails + math.log(product), above, below
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy")
 def _cholesky(matrix):
     """Lower triangular root, in place."""
     p = len(matrix)
@@ -146,7 +146,7 @@ def _cholesky(matrix):
             matrix[i, j] = math.sqrt(value) if i == j else value / matrix[j, j]
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy")
 def _solve(root, right, out):
     p = len(root)
     for i in range(p):

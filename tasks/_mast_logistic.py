@@ -3,6 +3,9 @@
 MAST calls bayesglm, whose Student-t prior is meant to be refitted at each step; the copy in MAST never feeds the
 refitted scale back, so what it fits is a Gaussian prior: N(0, 2.5 / range) on the effect and N(0, 10) on the linear
 predictor at the mean of the covariates. IRLS as R does it: same start, stopping rule and last weights.
+
+Not cached on disk, nor are the other kernels of the hurdle model: two processes that compiled them at the same moment
+have left a cache in which the code of one array layout stood under the name of another, and gave wrong numbers.
 """
 
 from __future__ import annotations
@@ -30,7 +33,7 @@ def _deviance(eta, detected, n):
     return 2 * (detected * up + (n - detected) * down)
 
 
-@njit(parallel=True, nogil=True, cache=True, error_model="numpy")
+@njit(parallel=True, nogil=True, error_model="numpy")
 def fit_two_groups(n0, d0, n1, d1, out):
     """Fit intercept and effect of group 1 for every element of the flat arrays.
 
@@ -69,7 +72,7 @@ def fit_two_groups(n0, d0, n1, d1, out):
         out[i, 3], out[i, 4], out[i, 5] = bb / det, -ab / det, aa / det
 
 
-@njit(parallel=True, nogil=True, cache=True, error_model="numpy")
+@njit(parallel=True, nogil=True, error_model="numpy")
 def fit_one_group(n, d, deviance_out):
     """Deviance of the model with an intercept alone, for every element; NaN where no cell expresses."""
     for i in prange(n.size):

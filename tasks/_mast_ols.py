@@ -41,7 +41,7 @@ def least_squares(design: Array, expression: sparse.csc_matrix) -> tuple[Array, 
     return coef, inverse, rss, rank
 
 
-@njit(parallel=True, nogil=True, cache=True, error_model="numpy")
+@njit(parallel=True, nogil=True, error_model="numpy")
 def _fit(columns, indptr, indices, data, coef, inverse, rss, rank_out):
     p = columns.shape[0]
     for gene in prange(len(indptr) - 1):
@@ -83,7 +83,7 @@ def _fit(columns, indptr, indices, data, coef, inverse, rss, rank_out):
                 inverse[gene, kept[i], kept[j]] = _dot(unit[:, i], unit[:, j])
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy")
 def _dot(a, b):
     value = 0.0
     for k in range(len(a)):
@@ -91,7 +91,7 @@ def _dot(a, b):
     return value
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy")
 def _back_substitute(root, right, rank):
     for i in range(rank - 1, -1, -1):
         for k in range(i + 1, rank):

@@ -77,7 +77,7 @@ def group_sums(X: Any, indicator: sparse.csr_matrix) -> GroupSums:
     return sums
 
 
-@njit(parallel=True, nogil=True, cache=True)
+@njit(parallel=True, nogil=True)
 def _add_sparse(indptr, indices, data, linear_data, group_ptr, members, detected, total, squares, linear):
     for group in prange(detected.shape[0]):
         sums = np.zeros((detected.shape[1], 4))  # of one gene side by side: one access to memory per entry

@@ -37,7 +37,7 @@ def rank_sum_p(expression: sparse.csc_matrix, is_case: NDArray[np.bool_]) -> NDA
     return np.where(variance > 0, np.minimum(1.0, erfc(z / np.sqrt(2))), 1.0)
 
 
-@njit(parallel=True, nogil=True, cache=True)
+@njit(parallel=True, nogil=True)
 def _ranks(indptr, indices, data, is_case, rank_sums, ties):
     """Sum of the ranks of the case cells, and sum of t^3 - t over sets of t equal values; the zeros are one set."""
     cells = len(is_case)
