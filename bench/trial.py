@@ -154,7 +154,8 @@ class TrialRunner:
             logs.append(folder / "log.txt", traceback.format_exc())
             detail = f"the prediction could not be scored: {type(error).__name__}: {error}"
             return record("crash", detail, **notes, **resources)
-        told = [*self._overlap(spec, problem.inputs.cells.obs), *outcome.notes]
+        # a lent prediction brings the notes of its own trial
+        told = list(dict.fromkeys([*self._overlap(spec, problem.inputs.cells.obs), *outcome.notes]))
         return record("ok", outcome.detail, notes=told, **notes, **resources, **scored)
 
     def _overlap(self, spec: TrialSpec, tested: pd.DataFrame) -> list[str]:
@@ -176,7 +177,6 @@ class TrialRunner:
         self, planned: Planned, built: BuiltProblem, task: Task, folder: Path
     ) -> tuple[Outcome, Mapping[str, Any]]:
         spec, problem = planned.spec, built.problem
-        shutil.rmtree(folder / _KEPT, ignore_errors=True)
         if spec.role != "method":
             seed = derive_seed("method", spec.method, planned.problem, spec.seeds.method)
             control = next(c for c in task.controls if c.name == spec.method)

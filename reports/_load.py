@@ -35,6 +35,8 @@ class Run:
         What ``bench embed --run`` has put there.
     confusions
         Cells by true and answered class (:func:`bench.reports._confusion.load`); empty for tasks without classes.
+    comparisons
+        Task -> :func:`bench.reports._same_cells.comparisons`, kept once they are made: page and files show the same.
     """
 
     folder: Path
@@ -49,6 +51,7 @@ class Run:
     datasets: dict[str, DataCard] = field(default_factory=dict)
     embeddings: list[_embeddings.Embedding] = field(default_factory=list)
     confusions: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=_confusion.COLUMNS))
+    comparisons: dict[str, pd.DataFrame] = field(default_factory=dict)
 
     @property
     def planned(self) -> dict[str, tuple[str, PlannedTrial]]:

@@ -39,6 +39,12 @@ def comparisons(run: Run, task: str) -> pd.DataFrame:
 
     ``testable`` tells whether the tested donors are enough for an exact test over them to reach 0.05 at all.
     """
+    if task not in run.comparisons:
+        run.comparisons[task] = _compared(run, task)
+    return run.comparisons[task]
+
+
+def _compared(run: Run, task: str) -> pd.DataFrame:
     order = [label for label, _ in _tables.label_order(run, task)]
     parts = []
     for (track, dataset), by_method in answers(run, task).items():

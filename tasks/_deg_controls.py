@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy import sparse
 
 from bench.tasks._deg_problem import EFFECT
+from bench.tasks._made import group_means, profiles
 from bench.tasks._study import logged
 
 if TYPE_CHECKING:
@@ -17,18 +17,6 @@ if TYPE_CHECKING:
     from bench.problem import Prediction, Problem
 
 
-class Profiles:
-    """A matrix of which many rows are equal: ``profiles[group]``, read by blocks of rows."""
-
-    def __init__(self, profiles: NDArray[np.float32], group: NDArray[np.intp]) -> None:
-        self._profiles, self._group = profiles, group
-        self.shape = (len(group), profiles.shape[1])
-
-    def __getitem__(self, rows: Any) -> NDArray[np.float32]:
-        block: NDArray[np.float32] = self._profiles[self._group[rows]]
-        return block
-
-
 def raw(problem: Problem, rng: np.random.Generator) -> Prediction:
     """What was measured."""
     return {"expression": logged(problem.inputs.cells.X)}
@@ -36,8 +24,8 @@ def raw(problem: Problem, rng: np.random.Generator) -> Prediction:
 
 def over_smoother(problem: Problem, rng: np.random.Generator) -> Prediction:
     """The mean of a cell's type in its sample: no cell differs from its neighbours, every donor differs."""
-    group, member = _groups(problem, ["cell_type", "arm", "donor"])
-    return {"expression": Profiles(_means(logged(problem.inputs.cells.X), member), group)}
+    group, n = _groups(problem, ["cell_type", "arm", "donor"])
+    return {"expression": profiles(group_means(logged(problem.inputs.cells.X), group, n), group)}
 
 
 def permuted_labels(problem: Problem, rng: np.random.Generator) -> Prediction:
@@ -59,18 +47,17 @@ def oracle(problem: Problem, rng: np.random.Generator) -> Prediction:
     Where the disease's effects are not known, by all that their means differ.
     """
     keys = ["cell_type", "arm"]
-    group, member = _groups(problem, keys)
+    group, n = _groups(problem, keys)
     level = logged(problem.inputs.cells.X)
     level.data = np.expm1(level.data)
-    names = problem.solution.groupby(keys).ngroup().to_numpy()
-    first = problem.solution.iloc[np.unique(names, return_index=True)[1]][keys].reset_index(drop=True)
-    means = _means(level, member).astype(np.float64)
+    first = problem.solution.iloc[np.unique(group, return_index=True)[1]][keys].reset_index(drop=True)
+    means = group_means(level, group, n).astype(np.float64)
     if EFFECT in problem.truth:
         effect = problem.truth[EFFECT]
         for (_, place), rows in zip(first.groupby("cell_type"), _cases(problem, first), strict=True):
             if rows is not None:
                 _set_apart(means, place["arm"], effect[rows].toarray().ravel())
-    return {"expression": Profiles(np.log1p(means).astype(np.float32), group)}
+    return {"expression": profiles(np.log1p(means).astype(np.float32), group)}
 
 
 def _cases(problem: Problem, first: pd.DataFrame) -> list[int | None]:
@@ -97,13 +84,7 @@ def _set_apart(means: NDArray[np.float64], arm: pd.Series, effect: NDArray[np.fl
     means[rows["control"]] = np.where(changed, np.where(effect < 0, level, 0), base)
 
 
-def _groups(problem: Problem, keys: list[str]) -> tuple[NDArray[np.intp], sparse.csr_matrix]:
-    """Group of every cell by columns of the solution, and groups x cells."""
+def _groups(problem: Problem, keys: list[str]) -> tuple[NDArray[np.intp], int]:
+    """Group of every cell by columns of the solution, and how many groups there are."""
     group = problem.solution.groupby(keys).ngroup().to_numpy()
-    n = len(group)
-    return group, sparse.csr_matrix((np.ones(n), (group, np.arange(n))), (int(group.max()) + 1, n))
-
-
-def _means(X: sparse.csr_matrix, member: sparse.csr_matrix) -> NDArray[np.float32]:
-    sums = np.asarray((member @ X).todense())
-    return (sums / np.diff(member.indptr)[:, None]).astype(np.float32)
+    return group, int(group.max()) + 1

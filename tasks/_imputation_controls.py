@@ -10,6 +10,7 @@ from scipy import sparse
 from bench.dataset import without_label
 from bench.errors import NotApplicableError
 from bench.tasks._imputation_masks import groups
+from bench.tasks._made import Made, group_means, profiles
 from bench.tasks._study import logged
 
 if TYPE_CHECKING:
@@ -21,23 +22,6 @@ if TYPE_CHECKING:
 
     #: ``values(cells, genes, k)``: answers of round ``k`` at the entries (cell, gene).
     Values = Callable[[NDArray[np.integer], NDArray[np.integer], int], NDArray[np.floating]]
-
-
-class Made:
-    """Cells x genes whose rows are made when they are read.
-
-    Parameters
-    ----------
-    make
-        ``make(rows)`` gives the rows at integer positions, float32.
-    """
-
-    def __init__(self, shape: tuple[int, int], make: Callable[[NDArray[np.intp]], NDArray[np.float32]]) -> None:
-        self.shape, self._make = shape, make
-
-    def __getitem__(self, rows: slice | NDArray[np.intp]) -> NDArray[np.float32]:
-        """Rows as a float32 array."""
-        return self._make(np.arange(self.shape[0])[rows]).astype(np.float32, copy=False)
 
 
 def identity(problem: Problem, rng: np.random.Generator) -> Prediction:
@@ -64,10 +48,10 @@ def cell_type_mean(problem: Problem, rng: np.random.Generator) -> Prediction:
         raise NotApplicableError("the dataset has no cell types")
     labels = problem.solution["cell_type"]
     code, types = _coded(labels.astype(object).where(~without_label(labels), "none"))
-    tables = [_means(logged(look.cells.X), code, types) for look in problem.rounds]
+    tables = [group_means(logged(look.cells.X), code, types) for look in problem.rounds]
     if problem.asked is not None:
         return _entries(problem, lambda cells, genes, k: tables[k][code[cells], genes])
-    return _rows(problem, lambda rows: tables[0][code[rows]])
+    return {"expression": profiles(tables[0], code)}
 
 
 def truth(problem: Problem, rng: np.random.Generator) -> Prediction:
@@ -134,10 +118,3 @@ def _coded(labels: object) -> tuple[NDArray[np.intp], int]:
 
     code, names = pd.factorize(labels, sort=True)
     return code, len(names)
-
-
-def _means(X: sparse.csr_matrix, code: NDArray[np.intp], n: int) -> NDArray[np.float32]:
-    """Mean of each of ``n`` sets of cells (sets, genes)."""
-    member = sparse.csr_matrix((np.ones(len(code)), (code, np.arange(len(code)))), shape=(n, len(code)))
-    size = np.bincount(code, minlength=n)[:, None]
-    return np.asarray((member @ X).toarray() / size, np.float32)

@@ -13,9 +13,12 @@ from bench.problem import Problem
 from bench.tasks._annotation_labels import LEVELS, resolve
 from bench.tasks._donors import donors_of
 from bench.tasks._integration_score import MOST_CELLS
+from bench.tasks._made import Made, group_means
 from bench.tasks._study import logged, study_inputs
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from bench.problem import Prediction
 
 #: Fewer labelled cells are not clustered.
@@ -67,48 +70,43 @@ def scramble(dataset: Dataset, rng: np.random.Generator) -> Dataset:
     return replace(dataset, adata=adata)
 
 
-class _Filled:
-    """ln(1 + counts per 10,000), with zeros taken from one row of ``means`` a cell; made block by block."""
-
-    def __init__(self, problem: Problem, means: np.ndarray, code: np.ndarray) -> None:
-        self._X, self._means, self._code = problem.inputs.cells.X, means, code
-        self.shape = self._X.shape
-
-    def __getitem__(self, rows: slice | np.ndarray) -> np.ndarray:
-        measured = logged(self._X[rows]).toarray()
-        return np.where(measured > 0, measured, self._means[self._code[rows]])
-
-
 def raw(problem: Problem, rng: np.random.Generator) -> Prediction:
     """What was measured, zeros left."""
-    n = problem.inputs.cells.X.shape
-    return {"expression": _Filled(problem, np.zeros((1, n[1]), np.float32), np.zeros(n[0], np.intp))}
+    n_cells, n_genes = problem.inputs.cells.X.shape
+    return {"expression": _filled(problem, np.zeros((1, n_genes), np.float32), np.zeros(n_cells, np.intp))}
 
 
 def gene_mean(problem: Problem, rng: np.random.Generator) -> Prediction:
     """The gene's mean in place of every zero."""
     mean = np.asarray(logged(problem.inputs.cells.X).mean(axis=0), dtype=np.float32)
-    return {"expression": _Filled(problem, mean, np.zeros(len(problem.solution), np.intp))}
+    return {"expression": _filled(problem, mean, np.zeros(len(problem.solution), np.intp))}
 
 
 def cell_type_mean(problem: Problem, rng: np.random.Generator) -> Prediction:
     """The gene's mean in the cell's hidden type (the finest level) in place of every zero."""
-    level = [name for name in LEVELS if name in problem.solution][-1]
-    return {"expression": _by_group(problem, pd.factorize(problem.solution[level].fillna(""))[0])}
+    return {"expression": _by_group(problem, _finest(problem))}
 
 
 def random(problem: Problem, rng: np.random.Generator) -> Prediction:
     """Means of random groups of cells, as many as there are types, in place of every zero."""
+    return {"expression": _by_group(problem, rng.permutation(_finest(problem)))}
+
+
+def _finest(problem: Problem) -> NDArray[np.intp]:
+    """Code of every cell's label at the finest level; cells without one share a code."""
     level = [name for name in LEVELS if name in problem.solution][-1]
-    code = pd.factorize(problem.solution[level].fillna(""))[0]
-    return {"expression": _by_group(problem, rng.permutation(code))}
+    return pd.factorize(problem.solution[level].fillna(""))[0]
 
 
-def _by_group(problem: Problem, code: np.ndarray) -> _Filled:
-    from scipy import sparse
+def _by_group(problem: Problem, group: NDArray[np.intp]) -> Made:
+    return _filled(problem, group_means(logged(problem.inputs.cells.X), group, int(group.max()) + 1), group)
 
-    n = int(code.max()) + 1
-    member = sparse.csr_matrix((np.ones(len(code)), (code, np.arange(len(code)))), shape=(n, len(code)))
-    sums = (member @ logged(problem.inputs.cells.X)).toarray()
-    means = (sums / np.bincount(code, minlength=n)[:, None]).astype(np.float32)
-    return _Filled(problem, means, code)
+
+def _filled(problem: Problem, means: NDArray[np.float32], group: NDArray[np.intp]) -> Made:
+    """ln(1 + counts per 10,000), with a cell's zeros taken from its group's row of ``means``; made block by block."""
+
+    def make(rows: NDArray[np.intp]) -> NDArray[np.float32]:
+        measured = logged(problem.inputs.cells.X[rows]).toarray()
+        return np.where(measured > 0, measured, means[group[rows]])
+
+    return Made(problem.inputs.cells.X.shape, make)
