@@ -33,6 +33,8 @@ FIELDS = (
 _CHUNK = 1 << 20
 #: Sums of squares about the mean below this share of the sum of squares are rounding errors of equal values.
 _ROUNDING = 1e-12
+#: Likelihood ratios below this are rounding errors: those seen are below 1e-13, true ones far above.
+_RATIO_ROUNDING = 1e-12
 Z95 = 1.959963984540054
 
 
@@ -122,7 +124,7 @@ def _discrete(one: GroupSums, zero: GroupSums, mask: NDArray[np.bool_]) -> dict[
     intercept, effect, deviance, var0, cov, var1 = fit.T.reshape(6, *shape)
     df = np.isfinite(deviance).astype(float)
     return {
-        "chi2_discrete": np.where(df > 0, null.reshape(shape) - deviance, 0.0),
+        "chi2_discrete": np.where(df > 0, above_rounding(null.reshape(shape) - deviance), 0.0),
         "df_discrete": df,
         "intercept_discrete": intercept,
         "coef_discrete": effect,
@@ -149,7 +151,7 @@ def _continuous(one: GroupSums, zero: GroupSums, priors: NDArray[np.float64]) ->
         testable = (n - rank > 1) & (rank == 2)
         intercept = np.where(m0 > 0, mean0, mean1)
         return {
-            "chi2_continuous": np.where(testable, chi2, 0.0),
+            "chi2_continuous": np.where(testable, above_rounding(chi2), 0.0),
             "df_continuous": testable.astype(float),
             "intercept_continuous": np.where(converged, intercept, np.nan),
             "coef_continuous": np.where(converged, mean1 - mean0, np.nan),
@@ -183,6 +185,14 @@ def _add_fold_change(result: dict[str, NDArray[np.float64]]) -> None:
     result["var_logFC"] = variance
     half = Z95 * np.sqrt(variance)
     result["logFC_low"], result["logFC_high"] = result["logFC"] - half, result["logFC"] + half
+
+
+def above_rounding(statistic: NDArray[np.float64]) -> NDArray[np.float64]:
+    """A likelihood ratio with what is but rounding (1e-14 or so, of either sign) taken for 0.
+
+    The p-value falls from 1 like the root of the statistic, so rounding would show in its seventh digit.
+    """
+    return np.where(np.abs(statistic) < _RATIO_ROUNDING, 0.0, statistic)
 
 
 def chi2_sf(statistic: NDArray[np.float64], df: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -11,7 +11,7 @@ from scipy import sparse
 from scipy.special import expit
 
 from bench.errors import DataError
-from bench.tasks._mast import Z95, chi2_sf, spread_about_mean
+from bench.tasks._mast import Z95, above_rounding, chi2_sf, spread_about_mean
 from bench.tasks._mast_irls import logistic_fits
 from bench.tasks._mast_ols import least_squares
 from bench.tasks._mast_prior import variance_prior
@@ -97,9 +97,9 @@ class Zlm:
         testable = (self.df_residual > 1) & (n - rank > 1) & (self.rank > rank)
         found = np.isfinite(self.deviance_discrete)
         return _tests(
-            np.where(found, deviance - self.deviance_discrete, 0.0),
+            np.where(found, above_rounding(deviance - self.deviance_discrete), 0.0),
             np.where(found, len(columns), 0.0),
-            np.where(testable, change, 0.0),
+            np.where(testable, above_rounding(change), 0.0),
             np.where(testable, self.rank - rank, 0.0),
         )
 
