@@ -220,14 +220,15 @@ def _all_distances(points, first, out):
 
 
 @numba.njit(nogil=True, cache=True)
-def _merge_counts(real, artificial, ks, out):
-    for row in range(len(real)):
+def _merge_counts(distances, n_real, ks, out):
+    for row in range(len(distances)):
+        real, artificial = distances[row, :n_real], distances[row, n_real:]
         a = 0
         step = 0
         for c in range(len(ks)):
             while step <= ks[c]:
                 r = step - a
-                if r >= real.shape[1] or (a < artificial.shape[1] and artificial[row, a] < real[row, r]):
+                if r >= len(real) or (a < len(artificial) and artificial[a] < real[r]):
                     a += 1
                 step += 1
             out[row, c] = a
@@ -244,7 +245,7 @@ def count_artificial_each(coords: np.ndarray, n_real: int, ks: np.ndarray, threa
         _all_distances(points, first, block)
         block[:, :n_real].sort(axis=1)
         block[:, n_real:].sort(axis=1)
-        _merge_counts(block[:, :n_real], block[:, n_real:], ks, counts[first : first + rows])
+        _merge_counts(block, n_real, ks, counts[first : first + rows])
 
     with ThreadPoolExecutor(threads) as pool:
         for done in [pool.submit(do, first) for first in range(0, n_real, rows)]:

@@ -1,4 +1,5 @@
 import os
+import sys
 
 import pytest
 
@@ -28,3 +29,23 @@ def cohort_cache(tmp_path_factory):
         del os.environ["BENCH_CACHE"]
     else:
         os.environ["BENCH_CACHE"] = before
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_signature_per_cached_kernel():
+    """A kernel that numba keeps on disk may be compiled for one signature only.
+
+    numba numbers a kernel's cache files in the order of compilation. Two processes that compile two signatures at the
+    same moment give both the same number, and the index of one then leads to the code of the other: wrong numbers,
+    silently.
+    """
+    yield
+    dispatcher = sys.modules.get("numba.core.dispatcher")
+    kernels = {
+        f"{module}.{name}": value
+        for module, members in list(sys.modules.items())
+        if module.startswith("bench.")
+        for name, value in vars(members).items()
+        if dispatcher and isinstance(value, dispatcher.Dispatcher) and value.stats.cache_path is not None
+    }
+    assert [name for name, kernel in kernels.items() if len(kernel.signatures) > 1] == []
