@@ -17,16 +17,12 @@ import pandas as pd
 from scipy import sparse
 
 from bench.errors import InvalidOutputError
+from bench.normalise import log1p_cp10k
 from bench.problem import Cells, Inputs
 from bench.seeds import derive_seed
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
-#: Target of counts-per-ten-thousand normalisation.
-CP10K = 1e4
-#: Cells that are normalised at a time.
-_LOG_ROWS = 4096
 
 
 def permutation(n: int, problem_id: str) -> NDArray[np.intp]:
@@ -165,22 +161,6 @@ def _plain(array: NDArray[Any], name: str) -> NDArray[Any]:
     if missing:
         raise InvalidOutputError(f"{name!r} has {missing} missing values", fix="give every cell a value")
     return array.astype(str)
-
-
-def log1p_cp10k(X: sparse.csr_matrix, totals: NDArray[np.float64] | None = None) -> sparse.csr_matrix:
-    """ln(1 + counts per 10,000) of a cells x genes matrix; float32, sparsity kept, all-zero cells stay zero.
-
-    ``totals`` are the cells' library sizes where they are not the sums of ``X``.
-    """
-    if totals is None:
-        totals = np.asarray(X.sum(axis=1)).ravel()
-    scale = np.divide(CP10K, totals, out=np.zeros(totals.shape), where=totals > 0)
-    logged = np.empty(X.nnz, np.float32)
-    for start in range(0, X.shape[0], _LOG_ROWS):  # in double precision, but never all of it
-        ends = X.indptr[start : start + _LOG_ROWS + 1]
-        part = slice(ends[0], ends[-1])
-        logged[part] = np.log1p(X.data[part] * np.repeat(scale[start : start + _LOG_ROWS], np.diff(ends)))
-    return sparse.csr_matrix((logged, X.indices.copy(), X.indptr.copy()), shape=X.shape)
 
 
 def _write_look(inputs: Inputs, folder: Path, problem_id: str) -> None:

@@ -14,7 +14,7 @@ import numpy as np
 from scipy import sparse
 
 from bench.errors import InvalidOutputError
-from bench.exchange import CP10K, log1p_cp10k
+from bench.normalise import CP10K, log1p_cp10k
 
 if TYPE_CHECKING:
     import pandas as pd

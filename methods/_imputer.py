@@ -105,19 +105,11 @@ def log_shares(values: np.ndarray) -> np.ndarray:
     """ln(1 + CP10K) of non-negative amounts (cells, genes); a row of zeros stays zero. Overwrites ``values``."""
     import numpy as np
 
+    from bench.normalise import CP10K
+
     total = values.sum(axis=1, keepdims=True, dtype=np.float64)
-    values *= np.divide(1e4, total, out=np.zeros_like(total), where=total > 0).astype(values.dtype)
+    values *= np.divide(CP10K, total, out=np.zeros_like(total), where=total > 0).astype(values.dtype)
     return np.log1p(values, out=values)
-
-
-def cp10k(X: csr_matrix) -> csr_matrix:
-    """Counts per 10,000 of every cell, sparse, float64; the indices are shared with ``X``."""
-    import numpy as np
-    from scipy.sparse import csr_matrix
-
-    total = np.asarray(X.sum(axis=1, dtype=np.float64)).ravel()
-    scale = np.divide(1e4, total, out=np.zeros_like(total), where=total > 0)
-    return csr_matrix((X.data * np.repeat(scale, np.diff(X.indptr)), X.indices, X.indptr), shape=X.shape)
 
 
 def _place(out: np.ndarray, rows: np.ndarray, genes: np.ndarray, values: np.ndarray) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from bench.method import Context, python_package
-from bench.methods._imputer import BLOCK_VALUES, Imputer, cp10k
+from bench.methods._imputer import BLOCK_VALUES, Imputer
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
@@ -56,6 +56,8 @@ class Magic(Imputer):
         import magic
         import numpy as np
 
+        from bench.normalise import cp10k
+
         roots = cp10k(cells.X)
         np.sqrt(roots.data, out=roots.data)
         ctx.progress(0.0, "graph of cells")
@@ -75,6 +77,8 @@ class Magic(Imputer):
     def blocks(self, model: Any, counts: csr_matrix, ctx: Context) -> Iterator[Block]:
         """Diffuse some genes at a time."""
         import numpy as np
+
+        from bench.normalise import cp10k
 
         columns = cp10k(counts).tocsc()
         n_cells, n_genes = counts.shape

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from bench.methods._sequence_imputer import SequenceImputer
+from bench.methods._sequence_imputer import IMPUTES, SequenceImputer
 
 
 class ScHyena(SequenceImputer):
     """scHyena; parameters as in :class:`bench.methods._sequence_model.SequenceModel`."""
 
     name = "schyena"
-    summary = "Bidirectional Hyena (implicit long convolutions) over all genes of a cell, pre-trained like scMamba."
+    summary = "Bidirectional Hyena (implicit long convolutions) over all genes of a cell, used like scMamba."
     reference = "10.48550/arXiv.2310.02713"
     caveat = (
         "There is no public code. Embeddings, masks and heads are scMamba's, as its paper says; width, depth, "
         "filters and initialisation are those of HyenaDNA and of a model by the same group: none of these numbers "
         "is confirmed by scHyena's paper. The default size 'tiny', pre-trained on the trial's own training cells, "
-        "is a demonstration."
+        "is a demonstration. " + IMPUTES
     )

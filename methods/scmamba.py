@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from bench.methods._sequence_imputer import SequenceImputer
+from bench.methods._sequence_imputer import IMPUTES, SequenceImputer
 
 
 class ScMamba(SequenceImputer):
     """scMamba; parameters as in :class:`bench.methods._sequence_model.SequenceModel`."""
 
     name = "scmamba"
-    summary = "Bidirectional Mamba over all genes of a cell, pre-trained by predicting masked expression."
+    summary = "Bidirectional Mamba over all genes of a cell, that classifies or imputes after masked pre-training."
     reference = "10.48550/arXiv.2502.19429"
     caveat = (
         "Our PyTorch port of the official code; its published weights do not exist. The default size 'tiny', pre- "
         "trained on the trial's own training cells, is a demonstration that fits two cores and minutes: it says "
         "nothing about the paper's model, which is size 'paper' after pre-training on millions of nuclei (bench "
-        "pretrain)."
+        "pretrain). " + IMPUTES
     )

@@ -97,13 +97,15 @@ class Scvi(Imputer):
         import numpy as np
         import scvi
 
+        from bench.normalise import CP10K
+
         scvi.settings.seed = ctx.seed
         n_cells, n_genes = counts.shape
         for rows in row_blocks(n_cells, n_genes):
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 values = model.get_normalized_expression(
-                    _anndata(counts[rows]), library_size=1e4, return_numpy=True, batch_size=128
+                    _anndata(counts[rows]), library_size=CP10K, return_numpy=True, batch_size=128
                 )
             yield rows, slice(0, n_genes), np.log1p(np.asarray(values, dtype=np.float32))
             ctx.progress(0.9 + 0.1 * rows.stop / n_cells, "decoding")

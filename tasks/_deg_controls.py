@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from bench.normalise import log1p_cp10k
 from bench.tasks._deg_problem import EFFECT
 from bench.tasks._made import group_means, profiles
-from bench.tasks._study import logged
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 
 def raw(problem: Problem, rng: np.random.Generator) -> Prediction:
     """What was measured."""
-    return {"expression": logged(problem.inputs.cells.X)}
+    return {"expression": log1p_cp10k(problem.inputs.cells.X)}
 
 
 def over_smoother(problem: Problem, rng: np.random.Generator) -> Prediction:
     """The mean of a cell's type in its sample: no cell differs from its neighbours, every donor differs."""
     group, n = _groups(problem, ["cell_type", "arm", "donor"])
-    return {"expression": profiles(group_means(logged(problem.inputs.cells.X), group, n), group)}
+    return {"expression": profiles(group_means(log1p_cp10k(problem.inputs.cells.X), group, n), group)}
 
 
 def permuted_labels(problem: Problem, rng: np.random.Generator) -> Prediction:
@@ -33,12 +33,12 @@ def permuted_labels(problem: Problem, rng: np.random.Generator) -> Prediction:
     order = np.arange(len(problem.solution))
     for cells in problem.solution.groupby("cell_type").indices.values():
         order[cells] = cells[rng.permutation(len(cells))]
-    return {"expression": logged(problem.inputs.cells.X)[order]}
+    return {"expression": log1p_cp10k(problem.inputs.cells.X)[order]}
 
 
 def random(problem: Problem, rng: np.random.Generator) -> Prediction:
     """The expression of another cell of the study, of whichever type."""
-    return {"expression": logged(problem.inputs.cells.X)[rng.permutation(len(problem.solution))]}
+    return {"expression": log1p_cp10k(problem.inputs.cells.X)[rng.permutation(len(problem.solution))]}
 
 
 def oracle(problem: Problem, rng: np.random.Generator) -> Prediction:
@@ -48,7 +48,7 @@ def oracle(problem: Problem, rng: np.random.Generator) -> Prediction:
     """
     keys = ["cell_type", "arm"]
     group, n = _groups(problem, keys)
-    level = logged(problem.inputs.cells.X)
+    level = log1p_cp10k(problem.inputs.cells.X)
     level.data = np.expm1(level.data)
     first = problem.solution.iloc[np.unique(group, return_index=True)[1]][keys].reset_index(drop=True)
     means = group_means(level, group, n).astype(np.float64)

@@ -12,6 +12,7 @@ from scipy import sparse
 
 from bench.dataset import Dataset
 from bench.errors import NotApplicableError
+from bench.normalise import log1p_cp10k
 from bench.problem import Problem
 from bench.tasks._annotation_labels import listed, resolve
 from bench.tasks._deg_arms import arms_of
@@ -28,7 +29,7 @@ from bench.tasks._deg_design import (
 )
 from bench.tasks._donors import donors_of
 from bench.tasks._find_markers import MIN_CELLS
-from bench.tasks._study import logged, study_inputs
+from bench.tasks._study import study_inputs
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -49,7 +50,7 @@ class DegProblem(Problem):
         """Every test on the expression that was measured."""
         from bench.tasks._deg_evaluate import evaluate
 
-        return evaluate(logged(self.inputs.cells.X), self.solution, self.inputs.cells.var.index)
+        return evaluate(log1p_cp10k(self.inputs.cells.X), self.solution, self.inputs.cells.var.index)
 
     @cached_property
     def pseudobulk(self) -> Pseudobulk:

@@ -9,9 +9,9 @@ from scipy import sparse
 
 from bench.dataset import without_label
 from bench.errors import NotApplicableError
+from bench.normalise import log1p_cp10k
 from bench.tasks._imputation_masks import groups
 from bench.tasks._made import Made, group_means, profiles
-from bench.tasks._study import logged
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,7 +28,7 @@ def identity(problem: Problem, rng: np.random.Generator) -> Prediction:
     """What was shown: zero at hidden entries."""
     if problem.asked is not None:
         return _entries(problem, lambda cells, genes, k: np.zeros(len(cells)))
-    shown = logged(problem.inputs.cells.X)
+    shown = log1p_cp10k(problem.inputs.cells.X)
     return _rows(problem, lambda rows: shown[rows].toarray())
 
 
@@ -48,7 +48,7 @@ def cell_type_mean(problem: Problem, rng: np.random.Generator) -> Prediction:
         raise NotApplicableError("the dataset has no cell types")
     labels = problem.solution["cell_type"]
     code, types = _coded(labels.astype(object).where(~without_label(labels), "none"))
-    tables = [group_means(logged(look.cells.X), code, types) for look in problem.rounds]
+    tables = [group_means(log1p_cp10k(look.cells.X), code, types) for look in problem.rounds]
     if problem.asked is not None:
         return _entries(problem, lambda cells, genes, k: tables[k][code[cells], genes])
     return {"expression": profiles(tables[0], code)}
@@ -64,7 +64,7 @@ def truth(problem: Problem, rng: np.random.Generator) -> Prediction:
 
 def shuffled(problem: Problem, rng: np.random.Generator) -> Prediction:
     """Values of other genes of the cell: shown counts at hidden entries, else the cell's values in another order."""
-    looks = [logged(look.cells.X) for look in problem.rounds]
+    looks = [log1p_cp10k(look.cells.X) for look in problem.rounds]
     if problem.asked is None:
         seeds = rng.integers(2**31, size=looks[0].shape[0])
 
@@ -107,7 +107,7 @@ def _by_gene(problem: Problem, *, only_detected: bool) -> Prediction:
 
 
 def _gene_means(look: Inputs, only_detected: bool) -> NDArray[np.float64]:
-    blocks = [logged(cells.X) for cells in (look.cells, look.train) if cells is not None]
+    blocks = [log1p_cp10k(cells.X) for cells in (look.cells, look.train) if cells is not None]
     total = sum(np.asarray(X.sum(axis=0), dtype=np.float64).ravel() for X in blocks)
     n = sum(X.getnnz(axis=0) if only_detected else X.shape[0] for X in blocks)
     return total / np.maximum(n, 1)

@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import sparse
 
+from bench.normalise import CP10K, totals
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 #: Interleaved groups of non-zero counts, each hidden in one round (scMamba, Fig. 5; official imputation_inference).
 N_GROUPS = 5
-
-#: Target of counts-per-ten-thousand normalisation.
-CP10K = 1e4
 
 
 def groups(X: sparse.csr_matrix) -> NDArray[np.int64]:
@@ -38,11 +37,6 @@ def only(X: sparse.csr_matrix, chosen: NDArray[np.bool_]) -> sparse.csr_matrix:
 def pattern(X: sparse.csr_matrix) -> sparse.csr_matrix:
     """True at every stored entry."""
     return sparse.csr_matrix((np.ones(X.nnz, dtype=bool), X.indices, X.indptr), shape=X.shape)
-
-
-def totals(X: sparse.csr_matrix) -> NDArray[np.float64]:
-    """Counts of every cell."""
-    return np.asarray(X.sum(axis=1), dtype=np.float64).ravel()
 
 
 def visible_totals(X: sparse.csr_matrix) -> NDArray[np.float64]:

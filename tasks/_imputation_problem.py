@@ -11,13 +11,13 @@ from anndata import AnnData
 from scipy import sparse
 
 from bench.errors import NotApplicableError
+from bench.normalise import CP10K, log1p_cp10k, totals
 from bench.problem import Cells, Inputs, Problem, Rounds
 from bench.seeds import derive_seed
 from bench.tasks._annotation_split import make_split
 from bench.tasks._donors import donors_of, kept
-from bench.tasks._imputation_masks import N_GROUPS, groups, only, pattern, totals, truth
+from bench.tasks._imputation_masks import N_GROUPS, groups, only, pattern, truth
 from bench.tasks._imputation_thin import KEPT, more_lost, thin, with_rows
-from bench.tasks._study import logged
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -104,7 +104,7 @@ def _dropout(dataset: Dataset, seeds: Seeds) -> Problem:
     else:
         seed = _thin_seed(dataset, seeds)
         shown, learned = (thin(X, rows, seed) for rows in (chosen.test, chosen.train))
-        hidden = logged(X[chosen.test])
+        hidden = log1p_cp10k(X[chosen.test])
         chosen.notes.append(
             f"training and tested cells keep each molecule with probability {KEPT:g}; truth: all of them"
         )
@@ -128,7 +128,7 @@ def expected_log(dataset: Dataset, rows: NDArray[np.intp]) -> sparse.csr_matrix:
     values = np.empty((len(rows), n_genes), np.float32)
     for start in range(0, len(rows), 256):
         part = dataset.expected(rows[start : start + 256])
-        values[start : start + 256] = np.log1p(part / part.sum(axis=1, keepdims=True) * 1e4)
+        values[start : start + 256] = np.log1p(part / part.sum(axis=1, keepdims=True) * CP10K)
     columns = np.tile(np.arange(n_genes, dtype=np.int32), len(rows))
     return sparse.csr_matrix((values.ravel(), columns, np.arange(len(rows) + 1) * n_genes), shape=values.shape)
 

@@ -9,12 +9,13 @@ import pandas as pd
 
 from bench.dataset import Dataset
 from bench.errors import NotApplicableError
+from bench.normalise import log1p_cp10k
 from bench.problem import Problem
 from bench.tasks._annotation_labels import LEVELS, resolve
 from bench.tasks._donors import donors_of
 from bench.tasks._integration_score import MOST_CELLS
 from bench.tasks._made import Made, group_means
-from bench.tasks._study import logged, study_inputs
+from bench.tasks._study import study_inputs
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -78,7 +79,7 @@ def raw(problem: Problem, rng: np.random.Generator) -> Prediction:
 
 def gene_mean(problem: Problem, rng: np.random.Generator) -> Prediction:
     """The gene's mean in place of every zero."""
-    mean = np.asarray(logged(problem.inputs.cells.X).mean(axis=0), dtype=np.float32)
+    mean = np.asarray(log1p_cp10k(problem.inputs.cells.X).mean(axis=0), dtype=np.float32)
     return {"expression": _filled(problem, mean, np.zeros(len(problem.solution), np.intp))}
 
 
@@ -99,14 +100,14 @@ def _finest(problem: Problem) -> NDArray[np.intp]:
 
 
 def _by_group(problem: Problem, group: NDArray[np.intp]) -> Made:
-    return _filled(problem, group_means(logged(problem.inputs.cells.X), group, int(group.max()) + 1), group)
+    return _filled(problem, group_means(log1p_cp10k(problem.inputs.cells.X), group, int(group.max()) + 1), group)
 
 
 def _filled(problem: Problem, means: NDArray[np.float32], group: NDArray[np.intp]) -> Made:
     """ln(1 + counts per 10,000), with a cell's zeros taken from its group's row of ``means``; made block by block."""
 
     def make(rows: NDArray[np.intp]) -> NDArray[np.float32]:
-        measured = logged(problem.inputs.cells.X[rows]).toarray()
+        measured = log1p_cp10k(problem.inputs.cells.X[rows]).toarray()
         return np.where(measured > 0, measured, means[group[rows]])
 
     return Made(problem.inputs.cells.X.shape, make)

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from bench.normalise import log1p_cp10k
 from bench.problem import Score, Scored
 from bench.seeds import derive_seed
 from bench.tasks._annotation_labels import LEVELS
-from bench.tasks._integration_zeros import zeros_turned_on
+from bench.tasks._zeros import ALL, FEWEST_CELLS, MARKERS, TurnedOn, markers_of_others
 
 if TYPE_CHECKING:
     import igraph
@@ -61,11 +62,13 @@ def score(problem: Problem, prediction: Prediction) -> Scored:
         ]
         scores += [Score(name, value, unit, n=n, detail=why) for name, value in _agreement(table[level], fixed).items()]
     scores += _mixing(components, table, levels)
-    turned_on, zeros = zeros_turned_on(problem, prediction["expression"])
-    scores.append(turned_on)
+    turned = zeros_turned_on(problem, prediction["expression"])
+    share = turned.share(MARKERS)
+    why = f"no type of {FEWEST_CELLS} cells lacks a gene that another type has" if np.isnan(share) else ""
+    scores.append(Score("zeros_turned_on", share, n=len(problem.solution), detail=why))
     umap = pd.DataFrame(_umap(components), columns=["x", "y"])
     umap.insert(0, "cell", table.index.astype(str))
-    return Scored(scores, tables={"umap": umap, "resolutions": by_resolution, "zeros": zeros})
+    return Scored(scores, tables={"umap": umap, "resolutions": by_resolution, "zeros": turned.table()})
 
 
 def scored_cells(problem: Problem) -> NDArray[np.intp]:
@@ -79,17 +82,28 @@ def scored_cells(problem: Problem) -> NDArray[np.intp]:
 
 def observed_kept(problem: Problem, expression: Any, rows: NDArray[np.intp]) -> NDArray[np.float32]:
     """Imputed values where nothing was counted, ln(1 + counts per 10,000) elsewhere; (cells, genes)."""
-    from bench.tasks._study import logged
-
     filled = np.empty((len(rows), expression.shape[1]), np.float32)
     for start in range(0, len(rows), _ROWS):
         part = rows[start : start + _ROWS]
-        measured = logged(problem.inputs.cells.X[part])
+        measured = log1p_cp10k(problem.inputs.cells.X[part])
         block = np.maximum(np.asarray(expression[part], dtype=np.float32), 0)
         row = np.repeat(np.arange(len(part)), np.diff(measured.indptr))
         block[row, measured.indices] = measured.data
         filled[start : start + _ROWS] = block
     return filled
+
+
+def zeros_turned_on(problem: Problem, expression: Any) -> TurnedOn:
+    """Zeros of all cells of the study, and of them those of other types' markers; types of the coarsest level."""
+    X, solution = problem.inputs.cells.X, problem.solution
+    labels = solution["cell_type"] if "cell_type" in solution else pd.Series(None, index=solution.index, dtype=object)
+    of_others, turned = markers_of_others(X, labels), TurnedOn()
+    for start in range(0, X.shape[0], _ROWS):
+        rows = slice(start, min(start + _ROWS, X.shape[0]))
+        zero, imputed = X[rows].toarray() == 0, np.asarray(expression[rows])
+        turned.add(ALL, zero, imputed)
+        turned.add_markers(of_others, labels.to_numpy(object)[rows], zero, imputed)
+    return turned
 
 
 def _graph(X: NDArray[np.float32], seed: int) -> igraph.Graph:

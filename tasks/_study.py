@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
 import pandas as pd
-from scipy import sparse
 
 from bench.problem import Cells, Inputs
 from bench.tasks._donors import donors_of, kept, take_rows
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
 
     from bench.dataset import Dataset
@@ -30,11 +29,3 @@ def study_inputs(dataset: Dataset, notes: list[str]) -> tuple[Inputs, NDArray[np
     if "batch" in adata.obs:
         obs["batch"] = adata.obs["batch"].astype(str).astype(object)[keep]
     return Inputs(Cells(take_rows(adata.X, keep), obs, adata.var)), keep
-
-
-def logged(X: sparse.csr_matrix) -> sparse.csr_matrix:
-    """ln(1 + counts per 10,000) of cells x genes; float32."""
-    totals = np.asarray(X.sum(axis=1), dtype=np.float64).ravel()
-    scale = np.divide(1e4, totals, out=np.zeros_like(totals), where=totals > 0)
-    values = np.log1p(X.data * np.repeat(scale, np.diff(X.indptr))).astype(np.float32)
-    return sparse.csr_matrix((values, X.indices, X.indptr), shape=X.shape)

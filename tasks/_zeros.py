@@ -1,4 +1,10 @@
-"""Harm done by imputation: zeros that are true and get expression, and genes that come to look alike."""
+"""Harm done by imputation: zeros that are true and get expression, and genes that come to look alike.
+
+One definition for all tasks. *Turned on* is an imputed value of 1 per 10,000 or more: what the usual log fold change
+adds to both of its means (``FindMarkers``), so that less hardly shows in a comparison, and about what a single count
+is worth in the deepest nuclei. *True* are zeros in genes that mark other types than the cell's, by shares of cells that
+have the gene and not by "no cell": one stray molecule of ambient RNA in a thousand cells makes no gene expressed.
+"""
 
 from __future__ import annotations
 
@@ -14,20 +20,22 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from scipy import sparse
 
-#: An entry is a true zero if its expected value is below 0.1 counts per 10,000 ...
+#: Where the expectation is known, an entry is a true zero if that is below 0.1 counts per 10,000.
 ZERO = float(np.log1p(0.1))
-#: ... and turned on if it is imputed as 1 per 10,000 or more.
+#: Imputed as 1 per 10,000 or more.
 ON = float(np.log1p(1.0))
 
-#: Marker of other types: detected in at most 1 % of the cells of a type, in at least 25 % of another's.
+#: Marker of other types: detected in at most 1 % of the cells of a type, in at least 25 % of another's. A gene that
+#: 25 % of a type have is missed in all of 20 cells once in 300 times (0.75^20): fewer would not tell the two apart.
 _ABSENT, _PRESENT = 0.01, 0.25
-_FEWEST_CELLS = 20
+FEWEST_CELLS = 20
 
 #: Genes among which correlations are compared: those that vary most in the truth.
 N_CORRELATED = 200
 
 EXPECTED = "expected below 0.1 per 10,000"
 MARKERS = "markers of other types"
+ALL = "all zeros"
 
 
 def markers_of_others(counts: sparse.csr_matrix, labels: pd.Series) -> dict[str, NDArray[np.bool_]]:
@@ -42,7 +50,7 @@ def markers_of_others(counts: sparse.csr_matrix, labels: pd.Series) -> dict[str,
     """
     text = labels.astype(object).where(~without_label(labels))
     size = text.value_counts()
-    types = sorted(size.index[size >= _FEWEST_CELLS])
+    types = sorted(size.index[size >= FEWEST_CELLS])
     if len(types) < 2:
         return {}
     detected = counts > 0

@@ -35,7 +35,7 @@ class ImputationTask(Task):
     """
 
     name = "imputation"
-    version = "1"
+    version = "2"
     summary = "Recover expression that was hidden or lost."
     purpose = (
         "Compare imputation methods with each other and with the scMamba paper's models, which this project "

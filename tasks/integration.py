@@ -36,7 +36,7 @@ class IntegrationTask(Task):
     """
 
     name = "integration"
-    version = "1"
+    version = "2"
     summary = "Replace a study's zeros so that its kinds of cells stay apart and its batches do not."
     purpose = "Compare imputers by what their output is used for, with the harm of filling in zeros that are real."
     labelled_training = False
@@ -69,7 +69,7 @@ class IntegrationTask(Task):
         Metric("graph_connectivity", "Cells of a type that hang together (scib-metrics).", undefined=_NO_SCIB),
         Metric(
             "zeros_turned_on",
-            "Harm: share of zeros of other types' markers that end above one count per 100,000.",
+            "Harm: share of zeros of other types' markers that are imputed as 1 per 10,000 or more.",
             higher_is_better=False,
             undefined="where no type lacks a marker of another",
         ),

@@ -18,6 +18,7 @@ CONTRACTS = {
     "bench.seeds",
     "bench.stats",
     "bench.labels",
+    "bench.normalise",
 }
 READERS = CONTRACTS | {"bench.record", "bench.rows", "bench.store", "bench.tables"}
 ALLOWED = {"tasks": CONTRACTS, "methods": CONTRACTS, "data": CONTRACTS, "reports": READERS}

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-import numpy as np
-from scipy.sparse import csr_matrix
+from typing import TYPE_CHECKING
 
+import numpy as np
+
+from bench import normalise
 from bench.errors import BenchError
 
-TARGET = 1e4
+if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
+
 _LARGEST_LOG = 30.0  # no logged value is larger, be it log2 of a billion
 
 
@@ -33,7 +37,7 @@ def log1p_cp10k(counts: csr_matrix, where: str = "") -> np.ndarray:
         If these are no counts (:func:`check_counts`) or a cell has none.
     """
     check_counts(counts, where)
-    totals = np.asarray(counts.sum(axis=1, dtype=np.float64)).ravel()
+    totals = normalise.totals(counts)
     empty = np.flatnonzero(totals == 0)
     if len(empty):
         raise BenchError(
@@ -41,9 +45,7 @@ def log1p_cp10k(counts: csr_matrix, where: str = "") -> np.ndarray:
             where=where,
             fix="leave these cells out; if they are many, check that the genes are the ones of the model's organism",
         )
-    scale = np.repeat(TARGET / totals, np.diff(counts.indptr))
-    values = np.log1p(counts.data * scale).astype(np.float32)
-    return csr_matrix((values, counts.indices, counts.indptr), shape=counts.shape).toarray()
+    return normalise.log1p_cp10k(counts).toarray()
 
 
 def check_counts(counts: csr_matrix, where: str = "") -> None:

@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from bench.exchange import log1p_cp10k
 from bench.method import Method
+from bench.normalise import log1p_cp10k
 from bench.problem import Cells, Inputs, Problem, Rounds, Score, Scored
 from bench.task import Control, Metric, Output, Task, Track
 

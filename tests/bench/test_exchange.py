@@ -6,7 +6,8 @@ from scipy import sparse
 from toy_problem import INPUTS
 
 from bench.errors import InvalidOutputError
-from bench.exchange import log1p_cp10k, permutation, read_inputs, read_prediction, write_inputs, write_prediction
+from bench.exchange import permutation, read_inputs, read_prediction, write_inputs, write_prediction
+from bench.normalise import log1p_cp10k
 from bench.problem import Cells, Inputs
 
 

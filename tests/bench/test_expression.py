@@ -12,9 +12,9 @@ from scipy import sparse
 from bench import expression, matrices
 from bench.audit import audit_one
 from bench.errors import InvalidOutputError
-from bench.exchange import log1p_cp10k
 from bench.expression import Rows
 from bench.grid import Ask, make_plan
+from bench.normalise import log1p_cp10k
 from bench.problem import Cells, Inputs, Rounds
 from bench.registry import Registry
 from bench.rescore import rescore

@@ -18,8 +18,8 @@ from sklearn.metrics import accuracy_score
 
 from bench.availability import why_unavailable
 from bench.errors import NotApplicableError, UnknownNameError
-from bench.exchange import log1p_cp10k
 from bench.method import Context, Method
+from bench.normalise import log1p_cp10k
 from bench.problem import Cells, Inputs
 
 if TYPE_CHECKING:

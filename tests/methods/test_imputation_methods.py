@@ -12,9 +12,9 @@ import pytest
 from scipy.sparse import csr_matrix
 
 from bench.errors import NotApplicableError
-from bench.exchange import log1p_cp10k
 from bench.method import Context, Method
 from bench.methods._imputer import Imputer
+from bench.normalise import log1p_cp10k
 from bench.problem import Cells, Inputs
 
 #: Package each module needs beyond the core's, and parameters that keep the tests short.

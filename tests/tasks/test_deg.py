@@ -15,7 +15,7 @@ from scipy import sparse, stats
 from bench.audit import audit_one
 from bench.dataset import Dataset, DatasetCard
 from bench.errors import NotApplicableError
-from bench.exchange import log1p_cp10k
+from bench.normalise import log1p_cp10k
 from bench.task import Seeds
 from bench.tasks import _deg_design
 from bench.tasks._deg_arms import arms_of
@@ -26,7 +26,6 @@ from bench.tasks._deg_markers import markers
 from bench.tasks._deg_statistics import corrected_p, donor_interval, paired_p
 from bench.tasks._find_markers import find_markers
 from bench.tasks._mast_sums import group_sums
-from bench.tasks._study import logged
 from bench.tasks.deg import DegTask
 
 TASK = DegTask()
@@ -88,11 +87,6 @@ def test_conditions_and_cell_types_are_not_shown(track):
     assert problem.inputs.train is None
 
 
-def test_logs_are_those_of_the_core():
-    X = study().adata.X
-    assert (logged(X) != log1p_cp10k(X)).nnz == 0
-
-
 def test_draws_have_their_sizes_and_do_not_depend_on_the_method():
     problem, again = (TASK.make_problem(study(), "subsample", Seeds()) for _ in range(2))
     assert problem.solution.equals(again.solution)
@@ -144,7 +138,7 @@ def overlap_from_scratch(X, genes, case, control, full):
 @pytest.mark.parametrize("track", list(TASK.tracks))
 def test_overlap_is_that_of_find_markers_on_each_draw(track):
     problem = TASK.make_problem(study(), track, Seeds())
-    X, genes = logged(problem.inputs.cells.X), problem.inputs.cells.var.index
+    X, genes = log1p_cp10k(problem.inputs.cells.X), problem.inputs.cells.var.index
     draws = problem.raw.draws
     for design in designs(problem.solution):
         full = find_markers(X, genes, design.rows[design.case], design.rows[~design.case])
@@ -165,7 +159,7 @@ def test_overlap_is_that_of_find_markers_on_each_draw(track):
 
 def test_the_table_of_the_full_data_is_that_of_find_markers(scored):
     problem, results = scored
-    X, genes = logged(problem.inputs.cells.X), problem.inputs.cells.var.index
+    X, genes = log1p_cp10k(problem.inputs.cells.X), problem.inputs.cells.var.index
     table = results["raw"].tables["deg"]
     for design in designs(problem.solution):
         expected = find_markers(X, genes, design.rows[design.case], design.rows[~design.case])
@@ -176,7 +170,7 @@ def test_the_table_of_the_full_data_is_that_of_find_markers(scored):
 @pytest.mark.parametrize("track", list(TASK.tracks))
 def test_rows_read_from_disk_give_what_a_sparse_matrix_gives(track, tmp_path):
     problem = TASK.make_problem(study(per_donor=20), track, Seeds())
-    X = logged(problem.inputs.cells.X)
+    X = log1p_cp10k(problem.inputs.cells.X)
     np.save(tmp_path / "x.npy", X.toarray())
     mapped = np.load(tmp_path / "x.npy", mmap_mode="r")
     mine = evaluate(mapped, problem.solution, problem.inputs.cells.var.index)
@@ -186,7 +180,7 @@ def test_rows_read_from_disk_give_what_a_sparse_matrix_gives(track, tmp_path):
 
 def test_all_of_the_cells_overlap_with_themselves():
     data = study()
-    X, case = logged(data.adata.X), (data.adata.obs["condition"] == "AD").to_numpy()
+    X, case = log1p_cp10k(data.adata.X), (data.adata.obs["condition"] == "AD").to_numpy()
     sums = group_sums(X, sparse.csr_matrix(np.stack([case, ~case])))
     full = markers(sums.take(slice(0, 1)), sums.take(slice(1, 2)))
     assert full.deg(1).sum()
@@ -303,7 +297,7 @@ def test_a_missing_column_is_told(column, track):
 
 def test_without_donors_the_cells_are_still_tested():
     problem = TASK.make_problem(study(donor=None), "subsample", Seeds())
-    result = TASK.score(problem, {"expression": logged(problem.inputs.cells.X)})
+    result = TASK.score(problem, {"expression": log1p_cp10k(problem.inputs.cells.X)})
     assert value(result, "overlap") > 0
     assert np.isnan(value(result, "fpr_donors"))
     assert result.tables["overlap"]["diff_low"].isna().all()

@@ -12,11 +12,10 @@ from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 from bench.audit import audit_one
 from bench.dataset import Dataset, DatasetCard
 from bench.errors import NotApplicableError
-from bench.exchange import log1p_cp10k
 from bench.expression import Rows
+from bench.normalise import log1p_cp10k
 from bench.task import Seeds
-from bench.tasks._integration_score import _agreement, observed_kept
-from bench.tasks._integration_zeros import MARKER_SHARE, MIN_CELLS, ON, zeros_turned_on
+from bench.tasks._integration_score import _agreement, observed_kept, zeros_turned_on
 from bench.tasks.integration import IntegrationTask
 
 TASK = IntegrationTask()
@@ -114,21 +113,26 @@ def test_an_imputer_that_knows_the_types_beats_none_and_random_groups():
 
 
 def test_zeros_turned_on_counts_by_hand():
-    problem = make()
-    expression = np.random.default_rng(3).uniform(0, 0.3, problem.inputs.cells.X.shape)
+    dataset = study()
+    stray = dataset.adata.X.tolil()
+    stray[0, 30:32] = 1, 3  # one molecule in a cell of 80 that should have none: a gene of the type no more
+    problem = make(replace(dataset, adata=AnnData(stray.tocsr(), dataset.adata.obs, dataset.adata.var)))
+    expression = np.random.default_rng(3).uniform(0, 1, problem.inputs.cells.X.shape)
     X, label = problem.inputs.cells.X.toarray(), problem.solution["cell_type"].to_numpy()
-    n = on = 0
+    n, on = dict.fromkeys("xyz", 0), 0
     for kind in "xyz":
         mine = label == kind
         for gene in range(X.shape[1]):
-            share = max((X[label == other, gene] > 0).mean() for other in "xyz")
-            if mine.sum() >= MIN_CELLS and not X[mine, gene].any() and share >= MARKER_SHARE:
-                n += int(mine.sum())
-                on += int((expression[mine, gene] > ON).sum())
-    score, table = zeros_turned_on(problem, Rows(expression))
-    assert n > 0
-    assert score.value == pytest.approx(on / n)
-    assert table["n"].tolist() == [n, int((X == 0).sum())]
+            highest = max((X[label == other, gene] > 0).mean() for other in "xyz" if other != kind)
+            if (X[mine, gene] > 0).mean() <= 0.01 and highest >= 0.25:
+                n[kind] += int(mine.sum())
+                on += int((np.expm1(expression[mine, gene]) >= 1).sum())
+    turned = zeros_turned_on(problem, Rows(expression))
+    assert n == {"x": 80 * 18, "y": 80 * 20, "z": 80 * 20}
+    assert turned.share("markers of other types") == pytest.approx(on / sum(n.values()))
+    table = turned.table().set_index("what")["n"]
+    assert table["all zeros"] == (X == 0).sum()
+    assert {kind: table[f"markers of other types than {kind}"] for kind in "xyz"} == n
 
 
 def test_mixing_is_scored_where_there_are_two_batches_and_told_where_not():
