@@ -63,12 +63,9 @@ def context(tmp_path):
     return make
 
 
-@pytest.fixture(params=[pytest.param(m, marks=pytest.mark.slow if m in SLOW else ()) for m in MODULES])
-def make(request):
-    package, parameters = MODULES[request.param]
-    if package:
-        pytest.importorskip(package)
-    module = importlib.import_module(f"bench.methods.{request.param}")
+def method_of(name: str) -> Any:
+    """The one method of a module."""
+    module = importlib.import_module(f"bench.methods.{name}")
     (found,) = (
         c
         for c in vars(module).values()
@@ -77,7 +74,15 @@ def make(request):
         and not inspect.isabstract(c)
         and c.__module__ == module.__name__
     )
-    return lambda: found(**parameters)
+    return found
+
+
+@pytest.fixture(params=[pytest.param(m, marks=pytest.mark.slow if m in SLOW else ()) for m in MODULES])
+def make(request):
+    package, parameters = MODULES[request.param]
+    if package:
+        pytest.importorskip(package)
+    return lambda: method_of(request.param)(**parameters)
 
 
 def answer(method: Method, inputs: Inputs, ctx: Context) -> np.ndarray:
@@ -205,6 +210,73 @@ def test_the_order_of_the_cells_hardly_matters_to_magic(context):
     order = np.random.default_rng(0).permutation(90)
     told = answer(Magic(), Inputs(cells), context())
     np.testing.assert_allclose(answer(Magic(), Inputs(cells.take(order)), context()), told[order], atol=0.05)
+
+
+def components_as_published(smooth: np.ndarray, d: int) -> np.ndarray:
+    """Step 2 of kNN-smoothing (Wagner, Yan and Yanai 2018, algorithm 1) written down: normal, Freeman-Tukey, PCA."""
+    total = smooth.sum(axis=1)
+    normal = smooth / total[:, None] * np.median(total)
+    stable = np.sqrt(normal) + np.sqrt(normal + 1)
+    u, sv, _ = np.linalg.svd(stable - stable.mean(axis=0), full_matrices=False)
+    return (u * sv)[:, :d]
+
+
+@pytest.mark.parametrize("k", [5, 16])
+def test_smoothing_is_the_published_algorithm(k, context):
+    """Each step sums the cells nearest in the data that the step before has smoothed; ties may fall either way.
+
+    Without dithering, which exists to break them: cells with the same neighbours are the same after a step.
+    """
+    from bench.methods.knn_smoothing import KnnSmoothing
+
+    cells, _ = simulate(120, np.random.default_rng(16))
+    X, smooth = cells.X.toarray().astype(np.float64), cells.X.toarray().astype(np.float64)
+    for step in range(1, int(np.ceil(np.log2(k))) + 1):
+        size = min(2**step, k)
+        scores = components_as_published(smooth, 2)
+        distance = np.sqrt(((scores[:, None] - scores[None]) ** 2).sum(axis=2))
+        chosen = KnnSmoothing(size, n_components=2, dither=0.0).fit(cells, context())
+        assert np.all(np.diff(chosen.indptr) == size)
+        found = np.take_along_axis(distance, chosen.indices.reshape(120, size), axis=1)
+        np.testing.assert_allclose(np.sort(found), np.sort(distance)[:, :size], atol=1e-3 * distance.mean())
+        smooth = np.stack([X[near].sum(axis=0) for near in chosen.indices.reshape(120, size)])
+    told = answer(KnnSmoothing(k, n_components=2, dither=0.0), Inputs(cells), context())
+    np.testing.assert_allclose(told, np.log1p(smooth / smooth.sum(axis=1, keepdims=True) * 1e4), atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "knn_smoothing",
+        "dca_torch",
+        pytest.param("scmamba", marks=pytest.mark.slow),
+        pytest.param("schyena", marks=pytest.mark.slow),
+    ],
+)
+def test_permuted_cells_have_permuted_answers(name, context):
+    """What is learned given (dca-torch and the sequence models draw batches from the cells), without noise.
+
+    Smoothing in one step: further ones meet ties, which the order of the cells breaks where dithering does not.
+    """
+    package, parameters = MODULES[name]
+    if package:
+        pytest.importorskip(package)
+    exact = {"k": 2, "n_components": 2, "dither": 0.0} if name == "knn_smoothing" else parameters
+    method = method_of(name)(**exact)
+    cells, _ = simulate(90, np.random.default_rng(11))
+    train, _ = simulate(90, np.random.default_rng(12), "t", "d1")
+    order = np.random.default_rng(0).permutation(90)
+    if name == "dca_torch":
+        filled = Cells(cells.X[:, np.asarray(cells.X.sum(axis=0)).ravel() > 0], cells.obs, cells.var)
+        ctx = context()
+        model = method.fit(filled, ctx)
+        told, mixed = (
+            np.concatenate([values for *_, values in method.blocks(model, X, ctx)]) for X in (filled.X, filled.X[order])
+        )
+    else:
+        inputs = (Inputs(c, None if name == "knn_smoothing" else train) for c in (cells, cells.take(order)))
+        told, mixed = (answer(method, looked, context()) for looked in inputs)
+    np.testing.assert_allclose(mixed, told[order], atol=1e-4)
 
 
 def test_smoothing_sums_counts_of_the_most_alike(context):
