@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from bench.cli.options import AsJson
+
+if TYPE_CHECKING:
+    from bench.dataset import DatasetCard
 
 
 def register(app: typer.Typer) -> None:
@@ -72,7 +76,22 @@ def add(
         control=control,
     )
     typer.echo(f"registered {card.name}: {card.n_cells} cells x {card.n_genes} genes, fields {sorted(card.fields)}")
-    typer.echo(f"use it:   bench run --task doublet --methods all --datasets {card.name}")
+    _tell_uses(card)
+
+
+def _tell_uses(card: DatasetCard) -> None:
+    """The command for each task that the dataset serves, and what it lacks for the others."""
+    from bench.registry import Registry
+
+    lacking = []
+    for name, entry in sorted(Registry().tasks.items()):
+        reasons = [entry.value.why_not(card, track) for track, facts in entry.value.tracks.items() if facts.default]
+        if None in reasons:
+            typer.echo(f"use it:   bench run --task {name} --methods all --datasets {shlex.quote(card.name)}")
+        elif reasons:
+            lacking.append(f"not for {name}: {reasons[0]}")
+    for line in lacking:
+        typer.echo(line)
 
 
 def remove(name: Annotated[str, typer.Argument(help="Name of a dataset you added.")]) -> None:

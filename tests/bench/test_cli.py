@@ -264,3 +264,21 @@ def test_two_files_of_one_name_do_not_share_a_run_folder(run, tmp_path):
     other.write_h5ad(tmp_path / "other" / "counts.h5ad")
     done = run("--methods", "toy", "--datasets", tmp_path / "other" / "counts.h5ad")
     assert (done.returncode, "other data of the name" in done.stderr) == (2, True)
+
+
+def test_a_registered_dataset_is_told_what_it_can_be_used_for(tmp_path, counts):
+    bare, labelled = ToySource(n_cells=90).load().adata, ToySource(n_cells=90).load().adata
+    bare.obs = bare.obs[[]]
+    labelled.obs["kind"] = ["a", "b", "c"] * 30
+    told = {}
+    for name, adata, options in (("bare", bare, ()), ("labelled one", labelled, ("--label-key", "kind"))):
+        adata.write_h5ad(tmp_path / f"{name}.h5ad")
+        added = ("data", "add", tmp_path / f"{name}.h5ad", "--name", name, *options)
+        done = bench(*added, env={"BENCH_HOME": str(tmp_path / "home")})
+        assert done.returncode == 0, done.stderr
+        told[name] = done.stdout
+    command = "bench run --task {} --methods all --datasets {}"
+    assert command.format("annotation", "'labelled one'") in told["labelled one"]
+    assert command.format("doublet", "bare") in told["bare"]
+    assert "--task annotation" not in told["bare"]
+    assert "not for annotation: no cell_type column" in told["bare"]
