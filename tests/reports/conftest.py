@@ -426,3 +426,32 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     driver = webdriver.Chrome(service=webdriver.ChromeService(DRIVER), options=options)
     yield driver
     driver.quit()
+
+
+PHONE = 390
+_STICKING_OUT = """
+const scrolls = (e) => e && (/auto|scroll|hidden/.test(getComputedStyle(e).overflowX) || scrolls(e.parentElement));
+const out = [...document.body.querySelectorAll('*')].filter((e) => e.checkVisibility()
+  && e.getBoundingClientRect().right > arguments[0] + 1 && !scrolls(e.parentElement));
+return [document.documentElement.scrollWidth,
+  out.slice(0, 9).map((e) => `${e.tagName}.${e.className?.baseVal ?? e.className}#${e.id} ${e.textContent.slice(0, 30)}`)];
+"""
+
+
+@pytest.fixture
+def on_a_phone(browser: Any) -> Iterator[Callable[[Path], tuple[int, list[str]]]]:
+    """Open a page 390 px wide with all its figures: the width it takes, and elements that stick out of the window."""
+
+    def measure(html: Path) -> tuple[int, list[str]]:
+        size = {"width": PHONE, "height": 844, "deviceScaleFactor": 1, "mobile": True}
+        browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+        browser.get("about:blank")
+        browser.get(html.as_uri())
+        browser.execute_script("document.querySelector('#heatmap-metrics [value=all]').click()")  # the widest heat map
+        browser.execute_script("for (const e of ['beforeprint', 'afterprint']) window.dispatchEvent(new Event(e))")
+        browser.execute_async_script("setTimeout(arguments[0], 1500)")
+        width, out = browser.execute_script(_STICKING_OUT, PHONE)
+        return width, out
+
+    yield measure
+    browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})

@@ -184,6 +184,10 @@ def test_every_control_and_figure_has_a_name(page: webdriver.Chrome) -> None:
     WebDriverWait(page, 20).until(lambda d: texts(d, "#resources-view details tbody tr"))
 
 
+def test_nothing_is_wider_than_a_phone(on_a_phone, html: Path) -> None:
+    assert on_a_phone(html) == (390, [])
+
+
 def test_run_without_results_opens(browser: webdriver.Chrome, make_run, tmp_path: Path) -> None:
     run = make_run({"scrublet": 1.8}, run=False, datasets=("cohort",))
     browser.get_log("browser")

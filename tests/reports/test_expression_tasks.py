@@ -403,3 +403,11 @@ def test_sections_in_a_browser(runs: dict[str, Path], task: str, browser: Any) -
         assert browser.execute_script("return document.getElementById('volcano-type').value") == "Microglia"
     log = [entry for entry in browser.get_log("browser") if entry["level"] in {"SEVERE", "WARNING"}]
     assert log == []
+
+
+@pytest.mark.browser
+@pytest.mark.slow
+@pytest.mark.parametrize("task", TASKS)
+def test_nothing_is_wider_than_a_phone(runs: dict[str, Path], task: str, on_a_phone: Any) -> None:
+    html = build(runs[task], runs[task].parent / f"{task}.html", formats=())
+    assert on_a_phone(html) == (390, [])
