@@ -24,6 +24,7 @@ SCRIPTS = (
     "report.js",
     "report_figures.js",
     "report_tables.js",
+    "report_supplementary.js",
     "report_classes.js",
     "report_embeddings.js",
     "report_imputation.js",

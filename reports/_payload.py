@@ -20,6 +20,7 @@ from bench.reports import (
     _integration,
     _published,
     _same_cells,
+    _supplementary,
     _tables,
 )
 from bench.reports._load import Run
@@ -79,6 +80,7 @@ def _task(run: Run, card: TaskCard) -> dict[str, Any]:
         "ranks": _ranking(run, card),
         "classes": _class_payload.of_task(run, card.name),
         "sameCells": _records(_same_cells.comparisons(run, card.name)),
+        "supplementary": _supplementary_table(run, card),
         "levels": _records(_same_cells.consistency(run, card.name)),
         "imputation": _imputation.of_task(run, card.name),
         "integration": _integration.of_task(run, card.name),
@@ -93,6 +95,18 @@ def _task(run: Run, card: TaskCard) -> dict[str, Any]:
             }
             for source, table in _published.published(card.name)
         ],
+    }
+
+
+def _supplementary_table(run: Run, card: TaskCard) -> dict[str, Any] | None:
+    frame = _supplementary.table(run, card.name)
+    if frame.empty:
+        return None
+    headline = _tables.headline(card)
+    return {
+        "headline": headline.name if headline else "",
+        "metrics": _supplementary.metrics(frame),
+        "rows": _columns(frame.round(5)),
     }
 
 

@@ -36,7 +36,7 @@
     $("heatmap-legend").replaceChildren(el("div", { class: "legend" }, "worst", el("i", { style: `background:linear-gradient(90deg,${stops})` }), "best of the metric's range"));
     if (!view.pairs.length || !view.labels.length) return host.replaceChildren(el("p", { class: "empty" }, "Nothing to show for this choice."));
     host.replaceChildren(...view.pairs.map(([track, dataset]) => {
-      const title = el("h3", {}, dataset, el("small", {}, track));
+      const title = el("h3", {}, dataset, " ", el("small", {}, track));
       if (!view.labels.some((l) => metrics.some((m) => view.cell(track, dataset, l.label, m.name))))
         return el("div", { class: "panel" }, title, el("p", { class: "empty" }, "No result here for this choice; ", el("a", { href: "#coverage" }, "Coverage"), " says what was tried and why it gave none."));
       const traps = new Map(metrics.map((m) => [m.name, trapOf(view, track, dataset, m)]));

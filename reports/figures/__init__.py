@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import matplotlib
 
-from bench.reports import _deg, _imputation, _same_cells
+from bench.reports import _deg, _imputation, _same_cells, _supplementary
 from bench.reports._load import Run
 from bench.reports.figures import (
     classes,
@@ -68,6 +68,7 @@ FIGURES = {
 TABLES: dict[str, Callable[[Run, str], pd.DataFrame]] = {
     "groups": _imputation.groups,
     "zeros": _imputation.zeros,
+    "supplementary_table_4": _supplementary.table,
     **{name: functools.partial(_deg.plain, name=name) for name in ("qq", "truth", "pr", "pseudobulk", "left_out")},
 }
 

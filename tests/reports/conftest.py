@@ -431,10 +431,10 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
 PHONE = 390
 _STICKING_OUT = """
 const scrolls = (e) => e && (/auto|scroll|hidden/.test(getComputedStyle(e).overflowX) || scrolls(e.parentElement));
-const out = [...document.body.querySelectorAll('*')].filter((e) => e.checkVisibility()
-  && e.getBoundingClientRect().right > arguments[0] + 1 && !scrolls(e.parentElement));
-return [document.documentElement.scrollWidth,
-  out.slice(0, 9).map((e) => `${e.tagName}.${e.className?.baseVal ?? e.className}#${e.id} ${e.textContent.slice(0, 30)}`)];
+const out = [...document.body.querySelectorAll('*')].filter((e) => e.checkVisibility() && !scrolls(e.parentElement)
+  && (e.getBoundingClientRect().right > arguments[0] + 1));
+const name = (e) => `${e.tagName} in ${e.closest('[id]')?.id}: ${e.textContent.slice(0, 30)}`;
+return [document.documentElement.scrollWidth, out.slice(0, 9).map(name)];
 """
 
 

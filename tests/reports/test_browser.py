@@ -73,7 +73,7 @@ def test_filters_drive_every_part(page: webdriver.Chrome) -> None:
     assert len(texts(page, "#heatmap-view .panel")) == 8
     choose(page, "dataset", "cohort")
     choose(page, "track", "simulated")
-    assert texts(page, "#heatmap-view .panel h3") == ["cohortsimulated"]
+    assert texts(page, "#heatmap-view .panel h3") == ["cohort simulated"]
     assert texts(page, ".coverage thead th[data-pair]") == ["simulatedcohort"]
     assert set(texts(page, "#table-view tbody td:nth-child(2)")) == {"cohort"}
     assert len(texts(page, "#leaders tbody tr")) == 1
@@ -197,27 +197,27 @@ def test_run_without_results_opens(browser: webdriver.Chrome, make_run, tmp_path
     assert errors(browser) == []
 
 
-def test_classes_of_an_annotation_run(browser: webdriver.Chrome, tmp_path: Path) -> None:
-    command = [
-        "run",
-        "--task",
-        "annotation",
-        "--tracks",
-        "celltype,subtype",
-        "--methods",
-        "scibet",
-        "--out",
-        "run",
-        "-q",
-    ]
-    subprocess.run([sys.executable, "-m", "bench.cli", *command], cwd=tmp_path, check=True, capture_output=True)
-    rows = pd.read_csv(tmp_path / "run" / "results.csv").query("track == 'subtype' and method == 'scibet'")
+@pytest.fixture(scope="module")
+def annotated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two methods on three levels of the built-in cohort."""
+    folder = tmp_path_factory.mktemp("annotation")
+    command = ["run", "--task", "annotation", "--methods", "scibet,knn", "--out", "run", "--no-report", "-q"]
+    subprocess.run([sys.executable, "-m", "bench.cli", *command], cwd=folder, check=True, capture_output=True)
+    build(folder / "run", formats=())
+    return folder / "run"
+
+
+def test_classes_of_an_annotation_run(browser: webdriver.Chrome, annotated: Path) -> None:
+    rows = pd.read_csv(annotated / "results.csv").query("track == 'subcluster' and method == 'scibet'")
     by_class = rows[rows["metric"] == "f1"].dropna(subset=["value"]).set_index("unit")["value"]
     browser.get_log("browser")
-    browser.get(build(tmp_path / "run", formats=()).as_uri())
+    browser.get((annotated / "report.html").as_uri())
+    Select(browser.find_element(By.ID, "class-method")).select_by_value("scibet")
     draw_everything(browser)
-    assert texts(browser, "#class-confusion figcaption") == ["Confusion matrix of scibet: subtype · cohort"]
-    shown = dict(zip(texts(browser, ".by-class th[scope=row]"), texts(browser, ".by-class td.shade"), strict=True))
+    assert texts(browser, "#class-confusion figcaption") == ["Confusion matrix of scibet: subcluster · cohort"]
+    column = texts(browser, ".by-class thead th").index("scibet") + 1
+    values = texts(browser, f".by-class td:nth-child({column})")
+    shown = dict(zip(texts(browser, ".by-class th[scope=row]"), values, strict=True))
     assert shown == {name.removeprefix("class:"): f"{value:.2f}" for name, value in by_class.items()}
     lost = int((by_class < 0.5).sum())
     assert f"{lost} of {len(by_class)}" in texts(browser, "#class-lost td")
@@ -225,3 +225,40 @@ def test_classes_of_an_annotation_run(browser: webdriver.Chrome, tmp_path: Path)
     choose(browser, "track", "celltype")
     assert texts(browser, "#class-confusion figcaption") == ["Confusion matrix of scibet: celltype · cohort"]
     assert errors(browser) == []
+
+
+def test_supplementary_table_4(browser: webdriver.Chrome, annotated: Path) -> None:
+    rows = pd.read_csv(annotated / "results.csv").query("unit == 'pooled' and track == 'subcluster'")
+    value = rows.set_index(["metric", "method"])["value"]
+    browser.get_log("browser")
+    browser.get((annotated / "report.html").as_uri())
+    table = "#supplementary-subcluster .s4"
+    first_words = (
+        f"return [...document.querySelectorAll('{table} tbody tr:not(.on)')]"
+        ".map(r => [...r.children].map(c => c.firstChild.textContent))"
+    )
+    cells = {row[0]: row for row in browser.execute_script(first_words)}
+    place = {words: i for i, words in enumerate(texts(browser, f"{table} thead tr:last-child th:not(.reported)"))}
+    names = {"F1 macro (official)": "f1_macro", "F1 macro (scikit-learn's default)": "f1_macro_union"}
+    names |= {"F1 micro = accuracy": "f1_micro", "F1 weighted": "f1_weighted", "Coverage": "coverage"}
+    for words, metric in names.items():
+        for method in ("scibet", "knn", "majority", "truth"):
+            assert float(cells[method][place[words]].strip(" =")) == pytest.approx(value[metric, method], abs=6e-4)
+    best, other = sorted(("scibet", "knn"), key=lambda m: -value["f1_macro", m])
+    assert texts(browser, f"{table} td.best:nth-child(2)")[0].startswith(f"{value['f1_macro', best]:.3f}")
+    assert cells[best][place["Against the best, same cells"]] == "best"
+    assert cells[other][place["Against the best, same cells"]].startswith("-0.")
+    assert {"0.356–0.521", "0.480–0.649", "0.490–0.650"} <= set(texts(browser, f"{table} td.reported"))
+    assert "donor" in texts(browser, f"{table} tr.on .flag")[0]
+    browser.find_element(By.XPATH, "//*[@id='supplementary-subcluster']//button[text()='F1 weighted']").send_keys(
+        Keys.ENTER
+    )
+    assert browser.switch_to.active_element.text == "F1 weighted"
+    column = place["F1 weighted"] + 1
+    order = [float(v.split("[")[0].strip(" =")) for v in texts(browser, f"{table} tbody td:nth-child({column})")]
+    assert order == sorted(order, reverse=True)
+    assert errors(browser) == []
+
+
+def test_an_annotation_page_is_no_wider_than_a_phone(on_a_phone, annotated: Path) -> None:
+    assert on_a_phone(annotated / "report.html") == (390, [])

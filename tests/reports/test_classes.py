@@ -25,7 +25,7 @@ from bench.record import (
     TrialRecord,
     TrialSpec,
 )
-from bench.reports import _class_payload, _classes, _payload, _same_cells, _tables, build
+from bench.reports import _class_payload, _classes, _payload, _same_cells, _supplementary, _tables, build
 from bench.reports._load import load
 from bench.store import Store
 
@@ -195,6 +195,40 @@ def test_methods_are_compared_on_the_same_cells_and_few_donors_give_no_star(run:
     f1 = {m: sum(_f1(n, a) or 0 for n in ("a1", "a2", "<b>")) / 3 for m, a in ANSWERS.items()}
     assert row["difference"] == pytest.approx(f1["good"] - f1["poor"])
     assert (row["cells"], row["donors"], row["testable"]) == (6, 2, False)
+
+
+def test_supplementary_table_4_has_ties_failures_notes_and_the_papers_rows(run: Path) -> None:
+    (file,) = run.glob("problems/*/solution.parquet")
+    pd.read_parquet(file).assign(donor=list("pqpqpq")).to_parquet(file)
+    loaded = load(run)
+    pooled = (loaded.rows["unit"] == "pooled") & (loaded.rows["metric"] == "f1_macro")
+    loaded.rows.loc[pooled, ["ci_low", "ci_high"]] = [0.2, 1.0]
+    loaded.rows.loc[pooled, "detail"] = "derived labels (weak); interval rests on 2 donors"
+    lacking = PlannedTrial(key="f" * 16, track="subtype", dataset="tiny", method="lost", seeds=SeedTriple())
+    loaded.requests[0].planned.append(lacking)
+    frame = _supplementary.table(loaded, "annotation")
+    ours = frame[frame["source"] == "this run"].set_index("label")
+    assert ours.index.tolist() == ["good", "poor", "lost"]
+    assert ours["status"].tolist() == ["ok", "ok", "missing"]
+    assert ours["f1_macro_tie_group"].tolist()[:2] == [1, 1]
+    assert ours.loc["poor", "difference"] == pytest.approx(ours.loc["poor", "f1_macro"] - ours.loc["good", "f1_macro"])
+    assert pd.isna(ours.loc["good", "difference"])
+    assert (ours.loc["poor", "best"], ours.loc["poor", "testable"]) == ("good", False)
+    assert ours.loc["good", "note"] == "derived labels (weak); interval rests on 2 donors"
+    theirs = frame[frame["source"] != "this run"]
+    assert set(theirs["track"]) == {"subtype"}
+    assert theirs["source"].str.startswith("reported, not run").all()
+    lau = theirs[theirs["dataset"] == "Lau"].set_index("label")
+    assert lau.loc["scmamba", ["f1_macro", "f1_micro", "f1_weighted"]].tolist() == [0.6916, 0.8168, 0.8137]
+
+
+def test_the_papers_macro_f1_of_cell_types_is_the_one_over_all_classes(run: Path) -> None:
+    loaded = load(run)
+    ours = pd.DataFrame({"track": ["celltype"]})
+    (theirs,) = _supplementary._reported("annotation", ours)
+    assert theirs.set_index(["dataset", "label"]).loc[("Lau", "seurat"), "f1_macro_union"] == 0.9938
+    assert "f1_macro" not in theirs
+    assert _supplementary.table(loaded, "doublet").empty
 
 
 def test_one_level_has_nothing_to_agree_with(run: Path) -> None:
