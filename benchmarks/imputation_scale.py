@@ -2,7 +2,8 @@
 
 Counts are those of ``benchmarks/scibet_scale.py`` with the paper's 19,306 genes; no training cells, every entry is
 asked for. Each method runs in the sandbox and writes its result by blocks to disk, as in a benchmark. The peak is that
-of the process tree; pages of the result that the process has touched are part of it.
+of the process tree as a trial reports it, with the pages of the result that the process has touched; *own* is without
+pages of mapped files.
 
     python benchmarks/imputation_scale.py 5000 10000 40000 --methods magic,knn_smoothing
 """
@@ -17,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from memory_watch import MemoryWatch
 from scipy.sparse import csr_matrix
 
 from bench.exchange import write_inputs
@@ -27,19 +29,20 @@ from bench.sandbox import Job, Sandbox
 GENES, CLASSES, BLOCK = 19_306, 20, 1_000
 
 
-def simulate(n: int) -> csr_matrix:
-    """Counts of ``n`` cells of 20 classes, a block at a time."""
+def simulate(n: int, depth: float = 1.0) -> tuple[csr_matrix, np.ndarray]:
+    """Counts of ``n`` cells of 20 classes, a block at a time, and the classes."""
     rng = np.random.default_rng(0)
     changed = rng.random((CLASSES, GENES)) < 0.02
     rates = rng.lognormal(-4.4, 2.0, GENES) * np.exp(rng.normal(0, 1.0, (CLASSES, GENES)) * changed)
-    parts = []
+    parts, classes = [], []
     for start in range(0, n, BLOCK):
         own = rng.integers(CLASSES, size=min(BLOCK, n - start))
-        depth = rng.lognormal(0, 0.4, (len(own), 1))
-        parts.append(csr_matrix(rng.poisson(depth * rates[own]).astype(np.int32)))
+        size = depth * rng.lognormal(0, 0.4, (len(own), 1))
+        parts.append(csr_matrix(rng.poisson(size * rates[own]).astype(np.int32)))
+        classes.append(own)
     lengths = np.concatenate([np.diff(part.indptr) for part in parts])
     data, indices = (np.concatenate([getattr(part, name) for part in parts]) for name in ("data", "indices"))
-    return csr_matrix((data, indices, np.append(0, np.cumsum(lengths))), shape=(n, GENES))
+    return csr_matrix((data, indices, np.append(0, np.cumsum(lengths))), shape=(n, GENES)), np.concatenate(classes)
 
 
 def measure(name: str, sandbox: Sandbox, folder: Path, n: int, timeout_s: float) -> str:
@@ -59,15 +62,18 @@ def measure(name: str, sandbox: Sandbox, folder: Path, n: int, timeout_s: float)
         memory_mb=None,
         expression=["expression"],
     )
-    outcome = sandbox.run(job)
-    peak = (outcome.rss_peak_mb or np.nan) * 2**20 / 1e9
+    with MemoryWatch() as watch:
+        outcome = sandbox.run(job)
+    peak, own = (outcome.rss_peak_mb or np.nan) * 2**20 / 1e9, watch.own / 1e9
     for file in trial.rglob("*.npy"):
         file.unlink()
     if outcome.status != "ok":
-        return f"{name:16s} {n:8,d}  {outcome.status}: {outcome.detail} (peak {peak:.2f} GB)"
+        return f"{name:16s} {n:8,d}  {outcome.status}: {outcome.detail} (peak {peak:.2f} GB, own {own:.2f})"
     fit, predict = (outcome.phases.get(phase, np.nan) for phase in ("fit", "predict"))
     notes = "".join(f"; {note}" for note in outcome.notes)
-    return f"{name:16s} {n:8,d} {fit:7.1f} {predict:10.1f} {outcome.wall_s or np.nan:7.1f} {peak:8.2f}{notes}"
+    return (
+        f"{name:16s} {n:8,d} {fit:7.1f} {predict:10.1f} {outcome.wall_s or np.nan:7.1f} {peak:8.2f} {own:7.2f}{notes}"
+    )
 
 
 def main() -> None:
@@ -78,11 +84,11 @@ def main() -> None:
     parser.add_argument("--timeout", type=float, default=7200.0, help="seconds a method may take")
     asked = parser.parse_args()
     print(f"{GENES:,} genes, {asked.threads} threads, load of the machine {os.getloadavg()[0]:.1f}")
-    print("method              cells   fit s  predict s  wall s  peak GB")
+    print("method              cells   fit s  predict s  wall s  peak GB     own")
     for n in asked.cells:
         with tempfile.TemporaryDirectory() as scratch, Sandbox(asked.threads) as sandbox:
             start = time.perf_counter()
-            X = simulate(n)
+            X, _ = simulate(n)
             obs = pd.DataFrame({"donor": "d0"}, index=pd.RangeIndex(n).astype(str))
             var = pd.DataFrame(index=pd.RangeIndex(GENES).astype(str))
             write_inputs(Inputs(Cells(X, obs, var)), Path(scratch) / "inputs", "scale")
