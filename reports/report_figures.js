@@ -76,7 +76,7 @@
       layout[`yaxis${n}`] = { ...AXIS, ...yaxis, domain: [Math.max(0, y1 - h), y1], anchor: `x${n}` };
       if (shareTicks && col) layout[`yaxis${n}`].showticklabels = false;
       if (col && yaxis.title) layout[`yaxis${n}`].title = undefined;
-      layout.annotations.push({ text: `<b>${escape(short(name, (w * (width - 70)) / 6.6))}</b>`, showarrow: false, x: x0, y: y1, xref: "paper", yref: "paper", xanchor: "left", yanchor: "bottom", yshift: 6, font: { size: 12 } });
+      layout.annotations.push({ text: `<b>${escape(short(name, (w * (width - (shareTicks ? 120 : 70))) / 6.6))}</b>`, showarrow: false, x: x0, y: y1, xref: "paper", yref: "paper", xanchor: "left", yanchor: "bottom", yshift: 6, font: { size: 12 } });
       return { xaxis: `x${n}`, yaxis: `y${n}` };
     });
     return { axes, layout, plotHeight, across };
@@ -105,6 +105,7 @@
   const pairName = (p) => p.join(" · ");
 
   function curves(view) {
+    if (!showSection("curves", data.curves.trial.length)) return;
     const chosen = new Map(view.trials.map((t) => [t.trial, t]));
     const byCurve = new Map();
     data.curves.trial.forEach((t, i) => {

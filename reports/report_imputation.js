@@ -39,7 +39,7 @@
 
   const shown = (view) => { const kept = new Set(view.pairs.map((p) => p.join("/"))); return view.task.imputation.pairs.filter((p) => kept.has(`${p.track}/${p.dataset}`)); };
 
-  /** Bars with confidence intervals of MSE, Pearson and the chosen metric; a dot a group. */
+  /** Bars with confidence intervals of MSE, Pearson and the chosen metric; figures/ has them of every group. */
   function bars(view) {
     const host = $("joint-bars"), pairs = shown(view).map((p) => [p.track, p.dataset]);
     const names = [...new Set(["mse", "pearson", state.metric])].filter((n) => view.task.metrics.some((m) => m.name === n));
@@ -64,12 +64,12 @@
   /** Lines over the level of true expression: the error, and the imputed mean against the line y = x. */
   function levels(view, id, column, title, words, diagonal) {
     const pairs = shown(view).filter((p) => Object.keys(p.bins).length), host = $(id), rows = [], seen = new Set();
-    const { axes, layout, plotHeight } = multiples(pairs.map((p) => pairName([p.track, p.dataset])), host, { height: 230, xaxis: { title: { text: "mean true expression of the bin", standoff: 4 }, rangemode: "tozero" }, yaxis: { title: { text: words, standoff: 6 }, rangemode: "tozero" } });
+    const { axes, layout, plotHeight } = multiples(pairs.map((p) => pairName([p.track, p.dataset])), host, { height: 230, xaxis: { title: { text: "mean true expression of the bin", standoff: 4 }, rangemode: "tozero" }, yaxis: { title: { text: words, standoff: 6 }, ...(diagonal ? { rangemode: "tozero" } : { type: "log", tickformat: ".3~g", dtick: 1 }) } });
     const traces = pairs.flatMap((p, k) => view.labels.map((l) => l.label).filter((l) => p.bins[l]).map((label) => {
       const b = p.bins[label], look = view.style[label], first = !seen.has(label);
       seen.add(label);
       b.low.forEach((low, i) => rows.push([p.track, p.dataset, label, `${three(low)} to ${three(b.high[i])}`, number(b.n[i], 0), three(b.mse[i]), b.mean_true[i], b.mean_imputed[i]]));
-      return { type: "scatter", mode: "lines+markers", x: b.mean_true, y: b[column], name: escape(label), legendgroup: label, showlegend: first, ...axes[k], line: { color: look.colour, dash: look.dash, width: 1.6 }, marker: { color: look.colour, size: 5 }, hovertemplate: `${escape(label)}<br>true %{x:.2f}<br>${words} %{y:.3f}<extra></extra>` };
+      return { type: "scatter", mode: "lines+markers", x: b.mean_true, y: diagonal ? b[column] : b[column].map((v) => v || null), name: escape(label), legendgroup: label, showlegend: first, ...axes[k], line: { color: look.colour, dash: look.dash, width: 1.6 }, marker: { color: look.colour, size: 5 }, hovertemplate: `${escape(label)}<br>true %{x:.2f}<br>${words} %{y:.3f}<extra></extra>` };
     }));
     if (diagonal) layout.shapes = pairs.map((p, k) => { const top = Math.max(...Object.values(p.bins).flatMap((b) => b.mean_true)); return { type: "line", xref: axes[k].xaxis, yref: axes[k].yaxis, x0: 0, y0: 0, x1: top, y1: top, layer: "below", line: { color: "#aab2b8", width: 1, dash: "dash" } }; });
     const below = legendHeight([...seen, ""], host.clientWidth || 1000);
@@ -79,13 +79,13 @@
 
   function zeros(view) {
     const kept = new Set(view.pairs.map((p) => p.join("/"))), all = view.task.imputation.zeros.filter(([t, d]) => kept.has(`${t}/${d}`));
-    const panels = [...new Map(all.map(([t, d, , what]) => [[t, d, what].join("\t"), [t, d, what]])).values()], labels = view.labels.map((l) => l.label).filter((l) => all.some((r) => r[2] === l)), host = $("zeros-view"), rows = [];
+    const ofEachType = / than /, panels = [...new Map(all.filter((r) => !ofEachType.test(r[3])).map(([t, d, , what]) => [[t, d, what].join("\t"), [t, d, what]])).values()], labels = view.labels.map((l) => l.label).filter((l) => all.some((r) => r[2] === l)), host = $("zeros-view"), rows = [];
     const { axes, layout, plotHeight } = multiples(panels.map(([t, d, what]) => `${what}: ${pairName([t, d])}`), host, { height: 30 + 21 * labels.length, minWidth: 330, gapY: 64, shareTicks: true, xaxis: { range: [0, 1.02], tickformat: ".0%" }, yaxis: { type: "category", categoryorder: "array", categoryarray: [...labels].reverse(), range: [-0.6, labels.length - 0.4], tickfont: { size: 11 }, showgrid: false } });
     const traces = panels.map(([t, d, what], k) => {
       const found = all.filter((r) => r[0] === t && r[1] === d && r[3] === what && labels.includes(r[2]));
-      for (const r of found) rows.push([t, d, r[2], what, r[4] === null ? null : number(r[4], 0), r[5] === null ? null : `${three(100 * r[5])} %`]);
       return { type: "bar", orientation: "h", showlegend: false, ...axes[k], y: found.map((r) => r[2]), x: found.map((r) => r[5]), marker: { color: found.map((r) => view.style[r[2]].colour) }, hovertemplate: "%{y}: %{x:.2%}<extra></extra>" };
     });
+    for (const [t, d, label, what, n, share] of all) rows.push([t, d, label, what, n === null ? null : number(n, 0), share === null ? null : `${three(100 * share)} %`]);
     figure(host, { title: "Share of zeros turned on", alt: "Bars of the share of zeros that each method turned on; the table below has the numbers.", traces, layout: { ...layout, height: plotHeight + 80, margin: { l: 110, r: 10, t: 30, b: 40 } }, head: ["track", "dataset", "method", "zeros", "how many", "turned on"], rows });
   }
 
@@ -97,7 +97,7 @@
       $("joint-left-out").textContent = view.task.imputation.leftOut;
       joint(view);
       bars(view);
-      levels(view, "imputation-bins", "mse", "Error by level of expression", "MSE", false);
+      levels(view, "imputation-bins", "mse", "Error by level of expression (log scale)", "MSE", false);
       levels(view, "imputation-slope", "mean_imputed", "Imputed against true mean by level (below the line: underestimated)", "mean imputed", true);
     }
     if (showSection("zeros", view.task.imputation.zeros.length)) zeros(view);

@@ -28,6 +28,7 @@ from bench.reports.figures import (
     deg_subsets,
     donors,
     embeddings,
+    group_bars,
     heatmap,
     hierarchy,
     joint,
@@ -37,6 +38,7 @@ from bench.reports.figures import (
     resources,
     umaps,
     volcano,
+    zeros,
 )
 
 if TYPE_CHECKING:
@@ -54,7 +56,9 @@ FIGURES = {
     "classes": classes,
     "confusion": confusion,
     "joint": joint,
+    "group_bars": group_bars,
     "expression_bins": levels,
+    "zeros": zeros,
     "umaps": umaps,
     "resolutions": resolutions,
     "deg_overlap": deg_overlap,
@@ -67,7 +71,6 @@ FIGURES = {
 #: Tables without a figure of their own that lie beside the figures as CSV: what makes each for a task.
 TABLES: dict[str, Callable[[Run, str], pd.DataFrame]] = {
     "groups": _imputation.groups,
-    "zeros": _imputation.zeros,
     "supplementary_table_4": _supplementary.table,
     **{name: functools.partial(_deg.plain, name=name) for name in ("qq", "truth", "pr", "pseudobulk", "left_out")},
 }

@@ -44,7 +44,7 @@ def draw(run: Run, task: str, frame: pd.DataFrame) -> Figure:
             axes.text(
                 0.04,
                 0.96,
-                f"MSE {row['mse']:.3g}\nr {row['pearson']:.3f}",
+                f"MSE {row['mse']:.3g}\nr {row['pearson']:.3f}".replace("nan", "–"),
                 transform=axes.transAxes,
                 va="top",
                 fontsize=6,

@@ -35,6 +35,8 @@ def draw(run: Run, task: str, frame: pd.DataFrame) -> Figure:
                 axes.plot(mine["mean_true"], mine[column], color=look["colour"], linestyle=LINES[look["dash"]],
                           marker="o", markersize=2.5, linewidth=1.1, label=label if len(mine) else None)  # fmt: skip
         top = here["mean_true"].max()
+        row[0].set_yscale("log", nonpositive="mask")  # controls differ from methods by powers of ten
+        row[0].yaxis.set_major_formatter("{x:g}")
         row[1].plot([0, top], [0, top], color="#AAAAAA", linewidth=0.8, linestyle=":")
         row[0].set(title=f"{track} · {dataset}", xlabel="mean true expression", ylabel="MSE")
         row[1].set(xlabel="mean true expression", ylabel="mean imputed expression")

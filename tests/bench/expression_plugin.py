@@ -127,8 +127,8 @@ class Filler(Method):
         if self.mode == "frame":
             frame = pd.DataFrame(out, index=inputs.cells.obs.index, columns=inputs.cells.var.index)
             return {"expression": frame.iloc[::-1]}
-        if self.mode == "nan":
-            out[3, 2] = np.nan
+        if self.mode in ("nan", "inf"):
+            out[3, 2] = float(self.mode)
         if self.mode == "negative":
             out[3, 2] = -1
         if self.mode == "transposed":

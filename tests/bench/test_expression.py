@@ -115,6 +115,7 @@ def test_rescoring_needs_no_method(registry, limits, tmp_path):
         ("shuffled", "not in the order of the cells"),
         ("frame", "in another order"),
         ("nan", "1 values of 'expression' are NaN"),
+        ("inf", "1 values of 'expression' are NaN or infinite"),
         ("transposed", r"shape (20, 60), expected (60, 20)"),
     ],
 )

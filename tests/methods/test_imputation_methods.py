@@ -188,6 +188,21 @@ def test_a_gene_that_training_cells_never_had_is_told(context):
     assert any("1 genes have counts in the cells and none in those learned from" in note for note in ctx.notes)
 
 
+@pytest.mark.slow
+def test_a_sequence_model_leaves_a_gene_that_it_never_met_as_it_was_shown(context):
+    pytest.importorskip("lightning")
+    from bench.methods.schyena import ScHyena
+
+    cells, _ = simulate(40, np.random.default_rng(8))
+    train, _ = simulate(60, np.random.default_rng(9), "t")
+    X = train.X.toarray()
+    X[:, 3] = 0
+    ctx = context()
+    told = answer(ScHyena(epochs=1), Inputs(cells, Cells(csr_matrix(X), train.obs, train.var)), ctx)
+    np.testing.assert_allclose(told[:, 3], log1p_cp10k(cells.X).toarray()[:, 3], rtol=1e-5)
+    assert any(note.startswith("1 genes without counts in the cells learned from") for note in ctx.notes)
+
+
 def test_magic_gives_the_numbers_of_the_package_in_blocks(context, monkeypatch):
     magic = pytest.importorskip("magic")
     from bench.methods import magic as ours

@@ -135,6 +135,17 @@ def test_zeros_turned_on_counts_by_hand():
     assert {kind: table[f"markers of other types than {kind}"] for kind in "xyz"} == n
 
 
+def test_a_cell_without_counts_is_told_and_scored_by_what_fills_it():
+    dataset = study()
+    X = dataset.adata.X.tolil()
+    X[5] = 0
+    problem = make(replace(dataset, adata=AnnData(X.tocsr(), dataset.adata.obs, dataset.adata.var)))
+    assert "1 cells have no counts at all" in problem.notes
+    for name in ("raw", "cell_type_mean"):
+        found = values(TASK.score(problem, control(name, problem)))
+        assert 0 <= found["nmi_oracle", "pooled"] <= 1
+
+
 def test_mixing_is_scored_where_there_are_two_batches_and_told_where_not():
     pytest.importorskip("scib_metrics")
     dataset = study()

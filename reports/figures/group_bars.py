@@ -1,0 +1,56 @@
+"""Error of each group of hidden entries with its interval, after Fig. 5b of the scMamba paper."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from matplotlib.figure import Figure
+
+from bench.reports import _imputation, _tables
+from bench.reports._load import Run
+from bench.reports._style import styles
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+PER_PAIR = True
+_METRICS = ("mse", "pearson")
+_MEAN, _PREFIX = "group_mean", "group:"
+
+
+def prepare(run: Run, task: str) -> pd.DataFrame:
+    """Value and mean bounds over seeds: ``track, dataset, label, role, metric, unit, value, ci_low, ci_high``.
+
+    Units are ``group_mean`` and ``group:<name>``.
+    """
+    rows = run.rows[(run.rows["task"] == task) & run.rows["metric"].isin(_METRICS)]
+    named = rows["unit"].fillna("")
+    rows = rows[(named.eq(_MEAN) | named.str.startswith(_PREFIX)) & rows["value"].notna()]
+    rows = rows[rows["dataset"].isin(rows.loc[rows["unit"] == _MEAN, "dataset"])]
+    keys = ["track", "dataset", "label", "role", "metric", "unit"]
+    return rows.groupby(keys, sort=True)[["value", "ci_low", "ci_high"]].mean().reset_index()
+
+
+def draw(run: Run, task: str, frame: pd.DataFrame) -> Figure:
+    """A row a metric, a column a group, a bar a method; the mean over groups comes first."""
+    order = [label for label, _ in _tables.label_order(run, task) if (frame["label"] == label).any()]
+    looks = styles(_tables.label_order(run, task))
+    named = sorted(
+        {unit for unit in frame["unit"] if unit != _MEAN}, key=lambda u: _imputation.group_order(u[len(_PREFIX) :])
+    )
+    units, metrics = [_MEAN, *named], [m for m in _METRICS if (frame["metric"] == m).any()]
+    figure = Figure(figsize=(1.5 * len(units) + 1.2, (0.19 * len(order) + 0.7) * len(metrics)), layout="constrained")
+    grid = figure.subplots(len(metrics), len(units), squeeze=False, sharex="row", sharey=True)
+    for row, metric in zip(grid, metrics, strict=True):
+        for axes, unit in zip(row, units, strict=True):
+            here = frame[(frame["metric"] == metric) & (frame["unit"] == unit)].set_index("label")
+            shown = [(y, label) for y, label in enumerate(order) if label in here.index]
+            values = here.loc[[label for _, label in shown]]
+            spread = [(values["value"] - values["ci_low"]).clip(0), (values["ci_high"] - values["value"]).clip(0)]
+            colours = [looks[label]["colour"] for _, label in shown]
+            axes.barh([y for y, _ in shown], values["value"], color=colours, xerr=[s.fillna(0) for s in spread],
+                      error_kw={"linewidth": 0.7, "capsize": 1.5})  # fmt: skip
+            axes.set(title="mean" if unit == _MEAN else f"group {unit[len(_PREFIX) :]}", ylim=(len(order) - 0.5, -0.5))
+            axes.set_yticks(range(len(order)), order)
+        row[0].set_xlabel("MSE" if metric == "mse" else "Pearson r")
+    return figure
