@@ -14,7 +14,7 @@ import numpy as np
 from scipy.special import chdtrc, erfc, expit
 
 from bench.tasks._mast_logistic import fit_one_group, fit_two_groups
-from bench.tasks._mast_prior import variance_prior
+from bench.tasks._mast_prior import variance_priors
 from bench.tasks._mast_sums import GroupSums, group_sums
 
 if TYPE_CHECKING:
@@ -82,20 +82,28 @@ def two_group_lrt(
         raise ValueError("a group without cells cannot be tested")
     n_genes = sums.detected.shape[1]
     mask = np.broadcast_to(True if tested is None else tested, (len(case), n_genes))
-    out = {name: np.empty((len(case), n_genes)) for name in FIELDS if name in set(fields)}
+    out = {name: np.full((len(case), n_genes), np.nan) for name in FIELDS if name in set(fields)}
     priors = np.empty((len(case), 2))
     step = max(1, _CHUNK // max(1, n_genes))
     for start in range(0, len(case), step):
         chunk = slice(start, start + step)
-        one, zero = sums.take(case[chunk]), sums.take(control[chunk])
-        priors[chunk] = _priors(one, zero, mask[chunk], ebayes, prior)
-        result = _discrete(one, zero, mask[chunk]) | _continuous(one, zero, priors[chunk])
+        pair, gene = np.nonzero(mask[chunk])
+        one, zero = _flat(sums, case[chunk][pair], gene), _flat(sums, control[chunk][pair], gene)
+        ends = np.concatenate([[0], np.cumsum(mask[chunk].sum(axis=1))])
+        priors[chunk] = _priors(one, zero, ends, ebayes, prior)
+        result = _discrete(one, zero) | _continuous(one, zero, *priors[chunk][pair].T)
         _add_tests(result)
         if any("logFC" in name for name in out):
             _add_fold_change(result)
         for name, values in out.items():
-            values[chunk] = np.where(mask[chunk], result[name], np.nan)
+            values[chunk][pair, gene] = result[name]
     return out | {"prior_variance": priors[:, 0], "prior_df": priors[:, 1]}
+
+
+def _flat(sums: GroupSums, group: NDArray[np.intp], gene: NDArray[np.intp]) -> GroupSums:
+    """Sums of one gene of one group each: only what is tested is computed."""
+    values = (v[group, gene] for v in (sums.detected, sums.total, sums.squares, sums.linear))
+    return GroupSums(sums.n[group], *values)
 
 
 def spread_about_mean(squares: NDArray, total: NDArray, n: NDArray) -> NDArray[np.float64]:
@@ -105,26 +113,23 @@ def spread_about_mean(squares: NDArray, total: NDArray, n: NDArray) -> NDArray[n
 
 
 def _priors(
-    one: GroupSums, zero: GroupSums, mask: NDArray[np.bool_], ebayes: bool, prior: tuple[float, float] | None
+    one: GroupSums, zero: GroupSums, ends: NDArray[np.int64], ebayes: bool, prior: tuple[float, float] | None
 ) -> NDArray[np.float64]:
     if prior is not None or not ebayes:
-        return np.broadcast_to(np.array(prior if prior is not None and ebayes else (0.0, 0.0)), (len(mask), 2))
+        return np.broadcast_to(np.array(prior if prior is not None and ebayes else (0.0, 0.0)), (len(ends) - 1, 2))
     detected = one.detected + zero.detected
     about = spread_about_mean(one.squares + zero.squares, one.total + zero.total, detected)
-    return np.array([variance_prior(n[m] - 1, s[m]) for n, s, m in zip(detected, about, mask, strict=True)])
+    return variance_priors(ends, detected - 1, about)
 
 
-def _discrete(one: GroupSums, zero: GroupSums, mask: NDArray[np.bool_]) -> dict[str, NDArray[np.float64]]:
-    shape = one.detected.shape
-    n1, n0 = (np.broadcast_to(g.n[:, None], shape).ravel() for g in (one, zero))
-    d1, d0 = (np.where(mask, g.detected, 0).ravel() for g in (one, zero))  # what is not tested is not fitted
-    fit, null = np.empty((d1.size, 6)), np.empty(d1.size)
-    fit_two_groups(n0, d0, n1, d1, fit)
-    fit_one_group(n0 + n1, d0 + d1, null)
-    intercept, effect, deviance, var0, cov, var1 = fit.T.reshape(6, *shape)
+def _discrete(one: GroupSums, zero: GroupSums) -> dict[str, NDArray[np.float64]]:
+    fit, null = np.empty((one.n.size, 6)), np.empty(one.n.size)
+    fit_two_groups(zero.n, zero.detected, one.n, one.detected, fit)
+    fit_one_group(zero.n + one.n, zero.detected + one.detected, null)
+    intercept, effect, deviance, var0, cov, var1 = fit.T
     df = np.isfinite(deviance).astype(float)
     return {
-        "chi2_discrete": np.where(df > 0, above_rounding(null.reshape(shape) - deviance), 0.0),
+        "chi2_discrete": np.where(df > 0, above_rounding(null - deviance), 0.0),
         "df_discrete": df,
         "intercept_discrete": intercept,
         "coef_discrete": effect,
@@ -136,8 +141,9 @@ def _discrete(one: GroupSums, zero: GroupSums, mask: NDArray[np.bool_]) -> dict[
     }
 
 
-def _continuous(one: GroupSums, zero: GroupSums, priors: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
-    v, d = priors[:, 0, None], priors[:, 1, None]
+def _continuous(
+    one: GroupSums, zero: GroupSums, v: NDArray[np.float64], d: NDArray[np.float64]
+) -> dict[str, NDArray[np.float64]]:
     m1, m0 = one.detected, zero.detected
     n = m0 + m1
     rank = (m0 > 0).astype(float) + (m1 > 0)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numba import njit, prange
 
-from bench.tasks._mast_logistic import ITERATIONS, RESPONSE, SCALE_CENTRE, SCALE_EFFECT, TOLERANCE, WEIGHT
+from bench.tasks._mast_logistic import ITERATIONS, KERNEL, RESPONSE, SCALE_CENTRE, SCALE_EFFECT, TOLERANCE, WEIGHT
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -44,7 +44,8 @@ def logistic_fits(design: Array, expressed: Array, sums: Array) -> tuple[Array, 
     genes, p = sums.shape
     coef, vcov, deviance = np.full((genes, p), np.nan), np.full((genes, p, p), np.nan), np.full(genes, np.nan)
     standard_sums = (sums - expressed[:, None] * centre) / scale
-    _fit(rows, weights.astype(float), expressed, standard_sums, precision, coef, vcov, deviance)
+    inputs = rows, weights, expressed, standard_sums, precision
+    _fit(*(np.ascontiguousarray(values, np.float64) for values in inputs), coef, vcov, deviance)
     back = np.diag(1 / scale)
     back[0, 1:] = -centre[1:] / scale[1:]
     return coef @ back.T, back @ vcov @ back.T, deviance
@@ -55,48 +56,6 @@ def _scales(design: Array) -> Array:
     distinct = [len(np.unique(column)) for column in design.T]
     spread = np.where(np.array(distinct) == 2, np.ptp(design, axis=0), 2 * design.std(axis=0, ddof=1))
     return np.where(spread > 0, spread, 1.0)
-
-
-@njit(parallel=True, nogil=True, error_model="numpy")
-def _fit(rows, weights, expressed, sums, precision, coef, vcov, deviance_out):
-    genes, p = sums.shape
-    start_sums = np.zeros(p)
-    start = np.diag(precision)
-    for k in range(rows.shape[0]):
-        for i in range(p):
-            start_sums[i] += weights[k] * rows[k, i]
-            for j in range(p):
-                start[i, j] += WEIGHT * weights[k] * rows[k, i] * rows[k, j]
-    cells = weights.sum()
-    for gene in prange(genes):
-        if expressed[gene] == 0:
-            continue
-        root, moments = start.copy(), np.empty(p)
-        for i in range(p):
-            moments[i] = WEIGHT * RESPONSE * (2 * sums[gene, i] - start_sums[i])
-        beta = np.zeros(p)
-        deviance = 2 * cells * math.log1p(math.exp(-math.log(3.0)))
-        for iteration in range(ITERATIONS):
-            _cholesky(root)
-            _solve(root, moments, beta)
-            previous = deviance
-            last = root
-            root, moments, tails, above, below = _step(rows, weights, beta, precision)
-            # Of the two sides of the likelihood the one with fewer cells, so that large sums do not cancel.
-            half = below if 2 * expressed[gene] > cells else above
-            for i in range(p):
-                half -= beta[i] * (sums[gene, i] - start_sums[i] if 2 * expressed[gene] > cells else sums[gene, i])
-                moments[i] += sums[gene, i]
-            deviance = 2 * (tails + half)
-            if iteration > 0 and abs(deviance - previous) / (0.1 + abs(deviance)) < TOLERANCE:
-                break
-        coef[gene], deviance_out[gene] = beta, deviance
-        unit, column = np.zeros(p), np.empty(p)
-        for i in range(p):
-            unit[:] = 0
-            unit[i] = 1
-            _solve(last, unit, column)
-            vcov[gene, i] = column
 
 
 @njit(nogil=True, error_model="numpy")
@@ -159,3 +118,49 @@ def _solve(root, right, out):
         for k in range(i + 1, p):
             value -= root[k, i] * out[k]
         out[i] = value / root[i, i]
+
+
+@njit(
+    "void(float64[:, ::1], float64[::1], float64[::1], float64[:, ::1], float64[::1], float64[:, ::1],"
+    "float64[:, :, ::1], float64[::1])",
+    **KERNEL,
+)
+def _fit(rows, weights, expressed, sums, precision, coef, vcov, deviance_out):
+    genes, p = sums.shape
+    start_sums = np.zeros(p)
+    start = np.diag(precision)
+    for k in range(rows.shape[0]):
+        for i in range(p):
+            start_sums[i] += weights[k] * rows[k, i]
+            for j in range(p):
+                start[i, j] += WEIGHT * weights[k] * rows[k, i] * rows[k, j]
+    cells = weights.sum()
+    for gene in prange(genes):
+        if expressed[gene] == 0:
+            continue
+        root, moments = start.copy(), np.empty(p)
+        for i in range(p):
+            moments[i] = WEIGHT * RESPONSE * (2 * sums[gene, i] - start_sums[i])
+        beta = np.zeros(p)
+        deviance = 2 * cells * math.log1p(math.exp(-math.log(3.0)))
+        for iteration in range(ITERATIONS):
+            _cholesky(root)
+            _solve(root, moments, beta)
+            previous = deviance
+            last = root
+            root, moments, tails, above, below = _step(rows, weights, beta, precision)
+            # Of the two sides of the likelihood the one with fewer cells, so that large sums do not cancel.
+            half = below if 2 * expressed[gene] > cells else above
+            for i in range(p):
+                half -= beta[i] * (sums[gene, i] - start_sums[i] if 2 * expressed[gene] > cells else sums[gene, i])
+                moments[i] += sums[gene, i]
+            deviance = 2 * (tails + half)
+            if iteration > 0 and abs(deviance - previous) / (0.1 + abs(deviance)) < TOLERANCE:
+                break
+        coef[gene], deviance_out[gene] = beta, deviance
+        unit, column = np.zeros(p), np.empty(p)
+        for i in range(p):
+            unit[:] = 0
+            unit[i] = 1
+            _solve(last, unit, column)
+            vcov[gene, i] = column

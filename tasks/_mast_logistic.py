@@ -3,9 +3,6 @@
 MAST calls bayesglm, whose Student-t prior is meant to be refitted at each step; the copy in MAST never feeds the
 refitted scale back, so what it fits is a Gaussian prior: N(0, 2.5 / range) on the effect and N(0, 10) on the linear
 predictor at the mean of the covariates. IRLS as R does it: same start, stopping rule and last weights.
-
-Not cached on disk, nor are the other kernels of the hurdle model: two processes that compiled them at the same moment
-have left a cache in which the code of one array layout stood under the name of another, and gave wrong numbers.
 """
 
 from __future__ import annotations
@@ -15,6 +12,10 @@ import math
 import numpy as np
 from numba import njit, prange
 
+#: How the kernels of the hurdle model are compiled. Each also declares its types: numba numbers the files of a cache by
+#: what it has compiled so far, so that two processes which compile different types of one function at the same moment
+#: leave the code of one under the name of the other. With one signature there is nothing to confuse.
+KERNEL = {"parallel": True, "nogil": True, "cache": True, "error_model": "numpy"}
 SCALE_EFFECT = 2.5
 SCALE_CENTRE = 10.0
 TOLERANCE = 1e-8
@@ -33,7 +34,7 @@ def _deviance(eta, detected, n):
     return 2 * (detected * up + (n - detected) * down)
 
 
-@njit(parallel=True, nogil=True, error_model="numpy")
+@njit("void(float64[::1], float64[::1], float64[::1], float64[::1], float64[:, ::1])", **KERNEL)
 def fit_two_groups(n0, d0, n1, d1, out):
     """Fit intercept and effect of group 1 for every element of the flat arrays.
 
@@ -72,7 +73,7 @@ def fit_two_groups(n0, d0, n1, d1, out):
         out[i, 3], out[i, 4], out[i, 5] = bb / det, -ab / det, aa / det
 
 
-@njit(parallel=True, nogil=True, error_model="numpy")
+@njit("void(float64[::1], float64[::1], float64[::1])", **KERNEL)
 def fit_one_group(n, d, deviance_out):
     """Deviance of the model with an intercept alone, for every element; NaN where no cell expresses."""
     for i in prange(n.size):

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numba import njit, prange
 
+from bench.tasks._mast_logistic import KERNEL
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from scipy import sparse
@@ -37,11 +39,32 @@ def least_squares(design: Array, expression: sparse.csc_matrix) -> tuple[Array, 
     coef, inverse = np.full((genes, p), np.nan), np.full((genes, p, p), np.nan)
     rss, rank = np.zeros(genes), np.zeros(genes, dtype=np.intp)
     columns = np.ascontiguousarray(design.T)
-    _fit(columns, expression.indptr, expression.indices, expression.data, coef, inverse, rss, rank)
+    indptr, indices = expression.indptr.astype(np.int64), expression.indices.astype(np.int32, copy=False)
+    _fit(columns, indptr, indices, expression.data.astype(np.float64, copy=False), coef, inverse, rss, rank)
     return coef, inverse, rss, rank
 
 
-@njit(parallel=True, nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy")
+def _dot(a, b):
+    value = 0.0
+    for k in range(len(a)):
+        value += a[k] * b[k]
+    return value
+
+
+@njit(nogil=True, error_model="numpy")
+def _back_substitute(root, right, rank):
+    for i in range(rank - 1, -1, -1):
+        for k in range(i + 1, rank):
+            right[i] -= root[i, k] * right[k]
+        right[i] /= root[i, i]
+
+
+@njit(
+    "void(float64[:, ::1], int64[::1], int32[::1], float64[::1], float64[:, ::1], float64[:, :, ::1], float64[::1],"
+    "int64[::1])",
+    **KERNEL,
+)
 def _fit(columns, indptr, indices, data, coef, inverse, rss, rank_out):
     p = columns.shape[0]
     for gene in prange(len(indptr) - 1):
@@ -81,19 +104,3 @@ def _fit(columns, indptr, indices, data, coef, inverse, rss, rank_out):
         for i in range(rank):
             for j in range(rank):
                 inverse[gene, kept[i], kept[j]] = _dot(unit[:, i], unit[:, j])
-
-
-@njit(nogil=True, error_model="numpy")
-def _dot(a, b):
-    value = 0.0
-    for k in range(len(a)):
-        value += a[k] * b[k]
-    return value
-
-
-@njit(nogil=True, error_model="numpy")
-def _back_substitute(root, right, rank):
-    for i in range(rank - 1, -1, -1):
-        for k in range(i + 1, rank):
-            right[i] -= root[i, k] * right[k]
-        right[i] /= root[i, i]

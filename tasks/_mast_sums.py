@@ -9,6 +9,8 @@ import numpy as np
 from numba import njit, prange
 from scipy import sparse
 
+from bench.tasks._mast_logistic import KERNEL
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -68,8 +70,9 @@ def group_sums(X: Any, indicator: sparse.csr_matrix) -> GroupSums:
     if sparse.issparse(X):
         X = X.tocsr()
         _add_sparse(
-            *(X.indptr, X.indices, X.data.astype(np.float64, copy=False), np.expm1(X.data, dtype=np.float64)),
-            *(indicator.indptr, indicator.indices),
+            *(X.indptr.astype(np.int64), X.indices.astype(np.int32, copy=False)),
+            *(X.data.astype(np.float64, copy=False), np.expm1(X.data, dtype=np.float64)),
+            *(indicator.indptr.astype(np.int64), indicator.indices.astype(np.int32, copy=False)),
             *(sums.detected, sums.total, sums.squares, sums.linear),
         )
     else:
@@ -77,7 +80,11 @@ def group_sums(X: Any, indicator: sparse.csr_matrix) -> GroupSums:
     return sums
 
 
-@njit(parallel=True, nogil=True)
+@njit(
+    "void(int64[::1], int32[::1], float64[::1], float64[::1], int64[::1], int32[::1],"
+    "float64[:, ::1], float64[:, ::1], float64[:, ::1], float64[:, ::1])",
+    **KERNEL,
+)
 def _add_sparse(indptr, indices, data, linear_data, group_ptr, members, detected, total, squares, linear):
     for group in prange(detected.shape[0]):
         sums = np.zeros((detected.shape[1], 4))  # of one gene side by side: one access to memory per entry

@@ -8,6 +8,8 @@ import numpy as np
 from numba import njit, prange
 from scipy.special import erfc
 
+from bench.tasks._mast_logistic import KERNEL
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from scipy import sparse
@@ -29,7 +31,8 @@ def rank_sum_p(expression: sparse.csc_matrix, is_case: NDArray[np.bool_]) -> NDA
     """
     n, n_case = len(is_case), int(is_case.sum())
     rank_sums, ties = np.empty(expression.shape[1]), np.empty(expression.shape[1])
-    _ranks(expression.indptr, expression.indices, expression.data, is_case, rank_sums, ties)
+    indptr, indices = expression.indptr.astype(np.int64), expression.indices.astype(np.int32, copy=False)
+    _ranks(indptr, indices, expression.data.astype(np.float64, copy=False), is_case, rank_sums, ties)
     distance = np.abs(rank_sums - n_case * (n + 1) / 2)
     variance = n_case * (n - n_case) / 12 * (n + 1 - ties / (n * (n - 1)))
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -37,7 +40,7 @@ def rank_sum_p(expression: sparse.csc_matrix, is_case: NDArray[np.bool_]) -> NDA
     return np.where(variance > 0, np.minimum(1.0, erfc(z / np.sqrt(2))), 1.0)
 
 
-@njit(parallel=True, nogil=True)
+@njit("void(int64[::1], int32[::1], float64[::1], boolean[::1], float64[::1], float64[::1])", **KERNEL)
 def _ranks(indptr, indices, data, is_case, rank_sums, ties):
     """Sum of the ranks of the case cells, and sum of t^3 - t over sets of t equal values; the zeros are one set."""
     cells = len(is_case)

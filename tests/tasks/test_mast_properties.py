@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import optimize, sparse, stats
-from scipy.special import expit, gammaln
+from scipy.special import digamma, expit, gammaln, polygamma
 
 from bench.errors import DataError, NotApplicableError
 from bench.tasks._find_markers import find_markers
 from bench.tasks._mast import group_sums, two_group_lrt
-from bench.tasks._mast_prior import variance_prior
+from bench.tasks._mast_prior import log_gamma, variance_prior, variance_priors
 from bench.tasks._mast_zlm import zlm
 from bench.tasks._wilcoxon import rank_sum_p
 
@@ -207,3 +207,49 @@ def test_missing_covariates_negative_values_and_small_groups_are_refused():
         find_markers(X, list("abcdefghijkl"), np.arange(2), np.arange(2, 20))
     with pytest.raises(ValueError, match="without cells"):
         two_group_lrt(group_sums(X, sparse.csr_matrix((2, 20))), [0], [1])
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.floats(1e-3, 1e7))
+def test_the_gamma_functions_are_those_of_scipy(z):
+    np.testing.assert_allclose(log_gamma(z), [gammaln(z), digamma(z), polygamma(1, z)], rtol=1e-11, atol=1e-12)
+
+
+def test_priors_of_many_sets_are_those_of_each():
+    rng = np.random.default_rng(7)
+    sizes = [40, 0, 1, 300]
+    r = rng.integers(0, 30, sum(sizes)).astype(float)
+    s = r * rng.gamma(2.0, 0.3, len(r))
+    ends = np.cumsum([0, *sizes])
+    alone = [variance_prior(r[a:b], s[a:b]) for a, b in zip(ends, ends[1:], strict=False)]
+    np.testing.assert_array_equal(variance_priors(ends, r, s), alone)
+    assert alone[1] == (1.0, 2.0)
+
+
+def test_the_order_of_cells_and_genes_and_the_side_of_the_arms_do_not_matter():
+    X, rng = sparse.csr_matrix(expression(11, 30, 40)), np.random.default_rng(11)
+    names = np.array(list("abcdefghijkl"))
+    rows, genes = rng.permutation(70), rng.permutation(12)
+    case, control = np.arange(30), np.arange(30, 70)
+    options = {"min_pct": 0.0, "logfc_threshold": 0.0}
+    table = find_markers(X, names, case, control, **options).set_index("gene")
+    place = np.argsort(rows)  # where each cell went
+    shuffled = find_markers(X[rows][:, genes], names[genes], place[case], place[control], **options).set_index("gene")
+    pd.testing.assert_frame_equal(shuffled.loc[table.index], table, rtol=1e-9)
+    swapped = find_markers(X, names, control, case, **options).set_index("gene").loc[table.index]
+    np.testing.assert_allclose(swapped["p_val"], table["p_val"], rtol=1e-7)
+    np.testing.assert_allclose(swapped["avg_log2FC"], -table["avg_log2FC"], atol=1e-12)
+    np.testing.assert_array_equal(swapped[["pct_1", "pct_2"]], table[["pct_2", "pct_1"]])
+
+
+def test_covariates_do_not_depend_on_their_names_or_units():
+    X = expression(12, 30, 40)
+    rng = np.random.default_rng(12)
+    obs = pd.DataFrame({"age": rng.normal(50, 10, 70), "lab": rng.permutation(np.resize(["a", "b", "c"], 70))})
+    case, control = np.arange(30), np.arange(30, 70)
+    options = {"min_pct": 0.0, "logfc_threshold": 0.0}
+    table = find_markers(X, np.arange(12), case, control, covariates=obs, **options)
+    # Names that a formula would read, values in months; the first level stays the first, since it has no prior.
+    other = pd.DataFrame({"lab name + 1": obs["lab"].map({"a": "(2)", "b": "x y", "c": "z"}), "~age": obs["age"] * 12})
+    again = find_markers(X, np.arange(12), case, control, covariates=other, **options)
+    np.testing.assert_allclose(again.set_index("gene").loc[table["gene"], "p_val"], table["p_val"], rtol=1e-6)
