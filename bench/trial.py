@@ -155,7 +155,9 @@ class TrialRunner:
             detail = f"the prediction could not be scored: {type(error).__name__}: {error}"
             return record("crash", detail, **notes, **resources)
         # a lent prediction brings the notes of its own trial
-        told = list(dict.fromkeys([*self._overlap(spec, problem.inputs.cells.obs), *outcome.notes]))
+        # A task may show donors under other names.
+        tested = problem.solution if "donor" in problem.solution else problem.inputs.cells.obs
+        told = list(dict.fromkeys([*self._overlap(spec, tested), *outcome.notes]))
         return record("ok", outcome.detail, notes=told, **notes, **resources, **scored)
 
     def _overlap(self, spec: TrialSpec, tested: pd.DataFrame) -> list[str]:

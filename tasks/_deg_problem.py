@@ -29,7 +29,7 @@ from bench.tasks._deg_design import (
 )
 from bench.tasks._donors import donors_of
 from bench.tasks._find_markers import MIN_CELLS
-from bench.tasks._study import study_inputs
+from bench.tasks._study import batch_tells_condition, study_inputs
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -73,10 +73,21 @@ def make_problem(dataset: Dataset, track: str, seeds: Seeds) -> DegProblem:
 
 
 def scramble(dataset: Dataset, rng: np.random.Generator) -> Dataset:
-    """The dataset with conditions and cell types dealt anew among the cells."""
+    """The dataset with conditions and cell types dealt anew among the cells.
+
+    Where every batch is of one condition, that stays so (methods see no batches then): conditions are dealt among
+    batches.
+    """
     obs = dataset.adata.obs.copy()
+    whole = batch_tells_condition(obs)
     for column in ("condition", "cell_type"):
-        obs[column] = obs[column].astype(object).to_numpy()[rng.permutation(len(obs))]
+        values = obs[column].astype(object)
+        if column == "condition" and whole:
+            batch = obs["batch"].astype(str)
+            first = values.groupby(batch.to_numpy()).first()
+            obs[column] = batch.map(dict(zip(first.index, rng.permutation(first.to_numpy()), strict=True)))
+        else:
+            obs[column] = values.to_numpy()[rng.permutation(len(obs))]
     adata = dataset.adata
     return Dataset(dataset.card, AnnData(X=adata.X, obs=obs, var=adata.var, uns=dict(adata.uns)))
 
@@ -191,10 +202,7 @@ def _warnings(dataset: Dataset, solution: pd.DataFrame) -> list[str]:
         batch = dataset.adata.obs.loc[solution.index, "batch"].astype(str)[solution["arm"] != ""]
         arms = solution.loc[batch.index, "arm"].groupby(batch).nunique()
         if (arms == 1).all():
-            notes.append(
-                "WARNING every batch is of one arm: no test can tell the condition from the batch, and a method that "
-                "is shown the batches is shown the arms"
-            )
+            notes.append("WARNING every batch is of one arm: no test can tell the condition from the batch")
     donors = solution[solution["arm"] != ""].groupby("arm")["donor"].nunique()
     if (donors < 2).any():
         notes.append("WARNING an arm with one donor (or donors not told apart): no interval over donors")

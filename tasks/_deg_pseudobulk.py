@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 import warnings
 from dataclasses import dataclass
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 #: Cells of a type that a donor needs to count as a replicate; counts that a gene needs in as many replicates as the
 #: smaller arm has (the filter that DESeq2's authors advise).
 _MIN_CELLS, _MIN_COUNTS = 10, 10
+#: Results by the digest of what was tested: both tracks and all replicates of a dataset ask for the same.
+_KNOWN: dict[str, pd.DataFrame] = {}
+_MOST_KNOWN = 256
 
 
 @dataclass(frozen=True)
@@ -63,7 +67,7 @@ def pseudobulk(counts: sparse.csr_matrix, solution: pd.DataFrame, genes: pd.Inde
         elif sums.shape[1] < 2:
             left_out[design.name] = f"{sums.shape[1]} genes with {_MIN_COUNTS} counts in enough donors"
         else:
-            tables.append(_tested(sums, samples).assign(cell_type=design.name))
+            tables.append(_tested_once(sums, samples).assign(cell_type=design.name))
     filled = [table for table in tables if len(table)] or tables
     return Pseudobulk(pd.concat(filled, ignore_index=True)[tables[0].columns], left_out)
 
@@ -82,6 +86,17 @@ def _sums(counts: sparse.csr_matrix, design: TypeDesign, genes: pd.Index) -> tup
     smaller = min(int(samples["case"].sum()), int((~samples["case"]).sum()))
     enough = (summed >= _MIN_COUNTS).sum(axis=0) >= max(smaller, 1)
     return frame.loc[:, enough], samples.set_index(frame.index)
+
+
+def _tested_once(sums: pd.DataFrame, samples: pd.DataFrame) -> pd.DataFrame:
+    digest = hashlib.sha256(np.ascontiguousarray(sums.to_numpy()))
+    digest.update(repr((list(sums.columns), samples["donor"].tolist(), samples["case"].tolist())).encode())
+    key = digest.hexdigest()
+    if key not in _KNOWN:
+        if len(_KNOWN) >= _MOST_KNOWN:
+            _KNOWN.clear()
+        _KNOWN[key] = _tested(sums, samples)
+    return _KNOWN[key]
 
 
 def _tested(sums: pd.DataFrame, samples: pd.DataFrame) -> pd.DataFrame:

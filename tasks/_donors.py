@@ -31,7 +31,7 @@ def donors_of(dataset: Dataset) -> pd.Series:
     """Donor of every cell, as text."""
     obs = dataset.adata.obs
     if "donor" not in obs:
-        return pd.Series(LIBRARY, index=obs.index, dtype=object)
+        return pd.Series(LIBRARY, index=obs.index, dtype=object, name="donor")
     return obs["donor"].astype(str).astype(object)
 
 

@@ -114,7 +114,7 @@ class DegTask(Task):
     """
 
     name = "deg"
-    version = "1"
+    version = "2"
     summary = "Does imputation make differentially expressed genes more reproducible, and are they right?"
     purpose = (
         "Compare imputation methods, among them the scMamba paper's models, which this project re-implements, by the "
@@ -160,11 +160,11 @@ class DegTask(Task):
     def make_problem(self, dataset: Dataset, track: str, seeds: Seeds) -> Problem:
         """Build inputs and solution.
 
-        ``inputs.cells.obs`` has ``donor`` and, where known, ``batch``. The solution has ``donor``, ``condition``,
-        ``arm`` (``case``, ``control`` or empty), ``cell_type`` (empty where a cell is not tested), and columns of
-        bytes, one byte a draw: ``draws`` (0 if the cell is in none of its subsets; else the number, from 1, of the
-        first ratio at which it is in), ``null_cells`` and ``null_donors`` (1 if the cell counts as case).
-        ``truth["log2fc"]``: what the disease does to each case cell, where that is known.
+        ``inputs.cells.obs`` has ``donor`` and ``batch``, numbered (no batches where each is of one condition). The
+        solution has ``donor``, ``condition``, ``arm`` (``case``, ``control`` or empty), ``cell_type`` (empty where a
+        cell is not tested), and columns of bytes, one byte a draw: ``draws`` (0 if the cell is in none of its subsets;
+        else the number, from 1, of the first ratio at which it is in), ``null_cells`` and ``null_donors`` (1 if the
+        cell counts as case). ``truth["log2fc"]``: what the disease does to each case cell, where that is known.
 
         Raises
         ------

@@ -36,7 +36,7 @@ class IntegrationTask(Task):
     """
 
     name = "integration"
-    version = "2"
+    version = "3"
     summary = "Replace a study's zeros so that its kinds of cells stay apart and its batches do not."
     purpose = "Compare imputers by what their output is used for, with the harm of filling in zeros that are real."
     labelled_training = False

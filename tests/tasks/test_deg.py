@@ -17,7 +17,7 @@ from bench.dataset import Dataset, DatasetCard
 from bench.errors import NotApplicableError
 from bench.normalise import log1p_cp10k
 from bench.task import Seeds
-from bench.tasks import _deg_design
+from bench.tasks import _deg_design, _deg_pseudobulk
 from bench.tasks._deg_arms import arms_of
 from bench.tasks._deg_compare import compare
 from bench.tasks._deg_design import RATIOS, designs, donor_subsets, permuted_samples
@@ -83,8 +83,39 @@ def test_conditions_and_cell_types_are_not_shown(track):
     assert audit_one(TASK, study(batch=batch), track, Seeds()).status == "pass"
     problem = TASK.make_problem(study(batch=batch), track, Seeds())
     assert list(problem.inputs.cells.obs) == ["donor", "batch"]
+    assert set(problem.inputs.cells.obs["donor"]) == {f"donor_{i}" for i in range(1, 7)}
     assert not problem.inputs.info
     assert problem.inputs.train is None
+
+
+@pytest.mark.parametrize("track", list(TASK.tracks))
+def test_batches_that_are_the_conditions_are_not_shown(track):
+    """As in Kang's study, in which each donor's cells are in both arms, and each arm is a batch."""
+    arm = np.where(np.arange(240) % 2, "AD", "CN")
+    data = study(condition=arm, batch=np.where(arm == "AD", "chip AD", "chip CN"))
+    problem = TASK.make_problem(data, track, Seeds())
+    assert list(problem.inputs.cells.obs) == ["donor"]
+    assert any("not shown the batches" in note for note in problem.notes)
+    assert audit_one(TASK, data, track, Seeds()).status == "pass"
+
+
+def test_the_numbers_of_donors_do_not_tell_their_arms():
+    donor = np.repeat([f"AD{i}" if i < 8 else f"CN{i}" for i in range(16)], 15)
+    shown = TASK.make_problem(study(donor=donor), "subsample", Seeds()).inputs.cells.obs["donor"]
+    numbers = shown.drop_duplicates().str.removeprefix("donor_").astype(int)
+    assert sorted(numbers) == list(range(1, 17))
+    assert abs(stats.spearmanr(range(16), numbers).statistic) < 0.7
+
+
+def test_donors_are_tested_once_for_all_tracks(monkeypatch):
+    made, tested = [], _deg_pseudobulk._tested
+    monkeypatch.setattr(_deg_pseudobulk, "_KNOWN", {})
+    monkeypatch.setattr(_deg_pseudobulk, "_tested", lambda *sums: made.append(sums) or tested(*sums))
+    first, second = (TASK.make_problem(study(), track, Seeds()).pseudobulk for track in TASK.tracks)
+    assert len(made) == 2  # of two cell types
+    pd.testing.assert_frame_equal(first.table, second.table)
+    assert len(TASK.make_problem(study(seed=1), "subsample", Seeds()).pseudobulk.table)
+    assert len(made) == 4
 
 
 def test_draws_have_their_sizes_and_do_not_depend_on_the_method():
