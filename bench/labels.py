@@ -149,7 +149,9 @@ def hierarchical_consistency(coarse: Labels, fine: Labels, parent_of: Mapping[st
         The answer that is none: cells that have it at either level are left out; NaN where no cell is left.
     """
     both = (coarse != declined) & (fine != declined)
-    if not both.any():
-        return float("nan")
-    above = np.array([parent_of.get(name, "") for name in fine[both]], dtype=object)
-    return float(np.mean(above == coarse[both]))
+    return float(agreement(coarse[both], fine[both], parent_of).mean()) if both.any() else float("nan")
+
+
+def agreement(coarse: Labels, fine: Labels, parent_of: Mapping[str, str]) -> NDArray[np.bool_]:
+    """Whether the finer answer of each cell lies within its coarser one (n_cells,)."""
+    return np.array([parent_of.get(name, "") for name in fine], dtype=object) == coarse

@@ -15,19 +15,17 @@ from bench.store import Store
 MOST_POINTS = 2_500
 #: Steps of the grid that points are rounded to along each axis.
 GRID = 999
+#: What the columns of answers begin with, before the method's name.
+ANSWER = "answer_"
 
 
-def of_pair(run: Run, task: str, track: str, dataset: str, columns: list[str]) -> dict[str, Any] | None:
-    """The map of the first split, or None where the run has none.
-
-    Parameters
-    ----------
-    columns
-        Classes and other answers; codes are places in it.
+def table(run: Run, task: str, track: str, dataset: str) -> pd.DataFrame | None:
+    """Tested cells of the first split, or None where the run has no map of them.
 
     Returns
     -------
-    ``cells`` (tested), ``x, y`` (0 ... :data:`GRID`), ``truth`` (codes) and ``answers`` (label -> codes; first seeds).
+    ``cell, x, y, truth`` and an ``answer_METHOD`` for every method (first seeds); ``attrs["cells"]`` is the number of
+    tested cells, of which large problems have placed only a part.
     """
     trials = _scored.first_seeds(_scored.finished(run, task))
     here = trials[(trials["track"] == track) & (trials["dataset"] == dataset) & (trials["role"] == "method")]
@@ -37,23 +35,44 @@ def of_pair(run: Run, task: str, track: str, dataset: str, columns: list[str]) -
     first = min(records.values(), key=lambda r: (r.spec.seeds.split, r.spec.seeds.simulation)).spec.problem
     plane = Store(run.folder).problem_table(first, "map")
     found = {
-        label: table
+        label: answers
         for label, record in records.items()
-        if record.spec.problem == first and (table := _confusion.answers(run.folder, record)) is not None
+        if record.spec.problem == first and (answers := _confusion.answers(run.folder, record)) is not None
     }
     if plane is None or not found:
         return None
-    total = len(next(iter(found.values())))
-    if len(plane) > MOST_POINTS:
-        plane = plane.sample(MOST_POINTS, random_state=0)
-    cell, codes = plane["cell"].to_numpy(), pd.Index(columns)
-    truth = next(iter(found.values())).loc[cell, "truth"]
+    known = next(iter(found.values()))
+    frame = plane[["cell", "x", "y"]].assign(truth=known.loc[plane["cell"], "truth"].to_numpy())
+    for label, answers in found.items():
+        frame[f"{ANSWER}{label}"] = answers.loc[plane["cell"], "answer"].to_numpy()
+    frame.attrs["cells"] = len(known)
+    return frame
+
+
+def of_pair(run: Run, task: str, track: str, dataset: str, columns: list[str]) -> dict[str, Any] | None:
+    """:func:`table` thinned and as codes, or None where there is none.
+
+    Parameters
+    ----------
+    columns
+        Classes and other answers; codes are places in it.
+
+    Returns
+    -------
+    ``cells`` (tested), ``x, y`` (0 ... :data:`GRID`), ``truth`` (codes) and ``answers`` (label -> codes).
+    """
+    frame = table(run, task, track, dataset)
+    if frame is None:
+        return None
+    shown = frame.sample(MOST_POINTS, random_state=0) if len(frame) > MOST_POINTS else frame
+    codes = pd.Index(columns)
+    labels = [name.removeprefix(ANSWER) for name in shown if str(name).startswith(ANSWER)]
     return {
-        "cells": total,
-        "x": _on_grid(plane["x"]),
-        "y": _on_grid(plane["y"]),
-        "truth": codes.get_indexer(truth).tolist(),
-        "answers": {label: codes.get_indexer(table.loc[cell, "answer"]).tolist() for label, table in found.items()},
+        "cells": frame.attrs["cells"],
+        "x": _on_grid(shown["x"]),
+        "y": _on_grid(shown["y"]),
+        "truth": codes.get_indexer(shown["truth"]).tolist(),
+        "answers": {label: codes.get_indexer(shown[f"{ANSWER}{label}"]).tolist() for label in labels},
     }
 
 

@@ -1,14 +1,11 @@
-"""Methods compared on the same cells of one split, and the levels of one method compared with each other."""
+"""Methods compared with each other on the same cells of one split."""
 
 from __future__ import annotations
-
-from itertools import combinations
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from bench.labels import compare_answers, hierarchical_consistency
+from bench.labels import compare_answers
 from bench.reports import _classes, _confusion, _scored, _tables
 from bench.reports._load import Run
 from bench.stats import power_floor
@@ -17,7 +14,6 @@ from bench.store import Store
 _PAIR = ["track", "dataset"]
 _COMPARED = ["difference", "ci_low", "ci_high", "p_holm", "only_a", "only_b", "p_mcnemar_holm"]
 COMPARISONS = [*_PAIR, "method_a", "method_b", *_COMPARED, "cells", "donors", "testable"]
-CONSISTENCY = ["dataset", "label", "coarse", "fine", "consistent", "cells"]
 
 
 def answers(run: Run, task: str) -> dict[tuple[str, str], dict[str, tuple[str, pd.DataFrame]]]:
@@ -62,26 +58,3 @@ def _compared(run: Run, task: str) -> pd.DataFrame:
             )
         )
     return pd.concat(parts, ignore_index=True)[COMPARISONS] if parts else pd.DataFrame(columns=COMPARISONS)
-
-
-def consistency(run: Run, task: str) -> pd.DataFrame:
-    """Share of cells whose finer answer lies within the coarser one, for each two levels: :data:`CONSISTENCY`."""
-    found, classes = answers(run, task), _classes.table(run, task)
-    rows: list[dict[str, Any]] = []
-    for (coarse, dataset), (fine, other) in combinations(found, 2):
-        if dataset != other or "-" in coarse or "-" in fine:  # variants of a level test other cells
-            continue
-        above = set(classes.loc[(classes["track"] == coarse) & (classes["dataset"] == dataset), "class"])
-        here = classes[(classes["track"] == fine) & (classes["dataset"] == dataset)].drop_duplicates("class")
-        parents = {
-            name: next((part for part in reversed(lineage.split(" / ")) if part in above), "")
-            for name, lineage in zip(here["class"], here["lineage"], strict=True)
-        }
-        for label in found[coarse, dataset].keys() & found[fine, dataset].keys():
-            a, b = found[coarse, dataset][label][1]["answer"], found[fine, dataset][label][1]["answer"]
-            shared = b.index.intersection(a.index)
-            up, down = a.loc[shared].where(a.loc[shared].isin(above), ""), b.loc[shared].where(b.isin(parents), "")
-            share = hierarchical_consistency(up.to_numpy(object), down.to_numpy(object), parents, "")
-            n = int(((up != "") & (down != "")).sum())
-            rows.append(dict(zip(CONSISTENCY, (dataset, label, coarse, fine, share, n), strict=True)))
-    return pd.DataFrame(rows, columns=CONSISTENCY).sort_values(["dataset", "coarse", "fine", "label"])

@@ -1,7 +1,7 @@
 // Scores by class and confusion matrices, for tasks that are scored by class; the whole section is absent otherwise.
 (() => {
   "use strict";
-  const { el, $, number, median, colour, figure, escape, multiples, steps, pairName, BOX, addView } = window.benchReport;
+  const { el, $, number, median, groupBy, colour, figure, escape, multiples, steps, pairName, BOX, addView } = window.benchReport;
   if (!$("classes")) return;
   const SHADES = [[0, "#f4f8fa"], [0.25, "#b9d6e3"], [0.6, "#4a90ae"], [1, "#0d3f57"]];
   const shade = (v) => (v === null ? "#f4f5f6" : colour(v).match(/rgb\([^)]*\)/)[0]);
@@ -9,6 +9,14 @@
   const percent = (v) => `${number(100 * v, 1)} %`;
   const chosen = { pair: "", method: "" };
   const cellsOf = (p, i) => `${count(p.n[i])} tested cells, ${count(p.train[i])} training cells${p.donors[i] === null ? "" : ` of ${count(p.donors[i])} donors`}`;
+
+  const MOST_NAMED = 10;
+
+  /** Classes that share a dot's place, which point at it together: some of their names. */
+  function sharing(p, f1, i, at) {
+    const others = at.get(f1[i]).filter((j) => j !== i), more = others.length - MOST_NAMED;
+    return others.length ? `<br>The same F1: ${others.slice(0, MOST_NAMED).map((j) => escape(p.names[j])).join("<br>  ")}${more > 0 ? `<br>  and ${more} more` : ""}` : "";
+  }
 
   /** What the filter lets through: pairs with classes, each with the classes that tested cells have. */
   function shown(view) {
@@ -23,9 +31,9 @@
     const { axes, layout, plotHeight } = multiples(pairs.map((p) => pairName([p.track, p.dataset])), host, { height: 34 + 30 * labels.length, minWidth: 330, gapY: 64, shareTicks: true, xaxis: { range: [-0.03, 1.03], dtick: steps(1) },
       yaxis: { type: "category", categoryorder: "array", categoryarray: [...labels].reverse(), range: [-0.6, labels.length - 0.4], tickfont: { size: 11 }, showgrid: false } });
     const traces = pairs.flatMap((p, k) => p.labels.map(({ label }) => {
-      const f1 = p.scores[label].f1, seen = p.present.filter((i) => f1[i] !== null);
+      const f1 = p.scores[label].f1, seen = p.present.filter((i) => f1[i] !== null), at = groupBy(seen, (i) => f1[i]);
       for (const i of seen) rows.push([p.track, p.dataset, label, p.names[i], f1[i], count(p.n[i]), count(p.train[i])]);
-      return { ...BOX, x: seen.map((i) => f1[i]), y: seen.map(() => label), name: escape(label), ...axes[k], text: seen.map((i) => `<b>${escape(p.names[i])}</b><br>${p.lineage[i] ? `${escape(p.lineage[i])}<br>` : ""}${cellsOf(p, i)}`),
+      return { ...BOX, x: seen.map((i) => f1[i]), y: seen.map(() => label), name: escape(label), ...axes[k], text: seen.map((i) => `<b>${escape(p.names[i])}</b><br>${p.lineage[i] ? `${escape(p.lineage[i])}<br>` : ""}${cellsOf(p, i)}${sharing(p, f1, i, at)}`),
         hoveron: "points", jitter: 1, marker: { color: view.style[label].colour, size: 4.5, opacity: 0.75 }, hovertemplate: `${escape(label)}: F1 %{x:.3f}<br>%{text}<extra></extra>` };
     }));
     figure(host, { title: "F1 of each class", alt: "Box and strip of F1 per class, a panel per level and dataset; the table below has the numbers.", traces,
@@ -72,6 +80,17 @@
     return found.at.map((at, k) => ({ row: Math.floor(at / width), column: at % width, n: found.n[k], share: found.n[k] / found.of[Math.floor(at / width)] }));
   }
 
+  /** Names that fit beside an axis: the end of a long one, which tells relatives apart; all different, as Plotly needs them. */
+  function axisNames(list, most) {
+    const taken = new Set();
+    return list.map((name) => {
+      let short = name.length > most ? `…${name.slice(1 - most)}` : name;
+      while (taken.has(short)) short += "\u200b";
+      taken.add(short);
+      return short;
+    });
+  }
+
   function confusion(view, p, method, found) {
     const host = $("class-confusion"), columns = [...p.names, ...p.extra];
     const across = [...new Set([...p.present, ...found.map((e) => e.column)])].sort((a, b) => a - b);
@@ -87,15 +106,16 @@
     const line = (over) => ({ type: "line", layer: "above", line: { color: "#c9d1d6", width: 0.8 }, ...over });
     const nested = p.present.some((i) => p.lineage[i]);
     const shapes = nested ? [...borders(across).map((x) => line({ x0: x, x1: x, yref: "paper", y0: 0, y1: 1 })), ...borders(p.present).map((y) => line({ y0: y, y1: y, xref: "paper", x0: 0, x1: 1 }))] : [];
-    const widest = (host.parentElement.clientWidth || 1000), longest = Math.max(...columns.map((c) => c.length)), room = Math.min(5.6 * longest + 20, 190);
-    const side = Math.max(240, Math.min(widest - room - 70, Math.max(34 * across.length, 420), 900));
-    host.style.maxWidth = `${side + room + 90}px`;
+    const widest = (host.parentElement.clientWidth || 1000), narrow = widest < 640, names = axisNames(columns, narrow ? 11 : 60);
+    const longest = Math.max(...names.map((c) => c.length)), room = Math.min(5.6 * longest + 20, 190), beside = narrow ? 20 : 70;
+    const side = Math.max(240, Math.min(widest - room - beside, Math.max(34 * across.length, 420), 900));
+    host.style.maxWidth = `${side + room + beside + 20}px`;
     const axis = (n) => ({ type: "category", showgrid: false, zeroline: false, linecolor: "#b9c1c7", ticks: "", automargin: true, tickfont: { size: side / n >= 13 ? 11 : 9 }, ...(side / n >= 11 ? { dtick: 1, tickmode: "linear" } : {}) });
     const off = found.filter((e) => e.row !== e.column).sort((a, b) => b.n - a.n);
     figure(host, { title: `Confusion matrix of ${method}: ${pairName([p.track, p.dataset])}`, alt: `Confusion matrix of ${method}, a row a true class, shares of its cells; the table below lists the mistakes.`,
-      traces: found.length ? [{ type: "heatmap", z, text, x: across.map((i) => escape(columns[i])), y: p.present.map((i) => escape(p.names[i])), zmin: 0, zmax: 1, colorscale: SHADES, hoverongaps: false, hovertemplate: "%{text}<extra></extra>", xgap: side / across.length > 12 ? 1 : 0, ygap: side / p.present.length > 12 ? 1 : 0,
-        colorbar: { title: { text: "share of the true class", side: "right", font: { size: 11 } }, thickness: 10, len: Math.min(1, 240 / side), y: 1, yanchor: "top", outlinewidth: 0, tickformat: ".0%", tickfont: { size: 10 } } }] : [],
-      layout: { height: side + room + 70, margin: { l: 30, r: 10, t: 30, b: 40 }, shapes, xaxis: { ...axis(across.length), tickangle: -90, title: { text: "answered", standoff: 6 } }, yaxis: { ...axis(p.present.length), autorange: "reversed", title: { text: "true", standoff: 6 } } },
+      traces: found.length ? [{ type: "heatmap", z, text, x: across.map((i) => escape(names[i])), y: p.present.map((i) => escape(names[i])), zmin: 0, zmax: 1, colorscale: SHADES, hoverongaps: false, hovertemplate: "%{text}<extra></extra>", xgap: side / across.length > 12 ? 1 : 0, ygap: side / p.present.length > 12 ? 1 : 0,
+        colorbar: { title: { text: "share of the true class", side: narrow ? "top" : "right", font: { size: 11 } }, thickness: 10, outlinewidth: 0, tickformat: ".0%", tickfont: { size: 10 }, ...(narrow ? { orientation: "h", len: 1, y: 1, yanchor: "bottom" } : { len: Math.min(1, 240 / side), y: 1, yanchor: "top" }) } }] : [],
+      layout: { height: side + room + (narrow ? 110 : 70), margin: { l: narrow ? 5 : 30, r: 10, t: narrow ? 60 : 30, b: 40 }, shapes, xaxis: { ...axis(across.length), tickangle: -90, title: { text: "answered", standoff: 6 } }, yaxis: { ...axis(p.present.length), autorange: "reversed", title: narrow ? undefined : { text: "true", standoff: 6 } } },
       head: ["true class", "answered", "cells", "share of the true class"], rows: off.map((e) => [p.names[e.row], columns[e.column], count(e.n), percent(e.share)]) });
     if (found.length) host.append(el("p", { class: "note" }, `Rows sum to 100 %; cells are summed over seeds. ${nested ? "Relatives stand together, lines part their common ancestors. " : ""}Drag to zoom, double-click to go back. ${view.task.classes.leftOut}`));
   }
@@ -124,6 +144,8 @@
         text: list.map((d) => (d.words ? `${d.words}<br>F1 of ${escape(method)} ${number(d.f1)}` : `${count(d.n)} tested cells in ${d.classes} class${d.classes === 1 ? "" : "es"}`)), textinfo: "label", textfont: { size: 11 }, leaf: { opacity: 1 }, hovertemplate: "<b>%{label}</b><br>%{text}<extra></extra>",
         marker: { colors: list.map((d) => (d.words ? shade(d.f1) : "#e9edf0")), line: { color: "#fff", width: 1 } } }],
       layout: { height: 60 + 40 * (deep + 2), margin: { l: 4, r: 4, t: 30, b: 4 }, uniformtext: { minsize: 8, mode: "hide" } }, head: ["class", "within", "tested cells", `F1 of ${method}`], rows: list.filter((d) => d.words).map((d) => [d.name, d.parent.slice(1) || "–", count(d.n), d.f1]) });
+    const stops = [0, 0.25, 0.5, 0.75, 1].map(shade).join(",");
+    $("class-tree").querySelector(".plot").before(el("div", { class: "legend" }, "F1 0", el("i", { style: `background:linear-gradient(90deg,${stops})` }), "1", el("span", {}, "Click a box to look into it, the bar above to go back.")));
   }
 
   /** The tested cells in the plane three times: by truth, by the method's answer, and where it is wrong. */
@@ -191,7 +213,7 @@
     const datasets = new Set(view.pairs.map((p) => p[1])), methods = new Set(view.labels.map((l) => l.label));
     const rows = view.task.levels.filter((r) => datasets.has(r.dataset) && methods.has(r.label));
     const steps = [...new Set(rows.map((r) => `${r.fine} within ${r.coarse}`))], by = new Map(rows.map((r) => [`${r.dataset}\t${r.label}\t${r.fine} within ${r.coarse}`, r]));
-    const body = [...new Set(rows.map((r) => `${r.dataset}\t${r.label}`))].map((key) => el("tr", {}, ...key.split("\t").map((v) => el("td", {}, v)), ...steps.map((s) => { const r = by.get(`${key}\t${s}`); return el("td", { class: "num" }, r && r.consistent !== null ? percent(r.consistent) : "–", r ? el("small", {}, ` of ${count(r.cells)}`) : null); })));
+    const body = [...new Set(rows.map((r) => `${r.dataset}\t${r.label}`))].map((key) => el("tr", {}, ...key.split("\t").map((v) => el("td", {}, v)), ...steps.map((s) => { const r = by.get(`${key}\t${s}`); return el("td", { class: "num" }, r && r.consistent !== null ? percent(r.consistent) : "–", r && r.ci_low !== null ? el("small", {}, ` [${number(100 * r.ci_low, 1)}, ${number(100 * r.ci_high, 1)}]`) : null, r ? el("small", {}, ` of ${count(r.cells)} cells${r.donors > 1 ? `, ${r.donors} donors` : ""}${r.splits > 1 ? `, ${r.splits} splits` : ""}`) : null); })));
     $("class-levels").replaceChildren(body.length ? plain(["Dataset", "Method", ...steps], body) : el("p", { class: "empty" }, "There are no two levels of one dataset here."));
   }
 

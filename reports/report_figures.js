@@ -20,7 +20,7 @@
     later(plot, () => window.Plotly.newPlot(plot, traces, {
       font: FONT, paper_bgcolor: "#fff", plot_bgcolor: "#fff", modebar: { bgcolor: "rgba(0,0,0,0)", color: "#9aa4ab", activecolor: "#1f5f7a" }, hovermode: "closest", hoverlabel: { font: { size: 12 }, namelength: -1 },
       margin: { l: 60, r: 10, t: 30, b: 50 }, legend: { orientation: "h", y: -0.2, yanchor: "top", yref: "paper", font: { size: 11 } }, ...layout,
-    }, CONFIG));
+    }, { ...CONFIG, displayModeBar: host.clientWidth > 500 ? "hover" : false }));
   }
 
   // Plots are drawn when they come near the window, so that the page opens at once; printing draws them all.

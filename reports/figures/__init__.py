@@ -1,7 +1,8 @@
 """Static figures, a module each: ``prepare(run, task)`` gives the tidy frame, ``draw(run, task, frame)`` draws it.
 
 To add one, write the module and name it in :data:`FIGURES`; with ``PER_PAIR = True`` it is drawn once for each
-track and dataset. Its interactive twin is a function of ``report_figures.js`` registered under the same name.
+track and dataset, with ``PARQUET = True`` its data lie there as parquet, too. Its interactive twin is a function of
+the page's scripts.
 """
 
 from __future__ import annotations
@@ -15,9 +16,11 @@ from typing import TYPE_CHECKING, Any
 
 import matplotlib
 
-from bench.reports import _deg, _imputation, _same_cells, _supplementary
+from bench.reports import _deg, _imputation, _supplementary
 from bench.reports._load import Run
 from bench.reports.figures import (
+    agreement,
+    cell_maps,
     classes,
     confusion,
     coverage,
@@ -33,9 +36,11 @@ from bench.reports.figures import (
     hierarchy,
     joint,
     levels,
+    lost,
     ranks,
     resolutions,
     resources,
+    same_cells,
     umaps,
     volcano,
     zeros,
@@ -54,7 +59,11 @@ FIGURES = {
     "donors": donors,
     "hierarchy": hierarchy,
     "classes": classes,
+    "lost": lost,
+    "levels": agreement,
+    "cell_map": cell_maps,
     "confusion": confusion,
+    "same_cells": same_cells,
     "joint": joint,
     "group_bars": group_bars,
     "expression_bins": levels,
@@ -68,7 +77,7 @@ FIGURES = {
     "volcano": volcano,
     "ranks": ranks,
 }
-#: Tables without a figure of their own that lie beside the figures as CSV: what makes each for a task.
+#: Tables without a figure of their own that lie beside the figures as CSV and parquet: what makes each for a task.
 TABLES: dict[str, Callable[[Run, str], pd.DataFrame]] = {
     "groups": _imputation.groups,
     "supplementary_table_4": _supplementary.table,
@@ -104,6 +113,8 @@ def write(run: Run, folder: Path, formats: Sequence[str]) -> list[Path]:
             if frame.empty:
                 continue
             stem = folder / (name if len(run.tasks) == 1 else f"{task}_{name}")
+            if getattr(module, "PARQUET", False):
+                frame.to_parquet(f"{stem}.parquet", index=False)
             for part, rows in _parts(module, frame):
                 with matplotlib.rc_context(_STYLE):
                     written += _save(module.draw(run, task, rows), Path(f"{stem}{part}"), rows, formats)
@@ -111,13 +122,6 @@ def write(run: Run, folder: Path, formats: Sequence[str]) -> list[Path]:
         for task in run.tasks:
             frame = make(run, task)
             if len(frame):
-                frame.to_csv(folder / f"{name if len(run.tasks) == 1 else f'{task}_{name}'}.csv", index=False)
-    for task in run.tasks:
-        for name, frame in (
-            ("same_cells", _same_cells.comparisons(run, task)),
-            ("levels", _same_cells.consistency(run, task)),
-        ):
-            if not frame.empty:
                 stem = folder / (name if len(run.tasks) == 1 else f"{task}_{name}")
                 frame.to_csv(f"{stem}.csv", index=False)
                 frame.to_parquet(f"{stem}.parquet", index=False)

@@ -10,8 +10,11 @@ from bench.reports import _classes, _tables
 from bench.reports._load import Run
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import pandas as pd
     from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
     from matplotlib.image import AxesImage
 
 #: Methods and (track, dataset) pairs drawn; the CSV beside the figure has all.
@@ -38,17 +41,22 @@ def draw(run: Run, task: str, frame: pd.DataFrame) -> Figure:
     image = None
     for row, (track, dataset) in zip(grid, pairs, strict=True):
         here = frame[(frame["track"] == track) & (frame["dataset"] == dataset)]
-        classes = _classes.order(table[(table["track"] == track) & (table["dataset"] == dataset)])
+        known = table[(table["track"] == track) & (table["dataset"] == dataset)]
+        classes = _classes.order(known)
+        coarsest = known.drop_duplicates("class").set_index("class")["lineage"].str.split(" / ").str[0].to_dict()
         for axes, label in zip(row, labels, strict=True):
-            image = _panel(axes, here[here["label"] == label], classes)
+            image = _panel(axes, here[here["label"] == label], classes, coarsest)
             axes.set_title(f"{label}: {track} · {dataset}")
     if image is not None:
         figure.colorbar(image, ax=grid, shrink=0.9 / len(pairs), aspect=15, label="share of the true class")
     return figure
 
 
-def _panel(axes: Axes, frame: pd.DataFrame, classes: list[str]) -> AxesImage:
-    """Shares of each true class among the answers; relatives stand together, classes without cells are left out."""
+def _panel(axes: Axes, frame: pd.DataFrame, classes: list[str], coarsest: dict[str, str]) -> AxesImage:
+    """Shares of each true class among the answers; relatives stand together, classes without cells are left out.
+
+    Where the names of classes do not fit, those of their coarsest ancestors stand beside the panel.
+    """
     counts, _ = _classes.matrix(frame, classes)
     true = counts.sum(axis=1) > 0
     answered = (counts.sum(axis=0) > 0) | counts.columns.isin(counts.index[true])
@@ -60,8 +68,19 @@ def _panel(axes: Axes, frame: pd.DataFrame, classes: list[str]) -> AxesImage:
         axes.set_yticks(range(len(counts)), counts.index, fontsize=size)
         axes.set_xticks(range(counts.shape[1]), counts.columns, fontsize=size, rotation=90)
     else:
-        axes.set(xticks=[], yticks=[])
+        _ancestors(axes.yaxis, axes.axhline, [coarsest.get(name, "") for name in counts.index])
+        _ancestors(axes.xaxis, axes.axvline, [coarsest.get(name, "") for name in counts.columns])
+        axes.tick_params(axis="x", rotation=90)
     axes.tick_params(length=0)
     axes.set(xlabel="answered", ylabel="true")
     axes.spines[:].set_visible(True)
     return image
+
+
+def _ancestors(axis: Axis, line: Callable[..., object], names: list[str]) -> None:
+    """Name each run of relatives at its middle, and part it from the next."""
+    starts = [i for i, name in enumerate(names) if not i or name != names[i - 1]]
+    ends = [*starts[1:], len(names)]
+    axis.set_ticks([(a + b - 1) / 2 for a, b in zip(starts, ends, strict=True)], [names[a] for a in starts], fontsize=5)
+    for start in starts[1:]:
+        line(start - 0.5, color="#C9D1D6", linewidth=0.4)

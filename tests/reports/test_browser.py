@@ -222,6 +222,17 @@ def test_classes_of_an_annotation_run(browser: webdriver.Chrome, annotated: Path
     lost = int((by_class < 0.5).sum())
     assert f"{lost} of {len(by_class)}" in texts(browser, "#class-lost td")
     assert "recall" not in texts(browser, "#filters [name=metric] option")
+    shares = browser.execute_script(
+        "return [...document.querySelectorAll('#class-levels tbody tr')]"
+        ".map(r => [...r.children].map(c => c.textContent))"
+    )
+    assert {row[1] for row in shares} == {"scibet", "knn"}
+    assert all(" % [" in cell for row in shares for cell in row[2:])
+    assert texts(browser, "#class-tree .legend") == ["F1 01Click a box to look into it, the bar above to go back."]
+    lost_ones = browser.execute_script(
+        "return document.querySelector('#class-scores .plot').data.map(t => t.text).flat()"
+    )
+    assert any("The same F1: " in words for words in lost_ones)
     choose(browser, "track", "celltype")
     assert texts(browser, "#class-confusion figcaption") == ["Confusion matrix of scibet: celltype · cohort"]
     assert errors(browser) == []
@@ -260,5 +271,8 @@ def test_supplementary_table_4(browser: webdriver.Chrome, annotated: Path) -> No
     assert errors(browser) == []
 
 
-def test_an_annotation_page_is_no_wider_than_a_phone(on_a_phone, annotated: Path) -> None:
+def test_an_annotation_page_is_no_wider_than_a_phone(browser: webdriver.Chrome, on_a_phone, annotated: Path) -> None:
     assert on_a_phone(annotated / "report.html") == (390, [])
+    names = browser.execute_script("return document.querySelector('#class-confusion .plot').data[0].x")
+    assert max(len(name.replace("\u200b", "")) for name in names) <= 11
+    assert len(set(names)) == len(names)

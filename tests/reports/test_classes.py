@@ -25,8 +25,9 @@ from bench.record import (
     TrialRecord,
     TrialSpec,
 )
-from bench.reports import _class_payload, _classes, _payload, _same_cells, _supplementary, _tables, build
+from bench.reports import _class_payload, _classes, _levels, _payload, _same_cells, _supplementary, _tables, build
 from bench.reports._load import load
+from bench.reports.figures import confusion
 from bench.store import Store
 
 TRUTH = ["a1", "a1", "a2", "<b>", "<b>", "<b>"]
@@ -147,7 +148,14 @@ def test_the_page_has_the_section_and_the_figures_and_no_markup_from_a_class(run
     assert len(pd.read_csv(run / "figures" / "classes.csv")) == 6
     cells = pd.read_csv(run / "figures" / "hierarchy.csv").set_index("class")["train_cells"]
     assert cells.to_dict() == TRAIN
-    assert {"classes.svg", "confusion.svg", "hierarchy.svg"} <= {file.name for file in (run / "figures").iterdir()}
+    lost = pd.read_csv(run / "figures" / "lost.csv").set_index("label")
+    assert lost.loc["poor", ["classes", "lost", "lost_entirely", "cells", "cells_lost"]].tolist() == [3, 1, 1, 6, 1]
+    assert lost.loc["poor", "lost_classes"] == "a2"
+    theirs = pd.read_parquet(run / "figures" / "supplementary_table_4.parquet")["source"].value_counts()
+    assert theirs["this run"] == 2
+    assert {"classes.svg", "confusion.svg", "hierarchy.svg", "lost.svg"} <= {
+        file.name for file in (run / "figures").iterdir()
+    }
 
 
 def test_without_kept_files_the_scores_remain(run: Path) -> None:
@@ -157,6 +165,14 @@ def test_without_kept_files_the_scores_remain(run: Path) -> None:
     assert pair["confusion"] == {}
     assert pair["scores"]["good"]["f1"] == [1, 1, None, 1]
     assert 'id="classes"' in build(run, formats=("svg",)).read_text(encoding="utf-8")
+
+
+def test_a_figure_names_ancestors_where_classes_have_no_room(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(confusion, "MOST_NAMES", 2)
+    loaded = load(run)
+    panel = confusion.draw(loaded, "annotation", confusion.prepare(loaded, "annotation")).axes[0]
+    assert [label.get_text() for label in panel.get_yticklabels()] == ["a", "b"]
+    assert panel.get_yticks().tolist() == [0.5, 2.0]
 
 
 def test_a_prediction_of_other_cells_is_refused(run: Path) -> None:
@@ -184,6 +200,10 @@ def test_the_map_tells_truth_and_answer_of_each_cell_where_the_run_has_one(run: 
     assert [columns[i] for i in found["truth"]] == [TRUTH[i] for i in (5, 0, 3)]
     for method, answers in ANSWERS.items():
         assert [columns[i] for i in found["answers"][method]] == [answers[i] for i in (5, 0, 3)]
+    build(run, formats=("svg",))
+    whole = pd.read_csv(run / "figures" / "cell_map_subtype_tiny.csv").set_index("cell")
+    assert whole.loc[cells, "answer_poor"].tolist() == [ANSWERS["poor"][i] for i in (5, 0, 3)]
+    assert (run / "figures" / "cell_map_subtype_tiny.svg").is_file()
 
 
 def test_methods_are_compared_on_the_same_cells_and_few_donors_give_no_star(run: Path) -> None:
@@ -195,6 +215,8 @@ def test_methods_are_compared_on_the_same_cells_and_few_donors_give_no_star(run:
     f1 = {m: sum(_f1(n, a) or 0 for n in ("a1", "a2", "<b>")) / 3 for m, a in ANSWERS.items()}
     assert row["difference"] == pytest.approx(f1["good"] - f1["poor"])
     assert (row["cells"], row["donors"], row["testable"]) == (6, 2, False)
+    build(run, formats=("svg",))
+    assert {f"same_cells.{kind}" for kind in ("svg", "csv", "parquet")} <= {f.name for f in (run / "figures").iterdir()}
 
 
 def test_supplementary_table_4_has_ties_failures_notes_and_the_papers_rows(run: Path) -> None:
@@ -232,4 +254,4 @@ def test_the_papers_macro_f1_of_cell_types_is_the_one_over_all_classes(run: Path
 
 
 def test_one_level_has_nothing_to_agree_with(run: Path) -> None:
-    assert _same_cells.consistency(load(run), "annotation").empty
+    assert _levels.consistency(load(run), "annotation").empty
