@@ -5,6 +5,7 @@ Read by methods' processes too, which may run an older Python: nothing here but 
 
 from __future__ import annotations
 
+import mmap
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -38,6 +39,13 @@ def row_blocks(shape: tuple[int, int]) -> Iterator[slice]:
         yield slice(start, min(shape[0], start + rows))
 
 
+def release(array: Any) -> None:
+    """Take the pages of a mapped file out of this process's memory; they stay in the file, and come back when read."""
+    base = getattr(array, "base", None)
+    if isinstance(base, mmap.mmap):
+        base.madvise(mmap.MADV_DONTNEED)
+
+
 class Rows:
     """A matrix that is read by blocks of rows, whatever holds it.
 
@@ -63,7 +71,15 @@ class Rows:
             block = self._source.oindex[rows]
         else:
             block = self._source[rows]
+        if self._order is not None:
+            release(self._source)  # the block is a copy
         return np.asarray(block.toarray() if sparse.issparse(block) else block, dtype=np.float32)
+
+    def blocks(self) -> Iterator[tuple[slice, NDArray[np.float32]]]:
+        """All rows, some at a time; those of a mapped file leave memory again."""
+        for rows in row_blocks(self.shape):
+            yield rows, self[rows]
+            release(self._source)
 
 
 def take(values: Any, inputs: Inputs, folder: Path, name: str, number: int) -> list[str]:
@@ -114,10 +130,10 @@ def at_query(matrix: Rows | Any, query: sparse.csr_matrix) -> sparse.csr_matrix:
 
 def _queried(matrix: Rows, query: sparse.csr_matrix) -> NDArray[np.float32]:
     taken = np.empty(query.nnz, np.float32)
-    for rows in row_blocks(matrix.shape):
+    for rows, block in matrix.blocks():
         part = slice(query.indptr[rows.start], query.indptr[rows.stop])
         local = np.repeat(np.arange(rows.stop - rows.start), np.diff(query.indptr[rows.start : rows.stop + 1]))
-        taken[part] = matrix[rows][local, query.indices[part]]
+        taken[part] = block[local, query.indices[part]]
     return np.maximum(taken, 0)
 
 
@@ -146,8 +162,7 @@ def _check_values(matrix: Rows, name: str) -> int:
     """Refuse what is not finite or not on the log scale; returns the number of negative values."""
     broken = negative = filled = whole = 0
     implied = np.empty(matrix.shape[0])
-    for rows in row_blocks(matrix.shape):
-        block = matrix[rows]
+    for rows, block in matrix.blocks():
         broken += int(np.count_nonzero(~np.isfinite(block)))
         if broken:
             continue
@@ -216,8 +231,9 @@ def _keep(values: Any, matrix: Rows, target: Path, *, clip: bool) -> None:
         os.replace(values.filename, target)
         return
     kept = np.lib.format.open_memmap(target, mode="w+", dtype=np.float32, shape=matrix.shape)
-    for rows in row_blocks(matrix.shape):
-        kept[rows] = np.maximum(matrix[rows], 0)
+    for rows, block in matrix.blocks():
+        kept[rows] = np.maximum(block, 0)
+        release(kept)
     kept.flush()
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from bench.expression import Rows, row_blocks
+from bench.expression import Rows
 
 #: Rows of a chunk of a dense matrix.
 _CHUNK_ROWS = 256
@@ -48,8 +48,8 @@ def save_dense(folder: Path, matrix: Rows | Any, cells: Iterable[str], genes: It
     group = zarr.open_group(temporary, mode="w", zarr_format=2)
     chunks = (min(_CHUNK_ROWS, max(1, source.shape[0])), max(1, source.shape[1]))
     X = group.create_array("X", shape=source.shape, chunks=chunks, dtype="float32")
-    for rows in row_blocks(source.shape):
-        X[rows] = source[rows]
+    for rows, block in source.blocks():
+        X[rows] = block
     for name, values in (("cell", _names(cells)), ("gene", _names(genes))):
         group.create_array(name, data=values)
     shutil.rmtree(folder, ignore_errors=True)

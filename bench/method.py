@@ -102,6 +102,12 @@ class Context:
         file = self.scratch / f"output_{self.round}_{len(list(self.scratch.glob('output_*.npy')))}.npy"
         return open_memmap(file, mode="w+", dtype="float32", shape=shape)
 
+    def written(self, out: np.ndarray) -> None:
+        """Say that a part of an array of :meth:`empty` is done: it leaves the memory that a trial is measured by."""
+        from bench.expression import release
+
+        release(out)
+
     @contextmanager
     def phase(self, name: Literal["fit", "predict"]) -> Iterator[None]:
         """Time a block as fitting or predicting; seconds add up over repeated use."""

@@ -73,6 +73,7 @@ class Imputer(Method):
             counts = counts if len(genes) == X.shape[1] else counts[:, genes]
             for some_cells, some_genes, values in self.blocks(model, counts, ctx):
                 _place(out, rows[some_cells], genes[some_genes], values)
+                ctx.written(out)
         return {"expression": out}
 
     def _learn(self, cells: Cells, ctx: Context) -> tuple[np.ndarray, Any]:

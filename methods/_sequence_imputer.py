@@ -96,6 +96,7 @@ class SequenceImputer(SequenceModel):
                     cells, columns = np.nonzero(hidden[:, at])
                     block[able[cells], known[columns]] = told[:, at][cells, columns]
                 out[rows] = block
+                ctx.written(out)
                 done = (rows[-1] + 1) / X.shape[0]
                 ctx.progress(_PREDICTING_FROM + (1 - _PREDICTING_FROM) * done, "filling in")
         return {"expression": out}

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import psutil
 import pytest
 from conftest import ToySource
 from expression_plugin import N_ROUNDS, hide
@@ -14,6 +15,7 @@ from bench.audit import audit_one
 from bench.errors import InvalidOutputError
 from bench.expression import Rows
 from bench.grid import Ask, make_plan
+from bench.method import Context
 from bench.normalise import log1p_cp10k
 from bench.problem import Cells, Inputs, Rounds
 from bench.registry import Registry
@@ -185,6 +187,22 @@ def test_means_and_smooth_answers_are_not_taken_for_another_order(tmp_path, seed
     shuffled = logged[np.random.default_rng(seed).permutation(len(logged))]
     with pytest.raises(InvalidOutputError, match="order"):
         expression.take(shuffled, inputs_of(X), tmp_path, "shuffled", 0)
+
+
+def test_what_is_written_to_a_mapped_file_leaves_memory_and_stays(tmp_path):
+    ctx = Context(seed=0, scratch=tmp_path)
+    out, me = ctx.empty((400, 50_000)), psutil.Process()
+    for start in range(0, 400, 100):
+        out[start : start + 100] = start
+        ctx.written(out)
+    before = me.memory_info().rss
+    assert out[::100].mean(axis=1).tolist() == [0, 100, 200, 300]
+    assert sum(block.shape[0] for _, block in Rows(out).blocks()) == 400
+    total = out.sum(dtype=np.float64)  # all 80 MB are read
+    assert me.memory_info().rss - before > 60e6
+    ctx.written(out)
+    assert me.memory_info().rss - before < 20e6
+    assert total == 50_000 * 100 * 600
 
 
 def test_rows_read_any_holder_alike(tmp_path):
