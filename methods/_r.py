@@ -41,7 +41,7 @@ def call_r(code: str, counts: csr_matrix, ctx: Context, arguments: Mapping[str, 
     counts
         Cells x genes.
     arguments
-        Passed on by name; None becomes NULL and an array of integers an integer vector.
+        Passed on by name; None becomes NULL, an array a vector (of integers, or of doubles column by column).
 
     Returns
     -------
@@ -98,7 +98,8 @@ def _load() -> tuple[Any, Any, Any]:
 
 def _to_r(value: Argument, robjects: Any) -> Any:
     if isinstance(value, np.ndarray):
-        return robjects.IntVector(value.tolist())
+        vector = robjects.FloatVector if value.dtype.kind == "f" else robjects.IntVector
+        return vector(value.ravel(order="F").tolist())
     return robjects.NULL if value is None else value
 
 

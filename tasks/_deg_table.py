@@ -86,12 +86,13 @@ def deg_by_type(
     min_pct: float | None = None,
     logfc_threshold: float | None = None,
     find: Callable[..., pd.DataFrame] = find_markers,
+    progress: Callable[[float, str], None] = lambda share, cell_type: None,
 ) -> Iterator[Tested]:
     """Test case against control cells within each value of ``obs[by]``, one after the other.
 
     ``X`` is the expression of :func:`log_normalised`; the rest is as in :func:`find_markers`, in whose place
-    ``find`` may do the work. Cells without a type or
-    of other groups are left out.
+    ``find`` may do the work. ``progress`` is told the share of the cells that are done and the type that is next.
+    Cells without a type or of other groups are left out.
 
     Raises
     ------
@@ -108,10 +109,14 @@ def deg_by_type(
     for name in covariates:
         if name != DETECTION_RATE:
             _column(adata.obs, name)
+    arms = [(groups == name).to_numpy() for name in (case, control)]
+    done, total = 0, max(1, int(sum((arm if types is None else arm & types.notna()).sum() for arm in arms)))
     for cell_type in ["all"] if types is None else sorted(set(types.dropna())):
         inside = np.ones(len(groups), bool) if types is None else (types == cell_type).to_numpy()
-        rows = [np.flatnonzero(inside & (groups == name).to_numpy()) for name in (case, control)]
+        rows = [np.flatnonzero(inside & arm) for arm in arms]
         counts = (str(cell_type), len(rows[0]), len(rows[1]))
+        progress(done / total, str(cell_type))
+        done += len(rows[0]) + len(rows[1])
         try:
             table = find(
                 X,

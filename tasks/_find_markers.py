@@ -153,17 +153,34 @@ def _adjusted_p(
     expression: sparse.csc_matrix, is_case: NDArray[np.bool_], covariates: pd.DataFrame
 ) -> tuple[NDArray[np.float64], tuple[str, ...]]:
     """Hurdle p of the group, the covariates first in the design, so that one which determines it is noticed."""
+    obs, formula = coded(covariates)
+    fit = zlm(expression, obs.assign(case=is_case.astype(float)), f"{formula} + case")
+    lost = left_out(covariates, fit.dropped)
+    return fit.lrt("case")["p"], lost
+
+
+def coded(covariates: pd.DataFrame) -> tuple[pd.DataFrame, str]:
+    """Covariates that vary, under names that a formula can hold, and their formula."""
+    varied = {name: f"x{j}" for j, name in enumerate(covariates) if covariates[name].nunique(dropna=False) > 1}
+    return covariates[list(varied)].rename(columns=varied), "~ " + (" + ".join(varied.values()) or "1")
+
+
+def left_out(covariates: pd.DataFrame, dropped: Sequence[str]) -> tuple[str, ...]:
+    """Covariates that are constant, or of which ``dropped`` has a column: what the others (and ``case``) determine.
+
+    Raises
+    ------
+    DataError
+        If the group itself is dropped.
+    """
     varied = [name for name in covariates if covariates[name].nunique(dropna=False) > 1]
-    codes = {name: f"x{j}" for j, name in enumerate(covariates)}
-    obs = covariates[varied].rename(columns=codes).assign(case=is_case.astype(float))
-    fit = zlm(expression, obs, "~ " + " + ".join(obs.columns))
-    if "case" in fit.dropped:
+    if "case" in dropped:
         raise DataError(
             f"the covariates ({', '.join(map(str, varied))}) determine which cells are case and which control",
             fix="leave out the covariate that case and control cells do not share",
         )
-    lost = [name for name, code in codes.items() if any(d.split("[")[0] == code for d in fit.dropped)]
-    return fit.lrt("case")["p"], tuple(str(n) for n in covariates if n in lost or n not in varied)
+    codes = {column.split("[")[0] for column in dropped}
+    return tuple(str(n) for j, n in enumerate(covariates) if n not in varied or f"x{j}" in codes)
 
 
 def _round3(x: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -186,12 +186,7 @@ def zlm(
     DataError
         If a covariate has missing values or the formula has no intercept.
     """
-    try:
-        matrix = model_matrix(formula, obs, na_action="raise")
-    except ValueError as error:
-        raise DataError(
-            f"the design cannot be built: {error}", where=formula, fix="fill in or drop those cells"
-        ) from error
+    matrix = design_matrix(obs, formula)
     full = np.asarray(matrix, dtype=np.float64)
     names = tuple(matrix.model_spec.column_names)
     if names[0] != "Intercept":
@@ -230,6 +225,16 @@ def zlm(
         rss=rss,
         rank=rank,
     )
+
+
+def design_matrix(obs: pd.DataFrame, formula: str) -> Any:
+    """The columns of a formula, see :func:`zlm`."""
+    try:
+        return model_matrix(formula, obs, na_action="raise")
+    except ValueError as error:
+        raise DataError(
+            f"the design cannot be built: {error}", where=formula, fix="fill in or drop those cells"
+        ) from error
 
 
 def positive_columns(X: Any) -> sparse.csc_matrix:

@@ -12,6 +12,8 @@ from bench.cli.options import names
 from bench.errors import BenchError
 
 if TYPE_CHECKING:
+    from rich.progress import Progress
+
     from bench.tasks._deg_table import Tested
 
 
@@ -74,27 +76,41 @@ def deg(
         f"{X.shape[0]:,} cells x {X.shape[1]:,} genes" + ("" if normalized else ", counts taken to ln(1 + CP10K)")
     )
     results = []
-    for tested in deg_by_type(
-        adata,
-        X,
-        group=group,
-        case=case,
-        control=control,
-        by=by,
-        covariates=names(covariates),
-        test=cast("Any", test),
-        seurat=cast("Any", seurat),
-        min_pct=min_pct,
-        logfc_threshold=logfc_threshold,
-        find=find,
-    ):
-        typer.echo(_line(tested))
-        results.append(tested)
+    with _bar() as bar:
+        task = bar.add_task("", total=1.0)
+        for tested in deg_by_type(
+            adata,
+            X,
+            group=group,
+            case=case,
+            control=control,
+            by=by,
+            covariates=names(covariates),
+            test=cast("Any", test),
+            seurat=cast("Any", seurat),
+            min_pct=min_pct,
+            logfc_threshold=logfc_threshold,
+            find=find,
+            progress=lambda share, cell_type: bar.update(task, completed=share, description=cell_type),
+        ):
+            bar.stop()  # takes the bar off the terminal while a line is written
+            typer.echo(_line(tested))
+            bar.start()
+            results.append(tested)
     if all(tested.table is None for tested in results):
         raise BenchError("no cell type can be tested", where=data, fix="see the reasons above; nothing was written")
     table = joined(results)
     table.to_csv(out, index=False)
     typer.echo(f"wrote {out}: {len(table):,} tests")
+
+
+def _bar() -> Progress:
+    """A bar on standard error, if that is a terminal, for the share of the cells and the type that is tested."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    console = Console(stderr=True)
+    return Progress(console=console, transient=True, disable=not console.is_terminal, redirect_stdout=False)
 
 
 def _line(tested: Tested) -> str:

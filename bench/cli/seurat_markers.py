@@ -9,10 +9,11 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from bench.errors import BenchError, UnavailableError
+from bench.errors import DataError, UnavailableError
 from bench.method import Context
 from bench.methods._r import Argument, call_r
-from bench.tasks._find_markers import COLUMNS, FILTERS, Seurat, Test, check_groups
+from bench.tasks._find_markers import COLUMNS, FILTERS, Seurat, Test, check_groups, coded, left_out
+from bench.tasks._mast_zlm import design_matrix, independent_columns
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,15 +25,16 @@ function(counts, seed, threads, package) list(found = requireNamespace(package, 
 """
 #: The methods for matrices, since the one for Seurat objects would normalise again or average logs.
 _CODE = """
-function(counts, seed, threads, n_case, test, extra, min_pct, threshold) {
+function(counts, seed, threads, n_case, test, extra, min_pct, threshold, latent, n_latent) {
   suppressPackageStartupMessages(library(Seurat))
   case <- colnames(counts)[seq_len(n_case)]
   control <- colnames(counts)[-seq_len(n_case)]
   average <- function(x) log2((rowSums(expm1(x)) + extra) / ncol(x) + (1 - extra))
   change <- FoldChange(counts, cells.1 = case, cells.2 = control, mean.fxn = average, fc.name = "avg_log2FC",
                        features = rownames(counts))
+  beside <- if (n_latent > 0) data.frame(matrix(latent, ncol = n_latent), row.names = colnames(counts))
   found <- FindMarkers(counts, slot = "data", cells.1 = case, cells.2 = control, test.use = test, fc.results = change,
-                       min.pct = min_pct, logfc.threshold = threshold, verbose = FALSE)
+                       min.pct = min_pct, logfc.threshold = threshold, latent.vars = beside, verbose = FALSE)
   list(gene = as.integer(sub("g", "", rownames(found))), p_val = found$p_val, avg_log2FC = found$avg_log2FC,
        pct_1 = found$pct.1, pct_2 = found$pct.2, p_val_adj = found$p_val_adj)
 }
@@ -58,24 +60,45 @@ def find_markers_r(
     UnavailableError
         If R, Seurat or, for ``mast``, MAST is not installed.
     """
-    if covariates is not None:
-        raise BenchError("the engine 'r' takes no covariates", where="--covariates", fix="use the engine 'native'")
+    if covariates is not None and test == "wilcox":
+        raise DataError("the test 'wilcox' takes no covariates", fix="use the test 'mast' or leave them out")
     check_groups(case, control)
     if importlib.util.find_spec("rpy2") is None:
         raise UnavailableError("rpy2 is missing", where="--engine r", fix="pip install 'scmamba-bench[r]'")
     package = "MAST" if test == "mast" else "Seurat"
-    rows = sparse.csr_matrix(X[np.concatenate([case, control])], dtype=np.float64)
+    members = np.concatenate([case, control])
+    rows = sparse.csr_matrix(X[members], dtype=np.float64)
+    latent, dropped = np.empty((len(members), 0)), ()
+    if covariates is not None:
+        latent, dropped = latent_columns(covariates.iloc[members], np.arange(len(members)) < len(case))
     if not call_r(_INSTALLED, rows[:1], Context(seed=0), {"package": package})["found"][0]:
         source = "BiocManager::install('MAST')" if test == "mast" else "install.packages('Seurat')"
         raise UnavailableError(f"R has no package {package}", where="--engine r", fix=f"in R: {source}")
     default_pct, default_change = FILTERS[seurat]
     given: dict[str, Argument] = {
         "n_case": len(case),
-        "test": {"mast": "MAST", "wilcox": "wilcox"}[test],
+        "test": {"mast": "MAST", "wilcox": "wilcox"}.get(test, test),
         "extra": 1.0 if seurat == 5 else 0.0,
         "min_pct": default_pct if min_pct is None else min_pct,
         "threshold": default_change if logfc_threshold is None else logfc_threshold,
+        "latent": latent,
+        "n_latent": latent.shape[1],
     }
     found = call_r(_CODE, rows, Context(seed=0), given)
     found["gene"] = np.asarray(genes)[found["gene"].astype(int) - 1]
-    return pd.DataFrame({name: found[name] for name in COLUMNS})
+    table = pd.DataFrame({name: found[name] for name in COLUMNS})
+    table.attrs["dropped"] = dropped
+    return table
+
+
+def latent_columns(covariates: pd.DataFrame, is_case: NDArray[np.bool_]) -> tuple[NDArray[np.float64], tuple[str, ...]]:
+    """Columns of the covariates for Seurat's ``latent.vars``, those that can be estimated; and who was left out.
+
+    Levels are given as columns of 0 and 1, in which R's own coding of a factor would turn them.
+    """
+    obs, formula = coded(covariates)
+    matrix = design_matrix(obs.assign(case=is_case.astype(float)), f"{formula} + case")
+    full, names = np.asarray(matrix, dtype=np.float64), list(matrix.model_spec.column_names)
+    kept = independent_columns(full)
+    dropped = left_out(covariates, [name for j, name in enumerate(names) if j not in kept])
+    return full[:, [j for j in kept if names[j] not in ("Intercept", "case")]], dropped

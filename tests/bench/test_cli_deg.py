@@ -4,6 +4,7 @@ import contextlib
 import importlib.util
 import io
 import os
+import pty
 import shutil
 import subprocess
 import sys
@@ -13,11 +14,15 @@ import anndata
 import numpy as np
 import pandas as pd
 import pytest
+import statsmodels.api as sm
 import typer
+from scipy import stats
 from scipy.sparse import csr_matrix
 
 from bench.cli import deg
-from bench.errors import BenchError
+from bench.cli.seurat_markers import find_markers_r, latent_columns
+from bench.errors import BenchError, UnavailableError
+from bench.tasks._deg_table import log_normalised
 
 BENCH_DATA = os.environ.get("BENCH_DATA")
 
@@ -104,9 +109,58 @@ def test_seurat_itself_gives_the_same_table(study, tmp_path):
         assert done.returncode == 0, done.stderr
         tables.append(pd.read_csv(out))
     pd.testing.assert_frame_equal(*tables, rtol=1e-8)
-    done = bench(*arms(study, "--engine", "r", "--covariates", "age", "--out", tmp_path / "more.csv"))
+    done = bench(*arms(study, "--engine", "r", "--test", "wilcox", "--covariates", "age", "--out", tmp_path / "no.csv"))
     assert done.returncode == 2
     assert "takes no covariates" in done.stdout
+
+
+@pytest.mark.r
+def test_covariates_reach_seurat(study):
+    """Its logistic regression takes them as MAST does, which Debian lacks."""
+    if importlib.util.find_spec("rpy2") is None or shutil.which("Rscript") is None:
+        pytest.skip("needs R and rpy2")
+    adata = anndata.read_h5ad(study)
+    adata = adata[adata.obs["type"] == "a"]
+    obs = adata.obs.assign(lab=np.resize(["x", "y", "z"], len(adata)), same=1.0)
+    X, case = log_normalised(adata.X), (obs["arm"] == "case").to_numpy()
+    arms = np.flatnonzero(case), np.flatnonzero(~case)
+    try:
+        table = find_markers_r(X, adata.var_names, *arms, test="LR", covariates=obs[["age", "lab", "same"]], min_pct=0)
+    except UnavailableError as error:
+        pytest.skip(str(error))
+    assert table.attrs["dropped"] == ("same",)
+    beside = pd.get_dummies(obs[["age", "lab"]], drop_first=True, dtype=float).assign(one=1.0)
+    levels = X.toarray()
+    for gene, p in table.set_index("gene")["p_val"].drop("g0").items():  # g0 separates the arms
+        full = beside.assign(gene=levels[:, adata.var_names.get_loc(gene)])
+        fits = [sm.GLM(case.astype(float), design, family=sm.families.Binomial()).fit() for design in (beside, full)]
+        assert np.isclose(p, stats.chi2.sf(fits[0].deviance - fits[1].deviance, 1), rtol=1e-4)
+
+
+def test_columns_for_seurat_are_those_that_can_be_estimated():
+    case = np.arange(12) < 6
+    covariates = pd.DataFrame({"donor": np.tile(["a", "b", "c"], 4), "chip": np.tile(["x", "x", "y"], 4)})
+    columns, dropped = latent_columns(covariates, case)
+    assert dropped == ("chip",)
+    np.testing.assert_array_equal(columns, np.stack([covariates["donor"] == "b", covariates["donor"] == "c"], axis=1))
+    with pytest.raises(BenchError, match="determine which cells are case"):
+        latent_columns(pd.DataFrame({"arm": np.where(case, "a", "b")}), case)
+
+
+def test_a_bar_is_drawn_on_a_terminal_only(study, tmp_path):
+    options = arms(study, "--out", tmp_path / "deg.csv")
+    assert bench(*options).stderr == ""
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-m", "bench.cli", "deg", *map(str, options)]
+    done = subprocess.run(
+        command, stdout=subprocess.PIPE, stderr=theirs, text=True, env={**os.environ, "TERM": "xterm"}
+    )
+    os.close(theirs)
+    shown = os.read(ours, 100_000).decode()
+    os.close(ours)
+    assert "%" in shown
+    assert "\x1b" not in done.stdout
+    assert done.stdout.splitlines() == bench(*options).stdout.splitlines()
 
 
 @pytest.mark.skipif(not BENCH_DATA, reason="needs BENCH_DATA")
