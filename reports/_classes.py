@@ -12,6 +12,10 @@ UNIT = "class:"
 METRICS = ("f1", "precision", "recall")
 #: A class is called lost where its F1 is below this: more of its answers are wrong than right.
 LOST = 0.5
+#: Between the coarser and the finer class of a lineage; no label has it, as one may have a slash.
+WITHIN = " › "
+#: What parts the coarser classes in a row's detail from each other: names may have a semicolon.
+_ABOVE = r"; (?=(?:cell_type|subtype|subcluster) )"
 _KEYS = ["track", "dataset", "label", "role", "class"]
 _COLUMNS = [*_KEYS, *METRICS, "n", "train_cells", "train_donors", "lineage"]
 
@@ -22,8 +26,8 @@ def table(run: Run, task: str) -> pd.DataFrame:
     Returns
     -------
     Columns ``track, dataset, label, role, class, f1, precision, recall, n, train_cells, train_donors, lineage``: ``n``
-    is the mean number of tested cells, ``lineage`` the coarser classes it belongs to, separated by `` / ``. Empty for
-    a task that is not scored by class.
+    is the mean number of tested cells, ``lineage`` the coarser classes it belongs to, separated by :data:`WITHIN`.
+    Empty for a task that is not scored by class.
     """
     rows = run.rows[(run.rows["task"] == task) & run.rows["unit"].str.startswith(UNIT).fillna(False)]
     if rows.empty:
@@ -33,9 +37,9 @@ def table(run: Run, task: str) -> pd.DataFrame:
     learned = rows[rows["metric"] == "train_cells"].set_index(_KEYS)
     out = values.reindex(columns=[*METRICS, "train_cells"]).astype(float)
     out = out.join(rows.groupby(_KEYS)["n"].mean().astype(float), how="inner")
-    detail = learned["detail"].groupby(level=_KEYS).first().fillna("").str.split("; ")
+    detail = learned["detail"].groupby(level=_KEYS).first().fillna("").str.split(_ABOVE, regex=True)
     out["train_donors"] = pd.to_numeric(detail.str[0].str.extract(r"^(\d+) training donor", expand=False))
-    out["lineage"] = detail.map(lambda parts: " / ".join(part.partition(" ")[2] for part in parts[1:]))
+    out["lineage"] = detail.map(lambda parts: WITHIN.join(part.partition(" ")[2] for part in parts[1:]))
     out["lineage"] = out["lineage"].fillna("")
     return out.reset_index()[_COLUMNS]
 
@@ -43,7 +47,7 @@ def table(run: Run, task: str) -> pd.DataFrame:
 def order(frame: pd.DataFrame) -> list[str]:
     """Classes of some rows of :func:`table`, relatives beside each other."""
     known = frame.drop_duplicates("class")
-    path = np.where(known["lineage"] != "", known["lineage"] + " / " + known["class"], known["class"])
+    path = np.where(known["lineage"] != "", known["lineage"] + WITHIN + known["class"], known["class"])
     return [name for _, name in sorted(zip(path, known["class"], strict=True))]
 
 

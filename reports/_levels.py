@@ -65,7 +65,7 @@ def _parents(classes: pd.DataFrame, dataset: str, coarse: str, fine: str) -> dic
     above = set(classes.loc[(classes["track"] == coarse) & (classes["dataset"] == dataset), "class"])
     here = classes[(classes["track"] == fine) & (classes["dataset"] == dataset)].drop_duplicates("class")
     lineages = zip(here["class"], here["lineage"], strict=True)
-    return {name: next((p for p in reversed(line.split(" / ")) if p in above), "") for name, line in lineages}
+    return {name: next((p for p in reversed(line.split(_classes.WITHIN)) if p in above), "") for name, line in lineages}
 
 
 def _cells(

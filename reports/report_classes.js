@@ -4,6 +4,7 @@
   const { el, $, number, median, groupBy, colour, figure, escape, multiples, steps, pairName, BOX, addView } = window.benchReport;
   if (!$("classes")) return;
   const SHADES = [[0, "#f4f8fa"], [0.25, "#b9d6e3"], [0.6, "#4a90ae"], [1, "#0d3f57"]];
+  const WITHIN = " › ";  // as in the lineages that the page carries
   const shade = (v) => (v === null ? "#f4f5f6" : colour(v).match(/rgb\([^)]*\)/)[0]);
   const count = (v) => (v === null ? "–" : number(v, v % 1 ? 1 : 0));
   const percent = (v) => `${number(100 * v, 1)} %`;
@@ -101,12 +102,12 @@
       z[down.get(e.row)][place.get(e.column)] = e.share;
       text[down.get(e.row)][place.get(e.column)] = `true <b>${escape(p.names[e.row])}</b><br>answered <b>${escape(columns[e.column])}</b><br>${percent(e.share)}: ${count(e.n)} cells`;
     }
-    const top = (i) => (p.lineage[i] || columns[i] || "").split(" / ")[0];
+    const top = (i) => (p.lineage[i] || columns[i] || "").split(WITHIN)[0];
     const borders = (list) => list.map((i, k) => (k && top(i) !== top(list[k - 1]) ? k - 0.5 : null)).filter((v) => v !== null);
     const line = (over) => ({ type: "line", layer: "above", line: { color: "#c9d1d6", width: 0.8 }, ...over });
     const nested = p.present.some((i) => p.lineage[i]);
     const shapes = nested ? [...borders(across).map((x) => line({ x0: x, x1: x, yref: "paper", y0: 0, y1: 1 })), ...borders(p.present).map((y) => line({ y0: y, y1: y, xref: "paper", x0: 0, x1: 1 }))] : [];
-    const widest = (host.parentElement.clientWidth || 1000), narrow = widest < 640, names = axisNames(columns, narrow ? 11 : 60);
+    const widest = (host.parentElement.clientWidth || 1000), narrow = widest < 640, names = axisNames(columns, narrow ? 11 : 34);
     const longest = Math.max(...names.map((c) => c.length)), room = Math.min(5.6 * longest + 20, 190), beside = narrow ? 20 : 70;
     const side = Math.max(240, Math.min(widest - room - beside, Math.max(34 * across.length, 420), 900));
     host.style.maxWidth = `${side + room + beside + 20}px`;
@@ -131,14 +132,14 @@
     for (const i of p.present) {
       let parent = "";
       inside("", p.dataset, null, p.n[i]);
-      for (const name of p.lineage[i] ? p.lineage[i].split(" / ") : []) {
+      for (const name of p.lineage[i] ? p.lineage[i].split(WITHIN) : []) {
         const id = `${parent}/${name}`;
         inside(id, name, parent, p.n[i]);
         parent = id;
       }
       nodes.set(`class ${i}`, { id: `class ${i}`, name: p.names[i], parent, n: p.n[i], f1: f1[i], words: cellsOf(p, i) });
     }
-    const list = [...nodes.values()], deep = Math.max(0, ...p.present.map((i) => (p.lineage[i] ? p.lineage[i].split(" / ").length : 0)));
+    const list = [...nodes.values()], deep = Math.max(0, ...p.present.map((i) => (p.lineage[i] ? p.lineage[i].split(WITHIN).length : 0)));
     figure($("class-tree"), { title: `Labels of ${pairName([p.track, p.dataset])}: width by tested cells, colour by F1 of ${method}`, alt: "Hierarchy of the labels, width by tested cells, colour by F1; the table below lists it.",
       traces: [{ type: "icicle", ids: list.map((d) => d.id || "all"), labels: list.map((d) => escape(d.name)), parents: list.map((d) => (d.parent === null ? "" : d.parent || "all")), values: list.map((d) => d.n), branchvalues: "total", tiling: { orientation: "v" }, pathbar: { thickness: 18 },
         text: list.map((d) => (d.words ? `${d.words}<br>F1 of ${escape(method)} ${number(d.f1)}` : `${count(d.n)} tested cells in ${d.classes} class${d.classes === 1 ? "" : "es"}`)), textinfo: "label", textfont: { size: 11 }, leaf: { opacity: 1 }, hovertemplate: "<b>%{label}</b><br>%{text}<extra></extra>",
@@ -174,7 +175,7 @@
         const box = canvas.getBoundingClientRect(), x = ((event.clientX - box.left) * SIZE) / box.width, y = SIZE - ((event.clientY - box.top) * SIZE) / box.height;
         let best = -1, least = 100;
         m.x.forEach((v, i) => { const d = (at(v) - x) ** 2 + (at(m.y[i]) - y) ** 2; if (d < least) { least = d; best = i; } });
-        if (best >= 0) told.textContent = `True class ${p.lineage[m.truth[best]] ? `${p.lineage[m.truth[best]]} / ` : ""}${columns[m.truth[best]]}; answered ${columns[answers[best]]}${wrong[best] ? ": wrong" : ""}.`;
+        if (best >= 0) told.textContent = `True class ${p.lineage[m.truth[best]] ? `${p.lineage[m.truth[best]]}${WITHIN}` : ""}${columns[m.truth[best]]}; answered ${columns[answers[best]]}${wrong[best] ? ": wrong" : ""}.`;
       });
       paint(canvas, colourOf);
       return { canvas, colourOf, figure: el("figure", {}, el("figcaption", {}, el("b", {}, words)), canvas) };

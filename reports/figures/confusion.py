@@ -22,6 +22,7 @@ MOST_METHODS = 3
 MOST_PAIRS = 9
 #: Names of so many classes can be read beside a panel.
 MOST_NAMES = 50
+MOST_LETTERS = 34
 
 
 def prepare(run: Run, task: str) -> pd.DataFrame:
@@ -43,7 +44,9 @@ def draw(run: Run, task: str, frame: pd.DataFrame) -> Figure:
         here = frame[(frame["track"] == track) & (frame["dataset"] == dataset)]
         known = table[(table["track"] == track) & (table["dataset"] == dataset)]
         classes = _classes.order(known)
-        coarsest = known.drop_duplicates("class").set_index("class")["lineage"].str.split(" / ").str[0].to_dict()
+        coarsest = (
+            known.drop_duplicates("class").set_index("class")["lineage"].str.split(_classes.WITHIN).str[0].to_dict()
+        )
         for axes, label in zip(row, labels, strict=True):
             image = _panel(axes, here[here["label"] == label], classes, coarsest)
             axes.set_title(f"{label}: {track} · {dataset}")
@@ -65,8 +68,8 @@ def _panel(axes: Axes, frame: pd.DataFrame, classes: list[str], coarsest: dict[s
     image = axes.imshow(shares, vmin=0, vmax=1, cmap="Blues", aspect="auto", interpolation="nearest")
     if counts.shape[1] <= MOST_NAMES:
         size = min(7.0, 140 / max(counts.shape))
-        axes.set_yticks(range(len(counts)), counts.index, fontsize=size)
-        axes.set_xticks(range(counts.shape[1]), counts.columns, fontsize=size, rotation=90)
+        axes.set_yticks(range(len(counts)), map(_short, counts.index), fontsize=size)
+        axes.set_xticks(range(counts.shape[1]), map(_short, counts.columns), fontsize=size, rotation=90)
     else:
         _ancestors(axes.yaxis, axes.axhline, [coarsest.get(name, "") for name in counts.index])
         _ancestors(axes.xaxis, axes.axvline, [coarsest.get(name, "") for name in counts.columns])
@@ -75,6 +78,11 @@ def _panel(axes: Axes, frame: pd.DataFrame, classes: list[str], coarsest: dict[s
     axes.set(xlabel="answered", ylabel="true")
     axes.spines[:].set_visible(True)
     return image
+
+
+def _short(name: str) -> str:
+    """The end of a long name, which tells relatives apart."""
+    return name if len(name) <= MOST_LETTERS else f"…{name[1 - MOST_LETTERS :]}"
 
 
 def _ancestors(axis: Axis, line: Callable[..., object], names: list[str]) -> None:

@@ -45,7 +45,7 @@ def draw(run: Run, task: str, frame: pd.DataFrame) -> Figure:
 
 def _panel(axes: Axes, frame: pd.DataFrame) -> None:
     paths = [
-        [*lineage.split(" / "), name] if lineage else [name]
+        [*lineage.split(_classes.WITHIN), name] if lineage else [name]
         for lineage, name in zip(frame["lineage"], frame["class"], strict=True)
     ]
     cells = (frame["n"] + frame["train_cells"].fillna(0)).to_numpy(dtype=float)

@@ -33,7 +33,7 @@ from bench.store import Store
 TRUTH = ["a1", "a1", "a2", "<b>", "<b>", "<b>"]
 ANSWERS = {"good": TRUTH, "poor": ["a1", "a2", "a1", "unassigned", "<b>", "<b>"]}
 TRAIN = {"a1": 9, "a2": 1, "<b>": 5, "gone": 2}  # nobody tested is `gone`
-PARENT = {"a1": "a", "a2": "a", "<b>": "b", "gone": "a"}
+PARENT = {"a1": "a", "a2": "a", "<b>": "b / c; d", "gone": "a"}
 
 
 def _f1(name: str, answers: list[str]) -> float | None:
@@ -171,7 +171,7 @@ def test_a_figure_names_ancestors_where_classes_have_no_room(run: Path, monkeypa
     monkeypatch.setattr(confusion, "MOST_NAMES", 2)
     loaded = load(run)
     panel = confusion.draw(loaded, "annotation", confusion.prepare(loaded, "annotation")).axes[0]
-    assert [label.get_text() for label in panel.get_yticklabels()] == ["a", "b"]
+    assert [label.get_text() for label in panel.get_yticklabels()] == ["a", "b / c; d"]
     assert panel.get_yticks().tolist() == [0.5, 2.0]
 
 
