@@ -61,6 +61,10 @@ def _known(folder: Path) -> pd.DataFrame:
         return pd.DataFrame(index=pd.Index([], name="cell", dtype="string"))
     solution = pd.read_parquet(file)
     kept = [name for name in COLOURINGS if name in solution and solution[name].notna().any()]
+    if {"batch", "donor"} <= set(kept):
+        pairs = solution[["batch", "donor"]].drop_duplicates()
+        if len(pairs) == solution["batch"].nunique() == solution["donor"].nunique():
+            kept.remove("batch")  # each donor a batch: the same map twice
     labels = solution.set_index(solution["cell"].astype("string"))[kept]
     return labels.astype("string").fillna(_embeddings.UNLABELLED)
 

@@ -84,18 +84,18 @@ def gene_mean(problem: Problem, rng: np.random.Generator) -> Prediction:
 
 
 def cell_type_mean(problem: Problem, rng: np.random.Generator) -> Prediction:
-    """The gene's mean in the cell's hidden type (the finest level) in place of every zero."""
-    return {"expression": _by_group(problem, _finest(problem))}
+    """The gene's mean in the cell's hidden type in place of every zero: of the coarsest level, as the headline is."""
+    return {"expression": _by_group(problem, _types(problem))}
 
 
 def random(problem: Problem, rng: np.random.Generator) -> Prediction:
     """Means of random groups of cells, as many as there are types, in place of every zero."""
-    return {"expression": _by_group(problem, rng.permutation(_finest(problem)))}
+    return {"expression": _by_group(problem, rng.permutation(_types(problem)))}
 
 
-def _finest(problem: Problem) -> NDArray[np.intp]:
-    """Code of every cell's label at the finest level; cells without one share a code."""
-    level = [name for name in LEVELS if name in problem.solution][-1]
+def _types(problem: Problem) -> NDArray[np.intp]:
+    """Code of every cell's label at the coarsest level; cells without one share a code."""
+    level = next(name for name in LEVELS if name in problem.solution)
     return pd.factorize(problem.solution[level].fillna(""))[0]
 
 

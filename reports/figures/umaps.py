@@ -41,7 +41,8 @@ def draw(run: Run, task: str, frame: pd.DataFrame) -> Figure:
         axes.scatter(cells["x"], cells["y"], s=2, c=colour, linewidths=0, rasterized=True)
         score = best.loc[(labels[i], columns[j])] if (labels[i], columns[j]) in best.index else None
         agreement = "" if score is None else f"NMI {score['nmi']:.2f}, ARI {score['ari']:.2f}"
-        axes.set(xticks=[], yticks=[], title=agreement)
+        name = _integration.COLOURINGS[names[j]] if names and not i else ""
+        axes.set(xticks=[], yticks=[], title="\n".join(part for part in (name, agreement) if part))
         axes.set_ylabel(labels[i] if not j else "")
         if not i:
             legend(axes, chosen)
