@@ -3,7 +3,7 @@
   "use strict";
   const { data, state, column, el, $, number, groupBy, figure, plainTable, escape, multiples, pairName, fillSelect, showSection, legendHeight, three, addView } = window.benchReport;
   const TESTS = new Map([["variance-corrected", "corrected"], ["the paper's", "paper"]]), CAP = 20, RAW = "#777777";
-  const chosen = { test: "", direction: "", ratio: "", pair: "", boxPair: "", volcanoPair: "", type: "", alpha: "" };
+  const chosen = { test: "", direction: "", ratio: "", pair: "", boxPair: "", nullPair: "", truthPair: "", volcanoPair: "", type: "", alpha: "" };
   const tables = {};
   let last = null;
 
@@ -22,7 +22,12 @@
   }
   const unique = (list) => [...new Set(list)];
   const share = (v) => (v === null ? "–" : `${number(100 * v, 1)} %`);
-  const ratioName = (v) => (v === null ? "halves of patients" : `${number(100 * v, 0)} %`);
+  const ratioName = (v) => `${number(100 * v, 0)} %`;
+  /** Whether a row's track draws several shares of the cells. */
+  function severalRatios(rows) {
+    const found = new Map([...groupBy(rows, (r) => `${r.track}/${r.dataset}`)].map(([k, g]) => [k, unique(g.map((r) => r.ratio)).length > 1]));
+    return (r) => found.get(`${r.track}/${r.dataset}`);
+  }
   const colourOf = (view, label) => view.style[label]?.colour ?? RAW;
   const legendBelow = (names, host, plotHeight) => { const below = legendHeight([...names, ""], host.clientWidth || 1000); return { height: plotHeight + 95 + below, margin: { l: 56, r: 10, t: 30, b: 65 + below }, legend: { orientation: "h", y: -52 / plotHeight, yanchor: "top", font: { size: 11 }, itemwidth: 30 } }; };
   const pairOf = (select, key, rows) => { const byName = new Map(rows.map((r) => [pairName([r.track, r.dataset]), r])); chosen[key] = fillSelect($(select), [...byName.keys()], chosen[key]); return rows.filter((r) => pairName([r.track, r.dataset]) === chosen[key]); };
@@ -38,16 +43,17 @@
     const all = shown(view, "overlap");
     chosen.test = fillSelect($("deg-test"), [...TESTS.keys()], chosen.test);
     chosen.direction = fillSelect($("deg-direction"), unique(all.map((r) => r.direction)), chosen.direction);
-    const ratios = unique(all.map((r) => r.ratio)).sort((a, b) => (a ?? 2) - (b ?? 2));
+    const several = severalRatios(all), ratios = unique(all.filter(several).map((r) => r.ratio)).sort((a, b) => a - b);
+    $("deg-ratio").parentElement.hidden = !ratios.length;
     chosen.ratio = fillSelect($("deg-ratio"), ratios.map(ratioName), chosen.ratio || ratioName(0.5));
-    const test = TESTS.get(chosen.test), rows = all.filter((r) => r.direction === chosen.direction && ratioName(r.ratio) === chosen.ratio);
+    const test = TESTS.get(chosen.test), rows = all.filter((r) => r.direction === chosen.direction && (!several(r) || ratioName(r.ratio) === chosen.ratio));
     const types = unique(all.map((r) => r.cell_type)).sort(), pairs = view.pairs.filter(([t, d]) => rows.some((r) => r.track === t && r.dataset === d));
     const labels = view.labels.map((l) => l.label).filter((l) => rows.some((r) => r.label === l && r[test] !== null));
     if (!labels.length) return $("deg-heat").replaceChildren(el("p", { class: "empty" }, "No method can be compared with no imputation for this choice."));
     $("deg-heat").replaceChildren(...labels.map((label) => {
       const body = types.map((type) => el("tr", {}, el("th", { scope: "row", title: type }, type), ...pairs.map(([t, d]) => tile(view, rows.find((r) => r.track === t && r.dataset === d && r.label === label && r.cell_type === type), test))));
       const head = el("tr", {}, el("td"), ...pairs.map(([t, d]) => el("th", { scope: "col", title: pairName([t, d]) }, el("span", {}, pairName([d, t])))));
-      return el("div", { class: "panel" }, el("h3", {}, label), el("div", { class: "scroll" }, el("table", { class: "heat", "aria-label": `Overlap with ${label} against no imputation` }, el("colgroup", {}, el("col", { class: "name" })), el("thead", {}, head), el("tbody", {}, ...body))));
+      return el("div", { class: "panel" }, el("h3", {}, label), el("div", { class: "scroll" }, el("table", { class: pairs.length > 4 ? "heat" : "heat level", "aria-label": `Overlap with ${label} against no imputation` }, el("colgroup", {}, el("col", { class: "name" })), el("thead", {}, head), el("tbody", {}, ...body))));
     }));
   }
 
@@ -83,7 +89,9 @@
   }
 
   function curves(view) {
-    const host = $("deg-curves"), rows = pairOf("deg-pair", "pair", shown(view, "overlap").filter((r) => r.direction === chosen.direction && r.ratio !== null)), types = unique(rows.map((r) => r.cell_type)).sort();
+    const host = $("deg-curves"), all = shown(view, "overlap"), several = severalRatios(all), rows = pairOf("deg-pair", "pair", all.filter((r) => r.direction === chosen.direction && several(r))), types = unique(rows.map((r) => r.cell_type)).sort();
+    $("deg-pair").closest(".bar").hidden = !rows.length;
+    if (!rows.length) return host.replaceChildren();
     const { axes, layout, plotHeight } = multiples(types, host, { height: 190, minWidth: 260, gapY: 80, shareTicks: true, xaxis: { title: { text: "share of cells", standoff: 4 }, range: [0, 1], tickformat: ".0%" }, yaxis: { title: { text: "overlap", standoff: 6 }, range: [0, 1.03] } });
     const seen = new Set(), traces = [];
     types.forEach((type, k) => {
@@ -117,26 +125,29 @@
   }
 
   function calibration(view) {
-    const every = shown(view, "null"), alpha = (chosen.alpha = fillSelect($("deg-alpha"), unique(every.map((r) => String(r.alpha))), chosen.alpha)), rows = every.filter((r) => String(r.alpha) === alpha), panels = [...groupBy(rows, (r) => [r.track, r.dataset, r.kind, r.alpha].join("\t")).values()], labels = view.labels.map((l) => l.label).filter((l) => rows.some((r) => r.label === l)), host = $("deg-fpr");
+    const every = pairOf("deg-null-pair", "nullPair", shown(view, "null")), alpha = (chosen.alpha = fillSelect($("deg-alpha"), unique(every.map((r) => String(r.alpha))), chosen.alpha)), rows = every.filter((r) => String(r.alpha) === alpha), panels = [...groupBy(rows, (r) => [r.track, r.dataset, r.kind, r.alpha].join("\t")).values()], labels = view.labels.map((l) => l.label).filter((l) => rows.some((r) => r.label === l)), host = $("deg-fpr");
     const marked = new Map(labels.map((l) => { const mine = rows.filter((r) => r.label === l && r.fpr !== null); return [l, mine.filter((r) => r.above).length * 2 > mine.length]; })), name = (l) => `${marked.get(l) ? "▲ " : ""}${escape(l)}`;
     const top = Math.max(0, ...rows.map((r) => Math.max(r.fpr ?? 0, r.alpha)));
-    const { axes, layout, plotHeight } = multiples(panels.map(([r]) => `${pairName([r.track, r.dataset])}: ${r.kind}, alpha ${r.alpha}`), host, { height: 34 + 24 * labels.length, minWidth: 330, gapY: 64, shareTicks: true, xaxis: { range: [-0.02 * top, 1.05 * top], tickformat: ".1~%" }, yaxis: { type: "category", categoryorder: "array", categoryarray: labels.map(name).reverse(), range: [-0.6, labels.length - 0.4], tickfont: { size: 11 }, showgrid: false } });
+    const { axes, layout, plotHeight } = multiples(panels.map(([r]) => `condition permuted among ${r.kind}`), host, { height: 34 + 24 * labels.length, minWidth: 330, gapY: 64, shareTicks: true, xaxis: { range: [-0.02 * top, 1.05 * top], tickformat: ".1~%" }, yaxis: { type: "category", categoryorder: "array", categoryarray: labels.map(name).reverse(), range: [-0.6, labels.length - 0.4], tickfont: { size: 11 }, showgrid: false } });
     layout.shapes = panels.map(([r], k) => ({ type: "line", xref: axes[k].xaxis, yref: `${axes[k].yaxis} domain`, x0: r.alpha, x1: r.alpha, y0: 0, y1: 1, line: { color: "#444", width: 1, dash: "dash" } }));
     const traces = panels.flatMap((list, k) => labels.map((label) => list.filter((r) => r.label === label && r.fpr !== null)).filter((l) => l.length).map((mine) => ({ type: "scatter", mode: "markers", showlegend: false, ...axes[k], x: mine.map((r) => r.fpr), y: mine.map((r) => name(r.label)), text: mine.map((r) => escape(r.cell_type)), marker: { color: colourOf(view, mine[0].label), size: 7, opacity: 0.75, symbol: mine.map((r) => (r.above ? "triangle-up" : "circle")) }, hovertemplate: "%{y}<br>%{text}: %{x:.2%}<extra></extra>" })));
-    figure(host, { title: "False-positive rate on null data", alt: "False-positive rate of each method, a dot a cell type; the table below has the numbers.", traces, layout: { ...layout, height: plotHeight + 80, margin: { l: 120, r: 10, t: 30, b: 40 } }, head: ["track", "dataset", "method", "cell type", "kind", "alpha", "false-positive rate", "above alpha"], rows: rows.map((r) => [r.track, r.dataset, r.label, r.cell_type, r.kind, r.alpha, r.fpr, r.above ? "yes" : "no"]) });
+    figure(host, { title: `False-positive rate on null data (${chosen.nullPair}), alpha ${alpha}`, alt: "False-positive rate of each method, a dot a cell type; the table below has the numbers.", traces, layout: { ...layout, height: plotHeight + 80, margin: { l: 120, r: 10, t: 30, b: 40 } }, head: ["track", "dataset", "method", "cell type", "kind", "alpha", "false-positive rate", "above alpha"], rows: rows.map((r) => [r.track, r.dataset, r.label, r.cell_type, r.kind, r.alpha, r.fpr, r.above ? "yes" : "no"]) });
   }
 
   /** Lines of a table, a panel for each dataset and cell type. */
-  function lines(view, table, id, { x, y, title, words, diagonal }) {
-    const rows = shown(view, table), host = $(id), panels = [...groupBy(rows, (r) => [r.track, r.dataset, r.cell_type, r.kind].join("\t")).values()], seen = new Set();
+  function lines(view, table, id, { x, y, title, words, diagonal, pair, most = Infinity }) {
+    const rows = shown(view, table).filter((r) => pairName([r.track, r.dataset]) === pair), host = $(id), panels = [...groupBy(rows, (r) => [r.track, r.dataset, r.cell_type, r.kind].join("\t")).values()], seen = new Set();
     if (!rows.length) return host.replaceChildren();
-    const { axes, layout, plotHeight } = multiples(panels.map(([r]) => [r.cell_type, r.kind, r.dataset].filter(Boolean).join(" · ")), host, { height: 190, minWidth: 250, gapY: 80, xaxis: { title: { text: words[0], standoff: 4 }, rangemode: "tozero" }, yaxis: { title: { text: words[1], standoff: 6 }, rangemode: "tozero" } });
+    const { axes, layout, plotHeight } = multiples(panels.map(([r]) => (r.kind ? `${r.cell_type}, among ${r.kind}` : r.cell_type)), host, { height: 190, minWidth: 250, gapY: 80, xaxis: { title: { text: words[0], standoff: 4 }, rangemode: "tozero" }, yaxis: { title: { text: words[1], standoff: 6 }, rangemode: "tozero" } });
+    // One method far off the scale would press all others to the ground.
+    panels.forEach((list, k) => { const top = Math.max(...list.map((r) => r[y] ?? 0)); if (top > most) layout[axes[k].yaxis.replace("y", "yaxis")].range = [0, most]; });
     if (diagonal) layout.shapes = panels.map((list, k) => { const top = Math.max(...list.map((r) => r[x] ?? 0)); return { type: "line", xref: axes[k].xaxis, yref: axes[k].yaxis, x0: 0, y0: 0, x1: top, y1: top, line: { color: "#444", width: 1, dash: "dash" } }; });
     const traces = panels.flatMap((list, k) => view.labels.map((l) => list.filter((r) => r.label === l.label)).filter((l) => l.length).map((mine) => {
       const { label } = mine[0], first = !seen.has(label), look = view.style[label];
       seen.add(label);
       return { type: "scatter", mode: "lines", x: mine.map((r) => r[x]), y: mine.map((r) => r[y]), name: escape(label), legendgroup: label, showlegend: first, ...axes[k], line: { color: look.colour, dash: look.dash, width: 1.6 }, hovertemplate: `${escape(label)}<br>${words[0]} %{x:.3f}<br>${words[1]} %{y:.3f}<extra></extra>` };
     }));
+    title = `${title} (${pair})`;
     figure(host, { title, alt: `${title}, a panel a cell type; the table below has points of each line.`, traces, layout: { ...layout, ...legendBelow(seen, host, plotHeight) }, head: ["dataset", "cell type", "method", ...words], rows: rows.filter((_, i) => i % 5 === 0).map((r) => [r.dataset, r.cell_type, r.label, r[x], r[y]]) });
   }
 
@@ -165,21 +176,37 @@
     host.append(el("p", { class: "note" }, `Counts are of genes with adjusted P < 0.05 and |log2 fold change| > 0.25. ${plots.some((v) => v.true.some((t) => t > 0)) ? "Ringed genes are known to differ. " : ""}${thin ? "Genes with the smallest P and a sample of the others are shown; figures/ has all." : ""}`));
   }
 
+  /** DEGs by cells and by donors: those of all cells, which all tracks share. */
+  function donors(view) {
+    const rows = unique(shown(view, "pseudobulk").map((r) => JSON.stringify([r.dataset, r.label, r.cell_type, r.direction, r.n_mast, r.n_pseudobulk, r.n_both]))).map((r) => JSON.parse(r)), head = ["dataset", "method", "cell type", "direction", "by cells", "by donors", "both"];
+    const whole = (list) => list.map((r) => [...r.slice(0, 4), ...r.slice(4).map((v) => number(v, 0))]);
+    const sums = [...groupBy(rows.filter((r) => r[3] === "both"), (r) => `${r[0]}\t${r[1]}`).values()].map((g) => [g[0][0], g[0][1], `${g.length} together`, "both", ...[4, 5, 6].map((k) => g.reduce((s, r) => s + r[k], 0))]);
+    $("deg-pseudobulk").replaceChildren(plainTable(head, whole(sums)), el("details", {}, el("summary", {}, `By cell type and direction (${rows.length} rows)`), plainTable(head, whole(rows))));
+  }
+
+  /** Why there is no number: a row a cell type and reason, with the methods that it holds for. */
+  function leftOut(view) {
+    const rows = shown(view, "leftOut").map((r) => { const found = /^overlap \((\w+)\) (.*)$/.exec(r.reason); return { ...r, reason: found ? `overlap ${found[2]}` : r.reason, direction: found ? found[1] : "" }; }), labels = unique(rows.map((r) => r.label)).length;
+    const table = [...groupBy(rows, (r) => [r.dataset, r.track, r.cell_type, r.reason].join("\t")).values()].map((g) => { const who = unique(g.map((r) => r.label)); return [g[0].dataset, g[0].track, g[0].cell_type, g[0].reason, unique(g.map((r) => r.direction).filter(Boolean)).join(", ") || "–", who.length === labels && !g[0].direction ? "all" : who.join(", ")]; });
+    $("deg-left-out").replaceChildren(plainTable(["dataset", "track", "cell type", "why", "direction", "method"], table));
+  }
+
   function draw() {
     const view = last, has = (name) => shown(view, name).length;
     for (const node of document.querySelectorAll("[data-deg]")) node.hidden = node.dataset.deg === "volcano" ? !plotsOf(view).length : !has(node.dataset.deg) && !(node.dataset.deg === "null" && has("qq"));
     if (has("overlap")) { heat(view); curves(view); }
     if (has("boxes")) boxes(view);
     if (has("null")) calibration(view);
-    lines(view, "qq", "deg-qq", { x: "expected", y: "observed", title: "P values on null data", words: ["expected −log10 P", "observed −log10 P"], diagonal: true });
+    lines(view, "qq", "deg-qq", { x: "expected", y: "observed", title: "P values on null data", words: ["expected −log10 P", "observed −log10 P"], diagonal: true, pair: chosen.nullPair, most: CAP });
     if (has("truth")) truth(view);
-    lines(view, "pr", "deg-pr", { x: "recall", y: "precision", title: "Precision and recall of the ranked genes", words: ["recall", "precision"] });
+    pairOf("deg-truth-pair", "truthPair", shown(view, "pr"));
+    lines(view, "pr", "deg-pr", { x: "recall", y: "precision", title: "Precision and recall of the ranked genes", words: ["recall", "precision"], pair: chosen.truthPair });
     if (plotsOf(view).length) volcano(view);
-    $("deg-pseudobulk").replaceChildren(plainTable(["dataset", "track", "method", "cell type", "direction", "by cells", "by donors", "both"], shown(view, "pseudobulk").map((r) => [r.dataset, r.track, r.label, r.cell_type, r.direction, ...[r.n_mast, r.n_pseudobulk, r.n_both].map((v) => number(v, 0))])));
-    $("deg-left-out").replaceChildren(plainTable(["dataset", "track", "cell type", "why"], unique(shown(view, "leftOut").map((r) => JSON.stringify([r.dataset, r.track, r.cell_type, r.reason]))).map((r) => JSON.parse(r))));
+    donors(view);
+    leftOut(view);
   }
 
-  for (const [id, key] of [["deg-test", "test"], ["deg-direction", "direction"], ["deg-ratio", "ratio"], ["deg-pair", "pair"], ["deg-box-pair", "boxPair"], ["volcano-pair", "volcanoPair"], ["volcano-type", "type"], ["deg-alpha", "alpha"]]) $(id)?.addEventListener("change", (event) => { chosen[key] = event.target.value; draw(); });
+  for (const [id, key] of [["deg-test", "test"], ["deg-direction", "direction"], ["deg-ratio", "ratio"], ["deg-pair", "pair"], ["deg-box-pair", "boxPair"], ["deg-null-pair", "nullPair"], ["deg-truth-pair", "truthPair"], ["volcano-pair", "volcanoPair"], ["volcano-type", "type"], ["deg-alpha", "alpha"]]) $(id)?.addEventListener("change", (event) => { chosen[key] = event.target.value; draw(); });
   addView((view) => {
     last = view;
     if (showSection("deg", Object.keys(view.task.deg).length + view.task.volcanoes.length)) draw();

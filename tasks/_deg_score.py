@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -52,7 +53,8 @@ def score(problem: Problem, prediction: Prediction) -> Scored:
     }
     headline = _headline(mine)
     rows = _of_draws(mine, overlap, headline) + _sizes(mine) + _false_positives(null)
-    curves = [Curve("overlap", *_mean_curve(overlap))]
+    x, y = _mean_curve(overlap)
+    curves = [Curve("overlap", x, y)] if len(x) > 1 else []
     rows += _agreement(bulk)
     tables["subsets" if len(mine.draws["ratio"].unique()) < len(RATIOS) else "draws"] = paired_draws(mine, problem.raw)
     if truth is not None:
@@ -86,10 +88,21 @@ def _of_draws(mine: Evaluation, overlap: pd.DataFrame, headline: float) -> list[
     for direction, part in at.groupby("direction"):
         rows.append(_mean("overlap", part["mean"], f"direction:{direction}"))
     gain = overlap[(overlap["ratio"] == headline) & (overlap["direction"] == "both")]
-    rows.append(_mean("overlap_gain", gain["mean"] - gain["mean_raw"], "pooled"))
+    rows.append(_mean_gain(gain))
     for line in gain.itertuples():
         rows.append(_gain(line))
     return rows
+
+
+def _mean_gain(gain: pd.DataFrame) -> Score:
+    """Mean over the types that have DEGs with and without imputation, which may be fewer than have an overlap."""
+    both = gain.dropna(subset=["mean", "mean_raw"])
+    row = _mean("overlap_gain", both["mean"] - both["mean_raw"], "pooled")
+    if not len(both):
+        return row
+    detail = f"over the {len(both)} of {len(gain)} cell types with DEGs in both; there the overlap is "
+    detail += f"{both['mean'].mean():.3f} with imputation, {both['mean_raw'].mean():.3f} without"
+    return replace(row, detail=detail)
 
 
 def _percent(ratio: float) -> int:
@@ -104,9 +117,9 @@ def _gain(line) -> Score:
         detail = f"no DEG in the full data of {' and '.join(missing)}" if missing else "no draw could be tested"
         return Score("overlap_gain", math.nan, f"type:{line.cell_type}", detail=detail)
     low, high = (None, None) if math.isnan(line.diff_low) else (line.diff_low, line.diff_high)
-    detail = f"paired t-test over {line.n} draws (the paper's) p = {line.p_paper:.2g}, corrected p = "
+    detail = f"paired t-test over {line.n_both} draws (the paper's) p = {line.p_paper:.2g}, corrected p = "
     detail += f"{line.p_corrected:.2g}; " + ("interval over donors" if low is not None else "no interval")
-    return Score("overlap_gain", value, f"type:{line.cell_type}", low, high, n=line.n, detail=detail)
+    return Score("overlap_gain", value, f"type:{line.cell_type}", low, high, n=line.n_both, detail=detail)
 
 
 def _mean(metric: str, values: pd.Series, unit: str) -> Score:

@@ -33,9 +33,10 @@ def overlap_table(mine: Evaluation, raw: Evaluation) -> pd.DataFrame:
     """A row a cell type, ratio and direction.
 
     ``mean, sd, n`` of the overlap over draws, the same of the counts as they are (``_raw``), ``p_paper``,
-    ``p_corrected`` of their difference on the same draws, ``low, high`` and ``diff_low, diff_high`` (95 % intervals
-    over donors, of the overlap and of its difference from raw; only at the ratio that is pooled), ``n_deg_full``,
-    ``n_deg_full_raw``, ``n_case``, ``n_control``, and ``detail``: why an overlap is missing.
+    ``p_corrected`` of their difference on the ``n_both`` draws that have both, ``low, high`` and
+    ``diff_low, diff_high`` (95 % intervals over donors, of the overlap and of its difference from raw; only at the
+    ratio that is pooled), ``n_deg_full``, ``n_deg_full_raw``, ``n_case``, ``n_control``, and ``detail``: why an overlap
+    is missing.
     """
     draws = paired_draws(mine, raw)
     rows = []
@@ -45,7 +46,11 @@ def overlap_table(mine: Evaluation, raw: Evaluation) -> pd.DataFrame:
         for suffix in ("", "_raw"):
             values = part[f"overlap{suffix}"].dropna()
             row |= {f"mean{suffix}": values.mean(), f"sd{suffix}": values.std(), f"n{suffix}": len(values)}
-        row |= {"p_paper": paired_p(difference), "p_corrected": corrected_p(difference, float(row["ratio"]))}
+        row |= {
+            "n_both": len(difference),
+            "p_paper": paired_p(difference),
+            "p_corrected": corrected_p(difference, float(row["ratio"])),
+        }
         rows.append(row)
     table = pd.DataFrame(rows).merge(_intervals(mine, raw), on=["cell_type", "direction"], how="left")
     at_headline = table["ratio"].eq(0.5) if table["ratio"].nunique() > 1 else pd.Series(True, index=table.index)

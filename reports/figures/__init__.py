@@ -27,6 +27,8 @@ from bench.reports.figures import (
     curves,
     deg_null,
     deg_overlap,
+    deg_pr,
+    deg_qq,
     deg_ratios,
     deg_subsets,
     donors,
@@ -74,6 +76,8 @@ FIGURES = {
     "deg_ratios": deg_ratios,
     "deg_subsets": deg_subsets,
     "deg_null": deg_null,
+    "deg_qq": deg_qq,
+    "deg_pr": deg_pr,
     "volcano": volcano,
     "ranks": ranks,
 }
@@ -81,7 +85,7 @@ FIGURES = {
 TABLES: dict[str, Callable[[Run, str], pd.DataFrame]] = {
     "groups": _imputation.groups,
     "supplementary_table_4": _supplementary.table,
-    **{name: functools.partial(_deg.plain, name=name) for name in ("qq", "truth", "pr", "pseudobulk", "left_out")},
+    **{name: functools.partial(_deg.plain, name=name) for name in ("truth", "pseudobulk", "left_out")},
 }
 
 _STYLE: dict[Any, Any] = {

@@ -18,6 +18,7 @@ CURVES = {
     "identification": {"title": "Identification rate", "x": "fraction of cells called", "y": "F1"},
     "pr": {"title": "Precision and recall", "x": "recall", "y": "precision"},
     "roc": {"title": "ROC", "x": "false positive rate", "y": "true positive rate"},
+    "overlap": {"title": "DEGs found in part of the cells", "x": "share of the cells", "y": "overlap"},
     "reliability": {"title": "Reliability", "x": "largest probability", "y": "share that is right"},
 }
 #: Curves of a few bins, on [0, 1] x [0, 1], where the diagonal is perfect.

@@ -24,9 +24,9 @@ def prepare(run: Run, task: str) -> pd.DataFrame:
 
 
 def draw(run: Run, task: str, frame: pd.DataFrame) -> Figure:
-    """Cell types x studies at half of the cells: a row a method and direction, a column a test."""
-    half = frame[(frame["ratio"] - 0.5).abs().fillna(0) < 1e-6]
-    half = half if len(half) else frame
+    """Cell types x studies at half of the cells (or donors): a row a method and direction, a column a test."""
+    several = frame.groupby(["track", "dataset"])["ratio"].transform("nunique") > 1
+    half = frame[~several | ((frame["ratio"] - 0.5).abs() < 1e-6)]
     known = half.dropna(subset=["paper"]) if half["paper"].notna().any() else half
     rows = [
         (label, direction)
@@ -35,7 +35,7 @@ def draw(run: Run, task: str, frame: pd.DataFrame) -> Figure:
         if (known["label"] == label).any()
     ]
     types, studies = sorted(half["cell_type"].unique()), sorted(set(zip(half["track"], half["dataset"], strict=True)))
-    size = (2 * (0.75 * len(studies) + 1.4), len(rows) * (0.24 * len(types) + 0.35) + 1.1)
+    size = (2 * (0.75 * len(studies) + 1.7), len(rows) * (0.24 * len(types) + 0.35) + 1.1)
     figure = Figure(figsize=size, layout="constrained")
     grid = figure.subplots(len(rows), 2, squeeze=False, sharex=True, sharey=True)
     for (i, j), axes in np.ndenumerate(grid):
@@ -43,7 +43,10 @@ def draw(run: Run, task: str, frame: pd.DataFrame) -> Figure:
         column = list(_deg.TESTS)[j]
         here = half[(half["label"] == label) & (half["direction"] == direction)]
         image = _panel(axes, here, types, studies, column)
-        axes.set_title(f"{label}, {direction}: {_deg.TESTS[column]} P", fontsize=7)
+        if not j:
+            axes.set_title(f"{label}, {direction}", fontsize=7)
+        if not i:
+            axes.text(1, 1.02, f"{_deg.TESTS[column]} P", transform=axes.transAxes, ha="right", va="bottom", fontsize=7)
     figure.colorbar(
         image, ax=grid, shrink=min(1.0, 3 / size[1]), label="-log10 P (blue: imputation raises the overlap)"
     )

@@ -121,7 +121,7 @@ def _differing(method: str, dataset: str) -> tuple[list[ScoreRecord], dict[str, 
             [name, HOSTILE if i == 0 else f"G{i}", fc[i], p[i], min(1.0, p[i] * 900), 0.4, 0.3, i < 9]
             for i in range(900)
         ]
-        bulk.append([name, 40, 12, 10])
+        bulk += [[name, "up", 25, 5, 4], [name, "both", 40, 12, 10]]
     tables = {
         "overlap": pd.DataFrame(overlap, columns=["cell_type", "ratio", "direction", "mean", "sd", "n", "mean_raw",
             "sd_raw", "p_paper", "p_corrected", "n_deg_full", "n_case", "n_control"]),
@@ -134,7 +134,7 @@ def _differing(method: str, dataset: str) -> tuple[list[ScoreRecord], dict[str, 
         "pr": pd.DataFrame(pr, columns=["cell_type", "precision", "recall"]),
         "volcano": pd.DataFrame(volcano, columns=["cell_type", "gene", "avg_log2FC", "p_val", "p_val_adj",
             "pct_1", "pct_2", "is_true"]),
-        "pseudobulk": pd.DataFrame(bulk, columns=["cell_type", "n_mast", "n_pseudobulk", "n_both"]),
+        "pseudobulk": pd.DataFrame(bulk, columns=["cell_type", "direction", "n_mast", "n_pseudobulk", "n_both"]),
         "left_out": pd.DataFrame([["Pericyte", "2 cells in ctrl: 3 are needed"]], columns=["cell_type", "reason"]),
     }  # fmt: skip
     return [ScoreRecord(metric="overlap", value=0.5 + shift / 4, n=600)], tables
@@ -353,7 +353,7 @@ def test_figures_and_tables_lie_beside_the_page(runs: dict[str, Path], task: str
     per_pair = {
         "imputation": ["joint", "group_bars", "zeros"],
         "integration": ["umaps", "zeros"],
-        "deg": ["deg_ratios", "deg_subsets", "volcano"],
+        "deg": ["deg_ratios", "deg_subsets", "deg_qq", "deg_pr", "volcano"],
     }
     others = {
         "imputation": ["expression_bins"],
@@ -363,7 +363,7 @@ def test_figures_and_tables_lie_beside_the_page(runs: dict[str, Path], task: str
     wanted = {f"{name}_{track}_{dataset}" for name in per_pair[task] for dataset in STUDIES} | {*others[task]}
     assert wanted <= {file.stem for file in folder.glob("*.png")}
     assert wanted <= {file.stem for file in folder.glob("*.csv")}
-    tables = {"imputation": ["groups"], "deg": ["qq", "truth", "pr", "pseudobulk", "left_out"]}
+    tables = {"imputation": ["groups"], "deg": ["truth", "pseudobulk", "left_out"]}
     for name in tables.get(task, []):
         assert set(pd.read_csv(folder / f"{name}.csv")["dataset"]) == set(STUDIES)
 
@@ -409,6 +409,15 @@ def test_sections_in_a_browser(runs: dict[str, Path], task: str, browser: Any) -
         assert "without imputation" in browser.find_element("id", "volcano-hover").text
         browser.execute_script("arguments[0].click()", tiles[4])
         assert browser.execute_script("return document.getElementById('volcano-type').value") == "Microglia"
+        sums = [
+            cell.text
+            for cell in browser.find_elements("css selector", "#deg-pseudobulk > .scroll tbody tr:first-child td")
+        ]
+        assert sums[2:] == ["3 together", "both", "120", "36", "30"]
+        left_out = [
+            c.text for c in browser.find_elements("css selector", "#deg-left-out > .scroll tbody tr:first-child td")
+        ]
+        assert left_out[2:] == ["Pericyte", "2 cells in ctrl: 3 are needed", "–", "all"]
     log = [entry for entry in browser.get_log("browser") if entry["level"] in {"SEVERE", "WARNING"}]
     assert log == []
 

@@ -246,6 +246,32 @@ def test_controls_stand_where_they_should(scored):
     assert any(s.unit == "pooled" for s in marked)
 
 
+def test_a_gain_says_on_which_cell_types_it_rests(scored):
+    _, results = scored
+    row = next(s for s in results["over_smoother"].scores if (s.metric, s.unit) == ("overlap_gain", "pooled"))
+    table = results["over_smoother"].tables["overlap"].query("direction == 'both'").dropna(subset=["mean", "mean_raw"])
+    assert list(table["cell_type"]) == ["A"]  # without imputation, B has no DEG
+    assert row.n == 1
+    assert row.detail.startswith("over the 1 of 2 cell types with DEGs in both; there the overlap is ")
+    np.testing.assert_allclose(row.value, table["mean"].iloc[0] - table["mean_raw"].iloc[0])
+
+
+def test_the_paired_test_counts_draws_that_have_both_overlaps():
+    problem = TASK.make_problem(study(per_donor=8, seed=3), "subsample", Seeds())
+    result = TASK.score(problem, {"expression": log1p_cp10k(problem.inputs.cells.X)})
+    draws = result.tables["draws"]
+    both = draws.dropna(subset=["overlap", "overlap_raw"]).groupby(["cell_type", "ratio", "direction"]).size()
+    table = result.tables["overlap"].set_index(["cell_type", "ratio", "direction"])
+    assert table["n_both"].equals(both.reindex(table.index, fill_value=0).rename("n_both"))
+
+
+@pytest.mark.parametrize("track", list(TASK.tracks))
+def test_a_curve_has_several_points(track):
+    problem = TASK.make_problem(study(), track, Seeds())
+    curves = TASK.score(problem, {"expression": log1p_cp10k(problem.inputs.cells.X)}).curves
+    assert [len(curve.x) for curve in curves] == ([len(RATIOS)] if track == "subsample" else [])
+
+
 def test_an_undefined_overlap_is_missing_and_says_why(scored):
     _, results = scored
     row = next(s for s in results["raw"].scores if (s.metric, s.unit) == ("overlap", "type:B"))
