@@ -9,7 +9,9 @@ from pathlib import Path
 
 from packaging.specifiers import SpecifierSet
 
-from bench.method import Method, Requirement
+from bench.environments import environment_of
+from bench.errors import UnavailableError
+from bench.method import Method, Requirement, r_package
 
 R_INSTALL = "scripts/install-r.sh (Debian), or install R >= 4.2"
 RPY2_INSTALL = "pip install 'scmamba-bench[r]'"
@@ -19,9 +21,25 @@ _R_LIBRARIES = ("/usr/local/lib/R/site-library", "/usr/lib/R/site-library", "/us
 
 
 def missing(method: type[Method]) -> list[Requirement]:
-    """What ``method`` requires and this machine lacks, in the order to install it."""
+    """What ``method`` requires and this machine lacks, in the order to install it.
+
+    What a method's own environment brings does not count: it can be built.
+    """
+    if not method.environment:
+        return _lacking(method.requires)
+    try:
+        environment = environment_of(method)
+    except UnavailableError as error:
+        return [Requirement("python", "an interpreter for its environment", str(error))]
+    if environment is None or environment.python:
+        return []
+    others = [r for r in method.requires if r.name not in environment.variant.r_packages]
+    return _lacking((r_package("base", install=R_INSTALL), *others))
+
+
+def _lacking(requires: tuple[Requirement, ...]) -> list[Requirement]:
     absent: list[Requirement] = []
-    for requirement in method.requires:
+    for requirement in requires:
         if requirement.kind == "r":
             absent += [r for r in _missing_r(requirement) if r not in absent]
         elif not _serves(requirement):

@@ -6,6 +6,8 @@ from dataclasses import asdict
 from pathlib import Path
 
 from bench.dataset import DatasetCard
+from bench.environments import environment_of
+from bench.errors import UnavailableError
 from bench.method import Method
 from bench.record import DataCard, MethodCard, MetricCard, TaskCard, TrackCard
 from bench.registry import Entry
@@ -23,6 +25,10 @@ def method_card(what: Entry[type[Method]] | Control) -> MethodCard:
             stochastic=what.stochastic,
         )
     cls = what.value
+    try:
+        own = environment_of(cls)
+    except UnavailableError:  # no interpreter for it here: its trials say so
+        own = None
     return MethodCard(
         name=what.name,
         summary=cls.summary,
@@ -38,6 +44,9 @@ def method_card(what: Entry[type[Method]] | Control) -> MethodCard:
         caveat=cls.caveat,
         # Only the file's name: a report that is mailed must not tell the paths of the machine it was made on.
         origin=f"{cls.__module__} ({Path(what.origin).name})",
+        environment=own.name if own else "",
+        environment_summary=own.summary if own else "",
+        environment_lock=own.lock if own else [],
     )
 
 

@@ -13,6 +13,7 @@ from scipy.sparse import issparse
 
 from bench import logs, prediction
 from bench.dataset import Dataset
+from bench.environments import environment_of
 from bench.errors import BenchError, InvalidOutputError
 from bench.exchange import write_inputs
 from bench.expression import Rows
@@ -20,6 +21,7 @@ from bench.method import Method
 from bench.problem import Inputs
 from bench.registry import Entry
 from bench.sandbox import Job, Outcome, Sandbox
+from bench.sandbox.handover import environment_of_job
 from bench.task import Seeds, Task
 from bench.validate import validated
 
@@ -93,6 +95,7 @@ class Conformance:
         self, inputs: Inputs, *, order: str = "check", timeout_s: float | None = None
     ) -> tuple[Outcome, dict[str, Any] | None]:
         self._n += 1
+        own = environment_of(self._entry.value)
         folder = self._folder / str(self._n)
         folder.mkdir()
         write_inputs(inputs, folder / "inputs", order)
@@ -108,6 +111,7 @@ class Conformance:
                 timeout_s=timeout_s or self._timeout_s,
                 memory_mb=None,
                 expression=prediction.expression_names(self._task.outputs),
+                environment=environment_of_job(own, self._entry.value) if own else None,
                 verify_inputs=True,
             )
         )

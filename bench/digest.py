@@ -17,13 +17,19 @@ from packaging.requirements import InvalidRequirement, Requirement
 
 from bench.availability import installed_version
 from bench.dataset import DatasetCard
+from bench.environments import environment_of
+from bench.errors import UnavailableError
 from bench.method import Method, r_package
 from bench.record import TrialSpec
 
 
 def trial_key(spec: TrialSpec) -> str:
-    """Key of a trial: a 16-digit hex prefix of the sha256 over every field of ``spec`` but where files lie."""
-    return _short(spec.model_dump(mode="json", exclude={"files"}))
+    """Key of a trial: a 16-digit hex prefix of the sha256 over every field of ``spec`` but where files lie.
+
+    Methods without an environment of their own keep the keys they had before there were any.
+    """
+    left_out = {"files"} if spec.environment else {"files", "environment"}
+    return _short(spec.model_dump(mode="json", exclude=left_out))
 
 
 def prediction_key(spec: TrialSpec) -> str:
@@ -44,16 +50,18 @@ def data_digest(card: DatasetCard) -> str:
 
 
 def source_digest(obj: type) -> str:
-    """sha256 over the module that defines ``obj`` and the modules of the same room that it imports.
+    """sha256 over the module that defines ``obj`` and those that it imports of the same room, or of ``bench.methods``.
 
     Comments and docstrings do not count: the syntax tree is hashed, so editing prose re-runs nothing. JSON files in a
     folder that has the name of a module count as part of it.
     """
-    seen: dict[str, str] = {}
-    for cls in obj.__mro__:
-        if _root(cls.__module__) == _root(obj.__module__):
-            _collect_sources(Path(inspect.getfile(cls)), cls.__module__, seen)
-    return hashlib.sha256("".join(sorted(seen.values())).encode()).hexdigest()
+    digests = [_module_digest(file, tree) for file, tree in _sources(obj).values()]
+    return hashlib.sha256("".join(sorted(digests)).encode()).hexdigest()
+
+
+def source_files(obj: type) -> dict[str, Path]:
+    """The modules that :func:`source_digest` is taken over, by name, and where they are."""
+    return {module: file for module, (file, _) in _sources(obj).items()}
 
 
 def path_digest(path: Path) -> str:
@@ -71,8 +79,15 @@ def path_digest(path: Path) -> str:
 def environment_digest(method: type[Method]) -> str:
     """sha256 over the Python version and the versions of everything the method's requirements bring along.
 
-    A method without requirements depends on the core's own dependencies only.
+    A method without requirements depends on the core's own dependencies only; one with a Python environment of its
+    own on that environment only.
     """
+    try:
+        own = environment_of(method)
+    except UnavailableError:
+        own = None
+    if own is not None and own.python:
+        return own.digest
     names = [r.name for r in method.requires if r.kind == "python"]
     closure = dict(_closure("scmamba-bench"))
     for name in names:
@@ -80,6 +95,8 @@ def environment_digest(method: type[Method]) -> str:
     if any(r.kind == "r" for r in method.requires):
         closure |= _closure("rpy2") | {"R": installed_version(r_package("base", install=""))}
         closure |= {f"R:{r.name}": installed_version(r) for r in method.requires if r.kind == "r"}
+    if own is not None:
+        closure |= {"environment": own.digest}
     text = json.dumps([platform.python_version(), sorted(closure.items())])
     return hashlib.sha256(text.encode()).hexdigest()
 
@@ -119,20 +136,33 @@ def _installed(name: str) -> tuple[str, str, tuple[str, ...]]:
     return str(head["Name"]).lower().replace("_", "-"), str(head["Version"]), tuple(needs)
 
 
-def _collect_sources(file: Path, module: str, seen: dict[str, str]) -> None:
+def _sources(obj: type) -> dict[str, tuple[Path, ast.Module]]:
+    seen: dict[str, tuple[Path, ast.Module]] = {}
+    roots = {_root(obj.__module__), "bench.methods"}
+    for cls in obj.__mro__:
+        if _root(cls.__module__) in roots:
+            _collect_sources(Path(inspect.getfile(cls)), cls.__module__, roots, seen)
+    return seen
+
+
+def _collect_sources(file: Path, module: str, roots: set[str], seen: dict[str, tuple[Path, ast.Module]]) -> None:
     if module in seen:
         return
     tree = ast.parse(file.read_bytes())
-    seen[module] = ""
+    seen[module] = file, tree
     package = module if file.name == "__init__.py" else module.rpartition(".")[0]
-    for name in sorted(_siblings(tree, package, _root(module))):
-        origin = _origin(name)
-        if origin is not None:
-            _collect_sources(origin, name, seen)
+    for root in sorted(roots):
+        for name in sorted(_siblings(tree, package, root)):
+            origin = _origin(name)
+            if origin is not None:
+                _collect_sources(origin, name, roots, seen)
+
+
+def _module_digest(file: Path, tree: ast.Module) -> str:
     _strip_docstrings(tree)
     data = file.with_suffix("")  # a folder named like its module holds the module's data
     parts = [ast.dump(tree), *(f.read_text() for f in sorted(data.glob("*.json")))]
-    seen[module] = hashlib.sha256("\x1f".join(parts).encode()).hexdigest()
+    return hashlib.sha256("\x1f".join(parts).encode()).hexdigest()
 
 
 def _root(module: str) -> str:

@@ -71,6 +71,17 @@ def round_folders(folder: Path) -> list[Path]:
     return sorted(folder.glob("round_*")) or [folder]
 
 
+def plain_copy(folder: Path, target: Path) -> None:
+    """Inputs for an environment that cannot read parquet: tables as ``.npz``, links to all other files."""
+    for file in sorted(folder.rglob("*")):
+        copy = target / file.relative_to(folder)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        if file.suffix == ".parquet":
+            _write_plain(pd.read_parquet(file), copy.with_suffix(".table.npz"))
+        elif file.is_file():
+            copy.symlink_to(file.resolve())
+
+
 def read_inputs(folder: Path, layer: str = "counts", train: Cells | None = None) -> Inputs:
     """Read what :func:`write_inputs` wrote, with the layer a method declares.
 
@@ -82,7 +93,7 @@ def read_inputs(folder: Path, layer: str = "counts", train: Cells | None = None)
     train
         The training cells, where an earlier round has read them.
     """
-    var = pd.read_parquet(folder / "genes.parquet")
+    var = _read_table(folder, "genes")
     if train is None and (folder / "train.npz").exists():
         train = _read_cells(folder, "train", var, layer)
     return Inputs(
@@ -191,7 +202,41 @@ def _read_cells(folder: Path, block: str, var: pd.DataFrame, layer: str) -> Cell
         X = sparse.csr_matrix(
             (stored["data"], stored["indices"], stored["indptr"]), shape=tuple(int(s) for s in stored["shape"])
         )
-    obs = pd.read_parquet(folder / f"{block}_obs.parquet")
+    obs = _read_table(folder, f"{block}_obs")
     if layer == "log1p_cp10k":
         X = log1p_cp10k(X, obs["library_size"].to_numpy(float) if "library_size" in obs else None)
     return Cells(X, obs, var.copy())
+
+
+def _read_table(folder: Path, name: str) -> pd.DataFrame:
+    plain = folder / f"{name}.table.npz"
+    if not plain.exists():
+        return pd.read_parquet(folder / f"{name}.parquet")
+    with np.load(plain, allow_pickle=False) as stored:
+        index = pd.Index(stored["index"].astype(object), name=str(stored["index_name"]) or None)
+        columns = {}
+        for i, column in enumerate(stored["names"]):
+            values = stored[f"values_{i}"]
+            if values.dtype.kind == "U":
+                values = values.astype(object)
+                values[stored[f"missing_{i}"]] = None
+            columns[str(column)] = pd.Series(values, index=index)
+        return pd.DataFrame(columns, index=index)
+
+
+def _write_plain(table: pd.DataFrame, file: Path) -> None:
+    """A table as arrays: numbers and booleans as they are, all else as text with a mask of what is missing."""
+    arrays: dict[str, Any] = {
+        "names": np.array([str(c) for c in table.columns], dtype="U"),
+        "index": table.index.to_numpy(dtype=str),
+        "index_name": np.array(table.index.name or ""),
+    }
+    for i, column in enumerate(table.columns):
+        values = table[column]
+        if values.dtype.kind in "biuf" and isinstance(values.dtype, np.dtype):
+            arrays[f"values_{i}"] = values.to_numpy()
+        else:
+            missing = values.isna().to_numpy()
+            arrays[f"missing_{i}"] = missing
+            arrays[f"values_{i}"] = np.where(missing, "", values.astype(object)).astype("U")
+    np.savez(file, **arrays)

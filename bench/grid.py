@@ -10,6 +10,7 @@ from typing import Any
 from bench.availability import why_unavailable
 from bench.dataset import DatasetSource
 from bench.digest import data_digest, environment_digest, path_digest, source_digest, trial_key
+from bench.environments import environment_of
 from bench.errors import BenchError, UnknownNameError
 from bench.method import Method
 from bench.record import SeedTriple, Skipped, TrialSpec
@@ -224,6 +225,8 @@ def _method_trials(base: TrialSpec, registry: Registry, name: str, ask: Ask) -> 
         "files": {parameter: str(path) for parameter, path in files.items()},
     }
     unavailable = why_unavailable(cls)
+    environment = None if unavailable else environment_of(cls)
+    update["environment"] = environment.name if environment else ""
     planned = []
     for seed in range(ask.method_seeds if cls.stochastic else 1):
         spec = base.model_copy(update={**update, "seeds": base.seeds.model_copy(update={"method": seed})})

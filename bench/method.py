@@ -143,11 +143,14 @@ class Method(ABC):
     per_donor
         Run on each donor (library) of the inputs by itself, with the results put together again.
     requires
-        What must be installed.
+        What must be installed; in a Python environment of its own, the packages of it that rows tell the version of.
     pretrained_on
         Names or accessions of the data a shipped checkpoint has seen.
     files
         Parameters that name a file or folder (empty: none): its bytes become part of a trial's key.
+    environment
+        Name of a TOML file beside the method's own that lists packages which cannot live beside the harness's
+        (:mod:`bench.environments`); ``run`` is then called in a process of that environment.
     caveat
         What a reader of a table must know about this row.
     presets
@@ -166,6 +169,7 @@ class Method(ABC):
     requires: ClassVar[tuple[Requirement, ...]] = ()
     pretrained_on: ClassVar[tuple[str, ...]] = ()
     files: ClassVar[tuple[str, ...]] = ()
+    environment: ClassVar[str] = ""
     caveat: ClassVar[str] = ""
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
 

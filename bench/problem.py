@@ -12,11 +12,13 @@ if TYPE_CHECKING:
     import pandas as pd
     from scipy.sparse import csr_matrix
 
-Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
-
-#: A prediction: named arrays, one entry (or row) per cell, in the order of the inputs; expression may be anything that
-#: has a shape and gives rows by slice.
-Prediction = Mapping[str, Any]
+    Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
+    #: A prediction: named arrays, one entry (or row) per cell, in the order of the inputs; expression may be anything
+    #: that has a shape and gives rows by slice.
+    Prediction = Mapping[str, Any]
+    _Looks = Sequence["Inputs"]
+else:  # methods' environments may run Python 3.8, which cannot evaluate these
+    Json, Prediction, _Looks = object, Mapping, Sequence
 
 
 @dataclass(frozen=True)
@@ -78,7 +80,7 @@ class Inputs:
         return replace(self, cells=self.cells.take(rows), query=None if self.query is None else self.query[rows])
 
 
-class Rounds(Sequence[Inputs]):
+class Rounds(_Looks):
     """Several looks at the same cells, each built when it is asked for, so that memory never holds them all.
 
     Parameters

@@ -49,6 +49,8 @@ class TrialSpec(_Frozen):
     environment_digest: str
     params: dict[str, JsonValue] = Field(default_factory=dict)
     seeds: SeedTriple = SeedTriple()
+    #: Short digest of the method's own environment (:class:`bench.environments.Environment`); empty without one.
+    environment: str = ""
     #: Parameters that are files: where they lie on this machine. Not in the key, which has their digests in ``params``.
     files: dict[str, str] = Field(default_factory=dict)
     #: Name of what methods are shown, where other tracks or tasks show the same (:meth:`bench.task.Task.inputs_name`).
@@ -140,6 +142,10 @@ class MethodCard(_Frozen):
     pretrained_on: list[str] = Field(default_factory=list)
     caveat: str = ""
     origin: str = ""
+    #: The method's own environment on this machine: short digest, what is in it, and every pin.
+    environment: str = ""
+    environment_summary: str = ""
+    environment_lock: list[str] = Field(default_factory=list)
 
 
 class MetricCard(_Frozen):

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import importlib
 import importlib.metadata
-import importlib.util
 import inspect
 import json
 import pkgutil
@@ -22,10 +21,11 @@ from types import ModuleType
 from typing import Generic, TypeVar, cast
 
 from bench.dataset import CountStore, Dataset, DatasetSource
+from bench.environments import declared_file, read_variants
 from bench.errors import BenchError, UnknownNameError
+from bench.locate import load_file
 from bench.method import Method
 from bench.problem import Json
-from bench.seeds import derive_seed
 from bench.task import Task
 
 T = TypeVar("T")
@@ -87,7 +87,7 @@ class Registry:
     def method(self, name: str) -> Entry[type[Method]]:
         """The method called ``name``."""
         for file in self._plugins if name not in self.methods else ():
-            module = _load_file(file)
+            module = load_file(file)
             if not any(any(_concrete_subclasses(module, base)) for base in (Method, Task)):
                 raise BenchError(
                     "the plugin defines no method and no task",
@@ -129,7 +129,7 @@ class Registry:
 
     def _collect(self, room: str, base: type[T]) -> dict[str, Entry[type[T]]]:
         found: dict[str, Entry[type[T]]] = {}
-        for module in [*_room_modules(room), *_entry_point_modules(room), *map(_load_file, self._plugins)]:
+        for module in [*_room_modules(room), *_entry_point_modules(room), *map(load_file, self._plugins)]:
             for cls in _concrete_subclasses(module, base):
                 entry = _describe(cls)
                 if entry.name in found and found[entry.name].origin != entry.origin:
@@ -140,14 +140,6 @@ class Registry:
                     )
                 found[entry.name] = entry
         return dict(sorted(found.items()))
-
-
-def load_class(locator: dict[str, Json]) -> type[Method]:
-    """The method class that ``locator`` points to (used inside a trial's process)."""
-    module = (
-        _load_file(Path(str(locator["file"]))) if "file" in locator else importlib.import_module(str(locator["module"]))
-    )
-    return cast("type[Method]", getattr(module, str(locator["class"])))
 
 
 def _library(function: str) -> Callable[..., object]:
@@ -179,27 +171,6 @@ def _entry_point_modules(room: str) -> Iterator[ModuleType]:
                 fix="repair or uninstall that distribution",
             ) from error
         yield loaded if isinstance(loaded, ModuleType) else sys.modules[loaded.__module__]
-
-
-def _load_file(path: Path) -> ModuleType:
-    if not path.is_file():
-        raise BenchError("plugin file not found", where=str(path), fix="give --plugin the path of a Python file")
-    name = f"bench_plugin_{path.stem}_{derive_seed(str(path))}"
-    if name in sys.modules:
-        return sys.modules[name]
-    spec = importlib.util.spec_from_file_location(name, path)
-    if spec is None or spec.loader is None:
-        raise BenchError("a plugin must be a Python file", where=str(path), fix="give a file that ends in .py")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    try:
-        spec.loader.exec_module(module)
-    except Exception as error:
-        del sys.modules[name]
-        raise BenchError(
-            f"the plugin cannot be imported: {type(error).__name__}: {error}", where=str(path), fix="repair the file"
-        ) from error
-    return module
 
 
 def _concrete_subclasses(module: ModuleType, base: type[T]) -> Iterator[type[T]]:
@@ -238,6 +209,8 @@ def _check_method(cls: type[Method], origin: str) -> None:
         raise BenchError(
             f"method {cls.name!r} answers no task", where=origin, fix='set the tuple `tasks = ("<task>",)` in the class'
         )
+    if file := declared_file(cls):
+        read_variants(file)
     without = [name for name, default in cls.defaults().items() if default is inspect.Parameter.empty]
     if without:
         raise BenchError(

@@ -37,6 +37,7 @@ ROW_COLUMNS: dict[str, str] = {
     "device": "string",
     "host": "string",
     "versions": "string",
+    "environment": "string",
 }
 
 #: Columns of ``curves.csv`` and ``curves.parquet``.

@@ -8,13 +8,15 @@ import shutil
 import subprocess
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
 from bench import __version__
+from bench.build import build as build_environment
 from bench.cards import data_card, method_card, task_card
 from bench.engine import Watcher
+from bench.environments import Environment, environment_of
 from bench.errors import BenchError, DataError
 from bench.grid import Ask, Plan, Planned, make_plan
 from bench.record import DECLARED, Limits, PlannedTrial, Request, TrialRecord
@@ -73,6 +75,7 @@ def run(
     *,
     command: Sequence[str],
     force: Sequence[str] = (),
+    build: Callable[[Environment], None] | None = build_environment,
 ) -> Result:
     """Run a request into ``out``.
 
@@ -84,6 +87,9 @@ def run(
         The command line, kept with the request.
     force
         Methods (or ``all``) whose finished trials run again.
+    build
+        Builds the environment of a method that is to run and whose environment is not there; None: its trials are
+        ``unavailable``.
     """
     plan = make_plan(registry, ask)
     store = Store.create(out)
@@ -93,6 +99,7 @@ def run(
     todo.sort(key=lambda planned: (planned.spec.dataset, planned.problem))
     _refuse_unreadable(registry, todo)
     store.save_request(_request(registry, plan, ask, command))
+    todo = [p for p in _equipped(registry, todo, build) if p.key in forced or _is_due(store, p, limits)]
     if todo:
         engine.run(registry, store, todo, limits, watch(plan, todo, len(plan.trials) - len(todo)))
     changed = store.write_tables()
@@ -125,6 +132,24 @@ def _refuse_unreadable(registry: Registry, todo: Sequence[Planned]) -> None:
             return
     if refused:
         raise refused[0]
+
+
+def _equipped(
+    registry: Registry, todo: Sequence[Planned], build: Callable[[Environment], None] | None
+) -> list[Planned]:
+    """``todo`` after the environments of its methods were built; without one, a method's trials are unavailable."""
+    reasons: dict[str, str] = {}
+    for name in dict.fromkeys(p.spec.method for p in todo if p.spec.environment):
+        environment = environment_of(registry.methods[name].value)
+        if environment is None or environment.is_built:
+            continue
+        try:
+            if build is None:
+                raise BenchError("its environment is not built", fix=f"bench env build {name}")
+            build(environment)
+        except BenchError as error:
+            reasons[name] = str(error)
+    return [replace(p, unavailable=reasons.get(p.spec.method, p.unavailable)) for p in todo]
 
 
 def _is_due(store: Store, planned: Planned, limits: Limits) -> bool:

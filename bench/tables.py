@@ -37,6 +37,7 @@ def result_table(records: Iterable[TrialRecord], run_id: str) -> pd.DataFrame:
             "device": record.limits.device,
             "host": record.host,
             "versions": json.dumps(record.versions, sort_keys=True),
+            "environment": record.spec.environment,
         }
         for record in records
         for score in (record.scores or [_NO_SCORE])

@@ -20,6 +20,7 @@ import numpy as np
 from bench import __version__, logs, prediction
 from bench.availability import installed_version
 from bench.digest import prediction_key
+from bench.environments import Environment, environment_of
 from bench.errors import BenchError, InvalidOutputError, NotApplicableError
 from bench.grid import Planned
 from bench.method import Method
@@ -28,6 +29,7 @@ from bench.problems import BuiltProblem, Problems
 from bench.record import CurveRecord, Limits, Resources, ScoreRecord, Status, TrialRecord, TrialSpec
 from bench.registry import Registry
 from bench.sandbox import Job, Outcome, Sandbox
+from bench.sandbox.handover import environment_of_job
 from bench.scratch import Scratch
 from bench.seeds import derive_seed
 from bench.store import Store, now, scored_file
@@ -113,6 +115,9 @@ class TrialRunner:
 
         if planned.unavailable:
             return record("unavailable", planned.unavailable)
+        environment = self._environment(spec)
+        if environment and not environment.is_built:
+            return record("unavailable", f"its environment is not built here: bench env build {spec.method}")
         try:
             built = self.problems.get(spec)
         except NotApplicableError as error:
@@ -184,7 +189,7 @@ class TrialRunner:
             control = next(c for c in task.controls if c.name == spec.method)
             return Outcome("ok"), control.predict(problem, np.random.default_rng(seed))
         seed = derive_seed("method", spec.method, spec.inputs_id, spec.seeds.method)
-        lender = self._lender(spec, built)
+        environment, lender = self._environment(spec), self._lender(spec, built)
         if lender is not None:
             prediction.lend(self.store.trial_folder(lender.key), task.outputs, folder / _KEPT)
             return _lent(lender), prediction.load(folder / _KEPT, task.outputs, problem)
@@ -202,6 +207,7 @@ class TrialRunner:
             timeout_s=self.limits.timeout_s,
             memory_mb=self.limits.memory_mb,
             expression=prediction.expression_names(task.outputs),
+            environment=environment_of_job(environment, entry.value) if environment else None,
         )
         outcome = self._sandbox.run(job)
         shutil.rmtree(folder / _KEPT, ignore_errors=True)  # whatever a method may have left there
@@ -224,8 +230,16 @@ class TrialRunner:
         versions = {"scmamba-bench": __version__, "python": platform.python_version()}
         if spec.role == "method":
             cls: type[Method] = self.registry.method(spec.method).value
+            own = self._environment(spec)
+            if own and own.interpreter:
+                versions["python"] = own.interpreter.version
+                return versions | {r.name: v for r in cls.requires if (v := own.version(r.name))}
             versions |= {r.name: v for r in cls.requires if (v := installed_version(r))}
         return versions
+
+    def _environment(self, spec: TrialSpec) -> Environment | None:
+        """The environment of the trial's method, built or not; None without one, or where it cannot be."""
+        return environment_of(self.registry.method(spec.method).value) if spec.environment else None
 
 
 def scored_records(scored: Scored) -> dict[str, Any]:

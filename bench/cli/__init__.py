@@ -29,9 +29,9 @@ def _root(version: bool = typer.Option(False, "--version", help="Print the versi
 
 def main() -> None:
     """Entry point of the ``bench`` command."""
-    from bench.cli import data, deg, develop, embed, pretrain, results, run, show
+    from bench.cli import data, deg, develop, embed, env, pretrain, results, run, show
 
-    for module in (run, show, results, data, deg, pretrain, embed, develop):
+    for module in (run, show, results, data, deg, pretrain, embed, env, develop):
         module.register(app)
     try:
         app()

@@ -52,11 +52,16 @@ def check(
     as_json: AsJson = False,
 ) -> None:
     """Run the conformance suite on a method: schema, determinism, equivariance, edge cases, time-out."""
+    from bench.cli.env import build_shown
     from bench.conformance import Conformance
+    from bench.environments import environment_of
     from bench.registry import Registry
 
     registry = Registry(plugin or ())
     entry = registry.method(method)
+    own = environment_of(entry.value)
+    if own and not own.is_built:
+        build_shown(own)
     if not set(entry.value.tasks) & set(registry.tasks):
         raise UnknownNameError("task", entry.value.tasks[0], registry.tasks, where=f"tasks of {entry.origin}")
     failed, results = False, []

@@ -58,6 +58,9 @@ def run(
     slurm_option: Annotated[
         list[str] | None, typer.Option(help="NAME=VALUE for sbatch, such as partition=short.")
     ] = None,
+    build_env: Annotated[
+        bool, typer.Option(help="Build the environment of a method that brings its own, where it is not built yet.")
+    ] = True,
     force: Annotated[str | None, typer.Option(help="Run these methods (or `all`) again even if finished.")] = None,
     allow_failures: Annotated[bool, typer.Option(help="Exit with 0 even if trials failed.")] = False,
     report: Annotated[bool, typer.Option(help="Render the report at the end.")] = True,
@@ -71,6 +74,8 @@ def run(
     trial failed, 2 if the request itself cannot be run.
     """
     signal.signal(signal.SIGTERM, _interrupt)
+    from bench.build import build
+    from bench.cli.env import build_shown
     from bench.cli.live import LiveTable, Silent
     from bench.grid import Ask
     from bench.record import Limits
@@ -108,6 +113,7 @@ def run(
             Silent if quiet or as_json else LiveTable,
             command=["bench", *sys.argv[1:]],
             force=names(force),
+            build=(build if quiet or as_json else build_shown) if build_env else None,
         )
     except KeyboardInterrupt:
         typer.echo("interrupted; finished trials are kept, the same command goes on from here", err=True)

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from bench.cli.options import AsJson, Plugins
-from bench.errors import UnknownNameError
+from bench.errors import UnavailableError, UnknownNameError
 
 if TYPE_CHECKING:
+    from bench.method import Method
     from bench.registry import Registry
 
 KINDS = ("tasks", "methods", "datasets")
@@ -76,6 +77,7 @@ def describe(
     elif name in registry.methods:
         entry = registry.methods[name]
         card = method_card(entry).model_dump()
+        card |= {"environment_state": _environment_state(entry.value)}
         card |= {"origin": entry.origin, "parameters": entry.value.defaults(), "presets": dict(entry.value.presets)}
     elif name in registry.datasets or "/" in name or "." in name:
         card = data_card(registry.dataset(name).card).model_dump()
@@ -97,10 +99,11 @@ def doctor(plugin: Plugins = None, as_json: AsJson = False) -> None:
 
     registry = Registry(plugin or ())
     lacking = {name: missing(entry.value) for name, entry in registry.methods.items()}
+    environments = {n: state for n, entry in registry.methods.items() if (state := _environment_state(entry.value))}
     facts = machine()
     if as_json:
         methods = {n: [{"name": r.name, "install": r.install} for r in rs] for n, rs in lacking.items()}
-        typer.echo(json.dumps({"machine": facts, "missing": methods}, indent=1))
+        typer.echo(json.dumps({"machine": facts, "missing": methods, "environments": environments}, indent=1))
         return
     for key, value in facts.items():
         typer.echo(f"{key:<12} {value}")
@@ -110,6 +113,8 @@ def doctor(plugin: Plugins = None, as_json: AsJson = False) -> None:
         typer.echo(f"{mark}  {name}")
         for requirement in requirements:
             typer.echo(f"         {requirement.name}: {requirement.install}")
+        if environments.get(name) == "not built":
+            typer.echo(f"         its environment is not built: bench env build {name} (or bench run does it, once)")
 
 
 def _task_rows(registry: Registry) -> list[dict[str, Any]]:
@@ -131,6 +136,7 @@ def _method_rows(registry: Registry) -> list[dict[str, Any]]:
                 "tasks": list(cls.tasks),
                 "implementation": cls.implementation,
                 "available": not reason,
+                "environment": _environment_state(cls),
                 "supervised": cls.supervised,
                 "summary": cls.summary,
                 "reference": cls.reference,
@@ -139,6 +145,17 @@ def _method_rows(registry: Registry) -> list[dict[str, Any]]:
             }
         )
     return rows
+
+
+def _environment_state(method: type[Method]) -> str:
+    """How it stands with the method's own environment; empty without one."""
+    from bench.environments import environment_of
+
+    try:
+        own = environment_of(method)
+    except UnavailableError:
+        return "no interpreter"
+    return "" if own is None else "built" if own.is_built else "not built"
 
 
 def _dataset_rows(registry: Registry) -> list[dict[str, Any]]:
@@ -159,7 +176,7 @@ def _dataset_rows(registry: Registry) -> list[dict[str, Any]]:
 _ROWS = {"tasks": _task_rows, "methods": _method_rows, "datasets": _dataset_rows}
 _COLUMNS = {
     "tasks": ("name", "version", "tracks"),
-    "methods": ("name", "tasks", "implementation", "available"),
+    "methods": ("name", "tasks", "implementation", "available", "environment"),
     "datasets": ("name", "cells", "genes", "donors", "truth"),
 }
 

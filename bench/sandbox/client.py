@@ -35,6 +35,8 @@ class Job:
         Limits on the whole process tree; ``memory_mb`` None means none.
     expression
         Names of the outputs that are expression (:class:`bench.task.Output`).
+    environment
+        Where a method of its own environment runs (:func:`bench.sandbox.handover.environment_of_job`).
     verify_inputs
         Refuse the output of a method that changed its inputs in memory (``bench check``).
     """
@@ -49,6 +51,7 @@ class Job:
     timeout_s: float
     memory_mb: float | None
     expression: tuple[str, ...] = ()
+    environment: dict[str, Json] | None = None
     verify_inputs: bool = False
 
 

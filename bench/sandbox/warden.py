@@ -10,12 +10,13 @@ import resource
 import signal
 import sys
 import time
+import traceback
 from pathlib import Path
 from typing import Any, NoReturn
 
 import psutil
 
-_PR_SET_PDEATHSIG = 1
+PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
 
 #: Seconds between SIGTERM and SIGKILL when the wall-clock limit is hit.
@@ -30,7 +31,7 @@ def watch(job: dict[str, Any]) -> None:
     """Run the job's worker to its end; writes ``outcome.json`` into the job's folder."""
     os.setsid()
     prctl(PR_SET_CHILD_SUBREAPER, 1)  # orphans come to us, so no process of the method escapes the tree
-    prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
     folder = Path(job["folder"])
     worker = _start_worker(job, folder / "log.txt")
     signal.signal(signal.SIGTERM, lambda *_: _abandon())
@@ -89,7 +90,7 @@ def _run_worker(job: dict[str, Any], log: Path) -> NoReturn:
     code = 1
     try:
         os.setpgid(0, 0)
-        prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
         out = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
         os.dup2(out, 1)
         os.dup2(out, 2)
@@ -98,9 +99,15 @@ def _run_worker(job: dict[str, Any], log: Path) -> NoReturn:
             limit = int((job["memory_mb"] + _DATA_SLACK_MB) * 2**20)
             resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        if job["environment"]:
+            from bench.sandbox import handover
+
+            handover.enter(job)  # does not come back if the environment has a Python of its own
         from bench.sandbox import worker
 
         code = worker.main(job)
+    except BaseException:  # noqa: BLE001 - told in the trial's log
+        traceback.print_exc()
     finally:
         for stream in (sys.stdout, sys.stderr):
             with contextlib.suppress(OSError, ValueError):  # a method may have closed them

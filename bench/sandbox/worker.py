@@ -20,9 +20,9 @@ import numpy as np
 from bench import expression
 from bench.errors import InvalidOutputError, NotApplicableError, UnavailableError
 from bench.exchange import read_inputs, round_folders, write_prediction
+from bench.locate import load_class
 from bench.method import Context, Method
 from bench.problem import Inputs, Prediction
-from bench.registry import load_class
 from bench.seeds import derive_seed
 
 #: Shortest time between two progress notes, seconds.

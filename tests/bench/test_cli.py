@@ -42,12 +42,12 @@ def run(tmp_path, counts):
 @pytest.mark.parametrize(
     "command",
     ["run", "list", "describe", "report", "rescore", "merge", "audit", "doctor", "data", "new", "check", "embed"]
-    + ["data add", "data simulate", "new method"],
+    + ["data add", "data simulate", "new method", "env", "env build", "env list", "env clean"],
 )
 def test_every_command_has_help_and_an_example(command):
     done = bench(*command.split(), "--help", env={"COLUMNS": "200"})
     assert done.returncode == 0
-    assert "Example: bench" in done.stdout or command in {"data", "new"}
+    assert "Example: bench" in done.stdout or command in {"data", "new", "env"}
 
 
 def test_methods_are_listed_as_json_for_scripts():

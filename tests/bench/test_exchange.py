@@ -6,7 +6,7 @@ from scipy import sparse
 from toy_problem import INPUTS
 
 from bench.errors import InvalidOutputError
-from bench.exchange import permutation, read_inputs, read_prediction, write_inputs, write_prediction
+from bench.exchange import permutation, plain_copy, read_inputs, read_prediction, write_inputs, write_prediction
 from bench.normalise import log1p_cp10k
 from bench.problem import Cells, Inputs
 
@@ -103,3 +103,31 @@ def test_a_missing_or_damaged_prediction_is_an_invalid_output(tmp_path):
     write_prediction({"score": np.zeros(39)}, tmp_path, 39)
     with pytest.raises(InvalidOutputError, match="read back"):
         read_prediction(tmp_path, "p", 40)
+
+
+def test_tables_survive_the_way_into_an_environment_without_parquet(tmp_path):
+    obs = pd.DataFrame(
+        {
+            "donor": pd.Categorical(["a", "b", None]),
+            "n": np.array([1, 2, 3]),
+            "rate": [0.5, np.nan, 1.0],
+            "hot": [True, False, True],
+            "label": ["x", None, "ü"],
+            "nullable": pd.array([1, None, 3], dtype="Int64"),
+        },
+        index=["c0", "c1", "c2"],
+    )
+    var = pd.DataFrame({"symbol": ["s0", "s1"]}, index=["g0", "g1"])
+    inputs = Inputs(Cells(sparse.csr_matrix(np.eye(3, 2, dtype=np.float32)), obs, var), info={"fact": 1})
+    write_inputs(inputs, tmp_path / "inputs", "p")
+    plain_copy(tmp_path / "inputs", tmp_path / "plain")
+    assert not list((tmp_path / "plain").glob("*.parquet"))
+    before, after = read_inputs(tmp_path / "inputs"), read_inputs(tmp_path / "plain")
+    assert (before.cells.X != after.cells.X).nnz == 0
+    assert after.info == {"fact": 1}
+    pd.testing.assert_frame_equal(before.cells.var, after.cells.var, check_dtype=False)
+    for column in ("n", "rate", "hot"):
+        pd.testing.assert_series_equal(before.cells.obs[column], after.cells.obs[column])
+    for column in ("donor", "label"):
+        assert [None if pd.isna(v) else v for v in before.cells.obs[column]] == list(after.cells.obs[column])
+    assert after.cells.obs["nullable"].isna().tolist() == before.cells.obs["nullable"].isna().tolist()

@@ -1,0 +1,159 @@
+"""``bench env``: the environments that some methods bring."""
+
+from __future__ import annotations
+
+import json
+import signal
+import time
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from bench.cli.options import AsJson, Plugins
+from bench.errors import BenchError, UnavailableError
+
+if TYPE_CHECKING:
+    from bench.environments import Environment
+    from bench.registry import Registry
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this module."""
+    env = typer.Typer(help="Environments of methods that cannot live beside current packages.", no_args_is_help=True)
+    env.command("build", epilog="Example: bench env build --all")(build)
+    env.command("list", epilog="Example: bench env list")(list_)
+    env.command("clean", epilog="Example: bench env clean")(clean)
+    app.add_typer(env, name="env")
+
+
+def build(
+    methods: Annotated[list[str] | None, typer.Argument(help="Names of methods.")] = None,
+    all_: Annotated[bool, typer.Option("--all", help="Those of all methods.")] = False,
+    plugin: Plugins = None,
+) -> None:
+    """Build the environments of methods, where they are not built yet."""
+    from bench.environments import environment_of
+    from bench.registry import Registry
+
+    signal.signal(signal.SIGTERM, _interrupt)
+    registry = Registry(plugin or ())
+    names = list(methods or ())
+    if all_:
+        names = [name for name, entry in registry.methods.items() if entry.value.environment]
+    elif not names:
+        raise BenchError("no method is named", where="bench env build", fix="name methods, or give --all")
+    failed: list[BenchError] = []
+    for name in names:
+        try:
+            environment = environment_of(registry.method(name).value)
+            if environment is None:
+                typer.echo(f"{name} brings no environment")
+            elif environment.is_built:
+                typer.echo(f"{name}: built, {environment.folder}")
+            else:
+                build_shown(environment)
+        except UnavailableError as error:
+            failed.append(BenchError(f"the environment of {name} cannot be built: {error}", fix="install one of them"))
+        except BenchError as error:
+            failed.append(error)
+        except KeyboardInterrupt:
+            typer.echo("interrupted; nothing half-built is left", err=True)
+            raise typer.Exit(130) from None
+    for told in failed:
+        typer.echo(f"{typer.style('error:', fg='red', bold=True)} {told}", err=True)
+    if failed:
+        raise typer.Exit(2)
+
+
+def list_(plugin: Plugins = None, as_json: AsJson = False) -> None:
+    """List the environments of methods, and what else the cache holds."""
+    from bench.build import stored
+    from bench.environments import environments_dir
+    from bench.registry import Registry
+
+    there = {one.folder.name: one for one in stored()}
+    rows = []
+    for method, environment in _environments(Registry(plugin or ())).items():
+        row: dict[str, object] = {"method": method, "environment": "", "state": "no interpreter", "mb": None}
+        if isinstance(environment, UnavailableError):
+            row["content"] = str(environment)
+        else:
+            name = environment.name
+            kept = there.pop(name, None) if environment.is_built else None
+            row |= {"environment": name, "state": "built" if kept else "not built", "content": environment.summary}
+            row["mb"] = round(kept.mb) if kept else None
+        rows.append(row)
+    for name, one in there.items():
+        what = f"built for {one.method} {one.built}; no method uses it" if one.method else "half-built"
+        rows.append({"method": "", "environment": name, "state": "unused", "mb": round(one.mb), "content": f"{what}"})
+    if as_json:
+        typer.echo(json.dumps({"folder": str(environments_dir()), "environments": rows}, indent=1))
+        return
+    if not rows:
+        typer.echo("no method brings an environment")
+    for row in rows:
+        size = f"{row['mb']} MB" if row["mb"] is not None else ""
+        typer.echo(f"{row['method'] or '-':<14} {row['state']:<15} {size:<9} {row['environment']:<18} {row['content']}")
+    typer.echo(f"in {environments_dir()}")
+    if any(row["state"] == "unused" for row in rows):
+        typer.echo("bench env clean removes what is unused (name plugins whose environments are to stay: --plugin)")
+
+
+def clean(
+    all_: Annotated[
+        bool, typer.Option("--all", help="Remove those in use too; they are built again on demand.")
+    ] = False,
+    plugin: Plugins = None,
+) -> None:
+    """Remove environments that no method uses, and half-built ones."""
+    from bench.build import clean as remove
+    from bench.registry import Registry
+
+    environments = _environments(Registry(plugin or ())).values()
+    used = [] if all_ else [e.name for e in environments if not isinstance(e, UnavailableError)]
+    removed = remove(used)
+    for one in removed:
+        typer.echo(f"removed {one.folder.name} ({one.method or 'half-built'}, {one.mb:,.0f} MB)")
+    if not removed:
+        typer.echo("nothing to remove")
+
+
+def build_shown(environment: Environment) -> None:
+    """Build an environment and show how it goes: the last line of the installers, or plain lines without a terminal."""
+    from rich.console import Console
+    from rich.text import Text
+
+    from bench.build import build as make
+
+    console = Console(stderr=True)
+    start = time.monotonic()
+    console.print(f"building the environment of {environment.method}, once: {environment.summary}", soft_wrap=True)
+    with console.status("starting") as status:
+
+        def report(line: str) -> None:
+            seconds = time.monotonic() - start
+            status.update(Text(f"{seconds:.0f} s  {line}"[: console.width - 4]))
+            if line.startswith("another process") and not console.is_terminal:
+                console.print(line)
+
+        make(environment, report)
+    console.print(f"built in {time.monotonic() - start:.0f} s: {environment.folder}", soft_wrap=True)
+
+
+def _environments(registry: Registry) -> dict[str, Environment | UnavailableError]:
+    from bench.environments import environment_of
+
+    found: dict[str, Environment | UnavailableError] = {}
+    for name, entry in registry.methods.items():
+        try:
+            environment = environment_of(entry.value)
+        except UnavailableError as error:
+            found[name] = error
+        else:
+            if environment:
+                found[name] = environment
+    return found
+
+
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
