@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pandas as pd
 
-from bench.record import TaskCard
 from bench.reports import _classes, _same_cells, _tables
 from bench.reports._load import Run
 from bench.reports._published import published
@@ -41,8 +40,9 @@ def table(run: Run, task: str) -> pd.DataFrame:
     if _classes.table(run, task).empty:
         return pd.DataFrame(columns=["source", *_KEYS])
     card = run.tasks[task]
-    ours = _values(run, task).join(_ties(run, card)).join(_basis(run, task))
-    ours = ours.join(_against_best(run, card), on=_KEYS).reset_index()
+    within = ranking(run, card).within
+    ours = _values(run, task).join(_ties(within)).join(_basis(run, task))
+    ours = ours.join(_against_best(run, task, within), on=_KEYS).reset_index()
     ours = pd.concat([ours.assign(source=RUN, status="ok"), _without_value(run, task, ours)], ignore_index=True)
     ours = _ordered(run, task, ours)
     rows = pd.concat([ours, *_reported(task, ours)], ignore_index=True)
@@ -78,9 +78,8 @@ def _values(run: Run, task: str) -> pd.DataFrame:
     return wide.reset_index("role")
 
 
-def _ties(run: Run, card: TaskCard) -> pd.DataFrame:
-    """Tie groups of the methods by every metric that has a better and a worse."""
-    within = ranking(run, card).within
+def _ties(within: pd.DataFrame) -> pd.DataFrame:
+    """Tie groups of the methods (:class:`bench.reports._ranks.Ranking`) by every metric that is ranked."""
     within = within[within["metric"].isin(METRICS)].rename(columns={"method": "label"})
     wide = within.pivot(index=_KEYS, columns="metric", values="tie_group")
     return wide.add_suffix("_tie_group")
@@ -103,10 +102,10 @@ def _headline(run: Run, task: str) -> str:
     return metric.name if metric is not None else ""
 
 
-def _against_best(run: Run, card: TaskCard) -> pd.DataFrame:
+def _against_best(run: Run, task: str, within: pd.DataFrame) -> pd.DataFrame:
     """Difference to the method with the highest headline value, by track, dataset and label; the best has none."""
-    compared, within = _same_cells.comparisons(run, card.name), ranking(run, card).within
-    best = within[(within["metric"] == _headline(run, card.name)) & (within["place"] == 1)]
+    compared = _same_cells.comparisons(run, task)
+    best = within[(within["metric"] == _headline(run, task)) & (within["place"] == 1)]
     best = best.rename(columns={"method": "best"})[["track", "dataset", "best"]]
     flipped = compared.rename(columns={"method_a": "method_b", "method_b": "method_a"})
     flipped = flipped.assign(
@@ -134,9 +133,9 @@ def _ordered(run: Run, task: str, frame: pd.DataFrame) -> pd.DataFrame:
     frame = frame.assign(
         pair=[pairs[pair] for pair in zip(frame["track"], frame["dataset"], strict=True)],
         place=frame["role"].map(_tables.ROLE_ORDER.index),
+        behind=-frame[_headline(run, task)],
     )
-    by = [column for column in ("pair", "place", _headline(run, task)) if column in frame]
-    return frame.sort_values(by, ascending=[column != by[-1] or len(by) < 3 for column in by], kind="stable")
+    return frame.sort_values(["pair", "place", "behind"], kind="stable")
 
 
 def _reported(task: str, ours: pd.DataFrame) -> list[pd.DataFrame]:
