@@ -18,13 +18,14 @@
   }
 
   const baseName = (label) => label.replace(/ \(.*=.*\)$/s, "");
+  const study = (dataset) => dataset.toLowerCase().replace(/\.(h5ad|h5|zarr)$/, "");
   const known = (list) => list.filter((v) => v !== null && v !== undefined);
   const span = (values) => (Math.min(...values) === Math.max(...values) ? number(values[0]) : `${number(Math.min(...values))}–${number(Math.max(...values))}`);
 
   /** What the paper reports for a method and metric: on the same study where it has that, else over all of its studies. */
   function reported(rows, row, metric) {
     const here = rows.filter((r) => r.source !== OURS && r.track === row.track && r.label === baseName(row.label));
-    const same = here.filter((r) => r.dataset.toLowerCase() === row.dataset.toLowerCase());
+    const same = here.filter((r) => study(r.dataset) === study(row.dataset));
     const used = (same.length ? same : here).filter((r) => r[metric] !== null && r[metric] !== undefined);
     if (!used.length) return null;
     return { low: Math.min(...used.map((r) => r[metric])), text: span(used.map((r) => r[metric])), title: used.map((r) => `${r.dataset} ${number(r[metric], 4)}`).join(", ") };
