@@ -104,13 +104,15 @@ def _tested(sums: pd.DataFrame, samples: pd.DataFrame) -> pd.DataFrame:
     from pydeseq2.dds import DeseqDataSet
     from pydeseq2.default_inference import DefaultInference
     from pydeseq2.ds import DeseqStats
+    from threadpoolctl import threadpool_limits
 
     metadata = pd.DataFrame(
         {"arm": np.where(samples["case"], "case", "control"), "donor": samples["donor"]}, index=sums.index
     )
     paired = metadata.groupby("donor")["arm"].nunique().eq(2).all()
     inference = DefaultInference(n_cpus=1)
-    with warnings.catch_warnings():
+    # One small problem of 2 unknowns a gene: threads of BLAS would wait for each other thousands of times.
+    with threadpool_limits(1), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # few genes or samples: its fall-backs are those of DESeq2
         data = DeseqDataSet(
             counts=sums,

@@ -59,10 +59,10 @@ def fold_changes(
     logfc_threshold: float | None = None,
 ) -> FoldChanges:
     """Fold changes and filters of many pairs of groups at once; the thresholds are the version's unless given."""
-    one, zero = sums.take(np.atleast_1d(case)), sums.take(np.atleast_1d(control))
-    pct_1, pct_2 = (_round3(g.detected / g.n[:, None]) for g in (one, zero))
+    arms = np.atleast_1d(case), np.atleast_1d(control)
+    pct_1, pct_2 = (_shares(sums.detected[groups], sums.n[groups]) for groups in arms)
     extra = 1.0 if seurat == 5 else 0.0
-    means = [(g.linear + extra) / g.n[:, None] + (1.0 - extra) for g in (one, zero)]
+    means = [(sums.linear[groups] + extra) / sums.n[groups, None] + (1.0 - extra) for groups in arms]
     change = np.log2(means[0]) - np.log2(means[1])
     default_pct, default_change = FILTERS[seurat]
     enough = np.maximum(pct_1, pct_2) >= (default_pct if min_pct is None else min_pct)
@@ -181,6 +181,15 @@ def left_out(covariates: pd.DataFrame, dropped: Sequence[str]) -> tuple[str, ...
         )
     codes = {column.split("[")[0] for column in dropped}
     return tuple(str(n) for j, n in enumerate(covariates) if n not in varied or f"x{j}" in codes)
+
+
+def _shares(detected: NDArray[np.float64], n: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Rounded shares of groups x genes, each looked up among those that a group of that size can have."""
+    shares = np.empty_like(detected)
+    for size in np.unique(n):
+        rows = n == size
+        shares[rows] = _round3(np.arange(size + 1) / size)[detected[rows].astype(np.intp)]
+    return shares
 
 
 def _round3(x: NDArray[np.float64]) -> NDArray[np.float64]:
