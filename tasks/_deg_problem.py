@@ -79,17 +79,25 @@ def scramble(dataset: Dataset, rng: np.random.Generator) -> Dataset:
     batches.
     """
     obs = dataset.adata.obs.copy()
-    whole = batch_tells_condition(obs)
     for column in ("condition", "cell_type"):
         values = obs[column].astype(object)
-        if column == "condition" and whole:
-            batch = obs["batch"].astype(str)
-            first = values.groupby(batch.to_numpy()).first()
-            obs[column] = batch.map(dict(zip(first.index, rng.permutation(first.to_numpy()), strict=True)))
+        if column == "condition" and batch_tells_condition(obs):
+            obs[column] = _dealt_among_batches(values, obs["batch"].astype(str), donors_of(dataset), rng)
         else:
             obs[column] = values.to_numpy()[rng.permutation(len(obs))]
     adata = dataset.adata
     return Dataset(dataset.card, AnnData(X=adata.X, obs=obs, var=adata.var, uns=dict(adata.uns)))
+
+
+def _dealt_among_batches(
+    condition: pd.Series, batch: pd.Series, donor: pd.Series, rng: np.random.Generator
+) -> pd.Series:
+    """Conditions exchanged among batches; among those of a donor where it has several, so that it keeps both arms."""
+    table = pd.DataFrame({"condition": condition, "donor": donor}).groupby(batch).first()
+    several = table.groupby("donor")["condition"].transform("nunique") > 1
+    for rows in table.groupby(table["donor"].where(several, "")).indices.values():
+        table.iloc[rows, 0] = table["condition"].to_numpy()[rng.permutation(rows)]
+    return batch.map(table["condition"])
 
 
 def _solution(dataset: Dataset, keep: NDArray[np.bool_], notes: list[str]) -> pd.DataFrame:
