@@ -29,7 +29,7 @@
     return (r) => found.get(`${r.track}/${r.dataset}`);
   }
   const colourOf = (view, label) => view.style[label]?.colour ?? RAW;
-  const legendBelow = (names, host, plotHeight) => { const below = legendHeight([...names, ""], host.clientWidth || 1000); return { height: plotHeight + 95 + below, margin: { l: 56, r: 10, t: 30, b: 65 + below }, legend: { orientation: "h", y: -52 / plotHeight, yanchor: "top", font: { size: 11 }, itemwidth: 30 } }; };
+  const legendBelow = (names, host, plotHeight, ticks = 0) => { const below = legendHeight([...names, ""], host.clientWidth || 1000); return { height: plotHeight + 95 + below + ticks, margin: { l: 56, r: 10, t: 30, b: 65 + below + ticks }, legend: { orientation: "h", y: -(52 + ticks) / plotHeight, yanchor: "top", font: { size: 11 }, itemwidth: 30 } }; };
   const pairOf = (select, key, rows) => { const byName = new Map(rows.map((r) => [pairName([r.track, r.dataset]), r])); chosen[key] = fillSelect($(select), [...byName.keys()], chosen[key]); return rows.filter((r) => pairName([r.track, r.dataset]) === chosen[key]); };
 
   /** Blue above, orange below, white for no difference. */
@@ -112,7 +112,7 @@
 
   function boxes(view) {
     const host = $("deg-boxes"), rows = pairOf("deg-box-pair", "boxPair", shown(view, "boxes")), directions = unique(rows.map((r) => r.direction)), types = unique(rows.map((r) => r.cell_type)).sort();
-    const cells = new Map(rows.map((r) => [r.cell_type, r.cells])), name = (type) => `${escape(type)}<br>${number(cells.get(type), 0)} cells`, seen = new Set();
+    const cells = new Map(rows.map((r) => [r.cell_type, r.cells])), name = (type) => `${escape(type).replaceAll(" ", "<br>")}<br>${number(cells.get(type), 0)} cells`, seen = new Set();
     const { axes, layout, plotHeight } = multiples(directions, host, { height: 290, minWidth: Math.max(320, 70 * types.length), gapY: 110, xaxis: { type: "category", tickfont: { size: 10 } }, yaxis: { title: { text: "overlap", standoff: 6 }, range: [-0.02, 1.03] } });
     const labels = ["raw", ...view.labels.map((l) => l.label).filter((l) => l !== "raw")];
     const traces = directions.flatMap((direction, k) => labels.map((label) => [label, rows.filter((r) => r.direction === direction && r.label === label && r.n > 0)]).filter(([, list]) => list.length).map(([label, list]) => {
@@ -120,7 +120,7 @@
       seen.add(label);
       return { type: "box", x: list.map((r) => name(r.cell_type)), lowerfence: pick("low"), q1: pick("q1"), median: pick("median"), q3: pick("q3"), upperfence: pick("high"), mean: pick("mean"), name: label === "raw" ? "no imputation" : escape(label), legendgroup: label, showlegend: first, offsetgroup: label, alignmentgroup: String(k), ...axes[k], line: { color: label === "raw" ? RAW : colourOf(view, label), width: 1.2 }, whiskerwidth: 0.5 };
     }));
-    figure(host, { title: `Overlap over subsets of patients (${chosen.boxPair}); under each cell type the median cells of a subset`, alt: "Box plots of the overlap over subsets of patients; the table below has the quartiles.", traces, layout: { ...layout, boxmode: "group", boxgap: 0.15, ...legendBelow(seen, host, plotHeight) },
+    figure(host, { title: `Overlap over subsets of patients (${chosen.boxPair}); under each cell type the median cells of a subset`, alt: "Box plots of the overlap over subsets of patients; the table below has the quartiles.", traces, layout: { ...layout, boxmode: "group", boxgap: 0.15, ...legendBelow(seen, host, plotHeight, 40) },
       head: ["cell type", "direction", "method", "lower quartile", "median", "upper quartile", "mean", "subsets with an overlap", "subsets", "cells"], rows: rows.map((r) => [r.cell_type, r.direction, r.label, r.q1, r.median, r.q3, r.mean, number(r.n, 0), number(r.subsets, 0), number(r.cells, 0)]) });
   }
 
