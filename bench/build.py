@@ -116,7 +116,7 @@ def _commands(environment: Environment, aside: Path) -> Iterator[list[str]]:
 
 
 def _execute(command: Sequence[str], folder: Path, keep: Callable[[str], object], report: Report) -> int:
-    keep(f"$ {' '.join(command)}\n")
+    keep(f"$ {' '.join(word for word in command if word != _R_INSTALL)}\n")
     try:
         process = subprocess.Popen(
             command,
@@ -149,7 +149,9 @@ def _execute(command: Sequence[str], folder: Path, keep: Callable[[str], object]
 def _failed(environment: Environment, command: Sequence[str], code: int, log: Path) -> BenchError:
     lines = [line for line in log.read_text().splitlines() if line.strip()]
     missing = command[-1] == _NEEDED
-    what = "it lacks numpy, scipy or pandas" if missing else f"{Path(command[0]).name} ended with exit code {code}"
+    reason = next((line for line in reversed(lines) if "error" in line.lower()), lines[-1]).strip()
+    ended = f"{Path(command[0]).name} ended with exit code {code} ({reason[:300]})"
+    what = "it lacks numpy, scipy or pandas" if missing else ended
     tail = "\n".join(f"  | {line}" for line in lines[-_TOLD:])
     return BenchError(
         f"the environment of {environment.method} ({environment.summary}) could not be built: {what}",
@@ -213,6 +215,7 @@ def clean(used: Sequence[str]) -> list[Stored]:
             except BlockingIOError:
                 continue
             shutil.rmtree(one.folder, ignore_errors=True)
+            (environments_dir() / f"{name}.log").unlink(missing_ok=True)
         removed.append(one)
     return removed
 

@@ -110,7 +110,7 @@ class Environment:
         if self.interpreter:
             parts.append(f"Python {self.interpreter.version}, {len(self.variant.requirements)} packages")
         if self.variant.r_packages:
-            parts.append(f"{len(self.variant.r_packages)} R packages and what they need")
+            parts.append(f"R packages: {', '.join(self.variant.r_packages)}")
         return ", ".join(parts)
 
     @property

@@ -145,10 +145,10 @@ def _equipped(
             continue
         try:
             if build is None:
-                raise BenchError("its environment is not built", fix=f"bench env build {name}")
+                raise BenchError("its environment is not built")
             build(environment)
         except BenchError as error:
-            reasons[name] = str(error)
+            reasons[name] = f"{error.what}: bench env build {name}"
     return [replace(p, unavailable=reasons.get(p.spec.method, p.unavailable)) for p in todo]
 
 

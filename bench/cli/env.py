@@ -84,8 +84,10 @@ def list_(plugin: Plugins = None, as_json: AsJson = False) -> None:
             row["mb"] = round(kept.mb) if kept else None
         rows.append(row)
     for name, one in there.items():
-        what = f"built for {one.method} {one.built}; no method uses it" if one.method else "half-built"
-        rows.append({"method": "", "environment": name, "state": "unused", "mb": round(one.mb), "content": f"{what}"})
+        what = "being built now, or left by a build that was killed"
+        if one.method:
+            what = f"built for {one.method}, {one.built}; no method uses it"
+        rows.append({"method": "", "environment": name, "state": "unused", "mb": round(one.mb), "content": what})
     if as_json:
         typer.echo(json.dumps({"folder": str(environments_dir()), "environments": rows}, indent=1))
         return

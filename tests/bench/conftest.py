@@ -58,3 +58,10 @@ def registry():
 @pytest.fixture
 def limits():
     return Limits(timeout_s=30, memory_mb=4000)
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+    """Folder of the environments that a test builds."""
+    monkeypatch.setenv("BENCH_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache" / "environments"

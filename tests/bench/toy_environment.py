@@ -2,14 +2,22 @@
 
 import json
 import shutil
+import subprocess
 import sys
 import zipfile
 from pathlib import Path
 
 import numpy
+from conftest import ToySource
+from conftest_core import PLUGIN as TOYS
 
+from bench.cli.live import Silent
+from bench.engine import LocalEngine
 from bench.environments import environment_of
+from bench.grid import Ask
+from bench.record import Limits
 from bench.registry import Registry
+from bench.run import run
 
 PLUGIN = Path(__file__).with_name("environment_plugin.py")
 PYTHON = f"{sys.version_info[0]}.{sys.version_info[1]}"
@@ -44,3 +52,20 @@ def declare(folder, *, python=PYTHON, only_here="1", extra=""):
 def environment(plugin, name="inside"):
     """The environment of a plugin's method."""
     return environment_of(Registry([plugin]).method(name).value)
+
+
+def go(plugin, out, mode="ok", *, limits=None, **kwargs):
+    """Run the plugin's method and a plain one."""
+    registry = Registry([TOYS, plugin])
+    registry.__dict__["datasets"] = {"toy-data": ToySource()}
+    ask = Ask("guess", methods=["inside", "toy"], params={"inside": {"mode": mode}})
+    limits = limits or Limits(timeout_s=30, memory_mb=2000)
+    return run(registry, ask, out, LocalEngine(1), limits, Silent, command=["bench"], **kwargs)
+
+
+def the_row(result):
+    return next(r for r in result.records if r.spec.method == "inside")
+
+
+def bench(*args):
+    return subprocess.run([sys.executable, "-m", "bench.cli", *map(str, args)], capture_output=True, text=True)
