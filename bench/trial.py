@@ -21,7 +21,7 @@ from bench import __version__, logs, prediction
 from bench.availability import installed_version
 from bench.digest import prediction_key
 from bench.environments import Environment, environment_of
-from bench.errors import BenchError, InvalidOutputError, NotApplicableError
+from bench.errors import BenchError, InvalidOutputError, NotApplicableError, UnavailableError
 from bench.grid import Planned
 from bench.method import Method
 from bench.problem import Curve, Scored
@@ -97,6 +97,7 @@ class TrialRunner:
 
     def _attempt(self, planned: Planned, folder: Path) -> TrialRecord:
         spec, started = planned.spec, now()
+        environment: Environment | None = None
 
         def record(status: Status, detail: str = "", **more: Any) -> TrialRecord:
             return TrialRecord(
@@ -106,7 +107,7 @@ class TrialRunner:
                 status=status,
                 detail=detail,
                 log_tail=logs.tail(folder / "log.txt"),
-                versions=self._versions(spec),
+                versions=self._versions(spec, environment),
                 host=platform.node(),
                 started=started,
                 bench_version=__version__,
@@ -115,9 +116,10 @@ class TrialRunner:
 
         if planned.unavailable:
             return record("unavailable", planned.unavailable)
-        environment = self._environment(spec)
-        if environment and not environment.is_built:
-            return record("unavailable", f"its environment is not built here: bench env build {spec.method}")
+        try:
+            environment = self._environment(spec)
+        except UnavailableError as error:
+            return record("unavailable", str(error))
         try:
             built = self.problems.get(spec)
         except NotApplicableError as error:
@@ -226,20 +228,26 @@ class TrialRunner:
                 return record
         return None
 
-    def _versions(self, spec: TrialSpec) -> dict[str, str]:
+    def _versions(self, spec: TrialSpec, environment: Environment | None) -> dict[str, str]:
         versions = {"scmamba-bench": __version__, "python": platform.python_version()}
         if spec.role == "method":
             cls: type[Method] = self.registry.method(spec.method).value
-            own = self._environment(spec)
-            if own and own.interpreter:
-                versions["python"] = own.interpreter.version
-                return versions | {r.name: v for r in cls.requires if (v := own.version(r.name))}
+            if environment and environment.interpreter:
+                versions["python"] = environment.interpreter.version
+                return versions | {r.name: v for r in cls.requires if (v := environment.version(r.name))}
             versions |= {r.name: v for r in cls.requires if (v := installed_version(r))}
         return versions
 
     def _environment(self, spec: TrialSpec) -> Environment | None:
-        """The environment of the trial's method, built or not; None without one, or where it cannot be."""
-        return environment_of(self.registry.method(spec.method).value) if spec.environment else None
+        """The environment that the trial was planned for; None without one."""
+        if not spec.environment:
+            return None
+        own = environment_of(self.registry.method(spec.method).value)
+        if own is None or own.name != spec.environment or not own.is_built:
+            raise UnavailableError(
+                f"its environment {spec.environment} is not on this machine: bench env build {spec.method}"
+            )
+        return own
 
 
 def scored_records(scored: Scored) -> dict[str, Any]:

@@ -58,8 +58,11 @@ class Dca(Imputer):
 
     def fit(self, cells: Cells, ctx: Context) -> Any:
         """Denoised means of the cells: the package fits and denoises in one call."""
+        from bench.errors import NotApplicableError
         from bench.methods import _dca_official
 
+        if (cells.X.max(axis=0) != cells.X.min(axis=0)).nnz == 0:
+            raise NotApplicableError("dca scales each gene by its spread, and all cells are alike")
         return _dca_official.denoise(
             cells.X,
             random_state=ctx.seed,

@@ -12,12 +12,16 @@ import types
 
 import pytest
 import toy_environment
+from conftest import ToySource
+from conftest_core import PLUGIN
 from toy_environment import bench, declare, environment, go, the_row
 
 from bench.build import build, clean, stored
+from bench.conformance import Conformance
 from bench.environments import environment_of, environments_dir
 from bench.errors import BenchError
 from bench.record import Limits
+from bench.registry import Registry
 from bench.sandbox.handover import environment_of_job
 
 
@@ -117,6 +121,15 @@ def test_a_method_runs_in_it_with_the_exchange_code_only(built, tmp_path):
     card = next(c for c in result.store.requests()[0].methods if c.name == "inside")
     assert card.environment == own.name
     assert len(card.environment_lock) == 3
+
+
+def test_the_conformance_suite_runs_in_it(built):
+    registry = Registry([PLUGIN, built])
+    source = ToySource()
+    suite = Conformance(registry.method("inside"), registry.task("guess"), source.load(), "plain")
+    results = {check.name.partition(":")[0]: (check.status, check.detail) for check in suite.run()}
+    assert {status for status, _ in results.values()} == {"pass"}, results
+    assert {"schema", "determinism", "three cells", "equivariance", "time-out"} <= set(results)
 
 
 @pytest.mark.parametrize(
