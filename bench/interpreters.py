@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-#: Printed by an interpreter that can make environments.
-_PROBE = "import sys, venv, ensurepip; print('.'.join(map(str, sys.version_info[:3])))"
+#: Asks an interpreter for its version, if it can make environments: Debian's may come without ensurepip.
+_PROBE = "import sys, {}; print('.'.join(map(str, sys.version_info[:3])))"
 
 
 @dataclass(frozen=True)
@@ -26,10 +26,11 @@ class Interpreter:
 @cache
 def find_python(version: str) -> Interpreter | None:
     """An interpreter of ``version`` (``3.8``), or None."""
+    probe = _PROBE.format("venv" if shutil.which("uv") else "ensurepip")
     for path in _candidates(version):
         try:
             done = subprocess.run(
-                [path, "-I", "-c", _PROBE], capture_output=True, text=True, timeout=60, check=False, env=clean_env()
+                [path, "-I", "-c", probe], capture_output=True, text=True, timeout=60, check=False, env=clean_env()
             )
         except (OSError, subprocess.TimeoutExpired):
             continue
