@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+from anndata import AnnData
 from scipy import sparse
 
 from bench.errors import DataError, NotApplicableError
@@ -104,10 +105,27 @@ def test_donors_nested_in_batches_leave_the_batch_out_and_say_so(X):
     counts = sparse.csr_matrix(rng.poisson(3, (2 * N, 12)))
     donor = np.tile(["d1", "d2", "d3", "d4"], N // 2)
     obs = {"arm": np.where(CASE, "a", "b"), "donor": donor, "batch": np.where(np.isin(donor, ["d1", "d2"]), "x", "y")}
-    adata = pytest.importorskip("anndata").AnnData(counts, obs=pd.DataFrame(obs, index=[f"c{i}" for i in range(2 * N)]))
+    adata = AnnData(counts, obs=pd.DataFrame(obs, index=[f"c{i}" for i in range(2 * N)]))
     options = {"group": "arm", "case": "a", "control": "b", "min_pct": 0.0, "logfc_threshold": 0.0}
     (both,) = deg_by_type(adata, log_normalised(counts), covariates=["donor", "batch"], **options)
     (donors,) = deg_by_type(adata, log_normalised(counts), covariates=["donor"], **options)
     assert both.message == "not estimable beside the others, left out: batch"
     assert donors.message == ""
     pd.testing.assert_frame_equal(both.table, donors.table)
+
+
+def test_names_of_groups_and_types_do_not_matter():
+    """Nor does their order in the alphabet, by which R would take the first for the reference."""
+    rng = np.random.default_rng(2)
+    counts = sparse.csr_matrix(rng.poisson(np.where(CASE, 3, 2)[:, None], (2 * N, 12)))
+    kind = np.tile(["x", "y"], N)
+    tables = []
+    for case, control, types in (("a", "b", {"x": "x", "y": "y"}), ("~z + 1", "A", {"x": "2", "y": "1 (y)"})):
+        obs = pd.DataFrame({"arm": np.where(CASE, case, control), "type": [types[k] for k in kind]}).astype("category")
+        adata = AnnData(counts, obs=obs.set_index(pd.Index([f"c{i}" for i in range(2 * N)])))
+        options = {"case": case, "control": control, "by": "type", "covariates": ["cngeneson"], "min_pct": 0.0}
+        found = deg_by_type(adata, log_normalised(counts), group="arm", logfc_threshold=0.0, **options)
+        by_type = {tested.cell_type: tested.table.drop(columns="cell_type") for tested in found}
+        tables.append([by_type[types[k]] for k in "xy"])
+    for first, second in zip(*tables, strict=True):
+        pd.testing.assert_frame_equal(first, second)
