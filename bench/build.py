@@ -57,6 +57,8 @@ def build(environment: Environment, report: Report = lambda line: None) -> None:
     try:
         root.mkdir(parents=True, exist_ok=True)
         with _lock(root / f"{environment.name}.lock", report):
+            for left in root.glob(f".{environment.name}-*"):  # by a builder that was killed
+                shutil.rmtree(left, ignore_errors=True)
             if not environment.is_built:
                 _build_aside(environment, root, report)
     except OSError as error:

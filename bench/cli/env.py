@@ -72,18 +72,21 @@ def list_(plugin: Plugins = None, as_json: AsJson = False) -> None:
     from bench.registry import Registry
 
     there = {one.folder.name: one for one in stored()}
-    rows = []
+    rows, in_use = [], set()
     for method, environment in _environments(Registry(plugin or ())).items():
         row: dict[str, object] = {"method": method, "environment": "", "state": "no interpreter", "mb": None}
         if isinstance(environment, UnavailableError):
             row["content"] = str(environment)
         else:
             name = environment.name
-            kept = there.pop(name, None) if environment.is_built else None
-            row |= {"environment": name, "state": "built" if kept else "not built", "content": environment.summary}
-            row["mb"] = round(kept.mb) if kept else None
+            row |= {"environment": name, "state": "not built", "content": environment.summary}
+            if environment.is_built and name in there:
+                row |= {"state": "built", "mb": round(there[name].mb)}
+            in_use.add(name)
         rows.append(row)
     for name, one in there.items():
+        if name in in_use:
+            continue
         what = "being built now, or left by a build that was killed"
         if one.method:
             what = f"built for {one.method}, {one.built}; no method uses it"

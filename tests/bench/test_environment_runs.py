@@ -84,7 +84,9 @@ def test_a_killed_build_is_never_used_and_the_next_one_starts_anew(tmp_path, cac
     assert not own.is_built
     build(own)
     assert own.is_built
-    assert len(clean([own.name])) == 1
+    assert [one.folder.name for one in stored()] == [own.name]
+    (cache / f".{own.name}-0").mkdir()
+    assert [one.method for one in clean([own.name])] == [""]
     assert [one.folder.name for one in stored()] == [own.name]
     assert clean([own.name]) == []
     assert [one.folder.name for one in clean([])] == [own.name]
