@@ -55,8 +55,9 @@ def answer(problem: Any, folder: str) -> Any:
     rng = np.random.default_rng(1)
     if problem.asked is not None:
         known = problem.truth["expression"]
-        values = (known.data + rng.normal(0, 0.5, known.nnz)).clip(0).astype(np.float32)
-        return csr_matrix((values, known.indices, known.indptr), known.shape)
+        values = rng.standard_normal(known.nnz, dtype=np.float32)
+        values += known.data
+        return csr_matrix((np.maximum(values, 0, out=values), known.indices, known.indptr), known.shape)
     shown = problem.inputs.cells.X
     out = np.lib.format.open_memmap(Path(folder) / "answer.npy", mode="w+", dtype=np.float32, shape=shown.shape)
     for start in range(0, shown.shape[0], BLOCK):

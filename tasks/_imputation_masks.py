@@ -10,13 +10,28 @@ from scipy import sparse
 from bench.normalise import CP10K, totals
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from numpy.typing import NDArray
 
 #: Interleaved groups of non-zero counts, each hidden in one round (scMamba, Fig. 5; official imputation_inference).
 N_GROUPS = 5
+#: Entries that are handled at a time: their positions take eight bytes each, and a study has hundreds of millions.
+_BLOCK = 1 << 22
 
 
-def groups(X: sparse.csr_matrix) -> NDArray[np.int64]:
+def blocks(X: sparse.csr_matrix) -> Iterator[tuple[slice, slice, NDArray[np.intp]]]:
+    """Consecutive cells with few enough stored entries to hold several arrays of them: cells, entries, cell of each."""
+    start = 0
+    while start < X.shape[0]:
+        stop = int(np.searchsorted(X.indptr, int(X.indptr[start]) + _BLOCK, side="right")) - 1
+        stop = min(max(stop, start + 1), X.shape[0])
+        entries = slice(int(X.indptr[start]), int(X.indptr[stop]))
+        yield slice(start, stop), entries, np.repeat(np.arange(start, stop), np.diff(X.indptr[start : stop + 1]))
+        start = stop
+
+
+def groups(X: sparse.csr_matrix) -> NDArray[np.int8]:
     """Group of every stored entry: position ``i`` among the entries of its cell, in gene order, is in ``i mod 5``.
 
     Parameters
@@ -24,14 +39,19 @@ def groups(X: sparse.csr_matrix) -> NDArray[np.int64]:
     X
         Cells x genes, with sorted indices and no stored zeros.
     """
-    first = np.repeat(X.indptr[:-1].astype(np.int64), np.diff(X.indptr))
-    return (np.arange(X.nnz) - first) % N_GROUPS
+    found = np.empty(X.nnz, np.int8)
+    for _, part, cell in blocks(X):
+        found[part] = (np.arange(part.start, part.stop) - X.indptr[cell]) % N_GROUPS
+    return found
 
 
 def only(X: sparse.csr_matrix, chosen: NDArray[np.bool_]) -> sparse.csr_matrix:
     """The chosen entries (nnz,) of a matrix, and no others."""
-    kept = np.append(0, np.cumsum(chosen))[X.indptr]
-    return sparse.csr_matrix((X.data[chosen], X.indices[chosen], kept), shape=X.shape)
+    kept = np.zeros(X.shape[0] + 1, np.int64)
+    for rows, part, cell in blocks(X):
+        mine = cell[chosen[part]] - rows.start
+        kept[rows.start + 1 : rows.stop + 1] = np.bincount(mine, minlength=rows.stop - rows.start)
+    return sparse.csr_matrix((X.data[chosen], X.indices[chosen], np.cumsum(kept)), shape=X.shape)
 
 
 def pattern(X: sparse.csr_matrix) -> sparse.csr_matrix:
@@ -41,8 +61,9 @@ def pattern(X: sparse.csr_matrix) -> sparse.csr_matrix:
 
 def visible_totals(X: sparse.csr_matrix) -> NDArray[np.float64]:
     """(cells, groups): counts of every cell that are left when a group is hidden."""
-    rows = np.repeat(np.arange(X.shape[0]), np.diff(X.indptr))
-    hidden = np.bincount(rows * N_GROUPS + groups(X), weights=X.data, minlength=X.shape[0] * N_GROUPS)
+    hidden, group = np.zeros(X.shape[0] * N_GROUPS), groups(X)
+    for _, part, cell in blocks(X):
+        hidden += np.bincount(cell * N_GROUPS + group[part], weights=X.data[part], minlength=len(hidden))
     return totals(X)[:, None] - hidden.reshape(X.shape[0], N_GROUPS)
 
 
@@ -55,7 +76,8 @@ def truth(X: sparse.csr_matrix, *, full_library: bool) -> sparse.csr_matrix:
         Normalise by all counts of the cell, which is what normalising before masking amounts to; otherwise by those
         that are shown in the round, the only library size a method can know.
     """
-    rows = np.repeat(np.arange(X.shape[0]), np.diff(X.indptr))
-    size = totals(X)[rows] if full_library else visible_totals(X)[rows, groups(X)]
-    values = np.log1p(X.data / size * CP10K).astype(np.float32)
+    size = np.tile(totals(X)[:, None], N_GROUPS) if full_library else visible_totals(X)
+    values, group = np.empty(X.nnz, np.float32), groups(X)
+    for _, part, cell in blocks(X):
+        values[part] = np.log1p(X.data[part] / size[cell, group[part]] * CP10K)
     return sparse.csr_matrix((values, X.indices, X.indptr), shape=X.shape)

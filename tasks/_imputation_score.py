@@ -10,7 +10,7 @@ import numpy as np
 from bench.problem import Score, Scored
 from bench.seeds import derive_seed
 from bench.stats import donor_bootstrap, percentile_interval
-from bench.tasks._imputation_masks import N_GROUPS, groups
+from bench.tasks._imputation_masks import N_GROUPS, blocks, groups
 from bench.tasks._imputation_metrics import (
     MEANS,
     NAMES,
@@ -78,10 +78,9 @@ def _asked(truth: sparse.csr_matrix, imputed: sparse.csr_matrix) -> Iterator[Ent
     """The hidden entries, in blocks; both matrices have the same pattern."""
     if not (np.array_equal(truth.indptr, imputed.indptr) and np.array_equal(truth.indices, imputed.indices)):
         raise ValueError("the imputed entries are not those that were asked for")
-    cell, group = np.repeat(np.arange(truth.shape[0]), np.diff(truth.indptr)), groups(truth)
-    for start in range(0, truth.nnz, _BLOCK):
-        part = slice(start, start + _BLOCK)
-        yield Entries(cell[part], truth.indices[part], group[part], truth.data[part], imputed.data[part])
+    group = groups(truth)
+    for _, part, cell in blocks(truth):
+        yield Entries(cell, truth.indices[part], group[part], truth.data[part], imputed.data[part])
 
 
 def _whole(problem: Problem, imputed: Any, sums: Sums) -> tuple[TurnedOn, float]:

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from scipy import sparse, stats
 
+from bench.tasks import _imputation_masks
 from bench.tasks._imputation_masks import N_GROUPS, groups, only, truth, visible_totals
 from bench.tasks._imputation_thin import KEPT, more_lost, thin, with_rows
 
@@ -45,6 +46,21 @@ def test_chosen_entries_and_the_others_make_the_whole(X: sparse.csr_matrix) -> N
     assert (a + b != X).nnz == 0
     assert a.nnz + b.nnz == X.nnz
     assert a.multiply(b).nnz == 0
+
+
+@pytest.mark.parametrize("size", [1, 7, 40])
+def test_blocks_of_entries_change_nothing(X: sparse.csr_matrix, size: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    chosen = np.random.default_rng(3).random(X.nnz) < 0.4
+
+    def found() -> list[np.ndarray]:
+        truths = [truth(X, full_library=full).data for full in (False, True)]
+        return [groups(X), only(X, chosen).indptr, *truths]
+
+    whole = found()
+    monkeypatch.setattr(_imputation_masks, "_BLOCK", size)
+    for a, b in zip(found(), whole, strict=True):
+        np.testing.assert_array_equal(a, b)
+    np.testing.assert_array_equal(np.concatenate([cell for *_, cell in _imputation_masks.blocks(X)]), X.tocoo().row)
 
 
 def test_thinning_keeps_molecules_one_by_one() -> None:
