@@ -89,7 +89,7 @@ def _sums(counts: sparse.csr_matrix, design: TypeDesign, genes: pd.Index) -> tup
 
 
 def _tested_once(sums: pd.DataFrame, samples: pd.DataFrame) -> pd.DataFrame:
-    digest = hashlib.sha256(np.ascontiguousarray(sums.to_numpy()))
+    digest = hashlib.sha256(sums.to_numpy().tobytes())
     digest.update(repr((list(sums.columns), samples["donor"].tolist(), samples["case"].tolist())).encode())
     key = digest.hexdigest()
     if key not in _KNOWN:

@@ -8,6 +8,7 @@ predictor at the mean of the covariates. IRLS as R does it: same start, stopping
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 from numba import njit, prange
@@ -15,7 +16,7 @@ from numba import njit, prange
 #: How the kernels of the hurdle model are compiled. Each also declares its types: numba numbers the files of a cache by
 #: what it has compiled so far, so that two processes which compile different types of one function at the same moment
 #: leave the code of one under the name of the other. With one signature there is nothing to confuse.
-KERNEL = {"parallel": True, "nogil": True, "cache": True, "error_model": "numpy"}
+KERNEL: dict[str, Any] = {"parallel": True, "nogil": True, "cache": True, "error_model": "numpy"}
 SCALE_EFFECT = 2.5
 SCALE_CENTRE = 10.0
 TOLERANCE = 1e-8

@@ -68,7 +68,8 @@ def find_markers_r(
     package = "MAST" if test == "mast" else "Seurat"
     members = np.concatenate([case, control])
     rows = sparse.csr_matrix(X[members], dtype=np.float64)
-    latent, dropped = np.empty((len(members), 0)), ()
+    latent = np.empty((len(members), 0))
+    dropped: tuple[str, ...] = ()
     if covariates is not None:
         latent, dropped = latent_columns(covariates.iloc[members], np.arange(len(members)) < len(case))
     if not call_r(_INSTALLED, rows[:1], Context(seed=0), {"package": package})["found"][0]:
