@@ -44,8 +44,10 @@ def logistic_fits(design: Array, expressed: Array, sums: Array) -> tuple[Array, 
     genes, p = sums.shape
     coef, vcov, deviance = np.full((genes, p), np.nan), np.full((genes, p, p), np.nan), np.full(genes, np.nan)
     standard_sums = (sums - expressed[:, None] * centre) / scale
-    inputs = rows, weights, expressed, standard_sums, precision
-    _fit(*(np.ascontiguousarray(values, np.float64) for values in inputs), coef, vcov, deviance)
+    rows, weights, positive, standard_sums = (
+        np.ascontiguousarray(values, np.float64) for values in (rows, weights, expressed, standard_sums)
+    )
+    _fit(rows, weights, positive, standard_sums, precision, coef, vcov, deviance)
     back = np.diag(1 / scale)
     back[0, 1:] = -centre[1:] / scale[1:]
     return coef @ back.T, back @ vcov @ back.T, deviance
