@@ -38,14 +38,14 @@ def logistic_fits(design: Array, expressed: Array, sums: Array) -> tuple[Array, 
     """
     centre, scale = design.mean(axis=0), _scales(design)
     centre[0], scale[0] = 0.0, 1.0
-    rows, weights = np.unique((design - centre) / scale, axis=0, return_counts=True)
+    rows, counts = np.unique((design - centre) / scale, axis=0, return_counts=True)
     precision = np.full(design.shape[1], SCALE_EFFECT**-2.0)
     precision[0] = SCALE_CENTRE**-2.0
     genes, p = sums.shape
     coef, vcov, deviance = np.full((genes, p), np.nan), np.full((genes, p, p), np.nan), np.full(genes, np.nan)
     standard_sums = (sums - expressed[:, None] * centre) / scale
     rows, weights, positive, standard_sums = (
-        np.ascontiguousarray(values, np.float64) for values in (rows, weights, expressed, standard_sums)
+        np.ascontiguousarray(values, np.float64) for values in (rows, counts, expressed, standard_sums)
     )
     _fit(rows, weights, positive, standard_sums, precision, coef, vcov, deviance)
     back = np.diag(1 / scale)
