@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from bench.tasks._deg_compare import compare
-from bench.tasks._deg_design import N_JACKKNIFE, RATIOS, arm_name, designs
+from bench.tasks._deg_design import DRAWS, N_JACKKNIFE, RATIOS, arm_name, designs
 from bench.tasks._deg_markers import markers
 from bench.tasks._deg_null import null_tests
 from bench.tasks._deg_sums import ArmSums, add, arm_sums
@@ -64,7 +64,16 @@ def evaluate(expression: Any, solution: pd.DataFrame, genes: pd.Index) -> Evalua
         if min(int(design.case.sum()), int((~design.case).sum())) >= MIN_CELLS:
             parts.append(_evaluate_type(expression, design, genes))
     tables = ([getattr(part, name) for part in parts] for name in Evaluation.__dataclass_fields__)
-    return Evaluation(*(pd.concat(table, ignore_index=True) for table in tables))
+    found = Evaluation(*(pd.concat(table, ignore_index=True) for table in tables))
+    if "ratio" not in found.draws:
+        found.draws["ratio"] = _share_of_samples(solution)
+    return found
+
+
+def _share_of_samples(solution: pd.DataFrame) -> float:
+    """Share of the study's donors that a subset has: one number for all types, also for those that a donor lacks."""
+    tested = solution[solution["cell_type"] != ""].drop_duplicates(["arm", "donor"])
+    return float(np.mean([[level > 0 for level in draws] for draws in tested[DRAWS]]))
 
 
 def _evaluate_type(expression: Any, design: TypeDesign, genes: pd.Index) -> Evaluation:
@@ -125,8 +134,7 @@ def _subsets(design: TypeDesign, case: ArmSums, control: ArmSums, full: Markers)
     drawn = [add(arm.samples, member[:, arm.codes]) for arm in (case, control)]
     found = markers(*drawn)
     compared = compare(found, full)
-    ratio = float(member.sum(axis=1).mean() / member.shape[1])
-    compared = compared.assign(ratio=ratio, n_cells=(drawn[0].n + drawn[1].n).astype(int)[compared["draw"]])
+    compared = compared.assign(n_cells=(drawn[0].n + drawn[1].n).astype(int)[compared["draw"]])
 
     def without(donors: list[str]) -> tuple[Markers, Markers]:
         everything = [add(arm.samples, _kept(design, arm, donors)[None]) for arm in (case, control)]

@@ -272,6 +272,17 @@ def test_a_curve_has_several_points(track):
     assert [len(curve.x) for curve in curves] == ([len(RATIOS)] if track == "subsample" else [])
 
 
+def test_a_donor_without_cells_of_a_type_does_not_take_the_other_types_out_of_the_mean():
+    data = study()
+    kind = np.where(data.adata.obs["donor"] == "d0", "A", data.adata.obs["cell_type"])  # d0 has no B
+    problem = TASK.make_problem(study(cell_type=kind), "patients", Seeds())
+    assert problem.raw.draws["ratio"].unique().tolist() == [4 / 6]
+    result = TASK.score(problem, {"expression": log1p_cp10k(problem.inputs.cells.X)})
+    of_a = [s.value for s in result.scores if (s.metric, s.unit) == ("overlap", "type:A")]
+    assert of_a == [value(result, "overlap")]  # B has no DEG
+    assert "subsets" in result.tables
+
+
 def test_an_undefined_overlap_is_missing_and_says_why(scored):
     _, results = scored
     row = next(s for s in results["raw"].scores if (s.metric, s.unit) == ("overlap", "type:B"))
