@@ -21,10 +21,12 @@ import pandas as pd
 from memory_watch import MemoryWatch
 from scipy.sparse import csr_matrix
 
+from bench.environments import environment_of
 from bench.exchange import write_inputs
 from bench.problem import Cells, Inputs
 from bench.registry import Registry
 from bench.sandbox import Job, Sandbox
+from bench.sandbox.handover import environment_of_job
 
 GENES, CLASSES, BLOCK = 19_306, 20, 1_000
 
@@ -48,6 +50,7 @@ def simulate(n: int, depth: float = 1.0) -> tuple[csr_matrix, np.ndarray]:
 def measure(name: str, sandbox: Sandbox, folder: Path, n: int, timeout_s: float) -> str:
     """One method at one size, as a line of the table."""
     entry = Registry().method(name)
+    environment = environment_of(entry.value)
     trial = folder / name
     trial.mkdir()
     job = Job(
@@ -61,6 +64,7 @@ def measure(name: str, sandbox: Sandbox, folder: Path, n: int, timeout_s: float)
         timeout_s=timeout_s,
         memory_mb=None,
         expression=["expression"],
+        environment=environment_of_job(environment, entry.value) if environment else None,
     )
     with MemoryWatch() as watch:
         outcome = sandbox.run(job)
