@@ -180,6 +180,10 @@
   form.addEventListener("submit", (event) => event.preventDefault());
   form.addEventListener("reset", (event) => { event.preventDefault(); setTask(state.task); redraw(); });
   document.addEventListener("keydown", (event) => { if (event.key === "Escape") form.querySelector(".chooser").open = false; });
+  // "toggle" does not bubble. A list that would end below the window comes up with its bar, at once: not a smooth scroll.
+  form.addEventListener("toggle", ({ target }) => {
+    if (target.open && target.lastElementChild.getBoundingClientRect().bottom > innerHeight) form.scrollIntoView({ behavior: "instant" });
+  }, true);
   document.addEventListener("click", (event) => {
     const chooser = form.querySelector(".chooser");
     if (chooser.open && !chooser.contains(event.target)) chooser.open = false;
