@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bench.cli.options import AsJson, Plugins
+from bench.cli.run import interrupt
 from bench.errors import BenchError, UnavailableError
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ def build(
     from bench.environments import environment_of
     from bench.registry import Registry
 
-    signal.signal(signal.SIGTERM, _interrupt)
+    signal.signal(signal.SIGTERM, interrupt)
     registry = Registry(plugin or ())
     names = list(methods or ())
     if all_:
@@ -158,7 +159,3 @@ def _environments(registry: Registry) -> dict[str, Environment | UnavailableErro
             if environment:
                 found[name] = environment
     return found
-
-
-def _interrupt(*_: object) -> None:
-    raise KeyboardInterrupt

@@ -73,7 +73,7 @@ def run(
     Finished trials are never run again: the same command goes on where it stopped. The exit code is 1 if a planned
     trial failed, 2 if the request itself cannot be run.
     """
-    signal.signal(signal.SIGTERM, _interrupt)
+    signal.signal(signal.SIGTERM, interrupt)
     from bench.build import build
     from bench.cli.env import build_shown
     from bench.cli.live import LiveTable, Silent
@@ -133,7 +133,7 @@ def _check_forced(registry: Registry, task: str, forced: Sequence[str]) -> None:
 
 def trial(spec: Path) -> None:
     """Run one trial from its specification file (what an engine starts)."""
-    signal.signal(signal.SIGTERM, _interrupt)
+    signal.signal(signal.SIGTERM, interrupt)
     from bench.grid import Planned
     from bench.record import Limits, TrialSpec
     from bench.registry import Registry
@@ -150,7 +150,8 @@ def trial(spec: Path) -> None:
     typer.echo(f"{planned.key} {record.status if record else 'aborted'}")
 
 
-def _interrupt(*_: object) -> None:
+def interrupt(*_: object) -> None:
+    """Handler of SIGTERM: a command that is told to end cleans up as after Ctrl-C."""
     raise KeyboardInterrupt
 
 
