@@ -15,17 +15,15 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-def panels_of_lines(
-    frame: pd.DataFrame, looks: Mapping[str, Any], *, columns: str, x: str, y: str
-) -> tuple[Figure, np.ndarray]:
-    """Draw ``y`` over ``x``, a row a cell type and a column a value of ``columns``; one legend beside them."""
-    types, kinds = sorted(frame["cell_type"].unique()), sorted(frame[columns].unique())
+def panels_of_lines(frame: pd.DataFrame, looks: Mapping[str, Any], *, x: str, y: str) -> tuple[Figure, np.ndarray]:
+    """Draw ``y`` over ``x``, a row a cell type and a column a value of ``kind``; one legend beside them."""
+    types, kinds = sorted(frame["cell_type"].unique()), sorted(frame["kind"].unique())
     size = (2.6 * len(kinds) + 1.8, 1.9 * len(types) + 0.3)
     figure = Figure(figsize=size, layout="constrained")
     grid = figure.subplots(len(types), len(kinds), squeeze=False)
     shown: dict[str, Any] = {}
     for (i, j), axes in np.ndenumerate(grid):
-        here = frame[(frame["cell_type"] == types[i]) & (frame[columns] == kinds[j])]
+        here = frame[(frame["cell_type"] == types[i]) & (frame["kind"] == kinds[j])]
         for label, look in looks.items():
             mine = here[here["label"] == label].sort_values(x)
             if len(mine):

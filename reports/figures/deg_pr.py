@@ -24,7 +24,7 @@ def prepare(run: Run, task: str) -> pd.DataFrame:
 def draw(run: Run, task: str, frame: pd.DataFrame) -> Figure:
     """A panel a cell type, a line a method."""
     looks = styles(_tables.label_order(run, task))
-    figure, grid = panels_of_lines(frame.assign(kind=""), looks, columns="kind", x="recall", y="precision")
+    figure, grid = panels_of_lines(frame.assign(kind=""), looks, x="recall", y="precision")
     for axes in grid.flat:
         axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
     figure.supxlabel("recall", fontsize=8)

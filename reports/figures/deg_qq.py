@@ -24,7 +24,7 @@ def prepare(run: Run, task: str) -> pd.DataFrame:
 def draw(run: Run, task: str, frame: pd.DataFrame) -> Figure:
     """A row a cell type, a column a kind of permutation; up to :data:`bench.reports._deg.CAP`."""
     looks = styles(_tables.label_order(run, task))
-    figure, grid = panels_of_lines(frame.fillna({"kind": ""}), looks, columns="kind", x="expected", y="observed")
+    figure, grid = panels_of_lines(frame.fillna({"kind": ""}), looks, x="expected", y="observed")
     for axes in grid.flat:
         top = axes.get_xlim()[1]
         axes.plot([0, top], [0, top], color="#444444", linestyle="--", linewidth=0.8)
