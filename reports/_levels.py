@@ -10,7 +10,7 @@ import pandas as pd
 from bench.labels import agreement, ratio
 from bench.record import TrialRecord
 from bench.reports import _classes, _confusion, _scored, _tables
-from bench.reports._load import Run
+from bench.reports._load import Run, once
 from bench.stats import donor_weights, percentile_interval
 from bench.store import Store
 
@@ -20,6 +20,7 @@ N_BOOT = 500
 _Split = tuple[int, int]
 
 
+@once
 def consistency(run: Run, task: str) -> pd.DataFrame:
     """Share of cells whose finer answer lies within the coarser one, for each two levels of a dataset and method.
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,6 +18,21 @@ from bench.store import Store
 
 #: Together with the parameters these name a trial; a second trial of the same name replaces the first.
 IDENTITY = ["task", "track", "dataset", "method", "split_seed", "sim_seed", "method_seed"]
+
+
+Table = Callable[["Run", str], pd.DataFrame]
+
+
+def once(make: Table) -> Table:
+    """Keep the table of a run and task once it is made: page and files show the same. Nobody may change it in place."""
+
+    @functools.wraps(make)
+    def kept(run: Run, task: str) -> pd.DataFrame:
+        if (make, task) not in run.made:
+            run.made[make, task] = make(run, task)
+        return run.made[make, task]
+
+    return kept
 
 
 @dataclass(frozen=True)
@@ -35,8 +52,8 @@ class Run:
         What ``bench embed --run`` has put there.
     confusions
         Cells by true and answered class (:func:`bench.reports._confusion.load`); empty for tasks without classes.
-    comparisons
-        Task -> :func:`bench.reports._same_cells.comparisons`, kept once they are made: page and files show the same.
+    made
+        What functions under :func:`once` gave, by function and task.
     """
 
     folder: Path
@@ -51,7 +68,7 @@ class Run:
     datasets: dict[str, DataCard] = field(default_factory=dict)
     embeddings: list[_embeddings.Embedding] = field(default_factory=list)
     confusions: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=_confusion.COLUMNS))
-    comparisons: dict[str, pd.DataFrame] = field(default_factory=dict)
+    made: dict[tuple[Table, str], pd.DataFrame] = field(default_factory=dict)
 
     @property
     def planned(self) -> dict[str, tuple[str, PlannedTrial]]:

@@ -7,7 +7,7 @@ import pandas as pd
 
 from bench.labels import compare_answers
 from bench.reports import _classes, _confusion, _scored, _tables
-from bench.reports._load import Run
+from bench.reports._load import Run, once
 from bench.stats import power_floor
 from bench.store import Store
 
@@ -30,17 +30,12 @@ def answers(run: Run, task: str) -> dict[tuple[str, str], dict[str, tuple[str, p
     return {pair: found[pair] for pair in _tables.pairs(run, task) if pair in found}
 
 
+@once
 def comparisons(run: Run, task: str) -> pd.DataFrame:
     """Every pair of methods on each first split (:func:`bench.labels.compare_answers`): :data:`COMPARISONS`.
 
     ``testable`` tells whether the tested donors are enough for an exact test over them to reach 0.05 at all.
     """
-    if task not in run.comparisons:
-        run.comparisons[task] = _compared(run, task)
-    return run.comparisons[task]
-
-
-def _compared(run: Run, task: str) -> pd.DataFrame:
     order = [label for label, _ in _tables.label_order(run, task)]
     parts = []
     for (track, dataset), by_method in answers(run, task).items():

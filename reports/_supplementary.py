@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from bench.reports import _classes, _same_cells, _tables
-from bench.reports._load import Run
+from bench.reports._load import Run, once
 from bench.reports._published import published
 from bench.reports._ranks import ranking
 
@@ -26,6 +26,7 @@ _BASIS = ["trials", "cells", "donors"]
 _AGAINST = ["difference", "difference_low", "difference_high", "p_holm", "p_mcnemar_holm", "testable"]
 
 
+@once
 def table(run: Run, task: str) -> pd.DataFrame:
     """Rows of this run, then rows that a paper reports; empty for a task that is not scored by class.
 
