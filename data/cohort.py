@@ -302,7 +302,7 @@ def _count(
             alias,
             soup_probability[0],
             soup_alias[0],
-            float(spec.dropout),  # a whole number would compile the kernel a second time
+            spec.dropout,
             rng,
         )
 

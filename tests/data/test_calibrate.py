@@ -28,7 +28,7 @@ def test_numbers_are_what_they_say(cohort):
 
 
 def test_overdispersion_is_recovered():
-    adata = simulate(CohortSpec(n_cells=1500, n_genes=800, n_donors=1, ambient=0, dropout=0, doublet_rate=0))
+    adata = simulate(CohortSpec(n_cells=1500, n_genes=800, n_donors=1, ambient=0.0, dropout=0.0, doublet_rate=0.0))
     adata = adata[(adata.obs["subcluster"] == "OPC").to_numpy()]
     found = summarise(adata, adata.var["symbol"])["overdispersion in a type, mean 1-5"]
     assert found == pytest.approx(adata.var["overdispersion"].median(), abs=0.15)
