@@ -11,11 +11,12 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
-from bench.environments import Environment, environments_dir
+from bench.environments import FACTS, Environment, environments_dir
 from bench.errors import BenchError
 from bench.interpreters import clean_env
 from bench.sandbox.warden import PR_SET_PDEATHSIG, prctl
@@ -88,7 +89,7 @@ def _build_aside(environment: Environment, root: Path, report: Report) -> None:
             "mb": round(_size(aside) / 1e6),
             "lock": environment.lock,
         }
-        (aside / "environment.json").write_text(json.dumps(facts, indent=1))
+        (aside / FACTS).write_text(json.dumps(facts, indent=1))
         shutil.rmtree(environment.folder, ignore_errors=True)  # one whose interpreter has gone
         aside.rename(environment.folder)
         log.unlink()
@@ -165,11 +166,34 @@ def _failed(environment: Environment, command: Sequence[str], code: int, log: Pa
 @contextlib.contextmanager
 def _lock(file: Path, report: Report) -> Iterator[None]:
     with file.open("w") as handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not _locked(handle):
             report("another process is building it; waiting")
             fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+
+
+def _locked(handle: IO[str]) -> bool:
+    """Lock a file for this process alone; False if another process holds it."""
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+@contextlib.contextmanager
+def in_use(names: Iterable[str]) -> Iterator[None]:
+    """Keep environments from :func:`clean`, in any process, until the block or this process ends.
+
+    Parameters
+    ----------
+    names
+        Names of environments; an empty one stands for the harness's own.
+    """
+    with contextlib.ExitStack() as held:
+        for name in set(names) - {""}:
+            with contextlib.suppress(FileNotFoundError):  # not built, or just removed: its trials tell
+                fcntl.flock(held.enter_context((environments_dir() / name / FACTS).open()), fcntl.LOCK_SH)
         yield
 
 
@@ -194,32 +218,45 @@ def stored() -> list[Stored]:
     found = []
     for folder in sorted(environments_dir().glob("*")):
         if folder.is_dir():
-            facts = folder / "environment.json"
+            facts = folder / FACTS
             told = json.loads(facts.read_text()) if facts.exists() and folder.name[0] != "." else {}
             mb = told.get("mb") or _size(folder) / 1e6
             found.append(Stored(folder, told.get("method", ""), told.get("built", ""), mb))
     return found
 
 
-def clean(used: Sequence[str]) -> list[Stored]:
-    """Remove all environments but those of the names ``used``, and what killed builders left; says what it removed.
+def clean(used: Sequence[str]) -> tuple[list[Stored], list[Stored]]:
+    """Remove all environments but those of the names ``used``, and what killed builders left.
 
-    One that is being built now is left alone.
+    Returns
+    -------
+    What was removed, and what was left because a builder or a run (:func:`in_use`) is at it.
     """
-    removed = []
+    root = environments_dir()
+    removed, left = [], []
     for one in stored():
         name = one.folder.name.lstrip(".").partition("-")[0]
         if one.method and name in used:
             continue
-        with (environments_dir() / f"{name}.lock").open("w") as handle:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
+        with (root / f"{name}.lock").open("w") as builders:
+            if not one.folder.exists():  # another process was faster
                 continue
-            shutil.rmtree(one.folder, ignore_errors=True)
-            (environments_dir() / f"{name}.log").unlink(missing_ok=True)
-        removed.append(one)
-    return removed
+            gone = _locked(builders) and _taken_away(one, root / f".{name}-{secrets.token_hex(4)}")
+            if gone:
+                (root / f"{name}.log").unlink(missing_ok=True)
+        (removed if gone else left).append(one)
+    return removed, left
+
+
+def _taken_away(one: Stored, aside: Path) -> bool:
+    """Remove an environment unless a run uses it; by one rename first, so that what is there is always whole."""
+    if one.method:
+        with (one.folder / FACTS).open("r+") as users:
+            if not _locked(users):
+                return False
+            one.folder.rename(aside)
+    shutil.rmtree(aside if one.method else one.folder, ignore_errors=True)
+    return True
 
 
 def _size(folder: Path) -> int:

@@ -12,6 +12,7 @@ import numpy as np
 from scipy.sparse import issparse
 
 from bench import logs, prediction
+from bench.build import in_use
 from bench.dataset import Dataset
 from bench.environments import environment_of
 from bench.errors import BenchError, InvalidOutputError
@@ -56,11 +57,13 @@ class Conformance:
     ) -> None:
         self._entry, self._task, self._timeout_s = entry, task, timeout_s
         self._inputs = task.make_problem(dataset, track, Seeds()).inputs
+        self._environment = environment_of(entry.value)
         self._n = 0
 
     def run(self) -> Iterator[Check]:
         """Every check, one after the other."""
-        with tempfile.TemporaryDirectory(prefix="bench-check-") as scratch, Sandbox() as sandbox:
+        own = self._environment.name if self._environment else ""
+        with tempfile.TemporaryDirectory(prefix="bench-check-") as scratch, Sandbox() as sandbox, in_use([own]):
             self._folder, self._sandbox = Path(scratch), sandbox
             cls = self._entry.value
             if cls.supervised and self._task.labelled_training and self._inputs.train is None:
@@ -95,7 +98,7 @@ class Conformance:
         self, inputs: Inputs, *, order: str = "check", timeout_s: float | None = None
     ) -> tuple[Outcome, dict[str, Any] | None]:
         self._n += 1
-        own = environment_of(self._entry.value)
+        own = self._environment
         folder = self._folder / str(self._n)
         folder.mkdir()
         write_inputs(inputs, folder / "inputs", order)

@@ -32,6 +32,9 @@ from bench.errors import BenchError, UnavailableError, UnknownNameError
 from bench.interpreters import Interpreter, find_python
 from bench.method import Method, r_package
 
+#: File of an environment that is whole: when it was built, and of what. Who uses the environment holds a lock on it.
+FACTS = "environment.json"
+
 
 @dataclass(frozen=True)
 class Variant:
@@ -101,7 +104,7 @@ class Environment:
     @property
     def is_built(self) -> bool:
         """Whether it is there, whole, and the interpreter it was made from still is."""
-        return (self.folder / "environment.json").exists() and (self.python is None or self.python.exists())
+        return (self.folder / FACTS).exists() and (self.python is None or self.python.exists())
 
     @property
     def summary(self) -> str:

@@ -14,6 +14,7 @@ from typing import Protocol
 
 from bench import __version__
 from bench.build import build as build_environment
+from bench.build import in_use
 from bench.cards import data_card, method_card, task_card
 from bench.engine import Watcher
 from bench.environments import Environment, environment_of
@@ -101,7 +102,8 @@ def run(
     store.save_request(_request(registry, plan, ask, command))
     todo = [p for p in _equipped(registry, todo, build) if p.key in forced or _is_due(store, p, limits)]
     if todo:
-        engine.run(registry, store, todo, limits, watch(plan, todo, len(plan.trials) - len(todo)))
+        with in_use(p.spec.environment for p in todo):
+            engine.run(registry, store, todo, limits, watch(plan, todo, len(plan.trials) - len(todo)))
     changed = store.write_tables()
     records = [store.record(planned.key) for planned in plan.trials]
     counts = Counter(record.status if record else "missing" for record in records)

@@ -111,16 +111,18 @@ def clean(
     ] = False,
     plugin: Plugins = None,
 ) -> None:
-    """Remove environments that no method uses, and half-built ones."""
+    """Remove environments that no method uses, and half-built ones; what a run uses at this moment is left."""
     from bench.build import clean as remove
     from bench.registry import Registry
 
     environments = _environments(Registry(plugin or ())).values()
     used = [] if all_ else [e.name for e in environments if not isinstance(e, UnavailableError)]
-    removed = remove(used)
+    removed, left = remove(used)
     for one in removed:
         typer.echo(f"removed {one.folder.name} ({one.method or 'half-built'}, {one.mb:,.0f} MB)")
-    if not removed:
+    for one in left:
+        typer.echo(f"{one.folder.name}: {f'({one.method}) in use by a run' if one.method else 'being built'}; left")
+    if not removed and not left:
         typer.echo("nothing to remove")
 
 

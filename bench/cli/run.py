@@ -134,6 +134,7 @@ def _check_forced(registry: Registry, task: str, forced: Sequence[str]) -> None:
 def trial(spec: Path) -> None:
     """Run one trial from its specification file (what an engine starts)."""
     signal.signal(signal.SIGTERM, interrupt)
+    from bench.build import in_use
     from bench.grid import Planned
     from bench.record import Limits, TrialSpec
     from bench.registry import Registry
@@ -145,7 +146,8 @@ def trial(spec: Path) -> None:
     registry = Registry([Path(p) for p in given["plugins"]])
     for path in given["datasets"]:
         registry.dataset(path)
-    with TrialRunner(registry, Store.open(Path(given["run"])), Limits.model_validate(given["limits"])) as runner:
+    store, limits = Store.open(Path(given["run"])), Limits.model_validate(given["limits"])
+    with in_use([planned.spec.environment]), TrialRunner(registry, store, limits) as runner:
         record = runner.execute(planned)
     typer.echo(f"{planned.key} {record.status if record else 'aborted'}")
 

@@ -86,10 +86,10 @@ def test_a_killed_build_is_never_used_and_the_next_one_starts_anew(tmp_path, cac
     assert own.is_built
     assert [one.folder.name for one in stored()] == [own.name]
     (cache / f".{own.name}-0").mkdir()
-    assert [one.method for one in clean([own.name])] == [""]
+    assert [one.method for one in clean([own.name])[0]] == [""]
     assert [one.folder.name for one in stored()] == [own.name]
-    assert clean([own.name]) == []
-    assert [one.folder.name for one in clean([])] == [own.name]
+    assert clean([own.name]) == ([], [])
+    assert [one.folder.name for one in clean([])[0]] == [own.name]
     assert not own.is_built
 
 
