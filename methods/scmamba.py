@@ -12,8 +12,8 @@ class ScMamba(SequenceImputer):
     summary = "Bidirectional Mamba over all genes of a cell, that classifies or imputes after masked pre-training."
     reference = "10.48550/arXiv.2502.19429"
     caveat = (
-        "Our PyTorch port of the official code; its published weights do not exist. The default size 'tiny', pre- "
-        "trained on the trial's own training cells, is a demonstration that fits two cores and minutes: it says "
+        "Our PyTorch port of the official code; its published weights do not exist. The default size 'tiny', "
+        "pre-trained on the trial's own training cells, is a demonstration that fits two cores and minutes: it says "
         "nothing about the paper's model, which is size 'paper' after pre-training on millions of nuclei (bench "
         "pretrain). " + IMPUTES
     )

@@ -17,10 +17,16 @@ if TYPE_CHECKING:
     from bench.environments import Environment
     from bench.registry import Registry
 
+_ROW = "{:<14} {:<15} {:<9} {:<18} {}"
+
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this module."""
-    env = typer.Typer(help="Environments of methods that cannot live beside current packages.", no_args_is_help=True)
+    env = typer.Typer(
+        help="Environments: what methods that cannot live beside current packages need, installed apart. "
+        "`bench run` builds one when it is first needed.",
+        no_args_is_help=True,
+    )
     env.command("build", epilog="Example: bench env build --all")(build)
     env.command("list", epilog="Example: bench env list")(list_)
     env.command("clean", epilog="Example: bench env clean")(clean)
@@ -28,11 +34,11 @@ def register(app: typer.Typer) -> None:
 
 
 def build(
-    methods: Annotated[list[str] | None, typer.Argument(help="Names of methods.")] = None,
-    all_: Annotated[bool, typer.Option("--all", help="Those of all methods.")] = False,
+    methods: Annotated[list[str] | None, typer.Argument(help="Names of methods; see `bench env list`.")] = None,
+    all_: Annotated[bool, typer.Option("--all", help="All methods that bring an environment.")] = False,
     plugin: Plugins = None,
 ) -> None:
-    """Build the environments of methods, where they are not built yet."""
+    """Build the environments of methods, where they are not built yet: minutes and gigabytes, once."""
     from bench.environments import environment_of
     from bench.registry import Registry
 
@@ -67,7 +73,7 @@ def build(
 
 
 def list_(plugin: Plugins = None, as_json: AsJson = False) -> None:
-    """List the environments of methods, and what else the cache holds."""
+    """List which methods bring an environment, whether it is built, its size, and what else lies in the cache."""
     from bench.build import stored
     from bench.environments import environments_dir
     from bench.registry import Registry
@@ -97,17 +103,21 @@ def list_(plugin: Plugins = None, as_json: AsJson = False) -> None:
         return
     if not rows:
         typer.echo("no method brings an environment")
+    else:
+        typer.secho(_ROW.format("method", "state", "size", "environment", "content"), dim=True)
     for row in rows:
         size = f"{row['mb']} MB" if row["mb"] is not None else ""
-        typer.echo(f"{row['method'] or '-':<14} {row['state']:<15} {size:<9} {row['environment']:<18} {row['content']}")
+        typer.echo(_ROW.format(row["method"] or "-", row["state"], size, row["environment"], row["content"]))
     typer.echo(f"in {environments_dir()}")
+    if any(row["state"] == "not built" for row in rows):
+        typer.echo("bench run builds what is not built when it is first needed; bench env build --all does it now")
     if any(row["state"] == "unused" for row in rows):
         typer.echo("bench env clean removes what is unused (name plugins whose environments are to stay: --plugin)")
 
 
 def clean(
     all_: Annotated[
-        bool, typer.Option("--all", help="Remove those in use too; they are built again on demand.")
+        bool, typer.Option("--all", help="Remove those of methods too; `bench run` builds them again.")
     ] = False,
     plugin: Plugins = None,
 ) -> None:

@@ -68,6 +68,7 @@ def describe(
     as_json: AsJson = False,
 ) -> None:
     """Print the card of a task, method or dataset."""
+    from bench.availability import why_unavailable
     from bench.cards import data_card, method_card, task_card
     from bench.registry import Registry
 
@@ -77,7 +78,7 @@ def describe(
     elif name in registry.methods:
         entry = registry.methods[name]
         card = method_card(entry).model_dump()
-        card |= {"environment_state": _environment_state(entry.value)}
+        card |= {"unavailable": why_unavailable(entry.value), "environment_state": _environment_state(entry.value)}
         card |= {"origin": entry.origin, "parameters": entry.value.defaults(), "presets": dict(entry.value.presets)}
     elif name in registry.datasets or "/" in name or "." in name:
         card = data_card(registry.dataset(name).card).model_dump()
@@ -86,9 +87,27 @@ def describe(
     if as_json:
         typer.echo(json.dumps(card, indent=1))
         return
+    if name in registry.methods:
+        card = _to_read(card)
     for key, value in card.items():
         if value not in ("", None, [], {}):
             typer.echo(f"{typer.style(key, bold=True)}: {_shown(value)}")
+
+
+def _to_read(card: dict[str, Any]) -> dict[str, Any]:
+    """A method's card as people read it: its environment in a line, parameters as the command line takes them."""
+    environment, summary, state = (card.pop(f"environment{part}") for part in ("", "_summary", "_state"))
+    told = f"{summary}; {state} ({environment}, packages: --json)" if environment else state
+    card |= {"environment": told, "environment_lock": []}
+    card["parameters"] = _assigned(card["parameters"])
+    card["presets"] = [f"{name} ({', '.join(_assigned(preset))})" for name, preset in card["presets"].items()]
+    return card
+
+
+def _assigned(params: dict[str, Any]) -> list[str]:
+    return [
+        f"{name}={value if value and isinstance(value, str) else json.dumps(value)}" for name, value in params.items()
+    ]
 
 
 def doctor(plugin: Plugins = None, as_json: AsJson = False) -> None:

@@ -61,6 +61,9 @@ def test_describe_and_doctor_answer():
     card = json.loads(bench("describe", "cxds", "--json").stdout)
     assert card["implementation"] == "port"
     assert "cxds.py" in card["origin"]
+    text = bench("describe", "solo").stdout
+    assert "parameters: vae_epochs=" in text
+    assert "{" not in text
     facts = json.loads(bench("doctor", "--json", "--plugin", PLUGIN).stdout)
     assert facts["missing"]["absent"][0]["install"] == "pip install no-such-distribution-at-all"
 

@@ -200,6 +200,11 @@ def test_the_command_line_tells_where_it_stands(built, cache):
     assert states["inside"] == (True, "not built")
     assert states["cxds"][1] == ""
     assert "bench env build inside" in bench("doctor", "--plugin", built).stdout
+    assert "bench env build --all" in bench("env", "list", "--plugin", built).stdout
+    card = bench("describe", "inside", "--plugin", built).stdout
+    assert re.search(rf"environment: Python {toy_environment.PYTHON}\.\d+, 2 packages; not built", card)
+    assert "parameters: mode=ok" in card
+    assert "only_here-1.0" not in card  # the packages of the lock are for scripts
     done = bench("env", "build", "--plugin", built)
     assert done.returncode == 2
     assert "--all" in done.stderr
