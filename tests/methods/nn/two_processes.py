@@ -35,4 +35,7 @@ for i, rows in enumerate((slice(0, 30), slice(30, 31))):
 if fabric.is_global_zero:
     (folder / "reports.json").write_text(json.dumps(reports))
 fabric.barrier()
-torch.distributed.destroy_process_group()  # else gloo may abort a process whose partner has gone
+# Else gloo may abort a process whose partner has gone. Its threads end with the last reference, and DDP holds one: a
+# thread that lives on until Python ends can abort the process as well.
+del fitting, model
+torch.distributed.destroy_process_group()
