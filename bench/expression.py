@@ -15,7 +15,8 @@ import numpy as np
 from scipy import sparse
 
 from bench.errors import InvalidOutputError
-from bench.normalise import CP10K, log1p_cp10k
+from bench.normalise import log1p_cp10k
+from bench.scale import are_counts, check_scale
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,9 +26,6 @@ if TYPE_CHECKING:
 
 #: Values of a block of rows that are in memory at once.
 _BLOCK_VALUES = 1 << 24
-#: Implied counts per cell, sum(exp(x) - 1) over its genes, above which values are not ln(1 + counts per 10,000). Every
-#: cell has 10,000 by definition; a poor imputer is off by a factor of a few, counts taken for logs by many powers.
-_MOST_IMPLIED_COUNTS = 100 * CP10K
 #: Cells whose own counts are compared with what was returned for them, to notice another order; fewer say nothing.
 _ORDER_CELLS, _ORDER_FEWEST, _ORDER_GENES = 200, 30, 2000
 
@@ -100,6 +98,7 @@ def take(values: Any, inputs: Inputs, folder: Path, name: str, number: int) -> l
             fix="return a row per cell and a column per gene of inputs.cells, in the same order",
         )
     negative = _check_values(matrix, name)
+    check_scale(matrix, inputs, name)
     _check_order(matrix, inputs, name)
     if inputs.query is not None:
         np.save(folder / f"{name}_{number}.npy", _queried(matrix, inputs.query))
@@ -159,34 +158,14 @@ def _matrix(values: Any, inputs: Inputs, name: str) -> Any:
 
 
 def _check_values(matrix: Rows, name: str) -> int:
-    """Refuse what is not finite or not on the log scale; returns the number of negative values."""
-    broken = negative = filled = whole = 0
-    implied = np.empty(matrix.shape[0])
-    for rows, block in matrix.blocks():
+    """Refuse what is not finite; returns the number of negative values."""
+    broken = negative = 0
+    for _, block in matrix.blocks():
         broken += int(np.count_nonzero(~np.isfinite(block)))
-        if broken:
-            continue
         negative += int(np.count_nonzero(block < 0))
-        positive = block[block > 0]
-        filled += len(positive)
-        whole += int(np.count_nonzero(positive == np.rint(positive)))
-        with np.errstate(over="ignore"):
-            implied[rows] = np.expm1(np.maximum(block, 0)).sum(axis=1, dtype=np.float64)
     if broken:
         raise InvalidOutputError(
             f"{broken:,} values of {name!r} are NaN or infinite", fix="give every gene of every cell a finite value"
-        )
-    if filled and whole == filled:
-        raise InvalidOutputError(
-            f"all values of {name!r} are whole numbers: these are counts, not ln(1 + counts per 10,000)",
-            fix="divide by the cell's total, times 10,000, and take log1p",
-        )
-    typical = float(np.median(implied)) if len(implied) else 0.0
-    if typical > _MOST_IMPLIED_COUNTS:
-        raise InvalidOutputError(
-            f"{name!r} is not on the scale ln(1 + counts per 10,000): its values mean {typical:.3g} counts in half of "
-            f"the cells, where {CP10K:,.0f} is right",
-            fix="return log1p of counts per 10,000, neither counts nor unlogged values",
         )
     return negative
 
@@ -202,7 +181,7 @@ def _check_order(matrix: Rows, inputs: Inputs, name: str) -> None:
     if n < _ORDER_FEWEST:
         return
     shown = inputs.cells.X
-    shown = shown if shown.dtype.kind == "f" and shown.max() < np.log1p(CP10K) + 1 else log1p_cp10k(shown)
+    shown = log1p_cp10k(shown) if are_counts(shown) else shown
     total = np.asarray(shown.sum(axis=0)).ravel()
     genes = np.sort(np.argsort(-total, kind="stable")[:_ORDER_GENES])
     rng = np.random.default_rng(0)

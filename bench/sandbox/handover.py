@@ -26,6 +26,7 @@ EXCHANGE = (
     "bench.normalise",
     "bench.problem",
     "bench.sandbox.worker",
+    "bench.scale",
     "bench.seeds",
 )
 
