@@ -1,20 +1,27 @@
-"""The official dca in an environment that is built here from nothing, against its stored output."""
+"""The official dca in environments that are built here from nothing, against its stored output."""
+
+import shutil
 
 import numpy as np
 import pandas as pd
 import pytest
 from scipy.sparse import csr_matrix
 
+from bench import environments
 from bench.build import build
-from bench.environments import environment_of
 from bench.errors import BenchError, UnavailableError
 from bench.exchange import permutation, write_inputs
+from bench.interpreters import find_python
 from bench.methods.dca import Dca
 from bench.problem import Cells, Inputs
 from bench.sandbox import Job, Sandbox
 from bench.sandbox.handover import environment_of_job
 
 pytestmark = pytest.mark.slow
+
+VARIANTS = environments.read_variants(environments.declared_file(Dca))
+#: Seeds for the parity of each variant; one is enough to see that the fallback still is the same method.
+SEEDS = {"3.8": 3, "3.11": 1}
 
 
 @pytest.fixture(scope="module")
@@ -23,61 +30,72 @@ def official(parity):
         return dict(stored)
 
 
-@pytest.fixture(scope="module")
-def denoise(tmp_path_factory, official):
-    folder = tmp_path_factory.mktemp("dca")
-    with pytest.MonkeyPatch.context() as patch, Sandbox(1) as sandbox:
-        patch.setenv("BENCH_CACHE", str(folder / "cache"))
+@pytest.fixture(scope="module", params=[variant.python for variant in VARIANTS], ids="Python {}".format)
+def own(request, tmp_path_factory):
+    """The environment that a machine has whose only Python is the variant's."""
+    cache = tmp_path_factory.mktemp("cache")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("BENCH_CACHE", str(cache))
+        patch.setattr(environments, "find_python", lambda v: find_python(v) if v == request.param else None)
         try:
-            own = environment_of(Dca)
-            build(own)
+            environment = environments.environment_of(Dca)
+            build(environment)
         except UnavailableError as error:
             pytest.skip(str(error))
         except BenchError as error:
             if "No matching distribution" in str(error) or "Connection" in str(error):
                 pytest.skip(f"no package index: {error}")
             raise
-        counts = official["counts"].copy()
-        counts[:, 5] = 0  # a gene without counts, which the package refuses by itself
-        counts[7] = 0  # and a cell
-        obs = pd.DataFrame({"donor": "d"}, index=[f"c{i}" for i in range(len(counts))])
-        var = pd.DataFrame(index=[f"g{j}" for j in range(counts.shape[1])])
-        cells = Cells(csr_matrix(counts.astype(np.float32)), obs, var)
-        write_inputs(Inputs(cells), folder / "inputs", "p")
-        order = permutation(len(obs), "p")
-        n = iter(range(1000))
+        yield environment
+    shutil.rmtree(cache)  # gigabytes, which pytest would keep for three runs
 
-        def _denoise(seed, kind):
-            place = folder / f"trial{next(n)}"
-            place.mkdir()
-            job = Job(
-                folder=str(place),
-                inputs=str(folder / "inputs"),
-                locator={"module": "bench.methods.dca", "class": "Dca"},
-                params={**Dca.defaults(), "ae_type": f"{kind}-conddisp"},
-                seed=seed,
-                threads=1,
-                device="cpu",
-                timeout_s=300,
-                memory_mb=4000,
-                expression=("expression",),
-                environment=environment_of_job(own, Dca),
-            )
-            outcome = sandbox.run(job)
-            assert outcome.status == "ok", (place / "log.txt").read_text()
-            shown = np.load(place / "expression.npy")
-            expression = np.empty_like(shown)
-            expression[order] = shown
-            return expression, outcome
 
+@pytest.fixture(scope="module")
+def denoise(own, tmp_path_factory, official):
+    folder = tmp_path_factory.mktemp("dca")
+    counts = official["counts"].copy()
+    counts[:, 5] = 0  # a gene without counts, which the package refuses by itself
+    counts[7] = 0  # and a cell
+    obs = pd.DataFrame({"donor": "d"}, index=[f"c{i}" for i in range(len(counts))])
+    var = pd.DataFrame(index=[f"g{j}" for j in range(counts.shape[1])])
+    cells = Cells(csr_matrix(counts.astype(np.float32)), obs, var)
+    write_inputs(Inputs(cells), folder / "inputs", "p")
+    order = permutation(len(obs), "p")
+    n = iter(range(1000))
+
+    def _denoise(seed, **params):
+        place = folder / f"trial{next(n)}"
+        place.mkdir()
+        job = Job(
+            folder=str(place),
+            inputs=str(folder / "inputs"),
+            locator={"module": "bench.methods.dca", "class": "Dca"},
+            params=Dca.resolve(params),
+            seed=seed,
+            threads=1,
+            device="cpu",
+            timeout_s=300,
+            memory_mb=4000,
+            expression=("expression",),
+            environment=environment_of_job(own, Dca),
+        )
+        outcome = sandbox.run(job)
+        assert outcome.status == "ok", (place / "log.txt").read_text()
+        shown = np.load(place / "expression.npy")
+        expression = np.empty_like(shown)
+        expression[order] = shown
+        return expression, outcome
+
+    with Sandbox(1) as sandbox:
         yield _denoise
 
 
-def test_the_official_package_gives_its_stored_scores(denoise, official):
+def test_the_official_package_gives_its_stored_scores(denoise, own, official):
     kept = np.ones_like(official["counts"], dtype=bool)
     kept[:, 5], kept[7] = False, False
     truth = np.log1p(official["proportion"][official["kind"]] * 1e4)
-    results = [denoise(seed, "nb") for seed in range(3)]
+    n = SEEDS[own.variant.python]
+    results = [denoise(seed) for seed in range(n)]
     for expression, outcome in results:
         assert (expression[~kept] == 0).all()
         assert sorted(outcome.notes) == [
@@ -92,8 +110,10 @@ def test_the_official_package_gives_its_stored_scores(denoise, official):
         assert abs(value - theirs.mean()) < 3.5 * theirs.std(ddof=1), name
     average = np.mean([one for one, _ in results], axis=0)
     apart = np.sqrt(np.square(average - official["nb_average"])[kept].mean())
-    assert apart < official["nb_apart"].mean()
+    # Stored: one seed from the average of four. Here: n from five, and 15 % for the cell and the gene taken away.
+    assert apart < 1.15 * official["nb_apart"].mean() * np.sqrt((1 / n + 1 / 5) / (1 + 1 / 4))
 
 
 def test_the_same_seed_gives_the_same_output(denoise):
-    np.testing.assert_array_equal(denoise(3, "zinb")[0], denoise(3, "zinb")[0])
+    few = {"ae_type": "zinb-conddisp", "epochs": 5}
+    np.testing.assert_array_equal(denoise(3, **few)[0], denoise(3, **few)[0])
