@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -74,7 +75,8 @@ def describe(
 
     registry = Registry(plugin or ())
     if name in registry.tasks:
-        card = task_card(registry.task(name)).model_dump()
+        task = registry.task(name)
+        card = task_card(task).model_dump() | {"outputs": [asdict(output) for output in task.outputs]}
     elif name in registry.methods:
         entry = registry.methods[name]
         card = method_card(entry).model_dump()
@@ -87,7 +89,7 @@ def describe(
     if as_json:
         typer.echo(json.dumps(card, indent=1))
         return
-    if name in registry.methods:
+    if "parameters" in card:
         card = _to_read(card)
     for key, value in card.items():
         if value not in ("", None, [], {}):
@@ -205,6 +207,16 @@ def _shown(value: object) -> str:
         return "yes" if value else "no"
     if isinstance(value, list) and all(isinstance(v, str) for v in value):
         return ", ".join(value)
-    if isinstance(value, dict | list):
-        return json.dumps(value, indent=2)
+    if isinstance(value, list):
+        value = {entry["name"]: {k: v for k, v in entry.items() if k != "name"} for entry in value}
+    if isinstance(value, dict):
+        return "".join(f"\n  {name}: {_entry(facts)}" for name, facts in value.items())
     return "" if value is None else str(value)
+
+
+def _entry(facts: object) -> str:
+    """A track, metric or the like: its summary, and below it what else is known of it."""
+    if not isinstance(facts, dict):
+        return _shown(facts)
+    others = [f"{k}: {_shown(v)}" for k, v in facts.items() if k != "summary" and v not in ("", None)]
+    return "\n    ".join(part for part in (facts.get("summary", ""), "; ".join(others)) if part)

@@ -64,6 +64,9 @@ def test_describe_and_doctor_answer():
     text = bench("describe", "solo").stdout
     assert "parameters: vae_epochs=" in text
     assert "{" not in text
+    text = bench("describe", "guess", "--plugin", PLUGIN).stdout
+    assert "\n  score: Higher is hotter.\n    kind: float; required: yes" in text
+    assert "\n  accuracy: Share of right calls.\n    low: 0.0; high: 1.0; higher_is_better: yes; headline: yes" in text
     facts = json.loads(bench("doctor", "--json", "--plugin", PLUGIN).stdout)
     assert facts["missing"]["absent"][0]["install"] == "pip install no-such-distribution-at-all"
 
