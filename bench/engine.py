@@ -15,6 +15,7 @@ from bench.errors import BenchError
 from bench.grid import Planned
 from bench.record import Limits, TrialRecord
 from bench.registry import Registry
+from bench.sandbox.progress import Progress, read_progress
 from bench.store import Store
 
 
@@ -27,7 +28,7 @@ class Watcher(Protocol):
     def finished(self, planned: Planned, record: TrialRecord | None) -> None:
         """A trial has ended; None when its record never appeared."""
 
-    def tick(self, progress: Callable[[Planned], tuple[float, str]]) -> None:
+    def tick(self, progress: Callable[[Planned], Progress]) -> None:
         """Called a few times a second; ``progress`` tells how far a running trial is."""
 
 
@@ -41,7 +42,7 @@ class LocalEngine:
         self, registry: Registry, store: Store, trials: Sequence[Planned], limits: Limits, watcher: Watcher
     ) -> None:
         """Run ``trials``; each is saved as it ends, so an interruption loses those in flight only."""
-        from bench.trial import TrialRunner, read_progress  # pandas: not for a run that is finished
+        from bench.trial import TrialRunner  # pandas: not for a run that is finished
 
         with TrialRunner(registry, store, limits) as runner, ThreadPoolExecutor(self.jobs) as pool:
 
@@ -111,7 +112,7 @@ class SlurmEngine:
             for job in [job for job in jobs if job.done()]:
                 planned = jobs.pop(job)
                 watcher.finished(planned, store.record(planned.key))
-            watcher.tick(lambda _: (0.0, "submitted"))
+            watcher.tick(lambda _: Progress(message="submitted"))
             time.sleep(1.0)
 
 

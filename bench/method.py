@@ -83,6 +83,7 @@ class Context:
     round: int = 0
     n_rounds: int = 1
     report_progress: Callable[[float, str], None] = lambda fraction, message: None
+    report_phase: Callable[[str], None] = lambda name: None
     phases: dict[str, float] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
@@ -92,7 +93,7 @@ class Context:
             self.notes.append(text)
 
     def progress(self, fraction: float, message: str = "") -> None:
-        """Tell the live table how far the method is (``fraction`` in [0, 1])."""
+        """Tell how far the method is (``fraction`` in [0, 1]): to the live table, and to the row if a limit ends it."""
         self.report_progress(fraction, message)
 
     def empty(self, shape: tuple[int, int]) -> np.ndarray:
@@ -112,10 +113,12 @@ class Context:
     def phase(self, name: Literal["fit", "predict"]) -> Iterator[None]:
         """Time a block as fitting or predicting; seconds add up over repeated use."""
         start = time.perf_counter()
+        self.report_phase(name)
         try:
             yield
         finally:
             self.phases[name] = self.phases.get(name, 0.0) + time.perf_counter() - start
+        self.report_phase("")
 
 
 class Method(ABC):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import platform
 import shutil
@@ -302,16 +301,6 @@ def _lent(lender: TrialRecord) -> Outcome:
         phases={name: seconds for name, seconds in phases.items() if seconds is not None},
         notes=[*(n for n in lender.notes if not n.startswith("not run again")), told],
     )
-
-
-def read_progress(folder: Path) -> tuple[float, str]:
-    """How far a running trial says it is: fraction and message."""
-    try:
-        written = json.loads((folder / "progress.json").read_text())
-        fraction, message = float(written["fraction"]), str(written["message"])
-    except (OSError, ValueError, TypeError, KeyError):  # the method's own folder: anything may be there
-        return 0.0, ""
-    return min(max(fraction, 0.0), 1.0) if math.isfinite(fraction) else 0.0, message
 
 
 def _number(value: float | None) -> float | None:

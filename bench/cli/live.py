@@ -19,6 +19,7 @@ from bench.errors import BenchError
 from bench.grid import Plan, Planned
 from bench.record import DECLARED, TrialRecord
 from bench.run import Result
+from bench.sandbox.progress import Progress
 
 STYLES = {
     "ok": "green",
@@ -44,7 +45,7 @@ class Silent:
     def finished(self, planned: Planned, record: TrialRecord | None) -> None:
         """A trial has ended."""
 
-    def tick(self, progress: Callable[[Planned], tuple[float, str]]) -> None:
+    def tick(self, progress: Callable[[Planned], Progress]) -> None:
         """Nothing to draw."""
 
 
@@ -94,7 +95,7 @@ class LiveTable:
     def _say(self, line: Text) -> None:
         self._console.print(line, soft_wrap=True)
 
-    def tick(self, progress: Callable[[Planned], tuple[float, str]]) -> None:
+    def tick(self, progress: Callable[[Planned], Progress]) -> None:
         """Redraw."""
         if not self._console.is_terminal:
             return
@@ -106,12 +107,12 @@ class LiveTable:
                 self._live.start()
             self._live.update(self._draw(progress), refresh=True)
 
-    def _draw(self, progress: Callable[[Planned], tuple[float, str]]) -> Group:
+    def _draw(self, progress: Callable[[Planned], Progress]) -> Group:
         table = Table(box=None, padding=(0, 2, 0, 0))
         for heading in ("running", "elapsed", "progress", ""):
             table.add_column(heading, header_style="dim")
         for planned, start in self._running.values():
-            fraction, message = progress(planned)
+            fraction, message, _ = progress(planned)
             bar = "#" * round(fraction * 20)
             table.add_row(escape(_name(planned)), f"{time.monotonic() - start:.0f} s", f"{bar:.<20}", escape(message))
         counts = "  ".join(f"[{STYLES[s]}]{s} {n}[/]" for s, n in sorted(self._counts.items()))

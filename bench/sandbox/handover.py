@@ -25,6 +25,7 @@ EXCHANGE = (
     "bench.method",
     "bench.normalise",
     "bench.problem",
+    "bench.sandbox.progress",
     "bench.sandbox.worker",
     "bench.scale",
     "bench.seeds",

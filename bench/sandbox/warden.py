@@ -16,6 +16,8 @@ from typing import Any, NoReturn
 
 import psutil
 
+from bench.sandbox.progress import Progress, read_progress
+
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
 
@@ -43,6 +45,8 @@ def watch(job: dict[str, Any]) -> None:
     _kill_descendants()
     usage = resource.getrusage(resource.RUSAGE_CHILDREN)
     outcome = _judge(folder, code, ended_by, job)
+    if outcome.get("status") in ("timeout", "oom"):
+        outcome["detail"] = f"{outcome.get('detail', '')}{_how_far(read_progress(folder))}"
     outcome.setdefault("wall_s", wall)
     outcome |= {
         "cpu_s": usage.ru_utime + usage.ru_stime,
@@ -179,6 +183,14 @@ def _judge(folder: Path, code: int, ended_by: str | None, job: dict[str, Any]) -
         return {"status": "oom", "detail": "killed by SIGKILL, most likely by the system for want of memory"}
     how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
     return {"status": "crash", "detail": f"the method's process ended with {how} before it returned"}
+
+
+def _how_far(told: Progress) -> str:
+    """The method's last word, to follow the reason of its end; empty if it said nothing."""
+    phase = told.phase and f" in {told.phase}"
+    if not told.fraction and not told.message:
+        return phase
+    return f"{phase}, at {100 * told.fraction:.0f} %{told.message and ': '}{told.message}"
 
 
 def _read_result(file: Path) -> dict[str, Any]:

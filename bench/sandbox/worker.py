@@ -23,10 +23,8 @@ from bench.exchange import read_inputs, round_folders, write_prediction
 from bench.locate import load_class
 from bench.method import Context, Method
 from bench.problem import Inputs, Prediction
+from bench.sandbox.progress import ProgressNote
 from bench.seeds import derive_seed
-
-#: Shortest time between two progress notes, seconds.
-_PROGRESS_EVERY_S = 0.2
 
 
 def main(job: dict[str, Any]) -> int:
@@ -70,14 +68,15 @@ def _run(job: dict[str, Any], folder: Path) -> dict[str, Any]:
         log=logging.getLogger(cls.name),
     )
     method = _Verifying(cls(**job["params"])) if job["verify_inputs"] else cls(**job["params"])
-    progress = _ProgressFile(folder / "progress.json")
+    note = ProgressNote(folder)
+    ctx.report_phase = note.phase
     folders = round_folders(Path(job["inputs"]))
     ctx.n_rounds = len(folders)
     wall, train = 0.0, None
     for ctx.round, part in enumerate(folders):
         inputs = read_inputs(part, cls.input_layer, train)
         train = inputs.train
-        ctx.report_progress = _part_of(progress, ctx.round, len(folders))
+        ctx.report_progress = _part_of(note.progress, ctx.round, len(folders))
         start = time.perf_counter()
         prediction = run_method(method, inputs, ctx)
         wall += time.perf_counter() - start
@@ -100,7 +99,11 @@ def _write(prediction: Prediction, inputs: Inputs, ctx: Context, names: list[str
 
 def _part_of(report: Callable[[float, str], None], k: int, n: int) -> Callable[[float, str], None]:
     """Progress of the ``k``-th of ``n`` rounds as progress of the whole."""
-    return lambda done, message: report((k + done) / n, f"round {k + 1} of {n}: {message}" if n > 1 else message)
+    if n == 1:
+        return report
+    label = f"round {k + 1} of {n}"
+    report(k / n, label)
+    return lambda done, message: report((k + done) / n, f"{label}: {message}" if message else label)
 
 
 def run_method(method: Method | _Verifying, inputs: Inputs, ctx: Context) -> Prediction:
@@ -185,20 +188,3 @@ def _fingerprint(inputs: Inputs) -> list[bytes]:
             block.var.to_csv().encode(),
         )
     ] + ([] if inputs.query is None else [inputs.query.indices.tobytes(), inputs.query.indptr.tobytes()])
-
-
-class _ProgressFile:
-    """Writes the method's progress where the live table reads it, at most every 0.2 s."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._last = 0.0
-
-    def __call__(self, fraction: float, message: str) -> None:
-        now = time.monotonic()
-        if now - self._last < _PROGRESS_EVERY_S:
-            return
-        self._last = now
-        temporary = self._path.with_name(".progress.json")
-        temporary.write_text(json.dumps({"fraction": float(fraction), "message": str(message)}))
-        temporary.replace(self._path)

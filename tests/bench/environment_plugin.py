@@ -29,8 +29,11 @@ class InsideToy(Method):
         if self.mode == "exit":
             os._exit(3)
         if self.mode == "sleep":
-            time.sleep(60)
+            with ctx.phase("fit"):
+                ctx.progress(0.4, "asleep")
+                time.sleep(60)
         if self.mode == "memory":
+            ctx.progress(0.5, "hoarding")
             hog = np.ones(200_000_000)
             time.sleep(30)
             del hog

@@ -139,8 +139,8 @@ def test_the_conformance_suite_runs_in_it(built):
     [
         ("raise", "crash", "ValueError: it went wrong inside"),
         ("exit", "crash", "exit code 3"),
-        ("sleep", "timeout", "limit of 3 s"),
-        ("memory", "oom", "memory"),
+        ("sleep", "timeout", "limit of 3 s in fit, at 40 %: asleep"),
+        ("memory", "oom", ", at 50 %: hoarding"),
     ],
 )
 def test_its_limits_and_its_end_are_those_of_every_trial(built, tmp_path, mode, status, told):

@@ -13,7 +13,8 @@ import pytest
 from toy_problem import INPUTS, toy_job
 
 from bench.exchange import read_prediction, write_inputs
-from bench.sandbox import Sandbox
+from bench.sandbox import Sandbox, worker
+from bench.sandbox.progress import Progress, ProgressNote, read_progress
 
 
 @pytest.fixture(scope="module")
@@ -120,6 +121,54 @@ def test_the_clock_is_enforced_even_when_sigterm_is_ignored(run, mode):
     assert time.monotonic() - start < 10
 
 
+@pytest.mark.parametrize(
+    ("mode", "told"),
+    [
+        ("stuck", "limit of 0.5 s in fit, at 37 %: epoch 12, loss 0.31, file ?"),
+        ("stuck_dumb", "limit of 0.5 s in fit"),
+        ("stuck_later", "limit of 0.5 s, at 50 %"),
+        ("sleep", "limit of 0.5 s"),
+    ],
+)
+def test_a_trial_that_is_stopped_says_how_far_it_came(run, mode, told):
+    outcome = run(mode, timeout_s=0.5)
+    assert outcome.status == "timeout"
+    assert outcome.detail.endswith(told)
+
+
+@pytest.mark.parametrize(
+    ("mode", "told"),
+    [("hoard_fitting", "500 MB in fit, at 50 %: hoarding"), ("allocate_fitting", "in fit, at 50 %: allocating")],
+)
+def test_a_trial_without_memory_says_how_far_it_came(run, mode, told):
+    outcome = run(mode, memory_mb=500.0)
+    assert outcome.status == "oom"
+    assert outcome.detail.endswith(told)
+
+
+def test_the_rounds_of_a_trial_are_told_even_if_the_method_tells_nothing():
+    told = []
+    for k in range(2):
+        report = worker._part_of(lambda done, message: told.append((done, message)), k, 2)
+    report(0.5, "epoch 3")
+    assert told == [(0.0, "round 1 of 2"), (0.5, "round 2 of 2"), (0.75, "round 2 of 2: epoch 3")]
+
+
+@pytest.mark.parametrize("written", ["", "[1, 2", "[1]", '{"fraction": []}', '{"fraction": "x"}'])
+def test_a_note_of_progress_that_is_no_such_tells_nothing(tmp_path, written):
+    (tmp_path / "progress.json").write_text(written)
+    assert read_progress(tmp_path) == Progress()
+
+
+def test_a_note_of_progress_is_whole_whatever_was_told_before(tmp_path):
+    note = ProgressNote(tmp_path)
+    note.progress(0.2, "\U0001f9e0" * 1000)
+    assert read_progress(tmp_path).message == "\U0001f9e0" * 300
+    note.phase("predict")
+    note.progress(7, "short")
+    assert read_progress(tmp_path) == Progress(1.0, "short", "predict")
+
+
 def sleepers(tag):
     return [p for p in psutil.process_iter(["cmdline"]) if (p.info["cmdline"] or [])[:2] == ["sleep", tag]]
 
@@ -148,7 +197,8 @@ def test_everything_ends_with_the_parent_even_by_sigkill(tmp_path):
 import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})
 from pathlib import Path
 from toy_problem import toy_job
-from bench.sandbox import Sandbox
+from bench.sandbox import Sandbox, worker
+from bench.sandbox.progress import Progress, ProgressNote, read_progress
 Sandbox(1).run(toy_job(Path({str(tmp_path / "job")!r}), Path({str(tmp_path / "inputs")!r}), "children", seconds=4322.5))
 """
     # The children's parent sleeps half a second before the trial ends; the kill comes while they are alive.

@@ -150,6 +150,31 @@ class Toy(Method):
         ctx.progress(float("nan"), "no idea")
         time.sleep(0.6)
 
+    def _stuck(self, ctx):
+        with ctx.phase("fit"):
+            ctx.progress(0.1, "epoch 1")
+            ctx.progress(0.37, "epoch 12, loss 0.31, file \udcff")
+            time.sleep(self.seconds)
+
+    def _stuck_dumb(self, ctx):
+        with ctx.phase("fit"):
+            time.sleep(self.seconds)
+
+    def _stuck_later(self, ctx):
+        with ctx.phase("fit"):
+            ctx.progress(0.5)
+        time.sleep(self.seconds)
+
+    def _hoard_fitting(self, ctx):
+        with ctx.phase("fit"):
+            ctx.progress(0.5, "hoarding")
+            self._hoard(ctx)
+
+    def _allocate_fitting(self, ctx):
+        with ctx.phase("fit"):
+            ctx.progress(0.5, "allocating")
+            self._allocate(ctx)
+
     def _vanish(self, ctx):
         # Claims success and leaves no prediction behind.
         (ctx.scratch.parent / "result.json").write_text('{"status": "ok"}')
