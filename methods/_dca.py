@@ -15,6 +15,8 @@ import numpy as np
 import torch
 from torch import nn
 
+from bench.methods._negative_binomial import MEAN, NegativeLogLikelihood
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from scipy.sparse import csr_matrix
@@ -24,7 +26,6 @@ _HIDDEN = (64, 32, 64)
 _NORM_EPS, _NORM_MOMENTUM = 1e-3, 0.01
 _LR, _RHO, _RMS_EPS, _LR_FACTOR, _LEAST_GAIN = 1e-3, 0.9, 1e-7, 0.1, 1e-4
 _CLIP, _VALIDATION = 5.0, 0.1
-_EPS = 1e-10
 
 
 @dataclass(frozen=True)
@@ -122,27 +123,14 @@ class Network(nn.Module):
 
     def means(self, shown: torch.Tensor) -> torch.Tensor:
         """Expected counts of a median library."""
-        return self.mean(self.body(shown)).exp().clamp(1e-5, 1e6)
+        return self.mean(self.body(shown)).exp_().clamp_(*MEAN)
 
-    def loss(self, shown: torch.Tensor, size: torch.Tensor, counts: torch.Tensor) -> torch.Tensor:
-        """Mean negative log likelihood of the counts, as the package computes it."""
+    def loss(self, shown: torch.Tensor, size: torch.Tensor, at: torch.Tensor, counts: torch.Tensor) -> torch.Tensor:
+        """Mean negative log likelihood; ``counts`` are those above 0, ``at`` their positions, rows end to end."""
         decoded = self.body(shown)
-        mu = self.mean(decoded).exp().clamp(1e-5, 1e6) * size
-        theta = nn.functional.softplus(self.dispersion(decoded)).clamp(1e-4, 1e4)
-        nb = negative_binomial(counts, mu, theta)
-        if self.dropout is None:
-            return nb.mean()
-        pi = torch.sigmoid(self.dropout(decoded))
-        zero = torch.pow(theta / (theta + mu + _EPS), theta)
-        at_zero = -torch.log(pi + (1 - pi) * zero + _EPS)
-        return torch.where(counts < 1e-8, at_zero, nb - torch.log(1 - pi + _EPS)).mean()
-
-
-def negative_binomial(counts: torch.Tensor, mu: torch.Tensor, theta: torch.Tensor) -> torch.Tensor:
-    """Negative log likelihood of each count under mean ``mu`` and dispersion ``theta``."""
-    choose = torch.lgamma(theta + _EPS) + torch.lgamma(counts + 1) - torch.lgamma(counts + theta + _EPS)
-    power = (theta + counts) * torch.log1p(mu / (theta + _EPS))
-    return choose + power + counts * (torch.log(theta + _EPS) - torch.log(mu + _EPS))
+        dropout = None if self.dropout is None else self.dropout(decoded)
+        total = NegativeLogLikelihood.apply(self.mean(decoded), self.dispersion(decoded), dropout, size, at, counts)
+        return total / (len(size) * self.mean.out_features)
 
 
 def _linear(n_in: int, n_out: int) -> nn.Linear:
@@ -209,8 +197,11 @@ def mean(network: Network, X: csr_matrix, scaling: Scaling) -> NDArray[np.float3
 
 def _loss(network: Network, X: csr_matrix, scaling: Scaling, device: torch.device) -> torch.Tensor:
     shown, size = scaling.apply(X)
-    counts = torch.from_numpy(X.toarray().astype(np.float32))
-    return network.loss(shown.to(device), size.to(device), counts.to(device))
+    above = X.data > 0
+    row = np.repeat(np.arange(X.shape[0]), np.diff(X.indptr))
+    at = torch.from_numpy((row * X.shape[1] + X.indices)[above])
+    counts = torch.from_numpy(X.data[above].astype(np.float32))
+    return network.loss(shown.to(device), size.to(device), at.to(device), counts.to(device))
 
 
 def _validation_loss(network: Network, X: csr_matrix, scaling: Scaling, batch_size: int, device: torch.device) -> float:
