@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import sys
 import types
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -15,7 +16,9 @@ if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
 
-def denoise(X: csr_matrix, *, random_state: int, threads: int, **options: Any) -> np.ndarray:
+def denoise(
+    X: csr_matrix, *, random_state: int, threads: int, report: Callable[[float, str], None], **options: Any
+) -> np.ndarray:
     """Denoised mean counts (cells, genes), float32, of cells and genes all of which have counts."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     import numpy as np
@@ -29,9 +32,23 @@ def denoise(X: csr_matrix, *, random_state: int, threads: int, **options: Any) -
         _adapt(tf, threads)
     from dca.api import dca
 
+    _tell_epochs(report)
     adata = AnnData(X.astype(np.float32))
     dca(adata, random_state=random_state, threads=threads, **options)
     return np.asarray(adata.X, dtype=np.float32)
+
+
+def _tell_epochs(report: Callable[[float, str], None]) -> None:
+    """Progress by the callback that ends training early: dca makes its callbacks itself and takes none of ours."""
+    import dca.train
+    from keras.callbacks import EarlyStopping
+
+    class Telling(EarlyStopping):
+        def on_epoch_end(self, epoch: int, logs: dict[str, float]) -> None:
+            report((epoch + 1) / self.params["epochs"], f"epoch {epoch + 1}, validation loss {logs['val_loss']:.4g}")
+            super().on_epoch_end(epoch, logs)
+
+    dca.train.EarlyStopping = Telling
 
 
 def _adapt(tf: Any, threads: int) -> None:

@@ -67,6 +67,7 @@ class Dca(Imputer):
             cells.X,
             random_state=ctx.seed,
             threads=ctx.threads,
+            report=ctx.progress,
             ae_type=self.ae_type,
             epochs=self.epochs,
             batch_size=self.batch_size,

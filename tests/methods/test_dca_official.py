@@ -1,5 +1,6 @@
 """The official dca in environments that are built here from nothing, against its stored output."""
 
+import re
 import shutil
 
 import numpy as np
@@ -16,6 +17,7 @@ from bench.methods.dca import Dca
 from bench.problem import Cells, Inputs
 from bench.sandbox import Job, Sandbox
 from bench.sandbox.handover import environment_of_job
+from bench.sandbox.progress import read_progress
 
 pytestmark = pytest.mark.slow
 
@@ -81,6 +83,7 @@ def denoise(own, tmp_path_factory, official):
         )
         outcome = sandbox.run(job)
         assert outcome.status == "ok", (place / "log.txt").read_text()
+        assert re.fullmatch(r"epoch \d+, validation loss \d+\.\d+", read_progress(place).message)
         shown = np.load(place / "expression.npy")
         expression = np.empty_like(shown)
         expression[order] = shown
