@@ -5,7 +5,7 @@ asked for. Each method runs in the sandbox and writes its result by blocks to di
 of the process tree as a trial reports it, with the pages of the result that the process has touched; *own* is without
 pages of mapped files.
 
-    python benchmarks/imputation_scale.py 5000 10000 40000 --methods magic,knn_smoothing
+    python benchmarks/imputation_scale.py 5000 10000 40000 --methods magic,knn_smoothing --memory 16
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def simulate(n: int, depth: float = 1.0) -> tuple[csr_matrix, np.ndarray]:
     return csr_matrix((data, indices, np.append(0, np.cumsum(lengths))), shape=(n, GENES)), np.concatenate(classes)
 
 
-def measure(name: str, sandbox: Sandbox, folder: Path, n: int, timeout_s: float) -> str:
+def measure(name: str, sandbox: Sandbox, folder: Path, n: int, timeout_s: float, memory_mb: float | None) -> str:
     """One method at one size, as a line of the table."""
     entry = Registry().method(name)
     environment = environment_of(entry.value)
@@ -62,7 +62,7 @@ def measure(name: str, sandbox: Sandbox, folder: Path, n: int, timeout_s: float)
         threads=sandbox.threads,
         device="cpu",
         timeout_s=timeout_s,
-        memory_mb=None,
+        memory_mb=memory_mb,
         expression=["expression"],
         environment=environment_of_job(environment, entry.value) if environment else None,
     )
@@ -86,7 +86,9 @@ def main() -> None:
     parser.add_argument("--methods", default="magic,knn_smoothing,dca-torch,scvi", help="imputers, comma-separated")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--timeout", type=float, default=7200.0, help="seconds a method may take")
+    parser.add_argument("--memory", type=float, help="GB a method may take")
     asked = parser.parse_args()
+    memory = asked.memory and asked.memory * 1e9 / 2**20
     print(f"{GENES:,} genes, {asked.threads} threads, load of the machine {os.getloadavg()[0]:.1f}")
     print("method              cells   fit s  predict s  wall s  peak GB     own")
     for n in asked.cells:
@@ -99,7 +101,7 @@ def main() -> None:
             written = time.perf_counter() - start
             print(f"# {n:,} cells written in {written:.0f} s, {X.nnz / n / GENES:.1%} not zero", flush=True)
             for name in asked.methods.split(","):
-                print(measure(name, sandbox, Path(scratch), n, asked.timeout), flush=True)
+                print(measure(name, sandbox, Path(scratch), n, asked.timeout, memory), flush=True)
 
 
 if __name__ == "__main__":
