@@ -34,6 +34,15 @@ def groups(run: Run, task: str) -> pd.DataFrame:
     return frame.groupby([*_PAIR_LABEL, "group"], sort=True, as_index=False)[[*_GROUPS]].mean()
 
 
+def whole(run: Run, task: str) -> pd.DataFrame:
+    """Error over all entries, mean over seeds: ``track, dataset, label, mse, pearson, slope``."""
+    frame = _tables.cells(run)
+    frame = frame[(frame["task"] == task) & frame["metric"].isin([*_GROUPS])]
+    keys = ["track", "dataset", "label"]
+    errors = frame.pivot(index=keys, columns="metric", values="value").astype("float64")  # undefined: NaN
+    return errors.rename_axis(columns=None).reset_index()
+
+
 def expression_bins(run: Run, task: str) -> pd.DataFrame:
     """Error by level of true expression, over groups and seeds weighted by entries."""
     frame = _scored.table(run, "expression_bins", _scored.finished(run, task), _BINS)
@@ -62,14 +71,16 @@ def of_task(run: Run, task: str) -> dict[str, Any]:
     above the axis, and ``n, mse, pearson, slope``; group ``""`` is all of them) and ``bins`` (label -> columns).
     """
     frame, error, by_level = joint(run, task), groups(run, task), expression_bins(run, task)
+    overall = whole(run, task)
     panels = len(frame.drop_duplicates([*_PAIR_LABEL, "group"]))
     each = panels * _density.BINS**2 / 2 <= JOINT_BUDGET  # about half of a panel's bins are empty
     kept = {(row.track, row.dataset) for part in (frame, error, by_level) for row in part.itertuples()}
     shown = []
     for t, d in _tables.pairs(run, task):
         if (t, d) in kept:
-            mine = [part[(part["track"] == t) & (part["dataset"] == d)] for part in (frame, error, by_level)]
-            shown.append(_pair(mine[0], mine[1], mine[2], each, t, d))
+            tables = (frame, error, by_level, overall)
+            mine = [part[(part["track"] == t) & (part["dataset"] == d)] for part in tables]
+            shown.append(_pair(*mine, each, t, d))
     left_out = (
         "" if each else "To keep this file small it shows the groups together; figures/ has a panel for each of them."
     )
@@ -83,14 +94,22 @@ def _zero_rows(frame: pd.DataFrame) -> list[list[Any]]:
 
 
 def _pair(
-    frame: pd.DataFrame, error: pd.DataFrame, by_level: pd.DataFrame, each: bool, track: str, dataset: str
+    frame: pd.DataFrame,
+    error: pd.DataFrame,
+    by_level: pd.DataFrame,
+    overall: pd.DataFrame,
+    each: bool,
+    track: str,
+    dataset: str,
 ) -> dict[str, Any]:
     end = _density.top(frame) if len(frame) else 1.0
     names = sorted(set(frame["group"]) | set(error["group"]), key=group_order)
     panels: dict[str, dict[str, Any]] = {}
+    all_entries = overall.set_index("label")
     for label in sorted(set(frame["label"]) | set(error["label"])):
         mine, errors = frame[frame["label"] == label], error[error["label"] == label].set_index("group")
-        panels[label] = {"": _panel(mine, end, over_groups(errors))}
+        numbers = all_entries.loc[label] if label in all_entries.index else pd.Series(dtype=float)
+        panels[label] = {"": _panel(mine, end, pd.Series({**numbers, "n": errors["n"].sum()}))}
         if each and len(names) > 1:
             for name in names:
                 numbers = errors.loc[name] if name in errors.index else pd.Series(dtype=float)
@@ -106,13 +125,6 @@ def _pair(
             for label, part in by_level.groupby("label", sort=True)
         },
     }
-
-
-def over_groups(errors: pd.DataFrame) -> pd.Series:
-    """Mean error over groups, as in the paper's Fig. 5b, and the sum of their entries."""
-    if errors.empty:
-        return pd.Series(dtype=float)
-    return errors[["mse", "pearson", "slope"]].mean().combine_first(pd.Series({"n": errors["n"].sum()}))
 
 
 def _panel(frame: pd.DataFrame, end: float, numbers: pd.Series) -> dict[str, Any]:

@@ -9,19 +9,39 @@ PALETTE = (
 )  # fmt: skip
 DASHES = ("solid", "dash", "dot", "dashdot")
 #: The same dashes as matplotlib calls them.
-LINES = {"solid": "-", "dash": "--", "dot": ":", "dashdot": "-."}
+LINES = {
+    "solid": "-",
+    "dash": "--",
+    "dot": ":",
+    "dashdot": "-.",
+    "longdash": (0, (9, 3)),
+    "longdashdot": (0, (9, 3, 2, 3)),
+}
 SYMBOLS = ("circle", "square", "diamond", "cross", "triangle-up", "x")
 CONTROL_COLOURS = {"perfect": "#444444", "trap": "#777777", "random": "#AAAAAA"}
-CONTROL_DASHES = {"perfect": "dot", "trap": "dash", "random": "dot"}
+#: Controls of one kind take these in turn: a task may have several traps.
+CONTROL_DASHES = {
+    "perfect": ("dot",),
+    "trap": ("dash", "dashdot", "longdash", "longdashdot"),
+    "random": ("dot", "dashdot"),
+}
+CONTROL_SYMBOLS = ("circle-open", "square-open", "diamond-open", "triangle-up-open")
 
 
 def styles(order: list[tuple[str, str]]) -> dict[str, dict[str, str]]:
     """Label -> ``colour``, ``dash`` and ``symbol``; controls are grey, and no two methods share all three."""
     out = {}
     n = 0
+    seen = dict.fromkeys(CONTROL_COLOURS, 0)
     for label, role in order:
         if role in CONTROL_COLOURS:
-            out[label] = {"colour": CONTROL_COLOURS[role], "dash": CONTROL_DASHES[role], "symbol": "line-ns"}
+            dashes, k = CONTROL_DASHES[role], seen[role]
+            seen[role] += 1
+            out[label] = {
+                "colour": CONTROL_COLOURS[role],
+                "dash": dashes[k % len(dashes)],
+                "symbol": CONTROL_SYMBOLS[k % len(CONTROL_SYMBOLS)],
+            }
             continue
         repeat = n // len(PALETTE)
         out[label] = {

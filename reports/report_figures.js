@@ -76,7 +76,7 @@
       layout[`yaxis${n}`] = { ...AXIS, ...yaxis, domain: [Math.max(0, y1 - h), y1], anchor: `x${n}` };
       if (shareTicks && col) layout[`yaxis${n}`].showticklabels = false;
       if (col && yaxis.title) layout[`yaxis${n}`].title = undefined;
-      layout.annotations.push({ text: `<b>${escape(short(name, (w * (width - (shareTicks ? 120 : 70))) / 6.6))}</b>`, showarrow: false, x: x0, y: y1, xref: "paper", yref: "paper", xanchor: "left", yanchor: "bottom", yshift: 6, font: { size: 12 } });
+      layout.annotations.push({ text: `<b>${escape(short(name, (w * (width - (shareTicks ? 120 : 70))) / 7.5))}</b>`, showarrow: false, x: x0, y: y1, xref: "paper", yref: "paper", xanchor: "left", yanchor: "bottom", yshift: 6, font: { size: 12 } });
       return { xaxis: `x${n}`, yaxis: `y${n}` };
     });
     return { axes, layout, plotHeight, across };
@@ -88,13 +88,13 @@
     return [low - room, high + room];
   }
 
-  /** Ticks 1, 2, 5 of each decade between the values, written out. */
+  /** Ticks 1, 2, 5 of each decade between the values, more where these are close, written out. */
   function logTicks(values) {
     const low = Math.min(...values) / 2, high = Math.max(...values) * 2, ticks = [];
-    for (let e = Math.floor(Math.log10(low)); e <= Math.ceil(Math.log10(high)); e++) for (const k of [1, 2, 5]) ticks.push(k * 10 ** e);
+    for (let e = Math.floor(Math.log10(low)); e <= Math.ceil(Math.log10(high)); e++) for (const k of high / low < 20 ? [1, 1.5, 2, 3, 5, 7] : [1, 2, 5]) ticks.push(k * 10 ** e);
     const kept = ticks.filter((t) => t >= low && t <= high);
     const shown = kept.length > 8 ? kept.filter((t) => Math.abs(Math.log10(t) % 1) < 1e-9) : kept;
-    return { tickmode: "array", tickvals: shown, ticktext: shown.map((t) => (t >= 1 ? t.toLocaleString("en") : String(Number(t.toPrecision(1))))) };
+    return { tickmode: "array", tickvals: shown, ticktext: shown.map((t) => (t >= 1 ? t.toLocaleString("en") : String(Number(t.toPrecision(2))))) };
   }
 
   /** Plotly reads a little HTML in its texts. */

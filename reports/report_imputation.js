@@ -69,7 +69,7 @@
       const b = p.bins[label], look = view.style[label], first = !seen.has(label);
       seen.add(label);
       b.low.forEach((low, i) => rows.push([p.track, p.dataset, label, `${three(low)} to ${three(b.high[i])}`, number(b.n[i], 0), three(b.mse[i]), b.mean_true[i], b.mean_imputed[i]]));
-      return { type: "scatter", mode: "lines+markers", x: b.mean_true, y: diagonal ? b[column] : b[column].map((v) => v || null), name: escape(label), legendgroup: label, showlegend: first, ...axes[k], line: { color: look.colour, dash: look.dash, width: 1.6 }, marker: { color: look.colour, size: 5 }, hovertemplate: `${escape(label)}<br>true %{x:.2f}<br>${words} %{y:.3f}<extra></extra>` };
+      return { type: "scatter", mode: "lines+markers", x: b.mean_true, y: diagonal ? b[column] : b[column].map((v) => v || null), name: escape(label), legendgroup: label, showlegend: first, ...axes[k], line: { color: look.colour, dash: look.dash, width: 1.6 }, marker: { color: look.colour, symbol: look.symbol, size: 5 }, hovertemplate: `${escape(label)}<br>true %{x:.2f}<br>${words} %{y:.3f}<extra></extra>` };
     }));
     if (diagonal) layout.shapes = pairs.map((p, k) => { const top = Math.max(...Object.values(p.bins).flatMap((b) => b.mean_true)); return { type: "line", xref: axes[k].xaxis, yref: axes[k].yaxis, x0: 0, y0: 0, x1: top, y1: top, layer: "below", line: { color: "#aab2b8", width: 1, dash: "dash" } }; });
     const below = legendHeight([...seen, ""], host.clientWidth || 1000);

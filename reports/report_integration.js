@@ -57,7 +57,7 @@
       const r = p.resolutions[label][level], look = view.style[label], first = !seen.has(label);
       seen.add(label);
       r.resolution.forEach((v, i) => rows.push([p.track, p.dataset, label, v, r.nmi[i], r.ari[i], r.n_clusters[i] === null ? null : number(r.n_clusters[i], 0)]));
-      return { type: "scatter", mode: "lines+markers", x: r.resolution, y: r[column], name: escape(label), legendgroup: label, showlegend: first, ...axes[k], text: r.n_clusters.map((n) => `${number(n, 0)} clusters`), line: { color: look.colour, dash: look.dash, width: 1.5 }, marker: { color: look.colour, size: 4 }, hovertemplate: `${escape(label)}<br>resolution %{x}<br>${words} %{y:.3f}, %{text}<extra></extra>` };
+      return { type: "scatter", mode: "lines+markers", x: r.resolution, y: r[column], name: escape(label), legendgroup: label, showlegend: first, ...axes[k], text: r.n_clusters.map((n) => `${number(n, 0)} clusters`), line: { color: look.colour, dash: look.dash, width: 1.5 }, marker: { color: look.colour, symbol: look.symbol, size: 5 }, hovertemplate: `${escape(label)}<br>resolution %{x}<br>${words} %{y:.3f}, %{text}<extra></extra>` };
     }));
     const below = legendHeight([...seen, ""], host.clientWidth || 1000);
     figure(host, { title: `${words} over resolutions (${level.replace("_", " ")})`, alt: `${words} over resolutions, a line a method; the table below has the numbers.`, traces, layout: { ...layout, height: plotHeight + 95 + below, margin: { l: 56, r: 10, t: 30, b: 65 + below }, legend: { orientation: "h", y: -52 / plotHeight, yanchor: "top", font: { size: 11 }, itemwidth: 30 } },

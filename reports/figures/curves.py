@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from bench.reports import _tables
 from bench.reports._load import Run
-from bench.reports._style import styles
+from bench.reports._style import LINES, styles
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,7 +23,6 @@ CURVES = {
 }
 #: Curves of a few bins, on [0, 1] x [0, 1], where the diagonal is perfect.
 DIAGONAL = ("reliability",)
-_DASHES = {"solid": "-", "dash": "--", "dot": ":", "dashdot": "-."}
 
 
 def prepare(run: Run, task: str) -> pd.DataFrame:
@@ -50,7 +49,7 @@ def draw(run: Run, task: str, frame: pd.DataFrame) -> Figure:
                 look = looks[label]
                 lines[label] = axes.plot(
                     points["x"].astype(float), points["y"].astype(float),
-                    color=look["colour"], linestyle=_DASHES[look["dash"]],
+                    color=look["colour"], linestyle=LINES[look["dash"]],
                     linewidth=0.5 if several[label] else 1.1, alpha=0.6 if several[label] else 1.0,
                     marker="o" if name in DIAGONAL else "", markersize=2.5,
                 )[0]  # fmt: skip

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from bench.record import (
     TrialRecord,
     TrialSpec,
 )
-from bench.reports import _deg, _deg_payload, _density, _imputation, _integration, build
+from bench.reports import _deg, _deg_payload, _density, _imputation, _integration, _style, build
 from bench.reports._load import Run, load
 from bench.store import Store
 
@@ -235,9 +236,27 @@ def test_the_page_has_the_densities_to_within_15_per_cent(run: Run) -> None:
     assert np.abs(shown[big] / grid[big] - 1).max() < 0.15
     assert ((shown > 0) == (grid > 0)).all()
     assert pair["groups"] == ["0", "1", "2", "3", "4"]
+    rows = run.rows[(run.rows["track"] == pair["track"]) & (run.rows["dataset"] == pair["dataset"])]
+    mine = rows[(rows["label"] == "dca") & (rows["metric"] == "mse") & (rows["unit"] == "pooled")]
+    assert pair["panels"]["dca"][""]["mse"] == pytest.approx(mine["value"].mean(), rel=1e-4)
     errors = _imputation.groups(run, "imputation")
-    mine = errors[(errors["dataset"] == pair["dataset"]) & (errors["label"] == "dca")]
-    assert pair["panels"]["dca"][""]["mse"] == pytest.approx(mine["mse"].mean(), rel=1e-4)
+    one = errors[(errors["dataset"] == pair["dataset"]) & (errors["label"] == "dca") & (errors["group"] == "2")]
+    assert pair["panels"]["dca"]["2"]["mse"] == pytest.approx(one["mse"].item(), rel=1e-4)
+    rows = run.rows.assign(value=run.rows["value"].where(run.rows["metric"] != "pearson").astype("Float64"))
+    undefined = _imputation.of_task(replace(run, rows=rows, made={}), "imputation")["pairs"][0]
+    assert undefined["panels"]["dca"][""]["pearson"] is None
+
+
+def test_controls_of_one_kind_do_not_look_alike() -> None:
+    order = [
+        ("magic", "method"),
+        ("truth", "perfect"),
+        *((f"trap {k}", "trap") for k in range(4)),
+        ("random", "random"),
+    ]
+    looks = [tuple(look.values()) for look in _style.styles(order).values()]
+    assert len(set(looks)) == len(looks)
+    assert {look[1] for look in looks} <= set(_style.LINES)
 
 
 def test_mass_outside_the_axes_is_told() -> None:
