@@ -163,7 +163,7 @@
     const hits = (a) => taken.reduce((n, b) => n + (a[0] < b[2] && b[0] < a[2] && a[1] < b[3] && b[1] < a[3] ? 1 : 0), 0);
     const order = points.map((_, i) => i).sort((a, b) => ys[b] - ys[a]);
     for (const i of order) {
-      const w = points[i].label.length * 6.4, [x, y] = centres[i];
+      const w = points[i].text.length * 6.4, [x, y] = centres[i];
       const boxes = { "top center": [x - w / 2, y - 26, x + w / 2, y - 11], "bottom center": [x - w / 2, y + 11, x + w / 2, y + 26], "middle right": [x + 12, y - 7, x + 12 + w, y + 7], "middle left": [x - 12 - w, y - 7, x - 12, y + 7] };
       const best = Object.keys(boxes).sort((a, b) => hits(boxes[a]) - hits(boxes[b]))[0];
       places.set(points[i].label, best);
@@ -178,7 +178,8 @@
       const values = view.pairs.map(([t, d]) => view.cell(t, d, label, metric.name)?.value).filter((v) => v !== null && v !== undefined);
       const done = view.trials.filter((t) => t.label === label && t.status === "ok");
       const used = (c) => { const v = done.map((t) => t[c]).filter((x) => x !== null && x > 0); return v.length ? median(v) : null; };
-      return { label, value: values.length ? mean(values) : null, pairs: values.length, wall: used("wall_s"), rss: used("rss_peak_mb"), gpu: used("gpu_peak_mb") };
+      const text = values.length < view.pairs.length ? `${label} (${values.length} of ${view.pairs.length})` : label;
+      return { label, text, value: values.length ? mean(values) : null, pairs: values.length, wall: used("wall_s"), rss: used("rss_peak_mb"), gpu: used("gpu_peak_mb") };
     }).filter((p) => p.value !== null && (p.wall !== null || p.rss !== null));
     const traps = view.pairs.map(([t, d]) => trapOf(view, t, d, metric)?.value).filter((v) => v !== undefined);
     const wide = (host.clientWidth || 1000) > 760;
@@ -186,7 +187,7 @@
     const places = Object.fromEntries(panels.map(([key]) => [key, labelPlaces(points.filter((p) => p[key] !== null), key, ((host.clientWidth || 1000) - 70) * (wide ? 0.47 : 1))]));
     const top = (k) => Math.max(...points.map((p) => p[k] || 0), 1e-9);
     const traces = panels.flatMap(([key, words, xaxis, yaxis, other]) => points.filter((p) => p[key] !== null).map((p) => ({
-      type: "scatter", mode: "markers+text", x: [p[key]], y: [p.value], text: [escape(p.label)], textposition: places[key].get(p.label), textfont: { size: 11 }, xaxis, yaxis, showlegend: false, cliponaxis: false,
+      type: "scatter", mode: "markers+text", x: [p[key]], y: [p.value], text: [escape(p.text)], textposition: places[key].get(p.label), textfont: { size: 11 }, xaxis, yaxis, showlegend: false, cliponaxis: false,
       marker: { color: view.style[p.label].colour, symbol: view.style[p.label].symbol, size: 8 + 20 * Math.sqrt((p[other] || 0) / top(other)), opacity: 0.85, line: { color: "#fff", width: 1 } },
       hovertemplate: `${escape(p.label)}<br>${words} %{x:.4~g}<br>${metric.name} %{y:.3f} (mean of ${p.pairs})<extra></extra>`,
     })));

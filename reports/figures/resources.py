@@ -30,7 +30,10 @@ def prepare(run: Run, task: str) -> pd.DataFrame:
     trials = trials[(trials["task"] == task) & (trials["status"] == "ok")]
     used = trials.groupby("label").agg(wall_s=("wall_s", "median"), rss_peak_mb=("rss_peak_mb", "median"))
     mean = frame.groupby("label").agg(value=("value", "mean"), pairs=("value", "count"))
-    return mean.join(used).dropna(subset=["value", "wall_s"]).reset_index()
+    found = mean.join(used).dropna(subset=["value", "wall_s"]).reset_index()
+    n = len(_tables.pairs(run, task))
+    found["name"] = [row.label if row.pairs == n else f"{row.label} ({row.pairs} of {n})" for row in found.itertuples()]
+    return found
 
 
 def draw(run: Run, task: str, frame: pd.DataFrame) -> Figure:
@@ -64,7 +67,7 @@ def _label(axes: Axes, frame: pd.DataFrame, column: str) -> None:
     marks = axes.transData.transform(frame[[column, "value"]].to_numpy(dtype=float)) / scale
     taken = [(x - 4, y - 4, x + 4, y + 4) for x, y in marks]
     for (x, y), row in zip(marks, frame.itertuples(), strict=True):
-        width = 4.0 * len(row.label)
+        width = 4.0 * len(row.name)
         boxes = [(x + dx - width * (side == "right"), y + dy - 1) for dx, dy, side in _PLACES]
         free = [not any(_overlap((a, b, a + width, b + 8), box) for box in taken) for a, b in boxes]
         place = free.index(True) if any(free) else 0
@@ -72,7 +75,7 @@ def _label(axes: Axes, frame: pd.DataFrame, column: str) -> None:
         taken.append((a, b, a + width, b + 8))
         dx, dy, side = _PLACES[place]
         axes.annotate(
-            row.label,
+            row.name,
             (getattr(row, column), row.value),
             xytext=(dx, dy),
             textcoords="offset points",
