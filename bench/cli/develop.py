@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -47,6 +48,7 @@ def new_method(
 
 def check(
     method: Annotated[str, typer.Argument(help="Name of a method.")],
+    task: Annotated[str | None, typer.Option(help="Check on this task only. Default: all that it answers.")] = None,
     dataset: Annotated[str | None, typer.Option(help="Dataset to check on. Default: the built-in cohort.")] = None,
     plugin: Plugins = None,
     as_json: AsJson = False,
@@ -59,28 +61,35 @@ def check(
 
     registry = Registry(plugin or ())
     entry = registry.method(method)
+    asked = entry.value.tasks if task is None else (task,)
+    if task is not None and task not in entry.value.tasks:
+        raise UnknownNameError(f"task of {method}", task, entry.value.tasks)
     own = environment_of(entry.value)
     if own and not own.is_built:
         build_shown(own)
     if not set(entry.value.tasks) & set(registry.tasks):
         raise UnknownNameError("task", entry.value.tasks[0], registry.tasks, where=f"tasks of {entry.origin}")
     failed, results = False, []
-    for task_name in entry.value.tasks:
+    for task_name in asked:
         if task_name not in registry.tasks:
             results.append({"task": task_name, "name": "task", "status": "skip", "detail": "not installed here"})
             continue
-        task = registry.task(task_name)
+        what = registry.task(task_name)
         source = registry.dataset(dataset or _builtin(registry))
-        tracks = [t for t, track in task.tracks.items() if track.default and task.why_not(source.card, t) is None]
+        tracks = [t for t, track in what.tracks.items() if track.default and what.why_not(source.card, t) is None]
         if not tracks:
             raise BenchError(f"{source.card.name!r} serves no track of {task_name}", fix="give another --dataset")
-        for result in Conformance(entry, task, registry.load(source.card.name), tracks[0]).run():
+        for result in Conformance(entry, what, registry.load(source.card.name), tracks[0]).run():
             failed |= result.status == "fail"
             results.append({"task": task_name} | vars(result))
             if not as_json:
                 _line(result.status, f"{task_name}: {result.name}", result.detail)
     if as_json:
         typer.echo(json.dumps(results, indent=1))
+    else:
+        typer.echo(
+            f"{method}: " + ", ".join(f"{n} {status}" for status, n in Counter(r["status"] for r in results).items())
+        )
     if failed:
         raise typer.Exit(1)
 

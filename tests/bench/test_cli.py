@@ -178,7 +178,8 @@ def test_an_installed_plugin_package_is_listed_checked_and_run(tmp_path, cohort_
     env = {"PYTHONPATH": str(site)}
     methods = json.loads(bench("list", "methods", "--json", env=env).stdout)
     assert "depth" in {m["name"] for m in methods}
-    assert bench("check", "depth", env=env).returncode == 0
+    checked = bench("check", "depth", "--task", "doublet", env=env)
+    assert (checked.returncode, "depth: 5 pass" in checked.stdout or "depth: 6 pass" in checked.stdout) == (0, True)
     command = ("run", "--task", "doublet", "--tracks", "experimental", "--methods", "depth", "--no-report", "--json")
     done = bench(*command, "--out", tmp_path / "run", env=env)
     assert json.loads(done.stdout)["complete"], done.stderr
@@ -241,6 +242,8 @@ def test_check_of_a_method_for_no_known_task_does_not_pass(tmp_path):
         '    name = "lost"\n    tasks = ("doublets",)\n    summary = "Its task has a typing error."\n\n'
         "    def run(self, inputs, ctx):\n        return {}\n"
     )
+    done = bench("check", "cxds", "--task", "annotation")
+    assert (done.returncode, "unknown task of cxds 'annotation'" in done.stderr) == (2, True)
     done = bench("check", "lost", "--plugin", plugin)
     assert (done.returncode, "did you mean 'doublet'" in done.stderr) == (2, True)
 
