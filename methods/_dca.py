@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from bench.methods._imputer import row_blocks
 from bench.methods._negative_binomial import MEAN, NegativeLogLikelihood
 
 if TYPE_CHECKING:
@@ -49,10 +50,13 @@ class Scaling:
         """Learned from counts (cells, genes), none of the cells empty."""
         totals = np.asarray(X.sum(axis=1, dtype=np.float64)).ravel()
         median = float(np.median(totals))
-        logged = _logged(X, median)
-        n = X.shape[0]
-        mean = np.bincount(X.indices, logged, X.shape[1]) / n
-        square = np.bincount(X.indices, logged**2, X.shape[1])
+        n, n_genes = X.shape
+        mean, square = np.zeros(n_genes), np.zeros(n_genes)
+        for rows in row_blocks(n, n_genes):
+            part = X[rows]
+            logged = _logged(part, median)
+            mean += np.bincount(part.indices, logged, n_genes) / n
+            square += np.bincount(part.indices, logged**2, n_genes)
         variance = np.maximum(square - n * mean**2, 0) / (n - 1)
         return cls(median, mean.astype(np.float32), np.sqrt(np.where(variance > 1e-12, variance, 1)).astype(np.float32))
 
