@@ -197,8 +197,7 @@ def test_everything_ends_with_the_parent_even_by_sigkill(tmp_path):
 import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})
 from pathlib import Path
 from toy_problem import toy_job
-from bench.sandbox import Sandbox, worker
-from bench.sandbox.progress import Progress, ProgressNote, read_progress
+from bench.sandbox import Sandbox
 Sandbox(1).run(toy_job(Path({str(tmp_path / "job")!r}), Path({str(tmp_path / "inputs")!r}), "children", seconds=4322.5))
 """
     # The children's parent sleeps half a second before the trial ends; the kill comes while they are alive.
