@@ -45,6 +45,8 @@ def draw(run: Run, task: str, frame: pd.DataFrame) -> Figure:
         for axes, unit in zip(row, units, strict=True):
             here = frame[(frame["metric"] == metric) & (frame["unit"] == unit)].set_index("label")
             shown = [(y, label) for y, label in enumerate(order) if label in here.index]
+            if not shown:
+                axes.text(0.5, 0.5, "undefined", transform=axes.transAxes, ha="center", color="#777777")
             values = here.loc[[label for _, label in shown]]
             spread = [(values["value"] - values["ci_low"]).clip(0), (values["ci_high"] - values["value"]).clip(0)]
             colours = [looks[label]["colour"] for _, label in shown]
