@@ -84,8 +84,8 @@ class Conformance:
     def _checks(self, first: dict[str, Any]) -> dict[str, Callable[[str], Check]]:
         checks = {
             "determinism: the same seed gives the same output": lambda n: self._again(n, first),
-            "three cells: an answer or not_applicable": lambda n: self._graceful(n, self._few(3)),
-            "one kind of cell: an answer or not_applicable": lambda n: self._graceful(n, self._one_class()),
+            "three cells: an answer or a reason": lambda n: self._graceful(n, self._few(3)),
+            "one kind of cell: an answer or a reason": lambda n: self._graceful(n, self._one_class()),
             "time-out: the whole process tree ends in time": self._timeout,
         }
         if not self._entry.value.stochastic:
