@@ -5,7 +5,7 @@ Read by methods' processes too, which may run an older Python: nothing here but 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -98,7 +98,8 @@ def _like_counts(returned: Floats, asked: sparse.csr_matrix, shown: sparse.csr_m
 
     def unexplained(reference: Floats) -> float:
         with np.errstate(invalid="ignore"):  # genes that are all alike: NaN, which refuses nothing
-            return 1 - max(np.corrcoef(mine[genes], r[genes])[0, 1] for r in (reference, reference * has)) ** 2
+            best = max(np.corrcoef(mine[genes], r[genes])[0, 1] for r in (reference, reference * has))
+        return float(1 - best**2)
 
     by_counts, by_logs = unexplained(_shares(np.expm1(logs), shown)), unexplained(_shares(logs, shown))
     return float(by_logs / max(by_counts, 1e-6))
@@ -118,7 +119,7 @@ def _spread(values: Floats) -> float:
 
 
 def _at(values: NDArray[np.float32], entries: sparse.csr_matrix) -> Floats:
-    return values[_rows(entries), entries.indices].astype(np.float64)
+    return np.asarray(values[_rows(entries), entries.indices], dtype=np.float64)
 
 
 def _rows(entries: sparse.csr_matrix) -> NDArray[np.intp]:
@@ -126,11 +127,11 @@ def _rows(entries: sparse.csr_matrix) -> NDArray[np.intp]:
 
 
 def _sums(data: Floats, entries: sparse.csr_matrix) -> Floats:
-    return np.bincount(_rows(entries), data, entries.shape[0])
+    return np.asarray(np.bincount(_rows(entries), data, entries.shape[0]), dtype=np.float64)
 
 
-def _shares(data: Floats, entries: sparse.csr_matrix) -> Any:
+def _shares(data: Floats, entries: sparse.csr_matrix) -> Floats:
     """Sum over cells of each gene's share of its cell."""
     size = _sums(data, entries)
     weight = np.divide(1.0, size, out=np.zeros_like(size), where=size > 0)
-    return np.bincount(entries.indices, data * weight[_rows(entries)], entries.shape[1])
+    return np.asarray(np.bincount(entries.indices, data * weight[_rows(entries)], entries.shape[1]), dtype=np.float64)

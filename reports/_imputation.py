@@ -80,7 +80,7 @@ def of_task(run: Run, task: str) -> dict[str, Any]:
         if (t, d) in kept:
             tables = (frame, error, by_level, overall)
             mine = [part[(part["track"] == t) & (part["dataset"] == d)] for part in tables]
-            shown.append(_pair(*mine, each, t, d))
+            shown.append(_pair(mine[0], mine[1], mine[2], mine[3], each, t, d))
     left_out = (
         "" if each else "To keep this file small it shows the groups together; figures/ has a panel for each of them."
     )
