@@ -233,7 +233,8 @@ def clean(used: Sequence[str]) -> tuple[list[Stored], list[Stored]]:
     What was removed, and what was left because a builder or a run (:func:`in_use`) is at it.
     """
     root = environments_dir()
-    removed, left = [], []
+    removed: list[Stored] = []
+    left: list[Stored] = []
     for one in stored():
         name = one.folder.name.lstrip(".").partition("-")[0]
         if one.method and name in used:
