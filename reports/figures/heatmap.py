@@ -1,4 +1,4 @@
-"""Metrics x methods x datasets, after Fig. 4b, c of the scMamba paper: white means failed."""
+"""Metrics x methods x datasets, after Fig. 4b, c of the scMamba paper: white means no result."""
 
 from __future__ import annotations
 
