@@ -1,8 +1,6 @@
 """The official dca in environments that are built here from nothing, against its stored output."""
 
 import re
-import shutil
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -35,9 +33,8 @@ def official(parity):
 @pytest.fixture(scope="module", params=[variant.python for variant in VARIANTS], ids="Python {}".format)
 def own(request, tmp_path_factory):
     """The environment that a machine has whose only Python is the variant's."""
-    cache = tmp_path_factory.mktemp("cache")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("BENCH_CACHE", str(cache))
+        patch.setenv("BENCH_CACHE", str(tmp_path_factory.mktemp("cache")))
         patch.setattr(environments, "find_python", lambda v: find_python(v) if v == request.param else None)
         try:
             environment = environments.environment_of(Dca)
@@ -49,7 +46,6 @@ def own(request, tmp_path_factory):
                 pytest.skip(f"no package index: {error}")
             raise
         yield environment
-    shutil.rmtree(cache)  # gigabytes, which pytest would keep for three runs
 
 
 @pytest.fixture(scope="module")
