@@ -1,6 +1,7 @@
 """The official dca in environments that are built here from nothing, against its stored output."""
 
 import re
+
 import numpy as np
 import pandas as pd
 import pytest
