@@ -74,6 +74,7 @@ def render(run: Run) -> str:
         versions=_versions(run),
         embeddings=[(e.name, _embeddings.sentence(e)) for e in run.embeddings],
         status_words=_summary.STATUS_WORDS,
+        no_intervals=_summary.NO_INTERVALS,
         data=Markup(embed(data)),
         style=Markup(_asset("report.css")),
         scripts=[Markup(_asset(name)) for name in SCRIPTS],

@@ -22,6 +22,9 @@ STATUS_WORDS = {
     "missing": "not finished (no record)",
 }
 
+#: Of a metric whose values cannot be resampled.
+NO_INTERVALS = "without intervals: small differences say nothing"
+
 
 @dataclass(frozen=True)
 class Leader:
@@ -163,18 +166,17 @@ def _verdict(task: TaskCard, found: list[Leader]) -> list[str]:
     if metric is None or not found:
         return ["No method has a result, so none can be called best."]
     name = metric.name.upper() if metric.name in {"auprc", "auroc"} else metric.name
-    clear = Counter(leader.best for leader in found if not leader.tied)
     top = Counter(leader.best for leader in found)
     if len(found) == 1:
         only = found[0]
-        interval = f" (95 % CI {only.interval})" if only.interval else ""
+        interval = f" (95 % CI {only.interval})" if only.interval else f" ({NO_INTERVALS})"
         tie = f"; the intervals of {listing(only.tied)} overlap with it" if only.tied else ""
         text = [f"By {name}, {only.best} is best with {only.value}{interval}{tie}."]
     else:
         parts = [f"{method} on {n}" for method, n in sorted(top.items(), key=lambda item: (-item[1], item[0]))]
         text = [
             f"By {name}, the highest value belongs to {listing(parts)} of {len(found)} track and dataset pairs; "
-            f"{_clear(sum(clear.values()), len(found))}."
+            f"{_clear(found)}."
             if metric.higher_is_better
             else f"By {name} (lower is better), the best value belongs to {listing(parts)} of {len(found)} pairs."
         ]
@@ -185,10 +187,14 @@ def _verdict(task: TaskCard, found: list[Leader]) -> list[str]:
     return text
 
 
-def _clear(n: int, total: int) -> str:
+def _clear(found: list[Leader]) -> str:
+    known = [leader for leader in found if leader.interval]
+    if not known:
+        return NO_INTERVALS
+    n = sum(not leader.tied for leader in known)
     if n == 0:
         return "on none of them does its confidence interval stand clear of all others"
-    where = "all of them" if n == total else f"{n} of them"
+    where = "all of them" if n == len(found) else f"{n} of them"
     return f"on {where} its confidence interval stands clear of all others"
 
 
