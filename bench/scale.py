@@ -119,19 +119,16 @@ def _spread(values: Floats) -> float:
 
 
 def _at(values: NDArray[np.float32], entries: sparse.csr_matrix) -> Floats:
-    return np.asarray(values[_rows(entries), entries.indices], dtype=np.float64)
-
-
-def _rows(entries: sparse.csr_matrix) -> NDArray[np.intp]:
-    return np.repeat(np.arange(entries.shape[0]), np.diff(entries.indptr))
+    return np.asarray(values[entries.tocoo().row, entries.indices], dtype=np.float64)
 
 
 def _sums(data: Floats, entries: sparse.csr_matrix) -> Floats:
-    return np.asarray(np.bincount(_rows(entries), data, entries.shape[0]), dtype=np.float64)
+    return np.asarray(np.bincount(entries.tocoo().row, data, entries.shape[0]), dtype=np.float64)
 
 
 def _shares(data: Floats, entries: sparse.csr_matrix) -> Floats:
     """Sum over cells of each gene's share of its cell."""
     size = _sums(data, entries)
     weight = np.divide(1.0, size, out=np.zeros_like(size), where=size > 0)
-    return np.asarray(np.bincount(entries.indices, data * weight[_rows(entries)], entries.shape[1]), dtype=np.float64)
+    share = data * weight[entries.tocoo().row]
+    return np.asarray(np.bincount(entries.indices, share, entries.shape[1]), dtype=np.float64)

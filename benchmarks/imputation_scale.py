@@ -5,7 +5,7 @@ asked for. Each method runs in the sandbox and writes its result by blocks to di
 of the process tree as a trial reports it, with the pages of the result that the process has touched; *own* is without
 pages of mapped files.
 
-    python benchmarks/imputation_scale.py 5000 10000 40000 --methods magic,knn_smoothing --memory 16
+    python benchmarks/imputation_scale.py 5000 10000 40000 --methods magic,knn_smoothing --memory 16gb
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ import pandas as pd
 from memory_watch import MemoryWatch
 from scipy.sparse import csr_matrix
 
+from bench.cli.options import megabytes
 from bench.environments import environment_of
 from bench.exchange import write_inputs
 from bench.problem import Cells, Inputs
@@ -86,9 +87,8 @@ def main() -> None:
     parser.add_argument("--methods", default="magic,knn_smoothing,dca-torch,scvi", help="imputers, comma-separated")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--timeout", type=float, default=7200.0, help="seconds a method may take")
-    parser.add_argument("--memory", type=float, help="GB a method may take")
+    parser.add_argument("--memory", type=megabytes, help="memory a method may take, such as 16gb")
     asked = parser.parse_args()
-    memory = asked.memory and asked.memory * 1e9 / 2**20
     print(f"{GENES:,} genes, {asked.threads} threads, load of the machine {os.getloadavg()[0]:.1f}")
     print("method              cells   fit s  predict s  wall s  peak GB     own")
     for n in asked.cells:
@@ -101,7 +101,7 @@ def main() -> None:
             written = time.perf_counter() - start
             print(f"# {n:,} cells written in {written:.0f} s, {X.nnz / n / GENES:.1%} not zero", flush=True)
             for name in asked.methods.split(","):
-                print(measure(name, sandbox, Path(scratch), n, asked.timeout, memory), flush=True)
+                print(measure(name, sandbox, Path(scratch), n, asked.timeout, asked.memory), flush=True)
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from torch import nn
 
 from bench.methods._imputer import row_blocks
 from bench.methods._negative_binomial import MEAN, NegativeLogLikelihood
+from bench.normalise import totals
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -48,8 +49,7 @@ class Scaling:
     @classmethod
     def of(cls, X: csr_matrix) -> Scaling:
         """Learned from counts (cells, genes), none of the cells empty."""
-        totals = np.asarray(X.sum(axis=1, dtype=np.float64)).ravel()
-        median = float(np.median(totals))
+        median = float(np.median(totals(X)))
         n, n_genes = X.shape
         mean, square = np.zeros(n_genes), np.zeros(n_genes)
         for rows in row_blocks(n, n_genes):
@@ -65,7 +65,7 @@ class Scaling:
         from scipy.sparse import csr_matrix
 
         logged = csr_matrix((_logged(X, self.median).astype(np.float32), X.indices, X.indptr), shape=X.shape)
-        size = np.asarray(X.sum(axis=1, dtype=np.float64)) / self.median
+        size = totals(X)[:, None] / self.median
         dense = logged.toarray()
         dense -= self.mean
         dense /= self.sd
@@ -74,8 +74,7 @@ class Scaling:
 
 def _logged(X: csr_matrix, median: float) -> NDArray[np.float64]:
     """ln(1 + counts per median library) of the stored counts."""
-    totals = np.asarray(X.sum(axis=1, dtype=np.float64)).ravel()
-    return np.log1p(X.data * np.repeat(median / totals, np.diff(X.indptr)))
+    return np.log1p(X.data * np.repeat(median / totals(X), np.diff(X.indptr)))
 
 
 class _Norm(nn.Module):
