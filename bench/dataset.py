@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol
+
+from bench.errors import DataError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -212,6 +214,33 @@ class DatasetSource(ABC):
         bench.errors.DataError
             If the file's checksum or one of the semantic checks fails.
         """
+
+    def columns(self, names: Sequence[str], *, layer: str | None = None, counts: bool = True) -> AnnData:
+        """The cells with the columns of ``obs`` that are named, instead of the canonical ones, and as they are.
+
+        Parameters
+        ----------
+        names
+            Of columns that the data have, whatever they hold, or else of canonical fields.
+        layer
+            Where the values are, if not where the dataset keeps its counts.
+        counts
+            False: the values need not be counts (logarithms, say), and are neither changed nor rounded.
+
+        Raises
+        ------
+        bench.errors.DataError
+            As by :meth:`load`, or if there is no such column or layer.
+        """
+        adata = self.load().adata
+        where = f"dataset {self.card.name}"
+        if layer is not None or not counts:
+            raise DataError("these data have no layers, only counts", where=where, fix="name no layer")
+        for name in names:
+            if name not in adata.obs:
+                raise DataError(f"there is no column {name!r}", where=where, fix=f"columns: {', '.join(adata.obs)}")
+        adata.obs = adata.obs[list(names)]
+        return adata
 
     def open(self) -> CountStore:
         """The cells without the counts, which are read as they are asked for where the format allows it.

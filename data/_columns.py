@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Collection, Mapping
 
 from bench.dataset import OBS_FIELDS
@@ -52,6 +53,26 @@ def map_columns(columns: Collection[str], chosen: Mapping[str, str] | None = Non
         guessed = {field: c for field, c in guessed.items() if field not in ("cell_type", "subtype", "subcluster")}
     merged = guessed | chosen
     return {field: merged[field] for field in OBS_FIELDS if field in merged}
+
+
+def own_column(name: str, columns: Collection[str], mapping: Mapping[str, str], where: str) -> str:
+    """The column of ``obs`` that is meant by ``name``: the file's own of that name, else that of the canonical field.
+
+    Raises
+    ------
+    bench.errors.DataError
+        If there is neither.
+    """
+    if name in columns:
+        return name
+    if name in mapping:
+        return mapping[name]
+    known = sorted({*columns, *mapping})
+    close = difflib.get_close_matches(name, known, n=3)
+    hint = f"did you mean {' or '.join(map(repr, close))}? " if close else ""
+    raise DataError(
+        f"there is no column {name!r}", where=f"obs of {where}", fix=f"{hint}columns: {', '.join(known) or 'none'}"
+    )
 
 
 def weak_labels(mapping: Mapping[str, str]) -> str:

@@ -40,17 +40,20 @@ def check_finite(X: sparse.csr_matrix, where: str) -> None:
         )
 
 
-def check_counts(X: sparse.csr_matrix, where: str) -> None:
-    """Refuse negative, logged, normalised and other non-integer values."""
-    data = X.data
-    if not len(data):
-        return
-    if data.min() < 0:
+def check_not_negative(X: sparse.csr_matrix, where: str) -> None:
+    """Refuse negative values."""
+    if len(X.data) and X.data.min() < 0:
         raise DataError(
-            f"the matrix has negative values (smallest {data.min():.4g}): these are not counts",
+            f"the matrix has negative values (smallest {X.data.min():.4g}): these are not counts",
             where=where,
             fix="hand over raw counts; negative values come from scaling, regression or batch correction",
         )
+
+
+def check_counts(X: sparse.csr_matrix, where: str) -> None:
+    """Refuse negative, logged, normalised and other non-integer values."""
+    check_not_negative(X, where)
+    data = X.data
     if data.dtype.kind == "f":
         fractional = data != np.rint(data)
         if fractional.any():

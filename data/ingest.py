@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import warnings
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,9 +14,10 @@ from scipy.sparse import csr_matrix
 
 from bench.data import checks
 from bench.data._builtin import EFFECTS
-from bench.data._columns import id_column, map_columns, symbol_column
+from bench.data._columns import id_column, map_columns, own_column, symbol_column
 from bench.data._layout import by_format
 from bench.data._tenx import read_10x_folder, read_10x_h5
+from bench.dataset import OBS_FIELDS
 from bench.errors import DataError
 
 if TYPE_CHECKING:
@@ -26,7 +27,15 @@ _BOOLEAN = ("is_doublet", "exclude")
 _MAY_BE_MISSING = ("parent_type_a", "parent_type_b", "split")
 
 
-def read(path: Path, keys: Mapping[str, str] | None = None, layer: str | None = None) -> AnnData:
+def read(
+    path: Path,
+    keys: Mapping[str, str] | None = None,
+    layer: str | None = None,
+    extra: Sequence[str] = (),
+    *,
+    fields: Collection[str] = OBS_FIELDS,
+    counts: bool = True,
+) -> AnnData:
     """Read and check a file of counts; nothing on disk is changed.
 
     Parameters
@@ -38,11 +47,18 @@ def read(path: Path, keys: Mapping[str, str] | None = None, layer: str | None = 
         Canonical field (:data:`bench.dataset.OBS_FIELDS`) -> column of ``obs``, where the names differ.
     layer
         Where an ``.h5ad`` or ``.zarr`` keeps its raw counts: ``X`` (default), ``raw`` or the name of a layer.
+    extra
+        Further columns of ``obs``, kept under their own names with whatever they hold, gaps too. Where the file has no
+        column of that name, a canonical field of that name is meant.
+    fields
+        The canonical fields that are wanted; columns of others are neither read nor checked.
+    counts
+        False: any finite values that are not negative will do, and are kept as they are.
 
     Returns
     -------
-    ``X``: ``csr_matrix`` of int32; ``obs``: canonical columns only; ``var_names``: Ensembl IDs where every gene has
-    one of its own, else the file's names; ``var["symbol"]``.
+    ``X``: ``csr_matrix`` of int32; ``obs``: canonical columns and ``extra`` only; ``var_names``: Ensembl IDs
+    where every gene has one of its own, else the file's names; ``var["symbol"]``.
 
     Raises
     ------
@@ -50,7 +66,9 @@ def read(path: Path, keys: Mapping[str, str] | None = None, layer: str | None = 
         If the file cannot be read or fails one of :mod:`bench.data.checks`.
     """
     path = Path(path)
-    return canonical(with_counts(_open(path), layer, path), keys, str(path))
+    adata = _open(path)
+    adata = with_counts(adata, layer, path) if counts else _pick(adata, layer or "X", path)
+    return canonical(adata, keys, str(path), extra, fields=fields, counts=counts)
 
 
 def with_counts(adata: AnnData, layer: str | None, path: Path) -> AnnData:
@@ -67,15 +85,27 @@ def with_counts(adata: AnnData, layer: str | None, path: Path) -> AnnData:
     return adata
 
 
-def canonical(adata: AnnData, keys: Mapping[str, str] | None, where: str) -> AnnData:
-    """A checked copy of ``adata`` with int32 CSR counts, canonical columns and unique names."""
+def canonical(
+    adata: AnnData,
+    keys: Mapping[str, str] | None,
+    where: str,
+    extra: Sequence[str] = (),
+    *,
+    fields: Collection[str] = OBS_FIELDS,
+    counts: bool = True,
+) -> AnnData:
+    """A checked copy of ``adata`` with int32 CSR counts, canonical columns and unique names; see :func:`read`."""
     from anndata import AnnData
 
     checks.check_not_empty(adata.shape, where)
     checks.check_unique(adata.obs_names, "cell", where)
-    obs = canonical_obs(adata.obs, map_columns(list(adata.obs.columns), keys, where), where)
+    columns = list(adata.obs.columns)
+    mapping = map_columns(columns, keys, where)
+    obs = canonical_obs(adata.obs, {field: c for field, c in mapping.items() if field in fields}, where)
+    for name in extra:
+        obs[name] = adata.obs[own_column(name, columns, mapping, where)].array
     var = canonical_var(adata.var, where)
-    X = canonical_counts(adata.X, where)
+    X = canonical_counts(adata.X, where) if counts else canonical_values(adata.X, where)
     checks.check_no_empty_cells(X, adata.obs_names, where)
     truth = {EFFECTS: adata.uns[EFFECTS]} if "cohort" in adata.uns and EFFECTS in adata.uns else {}
     return AnnData(X=X, obs=obs, var=var, uns=truth)
@@ -87,6 +117,14 @@ def canonical_counts(X: object, where: str) -> csr_matrix:
     checks.check_finite(matrix, where)
     checks.check_counts(matrix, where)
     return _as_int32(matrix, where)
+
+
+def canonical_values(X: object, where: str) -> csr_matrix:
+    """Checked expression, which need not be counts, as ``csr_matrix`` of its own type."""
+    matrix = checks.as_csr(X, where)
+    checks.check_finite(matrix, where)
+    checks.check_not_negative(matrix, where)
+    return matrix
 
 
 def _open(path: Path) -> AnnData:
@@ -108,10 +146,15 @@ def _pick(adata: AnnData, layer: str, path: Path) -> AnnData:
         return adata
     if layer == "raw" and adata.raw is not None:
         return AnnData(X=adata.raw.X, obs=adata.obs, var=adata.raw.var)
-    if layer not in adata.layers:
-        known = ["X", *adata.layers, *(["raw"] if adata.raw is not None else [])]
+    if layer not in _layers(adata):
+        known = ["X", *_layers(adata), *(["raw"] if adata.raw is not None else [])]
         raise DataError(f"there is no layer {layer!r}", where=str(path), fix=f"layers: {', '.join(known)}")
     return AnnData(X=adata.layers[layer], obs=adata.obs, var=adata.var)
+
+
+def _layers(adata: AnnData) -> list[str]:
+    """Names of the layers; anndata since 0.13 counts ``X`` among them, under the name None."""
+    return [name for name in adata.layers if name is not None]
 
 
 def _refuse_unless_counts_in_x(adata: AnnData, path: Path) -> None:
@@ -119,7 +162,7 @@ def _refuse_unless_counts_in_x(adata: AnnData, path: Path) -> None:
     problem = _problem(adata.X, str(path))
     if problem is None:
         return
-    others = {name: adata.layers[name] for name in sorted(adata.layers, key=lambda n: (n != "counts", n))}
+    others = {name: adata.layers[name] for name in sorted(_layers(adata), key=lambda n: (n != "counts", n))}
     if adata.raw is not None:
         others["raw"] = adata.raw.X
     good = [name for name, X in others.items() if _problem(X, str(path)) is None]
@@ -157,7 +200,8 @@ def canonical_obs(obs: pd.DataFrame, mapping: Mapping[str, str], where: str) -> 
         if field not in _MAY_BE_MISSING:
             checks.check_labels(values, where)
         columns[field] = _text(values).astype("category")
-    result = pd.DataFrame(columns, index=obs.index.astype(str))
+    # The index has no name: one that is called like a column is ambiguous to pandas.
+    result = pd.DataFrame(columns, index=obs.index.astype(str).rename(None))
     checks.check_nested(result, where)
     return result
 

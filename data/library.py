@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, cast, get_args
+from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 
 from bench.data import _peek
 from bench.data._builtin import COHORTS, CohortSource
@@ -17,6 +17,9 @@ from bench.data._columns import map_columns, weak_labels
 from bench.data._files import digest, home_dir, sha256, write_json
 from bench.dataset import CountStore, Dataset, DatasetCard, DatasetSource
 from bench.errors import BenchError, DataError, UnknownNameError
+
+if TYPE_CHECKING:
+    from anndata import AnnData
 
 _MANIFEST = "MANIFEST.json"
 _Truth = Literal["experimental", "computational", "generative", "none"]
@@ -52,6 +55,13 @@ class FileSource(DatasetSource):
 
         self._verify(digest if self.path.is_dir() else sha256)
         return Dataset(self._card, read(self.path, self._columns, self._layer))
+
+    def columns(self, names: Sequence[str], *, layer: str | None = None, counts: bool = True) -> AnnData:
+        """Verify the checksum, read and check the counts; of ``obs``, take the columns that are asked for."""
+        from bench.data.ingest import read
+
+        self._verify(digest)
+        return read(self.path, self._columns, layer or self._layer, names, fields=(), counts=counts)
 
     def open(self) -> CountStore:
         """Verify the checksum (once for each state of the file) and read the tables.

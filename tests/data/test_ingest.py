@@ -13,6 +13,7 @@ from scipy.io import mmwrite
 
 from bench.data._peek import peek
 from bench.data.ingest import read
+from bench.data.library import from_path
 from bench.errors import DataError
 
 
@@ -265,3 +266,36 @@ def test_the_ending_may_be_in_capitals(counts, tmp_path):
 def test_a_tenx_file_called_h5ad(matrix, tmp_path):
     with pytest.raises(DataError, match="end in .h5"):
         peek(_tenx_h5(tmp_path / "a.h5ad", matrix, 3))
+
+
+def test_further_columns_are_kept_as_they_are(counts, tmp_path):
+    counts.obs["age"] = [np.nan, *range(11)]
+    counts.obs["sex"] = pd.Categorical([None] + ["f", "m"] * 5 + ["f"], categories=["f", "m", "x"])
+    counts.obs["smoker"] = pd.array([None, True] * 6, dtype="boolean")
+    path = _write(counts, tmp_path / "a.h5ad")
+    obs = read(path, {"donor": "individual"}, extra=["age", "sex", "smoker", "individual", "donor"]).obs
+    assert list(obs) == ["donor", "cell_type", "is_doublet", "age", "sex", "smoker", "individual"]
+    assert obs["age"].isna().sum() == 1
+    assert obs["age"].dtype == float
+    assert list(obs["sex"].cat.categories) == ["f", "m", "x"]
+    assert obs["smoker"].dtype == "boolean"
+    with pytest.raises(DataError, match="no column 'sexx'") as caught:
+        read(path, extra=["sexx"])
+    assert "did you mean 'sex'" in caught.value.fix
+
+
+def test_columns_by_name_need_none_of_the_others(counts, tmp_path):
+    """A gap in a label is no matter to whom has not asked for it."""
+    counts.obs["cell_type"] = pd.Categorical([None] + ["a"] * 11)
+    counts.obs.index.name = "individual2"
+    counts.layers["logs"] = counts.X.copy()
+    counts.layers["logs"].data = np.log1p(counts.layers["logs"].data)
+    source = from_path(_write(counts, tmp_path / "a.h5ad"), columns={"donor": "individual"})
+    found = source.columns(["donor", "score", "cell_type"])
+    assert list(found.obs) == ["donor", "score", "cell_type"]
+    assert found.obs.index.name is None
+    assert found.obs["cell_type"].isna().sum() == 1
+    logs = source.columns([], layer="logs", counts=False).X
+    np.testing.assert_allclose(logs.toarray(), np.log1p(counts.X.toarray()), rtol=1e-6)
+    with pytest.raises(DataError, match="not integer counts"):
+        source.columns([], layer="logs")
