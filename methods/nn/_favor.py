@@ -26,8 +26,8 @@ def favor_attention(
 
     With random rows w of ``projection`` and x scaled by d^(-1/4), exp(q.k) is the mean over w of f(q) f(k), where
     f(x) = exp(w.x - |x|^2/2) is positive. Attention is then f(q) (f(k)^T v), divided by f(q) (f(k)^T 1). As in the
-    official code, a maximum is subtracted in each exponent and ``eps`` is added to each feature after that: the maximum
-    cancels, except beside ``eps``. Its gradient is taken as zero.
+    official code, the largest w.x is subtracted in each exponent and ``eps`` is added to each feature after that: the
+    maximum cancels, except beside ``eps``. So it is no constant, and its gradient belongs to that of q and k.
 
     Parameters
     ----------
@@ -80,6 +80,7 @@ class _Favor(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, q, k, v, projection, eps, maximum_over_batch):
+        ctx.eps, ctx.maximum_over_batch = eps, maximum_over_batch
         scaled = projection * q.shape[-1] ** -0.25
         memory, top = _remember(k, v, scaled, maximum_over_batch)
         memory += eps * _with_ones(v).sum(1, keepdim=True)
@@ -93,7 +94,6 @@ class _Favor(torch.autograd.Function):
             below[tile] = sums[..., -1:]
             torch.div(sums[..., :-1], below[tile], out=out[tile])
         ctx.save_for_backward(q, k, v, scaled, memory, top, out, below, shift)
-        ctx.eps = eps
         return out
 
     @staticmethod
@@ -105,16 +105,28 @@ class _Favor(torch.autograd.Function):
             dmemory.zero_()
             for tile in _tiles(q, len(scaled)):
                 n, _ = tile
-                features = (q[tile] @ scaled.T).sub_(shift[tile]).exp_()
+                exponents = q[tile] @ scaled.T
+                largest = exponents.argmax(-1, keepdim=True)
+                features = exponents.sub_(shift[tile]).exp_()
                 dsums = torch.cat([dout[tile], -(dout[tile] * out[tile]).sum(-1, keepdim=True)], -1) / below[tile]
                 dmemory[n].baddbmm_(features.mT, dsums)
                 dmemory[n] += ctx.eps * dsums.sum(1, keepdim=True)
-                dq[tile] = _through_exponent(features.mul_(dsums @ memory[n].mT), q[tile], scaled)
+                dexponents = features.mul_(dsums @ memory[n].mT)
+                total = dexponents.sum(-1, keepdim=True)
+                dexponents.scatter_add_(-1, largest, -total)
+                dq[tile] = _through_exponent(dexponents, total, q[tile], scaled)
+            highest, total = q.new_empty(*k.shape[:2], 1), q.new_empty(*k.shape[:2], 1)
             for tile in _tiles(k, len(scaled)):
                 n, _ = tile
-                features = (k[tile] @ scaled.T).sub_(_half_square(k[tile]) + top[n]).exp_()
+                exponents = k[tile] @ scaled.T
+                highest[tile] = exponents.amax(-1, keepdim=True)
+                features = exponents.sub_(_half_square(k[tile]) + top[n]).exp_()
                 dv[tile] = (features @ dmemory[n] + ctx.eps * dmemory[n].sum(1, keepdim=True))[..., :-1]
-                dk[tile] = _through_exponent(features.mul_(_with_ones(v[tile]) @ dmemory[n].mT), k[tile], scaled)
+                dexponents = features.mul_(_with_ones(v[tile]) @ dmemory[n].mT)
+                total[tile] = dexponents.sum(-1, keepdim=True)
+                dk[tile] = _through_exponent(dexponents, total[tile], k[tile], scaled)
+            over = (0, 1) if ctx.maximum_over_batch else 1
+            _through_maximum(dk, -total.sum(over, keepdim=True), highest == highest.amax(over, keepdim=True), k, scaled)
         return dq, dk, dv, None, None, None
 
 
@@ -139,11 +151,22 @@ def _remember(k, v, scaled, maximum_over_batch):
     return memory, top
 
 
-def _through_exponent(dexponents, x, scaled):
-    """Gradient of x given that of its exponents, w.x - |x|^2/2, summed over features."""
-    return torch.baddbmm(
-        x * (-(x.shape[-1] ** -0.5) * dexponents.sum(-1, keepdim=True)), dexponents, scaled.expand(len(x), -1, -1)
-    )
+def _through_exponent(dexponents, total, x, scaled):
+    """Gradient of x given that of w.x, whose sum over features also is that of -|x|^2/2: ``total``."""
+    return torch.baddbmm(x * (-(x.shape[-1] ** -0.5) * total), dexponents, scaled.expand(len(x), -1, -1))
+
+
+def _through_maximum(dk, dmaximum, has_it, k, scaled):
+    """Add to ``dk`` the gradient of the maximum over keys and features, in equal shares where several attain it.
+
+    ``dmaximum`` (cells x heads, 1, 1), or one for all of them; ``has_it`` (cells x heads, length, 1): the keys.
+    """
+    n, position, _ = has_it.nonzero(as_tuple=True)
+    exponents = k[n, position] @ scaled.T
+    attain = (exponents == exponents.amax(-1, keepdim=True)).to(k.dtype)
+    of = torch.zeros_like(n) if len(dmaximum) == 1 else n
+    n_attain = k.new_zeros(len(dmaximum)).index_add_(0, of, attain.sum(-1))
+    dk[n, position] += (dmaximum[:, 0, 0] / n_attain)[of, None] * (attain @ scaled)
 
 
 def _half_square(x: torch.Tensor) -> torch.Tensor:

@@ -17,38 +17,79 @@ def qkv(*shape, seed=0, dtype=torch.float32):
 
 
 def literal_favor(q, k, v, w, eps=1e-4, maximum_over_batch=False):
-    """The estimator written a second time, with all features at once and the factors that cancel."""
+    """The estimator written a second time, with all features at once and the factors that cancel.
+
+    The maxima are as the official code takes them, inside the graph.
+    """
     d, m = q.shape[-1], len(w)
     q, k = q / d**0.25, k / d**0.25
     wq, wk = torch.einsum("bhld,md->bhlm", q, w), torch.einsum("bhld,md->bhlm", k, w)
-    top = wk.max() if maximum_over_batch else wk.amax((2, 3), keepdim=True)
-    fq = m**-0.5 * (torch.exp(wq - (q**2).sum(-1, keepdim=True) / 2 - wq.amax(-1, keepdim=True).detach()) + eps)
-    fk = m**-0.5 * (torch.exp(wk - (k**2).sum(-1, keepdim=True) / 2 - top.detach()) + eps)
+    top = torch.max(wk) if maximum_over_batch else wk.amax((2, 3), keepdim=True)
+    fq = m**-0.5 * (torch.exp(wq - (q**2).sum(-1, keepdim=True) / 2 - torch.max(wq, -1, keepdim=True).values) + eps)
+    fk = m**-0.5 * (torch.exp(wk - (k**2).sum(-1, keepdim=True) / 2 - top) + eps)
     weights = torch.einsum("bhlm,bhsm->bhls", fq, fk)
     return torch.einsum("bhls,bhse->bhle", weights / weights.sum(-1, keepdim=True), v)
 
 
+@pytest.mark.parametrize("eps", [1e-4, 0.1])
 @pytest.mark.parametrize("tile", [2**19, 70, 1])
 @pytest.mark.parametrize("maximum_over_batch", [False, True])
-def test_output_and_gradients_are_those_of_the_plain_estimator(monkeypatch, tile, maximum_over_batch):
+def test_output_and_gradients_are_those_of_the_plain_estimator(monkeypatch, tile, maximum_over_batch, eps):
     monkeypatch.setattr(_favor, "_CPU_TILE", tile)
     inputs = [x.requires_grad_() for x in qkv(2, 3, 17, 8, dtype=torch.float64)]
     w = features_of(20, 8).double()
-    found = favor_attention(*inputs, w, maximum_over_batch=maximum_over_batch)
-    expected = literal_favor(*inputs, w, maximum_over_batch=maximum_over_batch)
-    torch.testing.assert_close(found, expected)
-    direction = torch.randn_like(expected)
+    found = favor_attention(*inputs, w, eps=eps, maximum_over_batch=maximum_over_batch)
+    expected = literal_favor(*inputs, w, eps=eps, maximum_over_batch=maximum_over_batch)
+    assert_same_gradients(inputs, found, expected)
+
+
+def assert_same_gradients(inputs, found, expected):
+    torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-13)
+    direction = torch.randn(expected.shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     for one, other in zip(
         torch.autograd.grad(found, inputs, direction), torch.autograd.grad(expected, inputs, direction), strict=True
     ):
-        torch.testing.assert_close(one, other)
+        torch.testing.assert_close(one, other, rtol=1e-10, atol=1e-12)
 
 
-def test_gradients_where_eps_is_none():
-    """Without eps the maximum cancels, so that numerical differences hold, too."""
-    inputs = [x.requires_grad_() for x in qkv(1, 2, 5, 4, dtype=torch.float64)]
+@pytest.mark.parametrize("eps", [0.0, 1e-4, 0.1])
+@pytest.mark.parametrize("maximum_over_batch", [False, True])
+def test_gradients_are_numerical_differences(eps, maximum_over_batch):
+    inputs = [x.requires_grad_() for x in qkv(2, 2, 5, 4, dtype=torch.float64)]
     w = features_of(6, 4).double()
-    assert torch.autograd.gradcheck(lambda *x: favor_attention(*x, w, eps=0.0), inputs)
+
+    def attention(*x):
+        return favor_attention(*x, w, eps=eps, maximum_over_batch=maximum_over_batch)
+
+    assert torch.autograd.gradcheck(attention, inputs)
+
+
+def test_a_step_along_the_gradient_of_the_keys_gains_what_the_gradient_says():
+    """Where it matters: with a maximum far above most keys ``eps`` weighs, and a maximum taken as constant is wrong."""
+    q, k, v = qkv(1, 2, 300, 16, seed=4, dtype=torch.float64)
+    w, k = features_of(44, 16).double(), (2 * k).requires_grad_()
+
+    def loss(keys):
+        return (favor_attention(q, keys, v, w) * v.flip(-1)).sum()
+
+    (gradient,) = torch.autograd.grad(loss(k), k)
+    direction = gradient / gradient.norm()
+    with torch.no_grad():
+        gained = (loss(k + 1e-5 * direction) - loss(k - 1e-5 * direction)) / 2e-5
+    assert float(gained) == pytest.approx(float(gradient.norm()), rel=1e-7)
+
+
+@pytest.mark.parametrize("maximum_over_batch", [False, True])
+def test_where_several_attain_a_maximum_they_share_its_gradient(monkeypatch, maximum_over_batch):
+    """Keys that are equal, as genes without a vector of their own are, and queries and keys of zeros."""
+    monkeypatch.setattr(_favor, "_CPU_TILE", 70)
+    q, k, v = qkv(2, 2, 9, 4, dtype=torch.float64)
+    w = features_of(10, 4).double()
+    k[..., 3:, :] = 3 * k[:, :, 3:4]  # the largest of most cells and heads, seven times
+    q[0, 0, :2], k[1, 1] = 0.0, 0.0
+    inputs = [x.requires_grad_() for x in (q, k, v)]
+    found = favor_attention(*inputs, w, eps=0.1, maximum_over_batch=maximum_over_batch)
+    assert_same_gradients(inputs, found, literal_favor(*inputs, w, eps=0.1, maximum_over_batch=maximum_over_batch))
 
 
 def test_float32_agrees_with_float64_and_values_may_be_of_another_width():

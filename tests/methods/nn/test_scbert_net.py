@@ -61,7 +61,7 @@ def literal_norm(x, w, name):
     return x * w[f"{name}.weight"] + w[f"{name}.bias"]
 
 
-def literal_attention(x, w, name, heads):
+def literal_attention(x, w, name, heads, key_maximum):
     q, k, v = (
         torch.einsum("bld,hed->bhle", x, w[f"{name}.to_{part}.weight"].unflatten(0, (heads, -1))) for part in "qkv"
     )
@@ -72,17 +72,19 @@ def literal_attention(x, w, name, heads):
         dots = torch.einsum("bhld,md->bhlm", x * scale, projection)
         return torch.exp(dots - ((x * scale) ** 2).sum(-1, keepdim=True) / 2 - dots.amax(over, keepdim=True)) + 1e-4
 
-    weights = torch.einsum("bhlm,bhsm->bhls", features(q, -1), features(k, (-2, -1)))
+    over = (-2, -1) if key_maximum == "cell" else (0, 1, 2, 3)
+    weights = torch.einsum("bhlm,bhsm->bhls", features(q, -1), features(k, over))
     out = torch.einsum("bhls,bhse->blhe", weights / weights.sum(-1, keepdim=True), v).flatten(2)
     return out @ w[f"{name}.to_out.weight"].T + w[f"{name}.to_out.bias"]
 
 
-def literal_hidden(tokens, w, depth, heads):
+def literal_hidden(tokens, w, depth, heads, key_maximum="cell"):
     tokens = torch.cat([tokens, torch.zeros(len(tokens), 1, dtype=torch.long)], dim=1)
     h = w["embedding.tokens.weight"][tokens] + w["embedding.positions.weight"]
     for i in range(depth):
         layer = f"encoder.layers.{i}"
-        h = h + literal_attention(literal_norm(h, w, f"{layer}.attention_norm"), w, f"{layer}.attention", heads)
+        normed = literal_norm(h, w, f"{layer}.attention_norm")
+        h = h + literal_attention(normed, w, f"{layer}.attention", heads, key_maximum)
         inner = literal_norm(h, w, f"{layer}.feed_forward_norm")
         inner = inner @ w[f"{layer}.feed_forward.0.weight"].T + w[f"{layer}.feed_forward.0.bias"]
         inner = inner * (1 + torch.erf(inner / math.sqrt(2))) / 2
@@ -105,6 +107,22 @@ def test_masked_model_is_the_network_described():
     states = literal_hidden(tokens, w, depth=3, heads=2)[:, :9]
     torch.testing.assert_close(model.encode(cells, hidden), states)
     torch.testing.assert_close(model(cells, hidden), states @ w["to_logits.weight"].T + w["to_logits.bias"])
+
+
+@pytest.mark.parametrize("key_maximum", ["cell", "batch"])
+def test_gradients_are_those_of_the_network_described(key_maximum):
+    torch.manual_seed(0)
+    model = randomised(FAMILY.masked_model(toy(key_maximum=key_maximum)))
+    cells, hidden = some_cells().double(), torch.rand(2, 9) < 0.3
+    direction = torch.randn(2, 9, 7, dtype=torch.float64)
+    (model(cells, hidden) * direction).sum().backward()
+    found = {name: p.grad for name, p in model.named_parameters()}
+    w = {name: t.clone().requires_grad_(name in found) for name, t in model.state_dict().items()}
+    states = literal_hidden(tokens_of(cells).masked_fill(hidden, MASK), w, 3, 2, key_maximum)[:, :9]
+    ((states @ w["to_logits.weight"].T + w["to_logits.bias"]) * direction).sum().backward()
+    for name, gradient in found.items():
+        scale = float(w[name].grad.abs().max())
+        torch.testing.assert_close(gradient, w[name].grad, rtol=1e-9, atol=1e-11 * scale, msg=name)
 
 
 def test_classifier_is_the_network_described():
