@@ -6,8 +6,25 @@ import importlib.metadata
 import os
 import platform
 import shutil
+from contextlib import suppress
+from pathlib import Path
 
 import psutil
+
+
+def memory_mb() -> float:
+    """Memory that this process may use: the machine's, or less where a container or a scheduler's job has less."""
+    limits = [psutil.virtual_memory().total]
+    with suppress(OSError):
+        for line in Path("/proc/self/cgroup").read_text().splitlines():
+            _, controllers, group = line.split(":", 2)
+            root, name = Path("/sys/fs/cgroup"), "memory.max"
+            if controllers:
+                root, name = root / controllers, "memory.limit_in_bytes"
+            for folder in [Path(group), *Path(group).parents]:
+                with suppress(OSError, ValueError):  # no such group here, or "max"
+                    limits.append(int((root / folder.relative_to("/") / name).read_text()))
+    return min(limits) / 2**20
 
 
 def machine() -> dict[str, str]:
@@ -16,7 +33,7 @@ def machine() -> dict[str, str]:
         "python": platform.python_version(),
         "system": platform.platform(),
         "cores": str(os.cpu_count()),
-        "memory": f"{psutil.virtual_memory().total / 2**30:.0f} GiB",
+        "memory": f"{memory_mb() / 2**10:.0f} GiB",
         "R": shutil.which("R") or "not found (optional; scripts/install-r.sh)",
         "GPU": "NVIDIA driver found" if shutil.which("nvidia-smi") else "none found (optional)",
     }

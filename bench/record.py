@@ -110,6 +110,9 @@ class TrialRecord(_Frozen):
     limits: Limits
     status: Status
     detail: str = ""
+    #: The end tells nothing of the method (it was killed from outside, the problem could not be built): the same
+    #: command tries the trial again.
+    retryable: bool = False
     log_tail: str = ""
     problem_notes: list[str] = Field(default_factory=list)
     notes: list[str] = Field(default_factory=list)

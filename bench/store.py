@@ -156,16 +156,10 @@ class Store:
         return _read_parquet(self.trial_folder(key) / scored_file(name))
 
     def is_final(self, key: str, limits: Limits) -> bool:
-        """Whether a trial need not run again: finished, and not stopped by a limit lower than today's.
-
-        A crash of which nothing was measured is not the method's but ours or the machine's (a full disk, a process
-        that was killed): it is tried again.
-        """
+        """Whether a trial need not run again: finished, and not stopped by a limit lower than today's."""
         record = self.record(key)
-        if record is None or record.status == "unavailable":
+        if record is None or record.retryable or record.status == "unavailable":
             return False
-        if record.status == "crash":
-            return record.resources.wall_s is not None
         if record.status == "timeout":
             return record.limits.timeout_s >= limits.timeout_s
         if record.status == "oom":

@@ -124,10 +124,11 @@ class TrialRunner:
         except NotApplicableError as error:
             return record("not_applicable", str(error))
         except BenchError as error:
-            return record("crash", f"the problem could not be built: {error}")
+            return record("crash", f"the problem could not be built: {error}", retryable=True)
         except Exception as error:  # noqa: BLE001 - a task of a third party may raise anything
             logs.append(folder / "log.txt", traceback.format_exc())
-            return record("crash", f"the problem could not be built: {type(error).__name__}: {error}")
+            detail = f"the problem could not be built: {type(error).__name__}: {error}"
+            return record("crash", detail, retryable=True)
         problem = built.problem
         notes = {
             "problem_notes": list(problem.notes),
@@ -143,7 +144,7 @@ class TrialRunner:
             return record("invalid_output", str(error), **notes)
         resources = {"resources": _resources(outcome)}
         if outcome.status != "ok":
-            return record(outcome.status, outcome.detail, **notes, **resources)
+            return record(outcome.status, outcome.detail, retryable=outcome.retryable, **notes, **resources)
         try:
             arrays = validated(answer, task.outputs, len(problem.solution), problem.inputs.info)
             task.check(problem.inputs, arrays)

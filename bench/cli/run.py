@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from bench.registry import Registry
     from bench.run import Result
 
-#: Share of the machine's memory that all trials running at once may use together.
+#: Share of the memory at hand that all trials running at once may use together.
 MEMORY_SHARE = 0.85
 
 
@@ -158,9 +158,9 @@ def interrupt(*_: object) -> None:
 
 
 def _share(jobs: int) -> float:
-    import psutil
+    from bench.doctor import memory_mb
 
-    return float(psutil.virtual_memory().total / 2**20 * MEMORY_SHARE / jobs)
+    return memory_mb() * MEMORY_SHARE / jobs
 
 
 def _engine(

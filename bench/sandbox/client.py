@@ -57,7 +57,10 @@ class Job:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a method's process tree ended and what it used."""
+    """How a method's process tree ended and what it used.
+
+    ``retryable`` marks an end that tells nothing of the method: it was killed from outside, or its watcher was.
+    """
 
     status: Literal["ok", "timeout", "oom", "crash", "invalid_output", "not_applicable", "unavailable"]
     detail: str = ""
@@ -67,6 +70,7 @@ class Outcome:
     gpu_peak_mb: float | None = None
     phases: dict[str, float] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    retryable: bool = False
 
 
 _OUTCOME = TypeAdapter(Outcome)
@@ -133,7 +137,7 @@ class Sandbox:
         """Run ``job`` to its end and say how it ended; never raises for anything the method does."""
         with self._lock:
             future = self._submit(job) or self._restarted(job)
-        return future.result() if future else Outcome("crash", "the sandbox's fork server has died")
+        return future.result() if future else Outcome("crash", "the sandbox's fork server has died", retryable=True)
 
     def _restarted(self, job: Job) -> Future[Outcome] | None:
         """Submit to a new fork server: the old one was killed, and with it the trials in flight, but no others."""
@@ -186,6 +190,7 @@ def _read_outcome(folder: Path) -> Outcome:
     try:
         return _OUTCOME.validate_json((folder / "outcome.json").read_bytes())
     except FileNotFoundError:
-        return Outcome("crash", "the process that watches the method was killed; nothing is known of its end")
+        detail = "the process that watches the method was killed; the same command tries it again"
+        return Outcome("crash", detail, retryable=True)
     except ValidationError:
         return Outcome("crash", "the method overwrote the harness's account of its end")

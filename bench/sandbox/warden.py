@@ -25,6 +25,10 @@ PR_SET_CHILD_SUBREAPER = 36
 GRACE_S = 2.0
 #: Seconds between two looks at the tree: short at first, so that short trials are measured too.
 _FIRST_LOOK_S, _LONGEST_LOOK_S = 0.01, 0.1
+#: Signals that a method's process gets from somebody else: the system for want of memory, a person, a scheduler.
+_FROM_OUTSIDE = frozenset({signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT})
+#: Share of the memory limit above which a trial that was killed counts as out of memory.
+_NEAR_LIMIT = 0.8
 #: Address space reserved but never touched (thread stacks, arenas, CUDA) that RLIMIT_DATA must tolerate.
 _DATA_SLACK_MB = 8192
 
@@ -40,17 +44,19 @@ def watch(job: dict[str, Any]) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     tree = _Tree(with_gpu=job["device"] != "cpu")
     start = time.perf_counter()
+    kills = _oom_kills()
     code, ended_by = _wait(worker, tree, start, job["timeout_s"], job["memory_mb"])
     wall = time.perf_counter() - start
     _kill_descendants()
     usage = resource.getrusage(resource.RUSAGE_CHILDREN)
-    outcome = _judge(folder, code, ended_by, job)
+    peak_mb = max(tree.rss_peak, usage.ru_maxrss * 1024) / 2**20
+    outcome = _judge(folder, code, ended_by, job, peak_mb, _oom_kills() > kills)
     if outcome.get("status") in ("timeout", "oom"):
         outcome["detail"] = f"{outcome.get('detail', '')}{_how_far(read_progress(folder))}"
     outcome.setdefault("wall_s", wall)
     outcome |= {
         "cpu_s": usage.ru_utime + usage.ru_stime,
-        "rss_peak_mb": max(tree.rss_peak, usage.ru_maxrss * 1024) / 2**20,
+        "rss_peak_mb": peak_mb,
         "gpu_peak_mb": tree.gpu_peak_mb,
     }
     temporary = folder / ".outcome.json"
@@ -169,7 +175,9 @@ def _abandon() -> NoReturn:
     os._exit(1)
 
 
-def _judge(folder: Path, code: int, ended_by: str | None, job: dict[str, Any]) -> dict[str, Any]:
+def _judge(
+    folder: Path, code: int, ended_by: str | None, job: dict[str, Any], peak_mb: float, short_of_memory: bool
+) -> dict[str, Any]:
     """Typed status from what ended the worker, its exit code, and what it wrote itself."""
     if ended_by == "timeout":
         return {"status": "timeout", "detail": f"stopped after the wall-clock limit of {job['timeout_s']:g} s"}
@@ -179,10 +187,31 @@ def _judge(folder: Path, code: int, ended_by: str | None, job: dict[str, Any]) -
     if code == 0 and result.exists():
         written = _read_result(result)
         return written or {"status": "crash", "detail": "the method overwrote result.json, which is the harness's"}
-    if code == -signal.SIGKILL:
-        return {"status": "oom", "detail": "killed by SIGKILL, most likely by the system for want of memory"}
+    if -code in _FROM_OUTSIDE:
+        return _killed(signal.Signals(-code), peak_mb, job["memory_mb"], short_of_memory)
     how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
     return {"status": "crash", "detail": f"the method's process ended with {how} before it returned"}
+
+
+def _killed(by: signal.Signals, peak_mb: float, limit_mb: float | None, short_of_memory: bool) -> dict[str, Any]:
+    """Out of memory, if the method used what it may; else no fault of the method, and it is tried again."""
+    used_up = short_of_memory if limit_mb is None else peak_mb >= _NEAR_LIMIT * limit_mb
+    of = "" if limit_mb is None else f", its limit is {limit_mb:.0f} MB"
+    if by == signal.SIGKILL and used_up:
+        return {"status": "oom", "detail": f"killed by the system for want of memory at {peak_mb:.0f} MB{of}"}
+    cause = "; the system ran out of memory meanwhile" if short_of_memory else ""
+    return {
+        "status": "crash",
+        "retryable": True,
+        "detail": f"killed from outside by {by.name} at {peak_mb:.0f} MB{of}{cause}; the same command tries it again",
+    }
+
+
+def _oom_kills() -> int:
+    """How many processes the system has killed for want of memory since it started; 0 where it does not count."""
+    with contextlib.suppress(OSError), open("/proc/vmstat") as file:
+        return next((int(line.split()[1]) for line in file if line.startswith("oom_kill ")), 0)
+    return 0
 
 
 def _how_far(told: Progress) -> str:

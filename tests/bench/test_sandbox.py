@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ import pytest
 from toy_problem import INPUTS, toy_job
 
 from bench.exchange import read_prediction, write_inputs
-from bench.sandbox import Sandbox, worker
+from bench.sandbox import Sandbox, warden, worker
 from bench.sandbox.progress import Progress, ProgressNote, read_progress
 
 
@@ -220,6 +221,50 @@ def test_a_killed_fork_server_is_replaced_and_after_the_end_refused(tmp_path):
         sandbox._process.wait()
         assert sandbox.run(toy_job(tmp_path / "job", tmp_path / "inputs", "ok")).status == "ok"
     assert sandbox.run(toy_job(tmp_path / "job", tmp_path / "inputs", "ok")).status == "crash"
+
+
+@pytest.mark.parametrize(
+    ("whom", "by"),
+    [
+        ("worker", signal.SIGKILL),
+        ("worker", signal.SIGTERM),
+        ("warden", signal.SIGKILL),
+        ("warden", signal.SIGTERM),
+        ("fork server", signal.SIGKILL),
+    ],
+)
+def test_who_is_killed_from_outside_is_tried_again_and_no_method_is_blamed(tmp_path, whom, by):
+    write_inputs(INPUTS, tmp_path / "inputs", "p")
+    (tmp_path / "job").mkdir()
+    with Sandbox(1) as sandbox, ThreadPoolExecutor(1) as pool:
+        job = toy_job(tmp_path / "job", tmp_path / "inputs", "linger", seconds=4324.5, timeout_s=60)
+        running = pool.submit(sandbox.run, job)
+        deadline = time.monotonic() + 30
+        while not (found := sleepers("4324.5")) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        server = psutil.Process(sandbox._process.pid)
+        [warden] = server.children()
+        [worker] = [p for p in warden.children() if p not in found]
+        {"fork server": server, "warden": warden, "worker": worker}[whom].send_signal(by)
+        outcome = running.result()
+    assert (outcome.status, outcome.retryable) == ("crash", True)
+    assert "the same command tries it again" in outcome.detail
+    if whom == "worker":
+        assert f"from outside by {by.name} at" in outcome.detail
+        assert "its limit is 4000 MB" in outcome.detail
+    while sleepers("4324.5") and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert sleepers("4324.5") == []
+
+
+@pytest.mark.parametrize(
+    ("peak_mb", "limit_mb", "short_of_memory", "status"),
+    [(900, 1000, False, "oom"), (100, 1000, True, "crash"), (100, None, True, "oom"), (100, None, False, "crash")],
+)
+def test_a_kill_is_for_want_of_memory_where_the_method_used_what_it_may(peak_mb, limit_mb, short_of_memory, status):
+    found = warden._killed(signal.SIGKILL, peak_mb, limit_mb, short_of_memory)
+    assert found["status"] == status
+    assert found.get("retryable", False) is (status == "crash")
 
 
 def test_killing_the_watcher_leaves_no_process_behind(tmp_path):

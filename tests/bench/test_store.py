@@ -89,6 +89,11 @@ def test_what_runs_again(store, status, limits, final):
     assert store.is_final("00000000000000aa", limits) is final
 
 
+def test_what_was_killed_from_outside_runs_again(store):
+    store.save(record(status="crash", retryable=True))
+    assert not store.is_final("00000000000000aa", Limits())
+
+
 def test_concurrent_writers_leave_one_whole_trial(store):
     def write(i):
         for _ in range(20):

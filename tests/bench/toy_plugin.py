@@ -146,6 +146,9 @@ class Toy(Method):
         os.kill(os.getppid(), signal.SIGKILL)
         time.sleep(60)
 
+    def _linger(self, ctx):
+        subprocess.run(["setsid", "sleep", str(self.seconds)])
+
     def _progress(self, ctx):
         ctx.progress(float("nan"), "no idea")
         time.sleep(0.6)
