@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from bench.seeds import derive_seed
+from bench.tasks._donors import LIBRARY
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,8 +30,10 @@ MAX_SUBSETS = 200
 N_NULL = 20
 #: Permutations of which the leave-one-donor-out interval is made.
 N_JACKKNIFE = 20
-#: More splits of donors than this are drawn, not listed.
-_LISTED = 5000
+#: Random ways to exchange samples, among which the different ones are found; all, where there are few.
+_TRIES = 1000
+#: Donors without whom no condition is permuted among them: 2 against 2 can be exchanged in two ways, 4 pairs in three.
+MIN_DONORS = 4
 
 #: Columns of the solution with one byte per draw and cell.
 DRAWS, NULL_CELLS, NULL_DONORS = "draws", "null_cells", "null_donors"
@@ -57,7 +60,7 @@ class TypeDesign:
     null_cells
         (permutations, cells): whether a cell counts as case.
     null_samples
-        (permutations, samples): the same where all cells of a sample do.
+        (permutations, samples): the same where all cells of a sample do; none where :func:`no_permutation` says why.
     """
 
     name: str
@@ -168,22 +171,61 @@ def permuted_cells(
     return null
 
 
-def permuted_samples(case: NDArray[np.bool_], seed: tuple[str | int, ...]) -> NDArray[np.uint8]:
+def permuted_samples(
+    case: NDArray[np.bool_], seed: tuple[str | int, ...], donor: NDArray[np.object_] | None = None
+) -> NDArray[np.uint8]:
     """(permutations, samples): other ways to give the samples their conditions, as many cases as there are.
 
-    The true one is left out, and so is its mirror image, which tests the same.
+    The true one is left out, and so is its mirror image, which tests the same. Each half of what a permutation
+    compares has its share of true cases (as near as whole samples come to that): a difference between the arms cancels,
+    and what is left is what donors differ by.
+
+    Parameters
+    ----------
+    case
+        Whether a sample is of the case arm.
+    donor
+        Of each sample. The arms of a donor who has both are exchanged with each other only: another donor's cells
+        would bring the difference between donors, which a paired design takes out. None: no donor has both.
     """
-    n, k = len(case), int(case.sum())
     rng = np.random.default_rng(derive_seed("deg/null donors", *seed))
-    if math.comb(n, k) <= _LISTED:
-        every = np.array(list(combinations(range(n), k)))[rng.permutation(math.comb(n, k))]
-    else:
-        every = np.array([rng.choice(n, k, replace=False) for _ in range(4 * N_NULL)])
+    both = np.zeros(len(case), bool) if donor is None else pd.Series(donor).duplicated(keep=False).to_numpy()
+    pairs = [np.flatnonzero(donor == name) for name in sorted(set(donor[both]))] if donor is not None else []
+    cases, controls = np.flatnonzero(case & ~both), np.flatnonzero(~case & ~both)
+    exchanged, flipped = _exchanged(len(cases), len(controls)), [len(pairs) // 2, -(-len(pairs) // 2)]
     seen = {case.tobytes(), (~case).tobytes()}
     kept: list[NDArray[np.bool_]] = []
-    for members in every:
-        labels = np.isin(np.arange(n), members)
-        if labels.tobytes() not in seen and len(kept) < N_NULL:
+    for _ in range(_TRIES):
+        if len(kept) == N_NULL:
+            break
+        labels = case.copy()
+        for pair in rng.permutation(len(pairs))[: rng.choice(flipped)]:
+            labels[pairs[pair]] ^= True
+        n = rng.choice(exchanged)
+        labels[rng.permutation(cases)[:n]] = False
+        labels[rng.permutation(controls)[:n]] = True
+        if labels.tobytes() not in seen:
             kept.append(labels)
             seen |= {labels.tobytes(), (~labels).tobytes()}
-    return np.array(kept, np.uint8).reshape(len(kept), n)
+    return np.array(kept, np.uint8).reshape(len(kept), len(case))
+
+
+def _exchanged(n_case: int, n_control: int) -> list[int]:
+    """How many cases change places with as many controls, so that both halves have the same share of true cases."""
+    if not n_case or not n_control:
+        return [0]
+    left = [abs((n_case - n) / n_case - n / n_control) for n in range(min(n_case, n_control) + 1)]
+    return [n for n, difference in enumerate(left) if difference < min(left) + 1e-9]
+
+
+def no_permutation(donor: NDArray[np.object_], case: NDArray[np.bool_]) -> str:
+    """Why the condition cannot be permuted among the donors of these samples; empty if it can."""
+    if set(donor) == {LIBRARY}:
+        return "donors are not told apart"
+    n_case, n_control, n = int(case.sum()), int((~case).sum()), len(set(donor))
+    if n >= MIN_DONORS and min(n_case, n_control) >= 2:
+        return ""
+    if both := len(donor) - n:
+        said = f"{both} of {n} donors {'have' if both > 1 else 'has'} cells in both arms"
+        return f"paired design: {said}, too few to exchange the arms within donors ({MIN_DONORS} are needed)"
+    return f"{n_case} case and {n_control} control donors: too few to permute the condition (2 of each are needed)"

@@ -22,12 +22,13 @@ from bench.tasks._deg_design import (
     NULL_DONORS,
     arm_name,
     donor_subsets,
+    no_permutation,
     packed,
     permuted_cells,
     permuted_samples,
     subsamples,
 )
-from bench.tasks._donors import donors_of
+from bench.tasks._donors import LIBRARY, donors_of
 from bench.tasks._find_markers import MIN_CELLS
 from bench.tasks._study import batch_tells_condition, study_inputs
 
@@ -66,7 +67,7 @@ def make_problem(dataset: Dataset, track: str, seeds: Seeds) -> DegProblem:
     inputs, keep = study_inputs(dataset, notes)
     solution = _solution(dataset, keep, notes)
     seed = (dataset.card.digest, seeds.split)
-    solution = solution.assign(**_draws(solution, track, seed, notes, donors_known="donor" in dataset.card.fields))
+    solution = solution.assign(**_draws(solution, track, seed, notes))
     truth = _truth(dataset, solution)
     notes += _warnings(dataset, solution)
     return DegProblem(inputs, solution, tuple(notes), truth=truth)
@@ -112,31 +113,50 @@ def _solution(dataset: Dataset, keep: NDArray[np.bool_], notes: list[str]) -> pd
     return pd.DataFrame(table, dtype=object)[keep]
 
 
-def _draws(
-    solution: pd.DataFrame, track: str, seed: tuple[str | int, ...], notes: list[str], *, donors_known: bool
-) -> dict[str, list[bytes]]:
+def _draws(solution: pd.DataFrame, track: str, seed: tuple[str | int, ...], notes: list[str]) -> dict[str, list[bytes]]:
     cell_type, case = solution["cell_type"].to_numpy(), (solution["arm"] == "case").to_numpy()
-    sample = solution["arm"].str.cat(solution["donor"], sep="/")
     tested = cell_type != ""
-    names = np.array(sorted(sample[tested].unique()), dtype=object)
-    null = np.zeros((0, len(names)), np.uint8)
-    if donors_known:
-        null = permuted_samples(np.array([name.startswith("case/") for name in names]), seed)
-        if not len(null):
-            notes.append("too few donors to permute the condition among them")
-    by_cell = names == sample.to_numpy()[:, None]  # (cells, samples)
-    null_donors = null @ by_cell.T.astype(np.uint8)
     if track == "subsample":
         draws = subsamples(cell_type, seed)
     else:
         subsets = _subsets(solution[tested], seed, notes)
-        member = np.array([[name in subset for name in names] for subset in subsets])
-        draws = (member @ by_cell.T).astype(np.uint8) * tested
+        sample = solution["arm"].str.cat(solution["donor"], sep="/")
+        draws = np.array([sample.isin(subset) for subset in subsets]).astype(np.uint8) * tested
     return {
         DRAWS: packed(draws),
         NULL_CELLS: packed(permuted_cells(cell_type, case, seed)),
-        NULL_DONORS: packed(null_donors),
+        NULL_DONORS: _permuted_donors(solution, seed, notes),
     }
+
+
+def _permuted_donors(solution: pd.DataFrame, seed: tuple[str | int, ...], notes: list[str]) -> list[bytes]:
+    """Of each cell, whether it counts as case where the condition is permuted among the donors who have its type."""
+    found = pd.Series([b""] * len(solution), dtype=object)
+    withheld = {}
+    for name, rows in sorted(solution.groupby("cell_type").indices.items()):
+        if not name:
+            continue
+        donor, case = solution["donor"].to_numpy()[rows], (solution["arm"] == "case").to_numpy()[rows]
+        sample, keys = pd.factorize(pd.MultiIndex.from_arrays([donor, case]), sort=True)
+        donors, arms = keys.get_level_values(0).to_numpy(object), keys.get_level_values(1).to_numpy(bool)
+        if reason := no_permutation(donors, arms):
+            withheld[name] = reason
+            continue
+        found.iloc[rows] = packed(permuted_samples(arms, (*seed, name), donors)[:, sample])
+    notes += _said_of_donors(solution, withheld)
+    return found.tolist()
+
+
+def _said_of_donors(solution: pd.DataFrame, withheld: dict[str, str]) -> list[str]:
+    tested = solution[solution["cell_type"] != ""]
+    arms = tested.groupby("donor")["arm"].nunique()
+    notes = []
+    if (arms > 1).any() and set(arms.index) != {LIBRARY}:
+        notes.append(f"paired design: {(arms > 1).sum()} of {len(arms)} donors have cells in both arms")
+    for reason in dict.fromkeys(withheld.values()):
+        of = listed([name for name, other in withheld.items() if other == reason])
+        notes.append(f"no false-positive rate among donors for {of}: {reason}")
+    return notes
 
 
 def _subsets(solution: pd.DataFrame, seed: tuple[str | int, ...], notes: list[str]) -> list[frozenset[str]]:

@@ -11,7 +11,7 @@ import pandas as pd
 
 from bench.problem import Curve, Score, Scored
 from bench.tasks._deg_compare import DIRECTIONS
-from bench.tasks._deg_design import RATIOS
+from bench.tasks._deg_design import RATIOS, designs, no_permutation
 from bench.tasks._deg_evaluate import evaluate
 from bench.tasks._deg_null import ALPHAS
 from bench.tasks._deg_problem import DegProblem, too_few
@@ -39,6 +39,12 @@ def score(problem: Problem, prediction: Prediction) -> Scored:
     mine = evaluate(prediction["expression"], problem.solution, genes)
     overlap = overlap_table(mine, problem.raw)
     null = null_table(mine.null)
+    withheld = {
+        design.name: reason
+        for design in designs(problem.solution)
+        if design.name in set(mine.sizes["cell_type"])
+        and (reason := no_permutation(*(design.samples[name].to_numpy() for name in ("donor", "case"))))
+    }
     truth = true_effects(problem, genes)
     reference = problem.pseudobulk
     bulk = against_pseudobulk(mine.deg, reference.table)
@@ -52,7 +58,7 @@ def score(problem: Problem, prediction: Prediction) -> Scored:
         "deg": mine.deg.assign(replicate="full"),
     }
     headline = _headline(mine)
-    rows = _of_draws(mine, overlap, headline) + _sizes(mine) + _false_positives(null)
+    rows = _of_draws(mine, overlap, headline) + _sizes(mine) + _false_positives(null, withheld)
     x, y = _mean_curve(overlap)
     curves = [Curve("overlap", x, y)] if len(x) > 1 else []
     rows += _agreement(bulk)
@@ -156,21 +162,30 @@ def _sizes(mine: Evaluation) -> list[Score]:
     return rows
 
 
-def _false_positives(null: pd.DataFrame) -> list[Score]:
-    """Share of p below alpha with the condition permuted; ``detail`` says where that is too many."""
+def _false_positives(null: pd.DataFrame, withheld: dict[str, str]) -> list[Score]:
+    """Share of p below alpha with the condition permuted; ``detail`` says where that is too many, or why there is none.
+
+    Parameters
+    ----------
+    withheld
+        Cell type -> why the condition is not permuted among its donors.
+    """
     rows = []
-    for kind in ("cells", "donors"):
+    for kind, missing in (("cells", {}), ("donors", withheld)):
         metric = f"fpr_{kind}"
         at = null[(null["kind"] == kind) & (null["alpha"] == ALPHAS[0])]
+        rows += [Score(metric, math.nan, f"type:{name}", detail=reason) for name, reason in missing.items()]
         if not len(at):
-            rows.append(Score(metric, math.nan, detail="the condition cannot be permuted among too few donors"))
+            detail = "; ".join(dict.fromkeys(missing.values())) or "no gene is expressed by enough cells to be tested"
+            rows.append(Score(metric, math.nan, detail=detail))
             continue
         for line in at.itertuples():
             detail = f"EXCEEDS alpha = {line.alpha:g}" if line.low > line.alpha else ""
             rows.append(Score(metric, line.fpr, f"type:{line.cell_type}", line.low, line.high, line.n_tests, detail))
         above = sorted(at.loc[at["low"] > at["alpha"], "cell_type"])
-        detail = f"EXCEEDS alpha = {ALPHAS[0]:g} in {len(above)} of {len(at)} cell types" if above else ""
-        rows.append(Score(metric, float(at["fpr"].mean()), n=int(at["n_tests"].sum()), detail=detail))
+        said = [f"EXCEEDS alpha = {ALPHAS[0]:g} in {len(above)} of {len(at)} cell types"] if above else []
+        said += [f"mean over {len(at)} of {len(at) + len(missing)} cell types"] if missing else []
+        rows.append(Score(metric, float(at["fpr"].mean()), n=int(at["n_tests"].sum()), detail="; ".join(said)))
     return rows
 
 

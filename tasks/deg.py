@@ -53,9 +53,10 @@ def _metrics() -> tuple[Metric, ...]:
         ),
         Metric(
             "fpr_donors",
-            "The same with the condition permuted among donors, whose cells stay together: cells are no replicates.",
+            "The same with the condition permuted among donors, whose cells stay together: cells are no replicates. "
+            "The arms of a donor who has both are exchanged with each other only.",
             higher_is_better=False,
-            undefined="too few donors",
+            undefined="fewer than four donors, or two of an arm",
         ),
         Metric("truth_precision", "Share of the full data's DEGs that the disease changes.", undefined=unknown),
         Metric("truth_recall", "Share of the genes that the disease changes among the DEGs.", undefined=unknown),
@@ -114,7 +115,7 @@ class DegTask(Task):
     """
 
     name = "deg"
-    version = "2"
+    version = "3"
     summary = "Does imputation make differentially expressed genes more reproducible, and are they right?"
     purpose = (
         "Compare imputation methods, among them the scMamba paper's models, which this project re-implements, by the "
@@ -164,7 +165,8 @@ class DegTask(Task):
         solution has ``donor``, ``condition``, ``arm`` (``case``, ``control`` or empty), ``cell_type`` (empty where a
         cell is not tested), and columns of bytes, one byte a draw: ``draws`` (0 if the cell is in none of its subsets;
         else the number, from 1, of the first ratio at which it is in), ``null_cells`` and ``null_donors`` (1 if the
-        cell counts as case). ``truth["log2fc"]``: what the disease does to each case cell, where that is known.
+        cell counts as case; empty in types that too few donors have). ``truth["log2fc"]``: what the disease does to
+        each case cell, where that is known.
 
         Raises
         ------

@@ -151,6 +151,79 @@ def test_labels_permuted_among_donors_are_never_the_true_ones():
     assert len(permuted_samples(np.array([True, False]), (0,))) == 0
 
 
+def test_permuted_labels_spread_the_true_cases_over_both_halves(monkeypatch):
+    monkeypatch.setattr(_deg_design, "N_NULL", 50)
+    case = np.arange(8) < 4
+    found = permuted_samples(case, (0,)).astype(bool)
+    assert len(found) == 18  # half of C(4, 2)^2: each comes with its mirror image
+    assert (found[:, :4].sum(axis=1) == 2).all()
+    assert (permuted_samples(np.arange(11) < 5, (0,))[:, :5].sum(axis=1) == 2).all()  # 2/5 and 3/6, not 3/5 and 2/6
+
+
+def test_arms_of_a_donor_who_has_both_are_exchanged_with_each_other_only(monkeypatch):
+    monkeypatch.setattr(_deg_design, "N_NULL", 50)
+    donor, case = np.repeat(list("abcd"), 2).astype(object), np.tile([False, True], 4)
+    found = permuted_samples(case, (0,), donor).astype(bool)
+    assert len(found) == 3  # half of C(4, 2)
+    assert (found.reshape(-1, 4, 2).sum(axis=2) == 1).all()
+    assert ((found != case)[:, ::2].sum(axis=1) == 2).all()
+    donor, case = np.array([*"aabb", *"cdef"], dtype=object), np.array([0, 1, 0, 1, 1, 1, 0, 0], dtype=bool)
+    found = permuted_samples(case, (0,), donor).astype(bool)
+    assert len(found) == 2 * 4 // 2
+    assert (found[:, :4].reshape(-1, 2, 2).sum(axis=2) == 1).all()
+    assert (found[:, 4:6].sum(axis=1) == 1).all()
+
+
+def paired_study(n_donors):
+    """Each donor has cells in both arms; donors differ in every gene, arms in none."""
+    data = study(per_donor=80, n_donors=n_donors // 2)
+    rng = np.random.default_rng(7)
+    donor = data.adata.obs["donor"].to_numpy()
+    rate = rng.gamma(2.0, 1.0, (n_donors, N_GENES))[pd.factorize(donor)[0]]
+    data.adata.X = sparse.csr_matrix(rng.poisson(rate).astype(np.int32))
+    data.adata.obs["condition"] = np.resize(["AD", "CN"], data.adata.n_obs)
+    del data.adata.uns["disease_effects"]
+    return data
+
+
+def test_where_donors_have_both_arms_the_difference_between_donors_is_no_false_positive():
+    problem = TASK.make_problem(paired_study(6), "subsample", Seeds())
+    assert "paired design: 6 of 6 donors have cells in both arms" in problem.notes
+    result = TASK.score(problem, {"expression": log1p_cp10k(problem.inputs.cells.X)})
+    assert value(result, "fpr_donors") < 0.05
+    assert not any("EXCEEDS" in s.detail for s in result.scores if s.metric == "fpr_donors")
+
+
+def test_too_few_donors_with_both_arms_have_no_false_positive_rate_and_say_why():
+    problem = TASK.make_problem(paired_study(2), "subsample", Seeds())
+    result = TASK.score(problem, {"expression": log1p_cp10k(problem.inputs.cells.X)})
+    rows = [s for s in result.scores if s.metric == "fpr_donors"]
+    assert {s.unit for s in rows} == {"pooled", "type:A", "type:B"}
+    assert all(np.isnan(s.value) and s.detail.startswith("paired design: 2 of 2 donors") for s in rows)
+    assert any(note.startswith("no false-positive rate among donors for A, B: paired") for note in problem.notes)
+    assert set(result.tables["null"]["kind"]) == {"cells"}
+
+
+def test_a_type_is_permuted_among_the_donors_who_have_it(monkeypatch):
+    """B is of three donors only; of C, in which the fourth control is missing, no permutation is the true one."""
+    donor = np.repeat([f"d{i}" for i in range(8)], 30)
+    kind = np.array(["A", "B", "C"])[np.arange(240) % 3]
+    kind[(kind == "B") & np.isin(donor, ["d0", "d1", "d2", "d5", "d6"])] = "A"
+    kind[(kind == "C") & (donor == "d7")] = "A"
+    problem = TASK.make_problem(study(donor=donor, cell_type=kind), "subsample", Seeds())
+    found = {design.name: design for design in designs(problem.solution)}
+    assert found["B"].null_samples.shape == (0, 3)
+    assert found["C"].null_samples.shape == (6, 7)
+    true = found["C"].samples["case"].to_numpy()
+    assert not any((labels == true).all() for labels in found["C"].null_samples)
+    result = TASK.score(problem, {"expression": log1p_cp10k(problem.inputs.cells.X)})
+    reason = "1 case and 2 control donors: too few to permute the condition (2 of each are needed)"
+    rows = {s.unit: s for s in result.scores if s.metric == "fpr_donors"}
+    assert rows["type:B"].detail == reason
+    assert rows["pooled"].detail.endswith("mean over 2 of 3 cell types")
+    np.testing.assert_allclose(rows["pooled"].value, (rows["type:A"].value + rows["type:C"].value) / 2)
+
+
 def overlap_from_scratch(X, genes, case, control, full):
     """The definition, on tables of `find_markers`."""
 
@@ -367,7 +440,9 @@ def test_without_donors_the_cells_are_still_tested():
     problem = TASK.make_problem(study(donor=None), "subsample", Seeds())
     result = TASK.score(problem, {"expression": log1p_cp10k(problem.inputs.cells.X)})
     assert value(result, "overlap") > 0
-    assert np.isnan(value(result, "fpr_donors"))
+    row = next(s for s in result.scores if (s.metric, s.unit) == ("fpr_donors", "pooled"))
+    assert np.isnan(row.value)
+    assert row.detail == "donors are not told apart"
     assert result.tables["overlap"]["diff_low"].isna().all()
 
 
