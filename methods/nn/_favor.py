@@ -67,7 +67,8 @@ def orthogonal_features(n_features: int, d: int, generator: torch.Generator) -> 
     blocks = []
     for _ in range(-(-n_features // d)):
         basis, triangle = torch.linalg.qr(torch.randn(d, d, generator=generator, device="cpu"))
-        blocks.append((basis * triangle.diagonal().sign()).T)  # without the signs, not uniform over directions
+        # Without the signs (the official code) the first entry of each block would always be negative: LAPACK's choice.
+        blocks.append((basis * triangle.diagonal().sign()).T)
     lengths = torch.randn(n_features, d, generator=generator, device="cpu").norm(dim=1, keepdim=True)
     return torch.cat(blocks)[:n_features] * lengths
 

@@ -76,7 +76,8 @@ class Performer(nn.Module):
     dim, depth, heads, dim_head, ff_mult
         Width, layers, heads a layer, width of a head, width of the feed-forward network in multiples of ``dim``.
     redraw_every
-        Forward passes in training mode after which all layers take new random features.
+        Forward passes in training mode after which all layers take new random features for the next pass. That pass is
+        not counted, as in the official code: with 1,000, passes 1,001, 2,002, ... begin with new ones.
     maximum_over_batch
         See :func:`favor_attention`.
 
@@ -114,15 +115,15 @@ class Performer(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(cells, length, dim) to the same shape."""
         if self.training:
-            if self.passes and self.passes % self.redraw_every == 0:
-                self._redraw()
             self.passes += 1
+            if self.passes % (self.redraw_every + 1) == 0:
+                self._redraw()
         for layer in self.layers:
             x = layer(x)
         return self.norm(x)
 
     def _redraw(self) -> None:
-        draw = int(self.passes) // self.redraw_every
+        draw = int(self.passes) // (self.redraw_every + 1)
         generator = torch.Generator().manual_seed(int(self.seed) + draw)
         for module in self.modules():
             if isinstance(module, FavorAttention):

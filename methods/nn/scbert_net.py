@@ -1,8 +1,8 @@
 """scBERT: its tokens, its sizes and options, the two models made from them, and what is particular in their training.
 
 Deviations from the official code, besides those that are options: any list of genes in place of 16,906 fixed ones;
-learned positions unless the user gives gene2vec vectors, which are not distributed with this package; both tables start
-small.
+learned positions unless the user gives gene2vec vectors, which are not distributed with this package; random features
+in all directions alike (:func:`bench.methods.nn._favor.orthogonal_features`).
 """
 
 from __future__ import annotations
@@ -25,7 +25,6 @@ from bench.methods.nn.presets import preset
 HIGHEST_LEVEL = 5
 MASK = HIGHEST_LEVEL + 1
 N_TOKENS = MASK + 1
-_INITIAL_STD = 0.02  # of both tables, as in the other models here; with torch's default of 1 pre-training starts slower
 _SHOWN_AS_MASK = 0.9  # of the genes that are scored; the others keep their token
 # Of ln(1 + CP10K): more than the last bit of float32 at level 5, 2.4e-7, and less than whole counts can come to a level
 # from below in cells of up to 100,000 counts, 1 / (total x 2^level).
@@ -50,6 +49,9 @@ class ScBertConfig:
         Where the bias of the head's first map starts; None (officially): near zero. In narrow models that map is then
         negative at nearly all positions for half of all seeds, and the ReLU after it lets nothing through, ever;
         presets ``small`` and ``tiny`` start at 2.
+    embedding_std
+        Standard deviation of the tables of tokens and of learned positions at the start; officially 1, torch's default.
+        Short trainings start better with less: presets ``small`` and ``tiny`` have 0.02, as the other models here.
     positions
         ``learned``: a vector a gene, trained with the rest. ``gene2vec``: as in the official code, vectors from a file
         (see :meth:`TokenEmbedding.use_gene2vec`), which stay as they are.
@@ -57,7 +59,7 @@ class ScBertConfig:
         Over what the maximum in the exponents of the keys is taken. ``cell``: each cell and head. ``batch``: the whole
         batch, as in the official code, where the result for a cell depends weakly on the others.
     redraw_every
-        Forward passes in training after which the random features of attention are drawn anew.
+        Forward passes in training after which the random features of attention are drawn anew for the next one.
     fine_tune
         ``official``: only the last but one layer, the final LayerNorm and the head; the last layer stays frozen, as in
         the official code, where that may be an oversight. ``all``: everything (but gene2vec).
@@ -75,13 +77,14 @@ class ScBertConfig:
     ff_mult: int = 4
     head_hidden: tuple[int, int] = (512, 128)
     collapse_bias: float | None = None
+    embedding_std: float = 1.0
     positions: Literal["learned", "gene2vec"] = "learned"
     key_maximum: Literal["cell", "batch"] = "cell"
     redraw_every: int = 1000
     fine_tune: Literal["official", "all"] = "official"
 
     def __post_init__(self) -> None:
-        check_settings(self)
+        check_settings(self, positive=("embedding_std",))
 
     @classmethod
     def from_preset(cls, name: str, n_genes: int) -> Self:
@@ -114,7 +117,7 @@ class TokenEmbedding(nn.Module):
         self.tokens = nn.Embedding(N_TOKENS, config.dim)
         self.positions = nn.Embedding(config.n_genes + 1, config.dim)
         for table in (self.tokens, self.positions):
-            nn.init.normal_(table.weight, std=_INITIAL_STD)
+            nn.init.normal_(table.weight, std=config.embedding_std)
         if self.frozen_positions:
             nn.init.zeros_(self.positions.weight).requires_grad_(False)
 

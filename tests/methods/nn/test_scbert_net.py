@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -178,10 +179,12 @@ def test_other_genes_than_the_models_are_refused():
         FAMILY.masked_model(toy())(some_cells(n_genes=8))
 
 
-def test_both_tables_start_small():
-    embedding = FAMILY.masked_model(toy(4000, depth=1)).embedding
-    assert float(embedding.positions.weight.std().detach()) == pytest.approx(0.02, rel=0.05)
-    assert float(embedding.tokens.weight.std().detach()) == pytest.approx(0.02, rel=0.3)
+@pytest.mark.parametrize(("name", "std"), [("paper", 1.0), ("small", 0.02), ("tiny", 0.02)])
+def test_tables_start_as_officially_or_small(name, std):
+    torch.manual_seed(0)
+    embedding = FAMILY.masked_model(replace(ScBertConfig.from_preset(name, 4000), depth=1)).embedding
+    assert float(embedding.positions.weight.detach().std()) == pytest.approx(std, rel=0.05)
+    assert float(embedding.tokens.weight.detach().std()) == pytest.approx(std, rel=0.3)
 
 
 def test_gene_vectors_are_the_positions():
@@ -223,14 +226,15 @@ def projections(model):
 
 
 def test_random_features_are_redrawn_after_so_many_training_forwards():
+    """As officially, where the pass that redraws starts the count at 0."""
     torch.manual_seed(0)
     model, cells = FAMILY.masked_model(toy(redraw_every=3)), some_cells()
     seen = [projections(model)[0]]
-    for _ in range(7):
+    for _ in range(8):
         model(cells)
         seen.append(projections(model)[0])
     changed = [not torch.equal(a, b) for a, b in zip(seen[:-1], seen[1:], strict=True)]
-    assert changed == [False, False, False, True, False, False, True]  # the 4th and the 7th forward begin with new ones
+    assert [i + 1 for i, new in enumerate(changed) if new] == [4, 8]
     model.eval()
     for _ in range(4):
         model(cells)
