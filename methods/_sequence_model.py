@@ -91,15 +91,17 @@ class SequenceModel(Method):
         if "label" in inputs.train.obs:
             train, code, classes = training_set(inputs)
             everything = np.ones(len(code), dtype=bool)
-            probabilities, _ = self._classify(inputs.cells, train, code, len(classes), everything, ctx)
+            level = str(inputs.info.get("level"))
+            probabilities, _ = self._classify(level, inputs.cells, train, code, len(classes), everything, ctx)
             return most_probable(probabilities, classes)
         code = inputs.train.obs["is_doublet"].to_numpy(bool).astype(np.int64)
-        probabilities, filled = self._classify(inputs.cells, inputs.train, code, 2, code == 0, ctx)
+        probabilities, filled = self._classify("doublet", inputs.cells, inputs.train, code, 2, code == 0, ctx)
         score = np.where(filled, probabilities[:, 1], 0.0)
         return {"score": score, "call": score > 0.5}
 
     def _classify(
         self,
+        what: str,
         cells: Cells,
         train: Cells,
         label: NDArray[np.intp],
@@ -109,7 +111,8 @@ class SequenceModel(Method):
     ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
         """Probabilities (cells, classes), and which cells have counts in the model's genes; others get the frequencies.
 
-        ``typical`` marks the training cells that a pre-training in the trial may use.
+        ``what`` is told: doublets, or which level of labels; recipes may differ. ``typical`` marks the training cells
+        that a pre-training in the trial may use.
         """
         import numpy as np
         import torch
@@ -126,7 +129,7 @@ class SequenceModel(Method):
         kind = family(self.name)
         of_model, of_recipe = split_settings(kind, self.options)
         settings = {"epochs": self.epochs, "lr": self.lr} | of_recipe
-        recipe = Recipe.of(self.name, self.size, "classification", settings)
+        recipe = Recipe.of(self.name, self.size, f"classification/{what}", settings)
         fabric = make_fabric(recipe, ctx.device)
         with ctx.phase("fit"):
             pretrained = self._pretrained(kind, of_model, train, typical, fabric, ctx)

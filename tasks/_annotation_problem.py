@@ -44,6 +44,7 @@ def make_problem(dataset: Dataset, track: str, seeds: Seeds) -> Problem:
     shown = pd.DataFrame({"donor": donor[train], "label": labels.table.loc[train, level]}, index=obs.index[train])
     info: dict[str, Json] = {
         "classes": list(classes),
+        "level": level,
         "unassigned": UNASSIGNED,
         "split": split.kind,
         "weak_labels": dataset.card.weak_labels,

@@ -125,7 +125,7 @@ class AnnotationTask(Task):
     """
 
     name = "annotation"
-    version = "2"
+    version = "3"
     summary = "Name the cell type, subtype and subcluster of each nucleus."
     purpose = (
         "Compare annotation methods with each other and with the scMamba paper's models, which this project "
@@ -171,7 +171,8 @@ class AnnotationTask(Task):
         """Build inputs and solution.
 
         ``inputs.train.obs`` has ``donor`` and ``label``, ``inputs.cells.obs`` has ``donor``. ``inputs.info`` has
-        ``classes`` (sorted, of the training cells), ``unassigned``, ``split`` (``donor`` or ``cell``), ``weak_labels``,
+        ``classes`` (sorted, of the training cells), ``level`` (``cell_type``, ``subtype`` or ``subcluster``),
+        ``unassigned``, ``split`` (``donor`` or ``cell``), ``weak_labels``,
         ``validation_donors`` (a suggestion; they are among the training cells) and ``parents`` (coarser level ->
         class -> parent). The solution has ``label``, ``donor``, ``seen`` and the coarser levels.
 

@@ -38,7 +38,7 @@ class FineTuned:
     Parameters
     ----------
     model
-        In evaluation mode.
+        In evaluation mode and float32 whatever the training's precision, as the official code predicts.
     best_epoch
         Counted from 1.
     history
@@ -223,7 +223,7 @@ def _best_epoch(
         raise BenchError("there is no training step", where="recipe", fix="give more epochs or steps")
     fitting.bare.load_state_dict(best_state)
     fitting.bare.eval()
-    return FineTuned(fitting.model, best + 1, history)
+    return FineTuned(fitting.bare, best + 1, history)
 
 
 def _epoch(rows: NDArray[np.intp], fitting: Fitting) -> Iterator[NDArray[np.intp]]:

@@ -9,7 +9,8 @@ from typing import Any
 
 from bench.errors import UnknownNameError
 
-#: What a preset holds: sizes of the network, and one recipe for each kind of training.
+#: What a preset holds: sizes of the network, and one recipe for each kind of training. ``classification/subtype`` and
+#: the like hold what differs there from ``classification``.
 SECTIONS = ("sizes", "pretraining", "classification", "imputation")
 
 

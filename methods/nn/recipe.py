@@ -85,16 +85,19 @@ class Recipe:
 
     @classmethod
     def of(cls, model: str, name: str, section: str, overrides: Mapping[str, Any] | None = None) -> Self:
-        """Recipe of a preset's section, with the settings that are given (not None) in place of the preset's."""
+        """Recipe of a preset's section, with the settings that are given (not None) in place of the preset's.
+
+        Of ``classification/subtype`` the settings stand over those of ``classification``, where there are any.
+        """
         given = {key: value for key, value in (overrides or {}).items() if value is not None}
         known = {field.name for field in dataclasses.fields(cls)}
         for key in given:
             if key not in known:
                 raise UnknownNameError("setting of a recipe", key, known)
-        settings = preset(model, name)
-        if section not in settings:
-            raise BenchError(f"{model} has no {section}", where=f"preset {name}", fix="use another model")
-        return cls(**settings[section] | given)
+        settings, whole = preset(model, name), section.partition("/")[0]
+        if whole not in settings:
+            raise BenchError(f"{model} has no {whole}", where=f"preset {name}", fix="use another model")
+        return cls(**settings[whole] | settings.get(section, {}) | given)
 
     @property
     def rates(self) -> MaskRates:

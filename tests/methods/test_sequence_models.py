@@ -10,6 +10,7 @@ from scipy.sparse import csr_matrix
 from bench.errors import BenchError
 from bench.method import Context
 from bench.methods.nn.checkpoint import save_pretrained
+from bench.methods.nn.presets import presets
 from bench.problem import Cells, Inputs
 from bench.registry import Registry
 
@@ -51,6 +52,24 @@ def test_it_pretrains_in_the_trial_says_so_and_answers(name, problem, method):
     assert answer["score"][truth].mean() > answer["score"][~truth].mean()
     assert any("pre-trained here on 45 training cells" in note for note in ctx.notes)
     assert set(ctx.phases) == {"fit", "predict"}
+
+
+@pytest.mark.parametrize(("level", "epochs"), [("cell_type", 1), ("subtype", 3), (None, 1)])
+def test_the_recipe_is_that_of_the_level_of_labels(level, epochs, problem, method, monkeypatch):
+    """Of what each level has in a preset, as ``paper`` has for all three."""
+    tiny = json.loads(json.dumps(presets("scmamba")))
+    tiny["tiny"] |= {"classification/subtype": {"epochs": 3}}
+    monkeypatch.setattr("bench.methods.nn.presets.presets", {"scmamba": tiny}.__getitem__)
+    inputs, _ = problem
+    label = np.where(inputs.train.obs["is_doublet"], "b", "a")
+    train = Cells(inputs.train.X, inputs.train.obs[["donor"]].assign(label=label), inputs.train.var)
+    lines = []
+    ctx = Context(seed=2, report_progress=lambda done, line: lines.append(line))
+    info = {"classes": ["a", "b"]} | ({"level": level} if level else {})
+    method("scmamba", pretrain_epochs=0).run(Inputs(inputs.cells, train, info), ctx)
+    assert {line.split(",")[0] for line in lines if line.startswith("epoch")} == {
+        f"epoch {i + 1}" for i in range(epochs)
+    }
 
 
 @pytest.mark.parametrize("name", NAMES)

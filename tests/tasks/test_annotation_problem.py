@@ -74,6 +74,7 @@ def test_methods_see_training_labels_and_no_others(track: str, level: str) -> No
     assert list(train.obs) == ["donor", "label"]
     assert not set(cells.obs.donor) & set(train.obs.donor)
     assert info["classes"] == sorted(set(train.obs.label))
+    assert info["level"] == level
     assert set(cells.obs.donor) == donors_to_test(dataset, 0)
     assert info["split"] == "donor"
     assert set(info["validation_donors"]) < set(train.obs.donor)  # type: ignore[arg-type]

@@ -6,7 +6,10 @@ import torch
 from sklearn.metrics import average_precision_score
 
 from bench.errors import NotApplicableError
+from bench.methods.nn import fitting
+from bench.methods.nn.expression import log1p_cp10k
 from bench.methods.nn.finetuning import fine_tune_classifier, fine_tune_imputer, predict
+from bench.methods.nn.fitting import make_fabric
 from bench.methods.nn.pretraining import new_model
 from bench.methods.nn.validation import Split, judge, no_validation, split_by_donor
 
@@ -50,12 +53,29 @@ def test_it_learns_two_kinds_of_cells_and_returns_the_best_epoch(tune, fabric, t
     assert again == pytest.approx(max(tuned.history))
 
 
+def test_predictions_are_in_float32_whatever_the_training_is_in(monkeypatch, kind, config, two_kinds, label, recipe):
+    monkeypatch.setattr(fitting, "_cpu_multiplies_bfloat16", lambda: True)
+    recipe = replace(recipe, precision="bf16-mixed", epochs=1)
+    fabric, split = make_fabric(recipe), no_validation(len(label))
+    tuned = fine_tune_classifier(
+        fabric, kind, config, two_kinds.X, label, split, recipe, 0, n_classes=2, pretrained=None
+    )
+    found = predict(fabric, tuned.model, two_kinds.X, 16)
+    x = torch.from_numpy(log1p_cp10k(two_kinds.X))
+    with torch.no_grad():
+        exact = kind.classifier(config, 2).double()
+        exact.load_state_dict(tuned.model.state_dict())
+        np.testing.assert_allclose(found, exact(x.double()).numpy(), rtol=1e-5, atol=1e-5)
+        with fabric.autocast():
+            rough = tuned.model(x).float().numpy()
+    assert np.abs(rough - found).max() > 1e-4  # the training's precision would have shown
+
+
 def test_it_starts_from_what_was_pretrained(tune, kind, config):
     pretrained = new_model(kind, config, 7)
     tuned = tune(pretrained=pretrained, lr=1e-12, epochs=1)
     theirs = pretrained.state_dict()
     for name, tensor in tuned.model.state_dict().items():
-        name = name.removeprefix("_forward_module.").removeprefix("module.")
         if "head" not in name and "token" not in name:
             torch.testing.assert_close(tensor, theirs[name], rtol=0, atol=1e-4)
 

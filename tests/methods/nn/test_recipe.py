@@ -75,6 +75,16 @@ def test_the_papers_recipes():
         assert (recipe.optimiser, recipe.betas, recipe.weight_decay, recipe.clip) == ("adamw", (0.9, 0.95), 0.1, 1.0)
 
 
+@pytest.mark.parametrize("model", ["scmamba", "schyena"])
+@pytest.mark.parametrize(
+    ("what", "epochs", "batch"), [("cell_type", 5, 16), ("subtype", 10, 32), ("subcluster", 10, 32), ("doublet", 5, 32)]
+)
+def test_the_papers_fine_tuning_by_what_is_told(model, what, epochs, batch):
+    recipe = Recipe.of(model, "paper", f"classification/{what}")
+    assert (recipe.epochs, recipe.batch_size, recipe.lr) == (epochs, batch, 1e-4)
+    assert Recipe.of(model, "paper", f"classification/{what}", {"epochs": 3}).epochs == 3
+
+
 def test_settings_that_are_given_replace_the_presets():
     assert Recipe.of("scmamba", "tiny", "pretraining", {"epochs": 9, "lr": None}).epochs == 9
     with pytest.raises(UnknownNameError, match="epocs"):
