@@ -155,6 +155,7 @@ class LoadedCounts:
     """A loaded dataset as :class:`CountStore`."""
 
     def __init__(self, dataset: Dataset) -> None:
+        self.dataset = dataset
         self._card, self._adata = dataset.card, dataset.adata
 
     @property

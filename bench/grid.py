@@ -16,6 +16,7 @@ from bench.method import Method
 from bench.record import SeedTriple, Skipped, TrialSpec
 from bench.registry import Registry
 from bench.task import Control, Seeds, Task
+from bench.words import count
 
 
 @dataclass(frozen=True)
@@ -96,8 +97,10 @@ def make_plan(registry: Registry, ask: Ask) -> Plan:
             f"none of the datasets can serve the asked tracks of {task.name}", where=reasons, fix="see bench list"
         )
     trials: list[Planned] = []
-    for dataset, track in served:
-        for problem_seeds in _problem_seeds(ask):
+    for (dataset, track), n_splits in _n_splits(registry, task, served, ask.split_seeds).items():
+        if n_splits < ask.split_seeds:
+            skipped.append(Skipped(track=track, dataset=dataset, reason=_repeated(n_splits, ask.split_seeds)))
+        for problem_seeds in _problem_seeds(n_splits, ask.simulation_seeds if task.tracks[track].seeded else 1):
             base = _base_spec(task, track, sources[dataset], problem_seeds)
             trials += [_control_trial(base, control) for control in _control_seeds(task, ask.method_seeds)]
             for name in names:
@@ -168,8 +171,27 @@ def _served(
     return served, skipped
 
 
-def _problem_seeds(ask: Ask) -> list[Seeds]:
-    return [Seeds(s, m) for s in range(ask.split_seeds) for m in range(ask.simulation_seeds)]
+def _n_splits(
+    registry: Registry, task: Task, served: Sequence[tuple[str, str]], asked: int
+) -> dict[tuple[str, str], int]:
+    """Of the (dataset, track) pairs, how many of the split seeds are different; reads tables if several are asked."""
+    found = dict.fromkeys(served, asked)
+    for dataset in dict(served) if asked > 1 else ():
+        try:
+            cells = registry.open(dataset)
+        except BenchError:  # each of its trials will say so
+            continue
+        found |= {(d, track): task.n_splits(cells, track, asked) for d, track in served if d == dataset}
+    return found
+
+
+def _repeated(n: int, asked: int) -> str:
+    rest = f"seed {n}" if asked == n + 1 else f"seeds {n} to {asked - 1}"
+    return f"it has {count(n, 'different split')}: split {rest} would repeat one"
+
+
+def _problem_seeds(splits: int, simulations: int) -> list[Seeds]:
+    return [Seeds(s, m) for s in range(splits) for m in range(simulations)]
 
 
 def _control_seeds(task: Task, n: int) -> list[tuple[Control, int]]:

@@ -171,6 +171,10 @@ class TrackCard(_Frozen):
     truth: str
     default: bool
     caveat: str
+    caveat_measured: str = ""
+    caveat_simulated: str = ""
+    circular: bool = False
+    seeded: bool = True
 
 
 class TaskCard(_Frozen):
@@ -215,7 +219,7 @@ class PlannedTrial(_Frozen):
 
 
 class Skipped(_Frozen):
-    """A (track, dataset) pair that a request asked for and that cannot be, with the reason."""
+    """A (track, dataset) pair, or replicates of one, that a request asked for and that cannot be, with the reason."""
 
     track: str
     dataset: str

@@ -20,7 +20,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Generic, TypeVar, cast
 
-from bench.dataset import CountStore, Dataset, DatasetSource
+from bench.dataset import CountStore, Dataset, DatasetSource, LoadedCounts
 from bench.environments import declared_file, read_variants
 from bench.errors import BenchError, UnknownNameError
 from bench.locate import load_file
@@ -120,8 +120,17 @@ class Registry:
         return self._loaded
 
     def open(self, name: str) -> CountStore:
-        """The cells of a dataset, whose counts are read as they are asked for where its format allows it."""
-        return self.dataset(name).open()
+        """The cells of a dataset, whose counts are read as they are asked for where its format allows it.
+
+        Where it does not, they are loaded, and stay in memory as by :meth:`load`.
+        """
+        if self._loaded is not None and self._loaded.card.name == self.dataset(name).card.name:
+            return LoadedCounts(self._loaded)
+        self._loaded = None
+        cells = self.dataset(name).open()
+        if isinstance(cells, LoadedCounts):
+            self._loaded = cells.dataset
+        return cells
 
     def methods_for(self, task: str) -> list[str]:
         """Names of the methods that answer ``task``, sorted."""

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from bench.dataset import Dataset, DatasetCard
+from bench.dataset import CountStore, Dataset, DatasetCard
 from bench.problem import Inputs, Prediction, Problem, Scored
 
 if TYPE_CHECKING:
@@ -28,13 +28,24 @@ class Track:
     default
         Run when ``--tracks`` is not given.
     caveat
-        A warning printed wherever the track's numbers stand (for example: the truth is circular).
+        A warning printed wherever the track's numbers stand.
+    caveat_measured, caveat_simulated
+        Further warnings, for measured datasets and for those of a simulator.
+    circular
+        The truth is made from the same counts by one of the methods compared, or a kin of theirs: the track's numbers
+        are shown and enter no rank, mean or headline.
+    seeded
+        Whether the simulation seed changes the problem: where it does not, several of them would be one.
     """
 
     summary: str
     truth: Literal["experimental", "computational", "simulated"]
     default: bool = True
     caveat: str = ""
+    caveat_measured: str = ""
+    caveat_simulated: str = ""
+    circular: bool = False
+    seeded: bool = True
 
 
 @dataclass(frozen=True)
@@ -153,6 +164,13 @@ class Task(ABC):
     @abstractmethod
     def why_not(self, card: DatasetCard, track: str) -> str | None:
         """Why this dataset cannot serve this track (shown to the user), or None if it can."""
+
+    def n_splits(self, cells: CountStore, track: str, at_most: int) -> int:
+        """How many different splits the split seeds 0, 1, 2, ... give, ``at_most`` at most.
+
+        Two splits that test the same donors are one. Seeds beyond are not run: what repeats a split is no replicate.
+        """
+        return at_most
 
     @abstractmethod
     def make_problem(self, dataset: Dataset, track: str, seeds: Seeds) -> Problem:

@@ -78,8 +78,7 @@ class Run:
     @property
     def skipped(self) -> list[tuple[str, Skipped]]:
         """(task, skipped pair) without repeats, over all requests."""
-        pairs = {(r.task.name, s.track, s.dataset): (r.task.name, s) for r in self.requests for s in r.skipped}
-        return list(pairs.values())
+        return list(dict.fromkeys((r.task.name, s) for r in self.requests for s in r.skipped))
 
 
 def load(folder: Path) -> Run:

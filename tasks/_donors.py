@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
+from bench.errors import NotApplicableError
 from bench.seeds import derive_seed
+from bench.words import count
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
     from numpy.typing import NDArray
     from scipy import sparse
 
@@ -29,35 +35,89 @@ _SEED = "doublet/split"
 
 def donors_of(dataset: Dataset) -> pd.Series:
     """Donor of every cell, as text."""
-    obs = dataset.adata.obs
+    return donor_column(dataset.adata.obs)
+
+
+def donor_column(obs: pd.DataFrame) -> pd.Series:
+    """Donor of every cell of a table, as text."""
     if "donor" not in obs:
         return pd.Series(LIBRARY, index=obs.index, dtype=object, name="donor")
     return obs["donor"].astype(str).astype(object)
 
 
 def donors_to_test(dataset: Dataset, split: int) -> frozenset[str]:
-    """Donors whose cells are tested: about 30 %, every arm with two donors or more represented on both sides.
+    """Donors whose cells are tested in split 0, 1, 2, ... (:func:`held_out_sets`).
 
-    A single donor (or none told apart) is tested whole, with nothing to train on. The split depends on the dataset and
-    the replicate only, so all tracks of a dataset test the same donors.
+    Raises
+    ------
+    bench.errors.NotApplicableError
+        If there are no ``split + 1`` different sets of donors.
     """
-    donor = donors_of(dataset)
-    n_donors = donor.nunique()
+    return nth_set(held_out_sets(dataset.adata.obs, dataset.card.digest), split)
+
+
+def nth_set(sets: Iterable[frozenset[str]], split: int) -> frozenset[str]:
+    """The set of a split seed; a seed beyond the last would repeat one, and two of the same would count as two."""
+    n = -1
+    for n, tested in enumerate(sets):
+        if n == split:
+            return tested
+    raise NotApplicableError(
+        f"there {'is' if n == 0 else 'are'} {count(n + 1, 'different set')} of donors to test: split seed {split} "
+        "would repeat one",
+        fix=f"run with --split-seeds {n + 1}",
+    )
+
+
+def held_out_sets(obs: pd.DataFrame, digest: str) -> Iterator[frozenset[str]]:
+    """Every set of donors that a split may test, once each, in an order that ``digest`` decides.
+
+    About 30 % of donors, each arm with two donors or more represented on both sides. A single donor (or none told
+    apart) is tested whole, with nothing to train on. The sets depend on the dataset only, so all tracks of a dataset
+    test the same donors.
+    """
+    donor = donor_column(obs)
     names = sorted(set(donor.unique()) - too_small(donor)) or sorted(donor.unique())
     if len(names) < 2:
-        return frozenset(names)
-    rng = np.random.default_rng(derive_seed(_SEED, dataset.card.digest, split))
-    arm = _arms(dataset, donor).loc[names]
-    place: dict[str, tuple[float, float]] = {}
-    sizes = []
-    for _, members in sorted(arm.groupby(arm).groups.items()):
-        shuffled = rng.permutation(np.array(sorted(members), dtype=object))
-        sizes.append(len(shuffled))
-        # Position within the arm: taking the smallest over all arms stratifies the split.
-        place.update({name: ((i + 0.5) / len(shuffled), rng.random()) for i, name in enumerate(shuffled)})
-    wanted = max(round(_TEST_SHARE * n_donors), sum(size > 1 for size in sizes))
+        yield frozenset(names)
+        return
+    arms = _arms(obs, donor).loc[names]
+    members = [np.array(sorted(found), dtype=object) for _, found in sorted(arms.groupby(arms).groups.items())]
+    wanted = max(round(_TEST_SHARE * donor.nunique()), sum(len(arm) > 1 for arm in members))
     wanted = min(max(wanted, 1), len(names) - 1)
-    return frozenset(sorted(names, key=lambda name: place[name])[:wanted])
+    seen: set[frozenset[str]] = set()
+    possible = _n_sets([len(arm) for arm in members], wanted)
+    for draw in itertools.count():
+        tested = _drawn(members, wanted, np.random.default_rng(derive_seed(_SEED, digest, draw)))
+        if tested not in seen:
+            yield tested
+            seen.add(tested)
+        if len(seen) == possible:
+            return
+
+
+def _places(size: int) -> list[float]:
+    """Positions of an arm's donors: taking the smallest over all arms stratifies the split."""
+    return [(i + 0.5) / size for i in range(size)]
+
+
+def _drawn(arms: list[NDArray[np.object_]], wanted: int, rng: np.random.Generator) -> frozenset[str]:
+    place: dict[str, tuple[float, float]] = {}
+    for arm in arms:
+        for name, position in zip(rng.permutation(arm), _places(len(arm)), strict=True):
+            place[name] = (position, rng.random())
+    return frozenset(sorted(sorted(place), key=lambda name: place[name])[:wanted])
+
+
+def _n_sets(sizes: list[int], wanted: int) -> int:
+    """How many different sets :func:`_drawn` can give, of arms with these numbers of donors."""
+    last = sorted(itertools.chain.from_iterable(map(_places, sizes)))[wanted - 1]
+    sure = [sum(place < last for place in _places(size)) for size in sizes]
+    tied = [i for i, size in enumerate(sizes) if last in _places(size)]
+    return sum(
+        math.prod(math.comb(size, n + (i in more)) for i, (size, n) in enumerate(zip(sizes, sure, strict=True)))
+        for more in itertools.combinations(tied, wanted - sum(sure))
+    )
 
 
 def too_small(donor: pd.Series) -> set[str]:
@@ -66,11 +126,11 @@ def too_small(donor: pd.Series) -> set[str]:
     return set(size.index[size < MIN_TESTED])
 
 
-def _arms(dataset: Dataset, donor: pd.Series) -> pd.Series:
+def _arms(obs: pd.DataFrame, donor: pd.Series) -> pd.Series:
     """Condition of every donor (conditions joined where a donor has several), indexed by donor."""
-    if "condition" not in dataset.adata.obs:
+    if "condition" not in obs:
         return pd.Series("", index=sorted(donor.unique()))
-    condition = dataset.adata.obs["condition"].astype(str)
+    condition = obs["condition"].astype(str)
     return condition.groupby(donor.to_numpy()).agg(lambda values: "+".join(sorted(set(values))))
 
 
@@ -81,7 +141,7 @@ def kept(dataset: Dataset, notes: list[str]) -> NDArray[np.bool_]:
         return np.ones(len(obs), dtype=bool)
     excluded = obs["exclude"].to_numpy(dtype=bool)
     if excluded.any():
-        notes.append(f"{excluded.sum()} cells marked `exclude` in the dataset are left out")
+        notes.append(f"left out: {count(int(excluded.sum()), 'cell')} marked `exclude` in the dataset")
     return ~excluded
 
 

@@ -13,22 +13,26 @@ if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
-    from bench.dataset import Dataset, DatasetCard
+    from bench.dataset import CountStore, Dataset, DatasetCard
     from bench.problem import Inputs, Prediction, Problem, Scored
     from bench.task import Seeds
 
 _FIELDS = {"celltype": "cell_type", "subtype": "subtype", "subcluster": "subcluster"}
 _WORDS = {"celltype": "major cell type", "subtype": "subtype", "subcluster": "subcluster"}
-_CIRCULAR = (
-    "The labels are the dataset authors', as a rule from clusters of the same counts: agreement with them is what is "
-    "measured. A simulated dataset's labels are its generator's."
-)
+_CLUSTERS = "Labels come, as a rule, from clusters of the same counts: agreement with them is what is measured."
+_SIMULATED = "The labels are those of the dataset's generator."
 _NO_PROBABILITIES = "without probabilities"
 
 
 def _tracks() -> dict[str, Track]:
     tracks = {
-        name: Track(f"The {words} of nuclei of donors not trained on.", "computational", caveat=_CIRCULAR)
+        name: Track(
+            f"The {words} of nuclei of donors not trained on.",
+            "computational",
+            caveat_measured=_CLUSTERS,
+            caveat_simulated=_SIMULATED,
+            seeded=False,
+        )
         for name, words in _WORDS.items()
     }
     for name, words in _WORDS.items():
@@ -36,7 +40,9 @@ def _tracks() -> dict[str, Track]:
             f"The {words}, one donor left out: split seed k tests donor k alone.",
             "computational",
             default=False,
-            caveat=_CIRCULAR,
+            caveat_measured=_CLUSTERS,
+            caveat_simulated=_SIMULATED,
+            seeded=False,
         )
     return tracks
 
@@ -166,6 +172,12 @@ class AnnotationTask(Task):
         if track.endswith("-lodo") and "donor" not in card.fields:
             return "no donor column: there is no donor to leave out"
         return None
+
+    def n_splits(self, cells: CountStore, track: str, at_most: int) -> int:
+        """Different sets of tested donors; of cells, where donors are not told apart."""
+        from bench.tasks._annotation_split import n_splits
+
+        return n_splits(cells.obs, cells.digest, at_most, leave_one_out=track.endswith("-lodo"))
 
     def make_problem(self, dataset: Dataset, track: str, seeds: Seeds) -> Problem:
         """Build inputs and solution.

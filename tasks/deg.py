@@ -10,7 +10,7 @@ from bench.task import Control, Metric, Output, Task, Track
 if TYPE_CHECKING:
     import numpy as np
 
-    from bench.dataset import Dataset, DatasetCard
+    from bench.dataset import CountStore, Dataset, DatasetCard
     from bench.problem import Prediction, Problem, Scored
     from bench.task import Seeds
 
@@ -122,8 +122,12 @@ class DegTask(Task):
         "differential expression they lead to."
     )
     tracks = {
-        "subsample": Track("10 to 90 % of the cells of each type, 100 permutations.", "computational", caveat=_SELF),
-        "patients": Track("Half of the donors of each arm, all such halves.", "computational", caveat=_SELF),
+        "subsample": Track(
+            "10 to 90 % of the cells of each type, 100 permutations.", "computational", caveat=_SELF, seeded=False
+        ),
+        "patients": Track(
+            "Half of the donors of each arm, all such halves.", "computational", caveat=_SELF, seeded=False
+        ),
     }
     metrics = _metrics()
     outputs = (Output("expression", "expression", "ln(1 + counts per 10,000) of every gene in every cell."),)
@@ -157,6 +161,10 @@ class DegTask(Task):
         if track == "patients" and "donor" not in card.fields:
             return "no donor column: there are no donors to draw"
         return None
+
+    def n_splits(self, cells: CountStore, track: str, at_most: int) -> int:
+        """One: whichever cells or halves of the donors are drawn, all donors are in the full data."""
+        return 1
 
     def make_problem(self, dataset: Dataset, track: str, seeds: Seeds) -> Problem:
         """Build inputs and solution.

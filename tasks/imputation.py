@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     import numpy as np
 
-    from bench.dataset import Dataset, DatasetCard
+    from bench.dataset import CountStore, Dataset, DatasetCard
     from bench.problem import Prediction, Problem, Scored
     from bench.task import Seeds
 
@@ -35,7 +35,7 @@ class ImputationTask(Task):
     """
 
     name = "imputation"
-    version = "2"
+    version = "3"
     summary = "Recover expression that was hidden or lost."
     purpose = (
         "Compare imputation methods with each other and with the scMamba paper's models, which this project "
@@ -47,19 +47,21 @@ class ImputationTask(Task):
             "experimental",
             caveat="Only detected counts are asked for: a method that knows so and never answers zero has an advantage "
             "over one that gives expected values.",
+            seeded=False,
         ),
         "nonzero-paper": Track(
             "The same, normalised before masking as in the scMamba paper's code; library sizes are told.",
             "experimental",
             default=False,
             caveat="The library size of a cell counts what is hidden: it tells the sum of the hidden counts.",
+            seeded=False,
         ),
         "dropout": Track(
             "All values of whole cells, where the truth is known: a simulator's expectation, or deep cells of which a "
             "quarter of the molecules is shown.",
             "experimental",
-            caveat="The truth of thinned cells is a deeper measurement, with zeros of its own; that of simulated ones "
-            "is the simulator's.",
+            caveat_measured="The truth is a deeper measurement of the cells, with zeros of its own.",
+            caveat_simulated="The truth is the simulator's expectation.",
         ),
     }
     metrics = (
@@ -134,6 +136,12 @@ class ImputationTask(Task):
     def why_not(self, card: DatasetCard, track: str) -> str | None:
         """None: whether cells are deep enough is known only from the counts."""
         return None
+
+    def n_splits(self, cells: CountStore, track: str, at_most: int) -> int:
+        """Different sets of tested donors; of cells, where donors are not told apart."""
+        from bench.tasks._annotation_split import n_splits
+
+        return n_splits(cells.obs, cells.digest, at_most)
 
     def make_problem(self, dataset: Dataset, track: str, seeds: Seeds) -> Problem:
         """Build inputs and truth.

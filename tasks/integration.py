@@ -10,7 +10,7 @@ from bench.task import Control, Metric, Output, Task, Track
 if TYPE_CHECKING:
     import numpy as np
 
-    from bench.dataset import Dataset, DatasetCard
+    from bench.dataset import CountStore, Dataset, DatasetCard
     from bench.problem import Prediction, Problem, Scored
     from bench.task import Seeds
 
@@ -44,8 +44,10 @@ class IntegrationTask(Task):
         "zero": Track(
             "Zeros are replaced by the method's values, counts kept; cells are clustered and compared with the labels.",
             "experimental",
-            caveat="Labels come from clusters of the same counts as a rule: agreement with them favours methods that "
-            "sharpen those clusters. Oracle metrics choose the resolution by the labels, as the paper does.",
+            caveat="Oracle metrics choose the resolution by the labels, as the paper does.",
+            caveat_measured="Labels come, as a rule, from clusters of the same counts: agreement with them favours "
+            "methods that sharpen those clusters.",
+            seeded=False,
         )
     }
     metrics = (
@@ -105,6 +107,10 @@ class IntegrationTask(Task):
         if not {"cell_type", "subtype", "subcluster"} & set(card.fields):
             return "it has no labels of cell types to compare clusters with"
         return None
+
+    def n_splits(self, cells: CountStore, track: str, at_most: int) -> int:
+        """One: nothing is held out."""
+        return 1
 
     def make_problem(self, dataset: Dataset, track: str, seeds: Seeds) -> Problem:
         """Build inputs and solution (label levels, ``labelled``, ``donor``, and ``batch`` and ``condition`` if known).

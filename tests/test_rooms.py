@@ -19,6 +19,7 @@ CONTRACTS = {
     "bench.stats",
     "bench.labels",
     "bench.normalise",
+    "bench.words",
 }
 READERS = CONTRACTS | {"bench.record", "bench.rows", "bench.store", "bench.tables"}
 ALLOWED = {"tasks": CONTRACTS, "methods": CONTRACTS, "data": CONTRACTS, "reports": READERS}

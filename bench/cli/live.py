@@ -63,7 +63,7 @@ class LiveTable:
         note = f", {finished} finished before" if finished else ""
         self._say(Text.assemble((_plural(len(todo), "trial"), "bold"), f" to run{note}"))
         for skipped in plan.skipped:
-            self._say(Text(f"not applicable: {skipped.dataset}/{skipped.track}: {skipped.reason}", style="yellow"))
+            self._say(Text(f"not run: {skipped.dataset}/{skipped.track}: {skipped.reason}", style="yellow"))
         for name, source in plan.datasets.items():
             if source.card.caveat and not source.card.builtin:
                 self._say(Text(f"mind: {name}: {source.card.caveat}", style="yellow"))

@@ -155,7 +155,8 @@ def test_a_dataset_is_loaded_once_however_many_problems_it_serves(go):
     sources = [ToySource("one", 30), ToySource("two", 33), ToySource("three", 36)]
     result = go(["toy"], registry=make_registry(*sources), split_seeds=4)
     assert result.complete
-    assert [source.loads for source in sources] == [1, 1, 1]
+    # once more for the plan, which counts the splits: these sources have no tables apart from their counts
+    assert [source.loads for source in sources] == [2, 2, 2]
 
 
 def test_a_method_may_not_be_called_like_a_control(go, registry, tmp_path):
@@ -248,6 +249,30 @@ def test_seed_axes_multiply_and_deterministic_methods_run_once(registry):
     count = {m: sum(p.spec.method == m for p in plan.trials) for m in ("toy", "noisy", "truth", "random")}
     assert count == {"toy": 6, "noisy": 30, "truth": 6, "random": 30}
     assert len({p.key for p in plan.trials}) == len(plan.trials)
+
+
+def test_split_seeds_that_would_repeat_a_split_are_not_run_and_that_is_said(registry, monkeypatch):
+    task = registry.task("guess")
+    monkeypatch.setattr(type(task), "n_splits", lambda self, cells, track, at_most: min(2, at_most))
+    plan = make_plan(registry, Ask("guess", methods=["toy"], split_seeds=5))
+    assert {p.spec.seeds.split for p in plan.trials} == {0, 1}
+    [said] = plan.skipped
+    assert said.reason == "it has 2 different splits: split seeds 2 to 4 would repeat one"
+    assert not make_plan(registry, Ask("guess", methods=["toy"], split_seeds=2)).skipped
+
+
+def test_only_several_split_seeds_make_a_plan_read_the_data(registry):
+    [source] = registry.datasets.values()
+    make_plan(registry, Ask("guess", methods=["toy"], method_seeds=3))
+    assert source.loads == 0
+
+
+def test_a_track_without_simulation_runs_one_simulation_seed(registry, monkeypatch):
+    task = registry.task("guess")
+    tracks = {name: dataclasses.replace(track, seeded=False) for name, track in task.tracks.items()}
+    monkeypatch.setattr(type(task), "tracks", tracks)
+    plan = make_plan(registry, Ask("guess", methods=["toy"], simulation_seeds=3))
+    assert [p.spec.seeds.simulation for p in plan.trials if p.spec.method == "toy"] == [0]
 
 
 def test_seeds_differ_and_repeat(go, tmp_path):
