@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import gzip
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, TypeVar, cast
 
+from bench.data._features import check_one_genome, which_genes
 from bench.errors import DataError
 
 T = TypeVar("T")
@@ -95,33 +97,58 @@ def folder_files(path: Path) -> dict[str, Path]:
     return found
 
 
-def folder_shape(path: Path) -> tuple[int, int]:
-    """Cells and genes of a 10x folder, from the matrix' header."""
-    matrix = folder_files(path)["matrix"]
-    with opened(matrix) as handle:
+@dataclass(frozen=True)
+class Shape:
+    """Cells and genes of a matrix, and a line about features that are no genes, if there are any."""
+
+    n_cells: int
+    n_genes: int
+    left_out: str = ""
+
+    def of_genes(self, kinds: Sequence[object] | None, where: Path) -> Shape:
+        """The same of the features that are genes by their kinds (:func:`bench.data._features.which_genes`)."""
+        genes, left_out = which_genes(kinds, str(where))
+        return self if genes is None else Shape(self.n_cells, sum(genes), left_out)
+
+
+def folder_shape(path: Path) -> Shape:
+    """Cells and genes of a 10x folder, from the matrix' header and the kinds of its features."""
+    files = folder_files(path)
+    with opened(files["features"]) as handle:
+        rows = [line.decode("utf-8", "replace").rstrip("\r\n").split("\t") for line in handle]
+    kinds = [row[2] for row in rows] if rows and all(len(row) > 2 for row in rows) else None
+    with opened(files["matrix"]) as handle:
         for raw in handle:
             line = raw.decode("utf-8", "replace")
             if not line.startswith("%"):
                 n_genes, n_cells = (int(word) for word in line.split()[:2])
-                return n_cells, n_genes
-    raise DataError("the matrix file has no header", where=str(matrix), fix="check that the file is complete")
+                return Shape(n_cells, n_genes).of_genes(kinds, path)
+    raise DataError("the matrix file has no header", where=str(files["matrix"]), fix="check that the file is complete")
 
 
-def h5_shape(path: Path) -> tuple[int, int]:
+def h5_shape(path: Path) -> Shape:
     """Cells and genes of a 10x ``.h5``."""
     import h5py
 
     with h5py.File(path, "r") as file:
-        n_genes, n_cells = (int(n) for n in file[h5_group(file, path)]["shape"][:])
-    return n_cells, n_genes
+        group = file[h5_group(file, path)]
+        n_genes, n_cells = (int(n) for n in group["shape"][:])
+        kinds = h5_strings(group["features/feature_type"]) if "features/feature_type" in group else None
+    return Shape(n_cells, n_genes).of_genes(kinds, path)
+
+
+def h5_strings(dataset: Any) -> list[str]:
+    """Text of an array of HDF5."""
+    return [value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value) for value in dataset[:]]
 
 
 def h5_group(file: Any, path: Path) -> str:
     """Name of the group with the counts: ``matrix``, or the genome of a CellRanger 2 file."""
     groups = ["matrix"] if "matrix" in file else [name for name in file if "barcodes" in file[name]]
-    if len(groups) != 1:
+    check_one_genome(groups, str(path))
+    if not groups:
         raise DataError(
-            f"this is not a 10x file with one genome (groups: {', '.join(file) or 'none'})",
+            f"this is not a 10x file (groups: {', '.join(file) or 'none'})",
             where=str(path),
             fix="hand over CellRanger's filtered_feature_bc_matrix.h5, or an .h5ad with the extension .h5ad",
         )

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.data._layout import by_format, folder_shape, h5_shape, is_zarr
+from bench.data._features import KINDS
+from bench.data._layout import Shape, by_format, folder_shape, h5_shape, is_zarr
 from bench.errors import DataError
 
 
@@ -22,6 +23,8 @@ class Facts:
         ``uns["source"]["labels"]``: where they come from, in words.
     weak_labels
         ``uns["weak_labels"]``: why they are weak, as ``bench data pair`` writes it.
+    left_out
+        A line about features that are no genes, if there are any; they do not count.
     """
 
     n_cells: int
@@ -30,10 +33,16 @@ class Facts:
     is_cohort: bool = False
     labels: str = ""
     weak_labels: str = ""
+    left_out: str = ""
 
 
-def peek(path: Path) -> Facts:
+def peek(path: Path, layer: str | None = None) -> Facts:
     """Size and columns of an ``.h5ad``, a ``.zarr`` of AnnData, a 10x ``.h5`` or a 10x folder.
+
+    Parameters
+    ----------
+    layer
+        Where the counts are, if not in ``X``: ``raw`` has genes of its own.
 
     Raises
     ------
@@ -42,10 +51,10 @@ def peek(path: Path) -> Facts:
     """
     return by_format(
         path,
-        h5ad=_peek_anndata,
-        zarr=_peek_anndata,
-        h5=lambda file: Facts(*h5_shape(file), ()),
-        folder=lambda folder: Facts(*folder_shape(folder), ()),
+        h5ad=lambda file: _peek_anndata(file, layer),
+        zarr=lambda folder: _peek_anndata(folder, layer),
+        h5=lambda file: _without_columns(h5_shape(file)),
+        folder=lambda folder: _without_columns(folder_shape(folder)),
     )
 
 
@@ -79,7 +88,11 @@ def is_group(item: Any) -> bool:
     return not hasattr(item, "dtype")
 
 
-def _peek_anndata(path: Path) -> Facts:
+def _without_columns(shape: Shape) -> Facts:
+    return Facts(shape.n_cells, shape.n_genes, (), left_out=shape.left_out)
+
+
+def _peek_anndata(path: Path, layer: str | None) -> Facts:
     with opened(path) as file:
         if "obs" not in file or "var" not in file:
             raise DataError(
@@ -95,14 +108,28 @@ def _peek_anndata(path: Path) -> Facts:
                 fix="read and write it once with a newer anndata",
             )
         columns = tuple(str(_text(name)) for name in obs.attrs["column-order"])
+        if layer == "raw" and "raw" in file and "var" in file["raw"]:
+            var = file["raw"]["var"]
+        shape = Shape(_length(obs), _length(var)).of_genes(_kinds(var), path)
         return Facts(
-            _length(obs),
-            _length(var),
+            shape.n_cells,
+            shape.n_genes,
             columns,
             "uns/cohort/generator" in file,
             _words(file, "uns/source/labels"),
             _words(file, "uns/weak_labels"),
+            shape.left_out,
         )
+
+
+def _kinds(var: Any) -> list[object] | None:
+    """The kinds of the features, if a column of ``var`` tells them."""
+    name = next((name for name in KINDS if name in var), None)
+    if name is None:
+        return None
+    from anndata.io import read_elem
+
+    return list(read_elem(var[name]))
 
 
 def _length(group: Any) -> int:

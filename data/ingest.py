@@ -15,6 +15,7 @@ from scipy.sparse import csr_matrix
 from bench.data import checks
 from bench.data._builtin import EFFECTS
 from bench.data._columns import id_column, map_columns, own_column, symbol_column
+from bench.data._features import KINDS, which_genes
 from bench.data._layout import by_format
 from bench.data._tenx import read_10x_folder, read_10x_h5
 from bench.dataset import OBS_FIELDS
@@ -67,8 +68,15 @@ def read(
     """
     path = Path(path)
     adata = _open(path)
-    adata = with_counts(adata, layer, path) if counts else _pick(adata, layer or "X", path)
+    adata = only_genes(with_counts(adata, layer, path) if counts else _pick(adata, layer or "X", path), str(path))
     return canonical(adata, keys, str(path), extra, fields=fields, counts=counts)
+
+
+def only_genes(adata: AnnData, where: str) -> AnnData:
+    """The cells without features that a column of ``var`` says to be no genes (antibodies, peaks, guides)."""
+    column = next((name for name in KINDS if name in adata.var), None)
+    genes, _ = which_genes(None if column is None else list(adata.var[column]), where)
+    return adata if genes is None else adata[:, genes]
 
 
 def with_counts(adata: AnnData, layer: str | None, path: Path) -> AnnData:

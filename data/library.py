@@ -143,7 +143,7 @@ def from_path(
         Values of ``condition`` to compare, for tasks that compare arms.
     """
     path = Path(os.path.abspath(path))
-    facts = _peek.peek(path)
+    facts = _peek.peek(path, layer)
     mapping = map_columns(facts.obs_columns, columns, str(path))
     if truth is not None and truth not in _TRUTHS:
         raise UnknownNameError("kind of truth", truth, _TRUTHS)
@@ -163,7 +163,9 @@ def from_path(
         reading=_reading(mapping, layer),
         case=case,
         control=control,
-        caveat="; ".join(filter(None, [facts.weak_labels, facts.labels, _caveat(mapping, known_truth=known)])),
+        caveat="; ".join(
+            filter(None, [facts.left_out, facts.weak_labels, facts.labels, _caveat(mapping, known_truth=known)])
+        ),
     )
     return FileSource(path, card, mapping, layer)
 

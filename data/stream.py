@@ -19,7 +19,7 @@ from scipy import sparse
 from bench.data import checks
 from bench.data._columns import map_columns
 from bench.data._layout import is_zarr, readable
-from bench.data._peek import is_group, opened
+from bench.data._peek import is_group, opened, peek
 from bench.data.ingest import canonical_counts, canonical_obs, canonical_var, with_counts
 from bench.dataset import DatasetCard
 from bench.errors import DataError
@@ -134,7 +134,7 @@ class StreamedCounts:
 def open_counts(
     path: Path, card: DatasetCard, columns: Mapping[str, str], layer: str | None = None
 ) -> StreamedCounts | None:
-    """Open a file whose counts are stored by cell; None for other files, which must be loaded.
+    """Open a file whose counts are stored by cell, all of genes; None for other files, which must be loaded.
 
     Parameters
     ----------
@@ -152,7 +152,7 @@ def open_counts(
     bench.errors.DataError
         If the file is damaged, its tables fail a check, or its first cells have no counts.
     """
-    if not (path.suffix.lower() == ".h5ad" or is_zarr(path)):
+    if not (path.suffix.lower() == ".h5ad" or is_zarr(path)) or peek(path, layer).left_out:
         return None
     with readable(path), opened(path) as root:
         if not _is_csr(_location(root, layer)):

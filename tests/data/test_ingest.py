@@ -183,10 +183,128 @@ def test_tenx_h5(matrix, tmp_path, version):
     assert adata.X.dtype == np.int32
 
 
-def test_tenx_h5_leaves_antibodies_out(matrix, tmp_path):
-    kinds = [b"Gene Expression"] * 4 + [b"Antibody Capture"]
-    adata = read(_tenx_h5(tmp_path / "m.h5", matrix, 3, kinds))
-    np.testing.assert_array_equal(adata.X.toarray(), matrix[:, :4])
+def _with_kinds(form, tmp_path, matrix, kinds):
+    """The same features in each format that tells their kinds."""
+    if form == "h5":
+        return _tenx_h5(tmp_path / "m.h5", matrix, 3, [kind.encode() for kind in kinds])
+    if form == "folder":
+        folder = _tenx_folder(tmp_path / "m", matrix, True)
+        with gzip.open(folder / "features.tsv.gz", "wt", newline="\r\n") as file:
+            file.writelines(f"ENSG{i:011d}\tS{i}\t{kind}\n" for i, kind in enumerate(kinds))
+        return folder
+    adata = anndata.AnnData(sparse.csr_matrix(matrix.astype(np.float32)))
+    adata.var["feature_types"] = pd.Categorical(kinds)
+    if form == "raw":
+        adata.raw = adata
+        adata = adata[:, :2].copy()
+    if form == "zarr":
+        adata.write_zarr(tmp_path / "m.zarr")
+        return tmp_path / "m.zarr"
+    return _write(adata, tmp_path / "m.h5ad")
+
+
+FORMS = ["h5", "folder", "h5ad", "zarr", "raw"]
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_features_that_are_no_genes_are_left_out_with_a_line(matrix, tmp_path, form):
+    path = _with_kinds(form, tmp_path, matrix, ["Gene Expression"] * 3 + ["Antibody Capture", "Custom"])
+    layer = "raw" if form == "raw" else None
+    np.testing.assert_array_equal(read(path, layer=layer).X.toarray(), matrix[:, :3])
+    facts = peek(path, layer)
+    assert facts.left_out == "2 features that are no gene expression are left out (Antibody Capture: 1, Custom: 1)"
+    assert (facts.n_cells, facts.n_genes) == (9, 3)
+    assert from_path(path, layer=layer).card.caveat.startswith("2 features that are no")
+    store = from_path(path, layer=layer).open()
+    np.testing.assert_array_equal(store.rows(np.arange(9)).toarray(), matrix[:, :3])
+
+
+def test_a_line_about_one_kind_names_it(matrix, tmp_path):
+    path = _with_kinds("h5", tmp_path, matrix, ["Gene Expression"] * 4 + ["Antibody Capture"])
+    assert peek(path).left_out == "1 feature that is no gene expression is left out (Antibody Capture)"
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_matrix_without_genes_is_refused(matrix, tmp_path, form):
+    path, layer = _with_kinds(form, tmp_path, matrix, ["Peaks"] * 5), "raw" if form == "raw" else None
+    for look in (lambda: read(path, layer=layer), lambda: peek(path, layer)):
+        with pytest.raises(DataError, match="no gene expression here: Peaks only") as error:
+            look()
+        assert error.value.fix
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_words_that_are_no_kinds_of_features_leave_nothing_out(matrix, tmp_path, form):
+    path = _with_kinds(form, tmp_path, matrix, ["protein_coding"] * 4 + ["lncRNA"])
+    layer = "raw" if form == "raw" else None
+    assert read(path, layer=layer).n_vars == peek(path, layer).n_genes == 5
+    assert not peek(path, layer).left_out
+
+
+@pytest.mark.parametrize("form", ["h5", "folder"])
+def test_a_repeated_gene_id_is_named(matrix, tmp_path, form):
+    path = _with_kinds(form, tmp_path, matrix, ["Gene Expression"] * 5)
+    ids = [f"ENSG{i:011d}" for i in (0, 1, 1, 1, 4)]
+    if form == "h5":
+        with h5py.File(path, "r+") as file:
+            file["matrix/features/id"][...] = [name.encode() for name in ids]
+    else:
+        with gzip.open(path / "features.tsv.gz", "wt") as file:
+            file.writelines(f"{name}\tS\tGene Expression\n" for name in ids)
+    error = _refused(path)
+    assert error.what == "the gene ID ENSG00000000001 occurs 3 times"
+    assert "symbols may repeat" in error.fix
+
+
+def test_repeated_symbols_of_different_genes_do_not_matter(matrix, tmp_path):
+    folder = _tenx_folder(tmp_path / "m", matrix, False)
+    (folder / "features.tsv").write_text("".join(f"ENSG{i:011d}\tSAME\tGene Expression\n" for i in range(5)))
+    assert set(read(folder).var["symbol"]) == {"SAME"}
+
+
+@pytest.mark.parametrize("version", [2, 3, "folder"])
+def test_two_genomes_are_two_datasets(matrix, tmp_path, version):
+    if version == "folder":
+        path = _tenx_folder(tmp_path / "m", matrix, False)
+        names = ["hg19_ENSG00000000001", "hg19_ENSG00000000002", *(f"mm10___ENSMUSG0000000000{i}" for i in range(3))]
+        (path / "features.tsv").write_text("".join(f"{name}\t{name}\tGene Expression\n" for name in names))
+    else:
+        path = _tenx_h5(tmp_path / "m.h5", matrix, version)
+        with h5py.File(path, "r+") as file:
+            if version == 3:
+                file["matrix/features/genome"] = [b"hg19"] * 2 + [b"mm10"] * 3
+            else:
+                file.move("GRCh38", "hg19")
+                file.copy("hg19", "mm10")
+    assert "2 genomes (hg19, mm10)" in _refused(path).what
+
+
+def test_the_genome_of_other_features_is_none(matrix, tmp_path):
+    path = _with_kinds("h5", tmp_path, matrix, ["Gene Expression"] * 4 + ["Antibody Capture"])
+    with h5py.File(path, "r+") as file:
+        file["matrix/features/genome"] = [b"GRCh38"] * 4 + [b""]
+    assert read(path).n_vars == 4
+
+
+@pytest.mark.parametrize("form", ["h5", "folder"])
+def test_a_transposed_matrix_is_told_so(matrix, tmp_path, form):
+    if form == "h5":
+        path = _tenx_h5(tmp_path / "m.h5", matrix, 3)
+        stored = sparse.csc_matrix(matrix)
+        with h5py.File(path, "r+") as file:
+            for name in ("data", "indices", "indptr", "shape"):
+                del file["matrix"][name]
+                file["matrix"][name] = getattr(stored, name)
+    else:
+        path = _tenx_folder(tmp_path / "m", matrix, False)
+        mmwrite(path / "matrix.mtx", sparse.coo_matrix(matrix), field="integer")
+    assert "transposed" in _refused(path).fix
+
+
+def test_a_line_of_column_names_is_suspected(matrix, tmp_path):
+    folder = _tenx_folder(tmp_path / "m", matrix, False)
+    (folder / "barcodes.tsv").write_text("x\n" + (folder / "barcodes.tsv").read_text())
+    assert "line of column names" in _refused(folder).fix
 
 
 def test_an_h5_that_is_not_tenx(tmp_path):
