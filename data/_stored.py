@@ -78,14 +78,14 @@ def element(item: Any) -> Any:
         return read_elem(item)
 
 
-def columns(table: Any) -> list[str]:
+def columns(stored: Any) -> list[str]:
     """Names of a table's columns."""
-    return [_text(name) for name in table.attrs["column-order"]]
+    return [_text(name) for name in stored.attrs["column-order"]]
 
 
-def length(table: Any) -> int:
+def length(stored: Any) -> int:
     """Number of a table's rows; nothing is read."""
-    index = table[_text(table.attrs["_index"])]
+    index = stored[_text(stored.attrs["_index"])]
     if is_group(index):  # text that may be missing, or categories
         index = index["codes" if "codes" in index else "values"]
     return int(index.shape[0])
@@ -213,12 +213,12 @@ def genes_of(root: Any, layer: str | None) -> Any:
     return root["raw"]["var"] if layer == "raw" and has_raw(root) else root["var"]
 
 
-def genes(root: Any, layer: str | None) -> tuple[pd.DataFrame, list[bool] | None]:
+def genes(root: Any, layer: str | None, where: str) -> tuple[pd.DataFrame, list[bool] | None]:
     """The features of a layer, with the columns that may tell their names; and which are genes, if not all are."""
     stored = genes_of(root, layer)
     names = columns(stored)
     var = table(stored, [name for name in (symbol_column(names), id_column(names)) if name is not None])
-    return var, which_genes(kinds(stored), stored.name)[0]
+    return var, which_genes(kinds(stored), where)[0]
 
 
 def kinds(var: Any) -> list[object] | None:

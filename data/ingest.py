@@ -106,7 +106,7 @@ def _read_anndata(path: Path, wanted: _Wanted) -> AnnData:
     with stored.opened(path) as root:
         chosen, more = wanted.obs(stored.columns(root["obs"]), where)
         obs = stored.table(root["obs"], [*chosen.values(), *more.values()])
-        features, genes = stored.genes(root, wanted.layer)
+        features, genes = stored.genes(root, wanted.layer, where)
         var = canonical_var(features if genes is None else features[genes], where)
         check_names(obs.index, var.index, where)
         obs = _canonical(obs, chosen, more, where)

@@ -48,7 +48,7 @@ class StreamedCounts:
             root = stack.enter_context(stored.opened(path))
             mapping = map_columns(stored.columns(root["obs"]), columns, where)
             obs = stored.table(root["obs"], mapping.values())
-            self._var = canonical_var(stored.genes(root, layer)[0], where)
+            self._var = canonical_var(stored.genes(root, layer, where)[0], where)
             check_names(obs.index, self._var.index, where)
             self._obs = canonical_obs(obs, mapping, where)
             try:
