@@ -52,7 +52,9 @@ def call_r(code: str, counts: csr_matrix, ctx: Context, arguments: Mapping[str, 
     bench.errors.UnavailableError
         If R or rpy2 cannot be loaded.
     bench.errors.BenchError
-        If R stops with an error.
+        If R stops with an error, an overflow of its stack included (of which some versions of R crash instead).
+    MemoryError
+        If R cannot allocate.
     """
     robjects, rinterface, callbacks = _load()
     with _logged(callbacks, ctx):
@@ -62,9 +64,10 @@ def call_r(code: str, counts: csr_matrix, ctx: Context, arguments: Mapping[str, 
             given = {name: _to_r(value, robjects) for name, value in arguments.items()}
             result = robjects.r(code)(matrix, seed=ctx.seed, threads=ctx.threads, **given)
         except rinterface.embedded.RRuntimeError as error:
-            raise BenchError(
-                f"R stopped: {str(error).strip()}", fix="see the log of the trial for R's own messages"
-            ) from error
+            told = f"R stopped: {str(error).strip()}"
+            if "cannot allocate" in told:
+                raise MemoryError(told) from error
+            raise BenchError(told, fix="see the log of the trial for R's own messages") from error
         return {name: np.array(vector) for name, vector in zip(result.names, result, strict=True)}
 
 
@@ -74,6 +77,7 @@ def _load() -> tuple[Any, Any, Any]:
     if home and not (Path(home) / "library" / "base").is_dir():
         raise UnavailableError(f"there is no R at R_HOME={home}", where="R_HOME", fix="unset R_HOME or correct it")
     os.environ.setdefault("TZ", "UTC")  # or R asks systemd for the time zone, and complains where there is none
+    os.environ["LANGUAGE"] = "en"  # or R's messages are in the user's, and out of memory is not known as such
     try:
         from _cffi_backend import FFI  # whose error an R without a symbol that rpy2 needs raises
     except ImportError as error:

@@ -1,5 +1,6 @@
 import importlib.util
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -53,12 +54,6 @@ def test_a_good_method_is_measured_and_its_output_comes_back_in_order(run):
     assert "a line for the log" in log_of(run)
 
 
-def test_values_under_the_names_of_cells_are_put_into_their_order(run):
-    assert run("named").status == "ok"
-    totals = np.asarray(INPUTS.cells.X.sum(axis=1)).ravel()
-    np.testing.assert_array_equal(read_prediction(run.folder, "p", len(totals))["score"], totals)
-
-
 @pytest.mark.parametrize(
     ("mode", "status", "told"),
     [
@@ -68,15 +63,7 @@ def test_values_under_the_names_of_cells_are_put_into_their_order(run):
         ("raise", "crash", "ValueError: it went wrong"),
         ("allocate", "oom", "Unable to allocate"),
         ("short", "invalid_output", "shape"),
-        (
-            "nothing",
-            "invalid_output",
-            'run() returned None\n  fix:   return a dict {"score": a number per cell} and, if',
-        ),
-        ("column", "crash", "KeyError: 'condition'; the columns of this table: donor"),
-        ("attribute", "crash", "no attribute 'condition'; the columns of this table: donor"),
-        ("fact", "crash", "KeyError: 'classes'; inputs.info has: fact"),
-        ("field", "crash", "no attribute 'obs'; Inputs has: cells, train, info, query"),
+        ("nothing", "invalid_output", "NoneType"),
         ("threads", "ok", ""),
         ("leave", "crash", "SystemExit: 0"),
         ("interrupt", "crash", "KeyboardInterrupt"),
@@ -93,13 +80,20 @@ def test_whatever_a_method_does_becomes_a_status(run, mode, status, told):
 
 
 @pytest.mark.r
-@pytest.mark.parametrize(("mode", "told"), [("r_quits", "exit code 3"), ("r_overflows", "SIGSEGV")])
+@pytest.mark.parametrize(
+    ("mode", "told"),
+    [
+        ("r_quits", "exit code 3"),
+        ("r_overflows", "SIGSEGV|stack overflow|C stack usage|infinite recursion"),  # by the version of R
+        ("r_crashes", "SIGSEGV"),
+    ],
+)
 def test_a_crash_of_r_costs_its_own_trial_only(run, mode, told):
     if shutil.which("R") is None or importlib.util.find_spec("rpy2") is None:
         pytest.skip("needs R and rpy2")
     outcome = run(mode)
     assert outcome.status == "crash"
-    assert told in outcome.detail
+    assert re.search(told, outcome.detail)
     assert run("ok").status == "ok"
 
 

@@ -85,6 +85,19 @@ def test_an_error_of_r_is_ours(counts):
         call('function(counts, ...) stop("nothing to see")', counts)
 
 
+def test_want_of_memory_in_r_is_told_apart(counts):
+    for code in ("function(...) numeric(1e15)", "function(counts, ...) matrix(0, 2e7, 2e7)"):
+        with pytest.raises(MemoryError, match="cannot allocate"):
+            call(code, counts)
+
+
+def test_endless_recursion_in_r_is_an_error_of_r(counts):
+    """With R's own limit of 5000 calls; beyond it, R may crash (``test_sandbox.py``)."""
+    with pytest.raises(BenchError, match=r"infinite recursion|stack"):
+        call("function(counts, ...) { f <- function(n) f(n + 1); f(1) }", counts)
+    assert call("function(counts, ...) list(x = 1)", counts)["x"][0] == 1
+
+
 def test_a_wrong_r_home_does_not_end_the_process(counts, monkeypatch, tmp_path):
     monkeypatch.setenv("R_HOME", str(tmp_path))
     with pytest.raises(UnavailableError, match="no R at"):
