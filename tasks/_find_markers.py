@@ -104,8 +104,8 @@ def find_markers(
 
     Returns
     -------
-    One row per tested gene, the smallest p first, genes with equal p in the order of ``genes``; columns
-    :data:`COLUMNS`. ``p_val_adj`` is Bonferroni over all genes of ``X``, tested or not. ``attrs["dropped"]`` names the
+    One row per tested gene in the order of :func:`ranked`; columns :data:`COLUMNS`. ``p_val_adj`` is Bonferroni over
+    all genes of ``X``, tested or not. ``attrs["dropped"]`` names the
     covariates of which nothing, or not all levels, could be estimated beside the others.
 
     Raises
@@ -137,9 +137,15 @@ def find_markers(
             p[tested], dropped = _adjusted_p(expression, is_case, covariates.iloc[members])
     columns = (genes, p, change.avg_log2FC[0], change.pct_1[0], change.pct_2[0], np.minimum(1, p * len(genes)))
     table = pd.DataFrame(dict(zip(COLUMNS, columns, strict=True)))
-    table = table[change.tested[0]].sort_values("p_val", kind="stable").reset_index(drop=True)
+    table = ranked(table[change.tested[0]], seurat)
     table.attrs["dropped"] = dropped
     return table
+
+
+def ranked(table: pd.DataFrame, seurat: Seurat) -> pd.DataFrame:
+    """Rows by rising p; of equal p as they come in version 4, by falling difference of the shares in version 5."""
+    keys = (-(table["pct_1"] - table["pct_2"]).abs(), table["p_val"]) if seurat == 5 else (table["p_val"],)
+    return table.iloc[np.lexsort(keys)].reset_index(drop=True)
 
 
 def check_groups(case: NDArray[np.intp], control: NDArray[np.intp]) -> None:

@@ -101,7 +101,9 @@ def deg(
         raise BenchError("no cell type can be tested", where=data, fix="see the reasons above; nothing was written")
     table = joined(results)
     table.to_csv(out, index=False)
-    typer.echo(f"wrote {out}: {len(table):,} tests")
+    used = next(tested.table.attrs.get("engine") for tested in results if tested.table is not None)
+    by_whom = f", by {used} with the filters and fold changes of Seurat {seurat}" if used else ""
+    typer.echo(f"wrote {out}: {len(table):,} tests{by_whom}")
 
 
 def _bar() -> Progress:

@@ -12,7 +12,7 @@ from scipy import sparse
 from bench.errors import DataError, UnavailableError
 from bench.method import Context
 from bench.methods._r import Argument, call_r
-from bench.tasks._find_markers import COLUMNS, FILTERS, Seurat, Test, check_groups, coded, left_out
+from bench.tasks._find_markers import COLUMNS, FILTERS, Seurat, Test, check_groups, coded, left_out, ranked
 from bench.tasks._mast_zlm import design_matrix, independent_columns
 
 if TYPE_CHECKING:
@@ -23,20 +23,25 @@ if TYPE_CHECKING:
 _INSTALLED = """
 function(counts, seed, threads, package) list(found = requireNamespace(package, quietly = TRUE))
 """
-#: The methods for matrices, since the one for Seurat objects would normalise again or average logs.
+#: The methods for matrices, since the one for Seurat objects would normalise again or average logs. All that Seurat 5
+#: changed is given: filters, fold change, and `exact`, for where neither presto nor limma computes the rank-sum test.
 _CODE = """
-function(counts, seed, threads, n_case, test, extra, min_pct, threshold, latent, n_latent) {
+function(counts, seed, threads, n_case, test, version, min_pct, threshold, latent, n_latent) {
   suppressPackageStartupMessages(library(Seurat))
   case <- colnames(counts)[seq_len(n_case)]
   control <- colnames(counts)[-seq_len(n_case)]
-  average <- function(x) log2((rowSums(expm1(x)) + extra) / ncol(x) + (1 - extra))
+  average <- if (version == 5) function(x) log2((Matrix::rowSums(expm1(x)) + 1) / ncol(x))
+             else function(x) log2(Matrix::rowMeans(expm1(x)) + 1)
   change <- FoldChange(counts, cells.1 = case, cells.2 = control, mean.fxn = average, fc.name = "avg_log2FC",
                        features = rownames(counts))
-  beside <- if (n_latent > 0) data.frame(matrix(latent, ncol = n_latent), row.names = colnames(counts))
-  found <- FindMarkers(counts, slot = "data", cells.1 = case, cells.2 = control, test.use = test, fc.results = change,
-                       min.pct = min_pct, logfc.threshold = threshold, latent.vars = beside, verbose = FALSE)
-  list(gene = as.integer(sub("g", "", rownames(found))), p_val = found$p_val, avg_log2FC = found$avg_log2FC,
-       pct_1 = found$pct.1, pct_2 = found$pct.2, p_val_adj = found$p_val_adj)
+  given <- list(counts, slot = "data", cells.1 = case, cells.2 = control, test.use = test, fc.results = change,
+                min.pct = min_pct, logfc.threshold = threshold, min.cells.group = 3, verbose = FALSE)
+  if (n_latent > 0) given$latent.vars <- data.frame(matrix(latent, ncol = n_latent), row.names = colnames(counts))
+  if (test == "wilcox") given$exact <- FALSE
+  found <- do.call(FindMarkers, given)
+  list(gene = as.integer(sub("g", "", rownames(found))), avg_log2FC = found$avg_log2FC,
+       p_val = as.numeric(found$p_val), p_val_adj = as.numeric(found$p_val_adj), pct_1 = found$pct.1,
+       pct_2 = found$pct.2, engine = paste("Seurat", packageVersion("Seurat"), "on R", getRversion()))
 }
 """
 
@@ -53,7 +58,9 @@ def find_markers_r(
     min_pct: float | None = None,
     logfc_threshold: float | None = None,
 ) -> pd.DataFrame:
-    """See :func:`bench.tasks._find_markers.find_markers`; the version installed does the test, ``seurat`` the rest.
+    """See :func:`bench.tasks._find_markers.find_markers`; any version of Seurat that is installed serves for both.
+
+    ``attrs["engine"]`` names the versions of Seurat and R.
 
     Raises
     ------
@@ -79,16 +86,17 @@ def find_markers_r(
     given: dict[str, Argument] = {
         "n_case": len(case),
         "test": {"mast": "MAST", "wilcox": "wilcox"}.get(test, test),
-        "extra": 1.0 if seurat == 5 else 0.0,
+        "version": seurat,
         "min_pct": default_pct if min_pct is None else min_pct,
         "threshold": default_change if logfc_threshold is None else logfc_threshold,
         "latent": latent,
         "n_latent": latent.shape[1],
     }
     found = call_r(_CODE, rows, Context(seed=0), given)
-    found["gene"] = np.asarray(genes)[found["gene"].astype(int) - 1]
-    table = pd.DataFrame({name: found[name] for name in COLUMNS})
-    table.attrs["dropped"] = dropped
+    table = pd.DataFrame({name: found[name] for name in COLUMNS}).sort_values("gene")
+    table["gene"] = np.asarray(genes)[table["gene"].to_numpy(dtype=int) - 1]
+    table = ranked(table, seurat)
+    table.attrs |= {"dropped": dropped, "engine": str(found["engine"][0])}
     return table
 
 

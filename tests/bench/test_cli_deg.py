@@ -5,6 +5,7 @@ import importlib.util
 import io
 import os
 import pty
+import re
 import shutil
 import subprocess
 import sys
@@ -108,6 +109,9 @@ def test_seurat_itself_gives_the_same_table(study, tmp_path):
             pytest.skip("needs Seurat")
         assert done.returncode == 0, done.stderr
         tables.append(pd.read_csv(out))
+    assert re.search(
+        r", by Seurat [\d.]+ on R [\d.]+ with the filters and fold changes of Seurat 4$", done.stdout.strip()
+    )
     pd.testing.assert_frame_equal(*tables, rtol=1e-8)
     done = bench(*arms(study, "--engine", "r", "--test", "wilcox", "--covariates", "age", "--out", tmp_path / "no.csv"))
     assert done.returncode == 2
