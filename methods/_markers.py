@@ -1,7 +1,8 @@
 """Marker genes of classes as Seurat's FindAllMarkers finds them, and clusters named by them.
 
-Tests and thresholds are those of Seurat 4.3.0 (Wilcoxon rank-sum with ties and continuity, as in limma); they were
-checked against it. The naming rule is ours: it stands where an analyst looks at a dot plot.
+Filters and fold changes are those of Seurat 4 or of Seurat 5, the test is that of both (Wilcoxon rank-sum with ties and
+continuity, as in limma and presto); checked against 4.3.0 and 5.2.1. The naming rule is ours: it stands where an
+analyst looks at a dot plot.
 """
 
 from __future__ import annotations
@@ -13,8 +14,12 @@ import numpy as np
 from scipy.sparse import csr_matrix
 from scipy.stats import norm, rankdata
 
-#: Defaults of FindAllMarkers (Seurat 4): fewest cells of a class, share of cells with the gene, log2 fold change, p.
-MIN_CELLS, MIN_PCT, MIN_LOG2FC, MAX_P = 3, 0.1, 0.25, 0.01
+from bench.errors import UnknownNameError
+
+#: Defaults of FindAllMarkers in every version: fewest cells of a class, largest p.
+MIN_CELLS, MAX_P = 3, 0.01
+#: Those that differ, by major version of Seurat: least share of cells with the gene, least log2 fold change.
+_FILTERS = {4: (0.1, 0.25), 5: (0.01, 0.1)}
 
 
 @dataclass(frozen=True)
@@ -49,26 +54,30 @@ class Markers:
     Parameters
     ----------
     p_value, log2_fold_change
-        ``p_val`` and ``avg_log2FC`` of Seurat 4 (pseudocount 1 on the scale of counts per 10,000).
+        ``p_val`` and ``avg_log2FC``: of means of counts per 10,000, plus 1 (Seurat 4) or 1 / cells (Seurat 5).
     pct_in, pct_out
         Share of the cells with the gene, to three digits, in the class and outside.
+    passes
+        Genes that Seurat tests by default: in enough cells of either group, with a change large enough either way.
     """
 
     p_value: np.ndarray
     log2_fold_change: np.ndarray
     pct_in: np.ndarray
     pct_out: np.ndarray
-
-    @property
-    def passes(self) -> np.ndarray:
-        """Genes that Seurat tests by default: in 10 % of either group, with a fold change of 0.25 either way."""
-        often = np.maximum(self.pct_in, self.pct_out) >= MIN_PCT
-        return often & (np.abs(self.log2_fold_change) >= MIN_LOG2FC)
+    passes: np.ndarray
 
     def up(self, n: int) -> np.ndarray:
         """Genes higher in the class at p < 0.01, at most ``n`` of highest fold change."""
         found = np.flatnonzero(self.passes & (self.log2_fold_change > 0) & (self.p_value < MAX_P))
         return found[np.argsort(-self.log2_fold_change[found], kind="stable")][:n]
+
+
+def filters(version: int) -> tuple[float, float]:
+    """Least share of cells with the gene and least log2 fold change that FindAllMarkers tests by default."""
+    if version not in _FILTERS:
+        raise UnknownNameError("version of Seurat", str(version), map(str, _FILTERS), where="parameter version")
+    return _FILTERS[version]
 
 
 def class_sums(L: csr_matrix, codes: np.ndarray, n_classes: int) -> ClassSums:
@@ -100,30 +109,32 @@ def class_sums(L: csr_matrix, codes: np.ndarray, n_classes: int) -> ClassSums:
     return ClassSums(sizes, detected, linear, ranks, ties)
 
 
-def find_markers(sums: ClassSums, k: int) -> Markers:
-    """Class ``k`` against all other cells; both sides need at least one cell."""
+def find_markers(sums: ClassSums, k: int, version: int = 4) -> Markers:
+    """Class ``k`` against all other cells, as this version of Seurat does; both sides need at least one cell."""
     n, n_in = int(sums.sizes.sum()), int(sums.sizes[k])
     n_out = n - n_in
-    mean_in = sums.linear[:, k] / n_in
-    mean_out = np.maximum(sums.linear.sum(axis=1) - sums.linear[:, k], 0) / n_out
-    fold = np.log2(mean_in + 1) - np.log2(mean_out + 1)
+    sum_in = sums.linear[:, k]
+    sum_out = np.maximum(sums.linear.sum(axis=1) - sum_in, 0)
+    if version == 5:
+        fold = np.log2((sum_in + 1) / n_in) - np.log2((sum_out + 1) / n_out)
+    else:
+        fold = np.log2(sum_in / n_in + 1) - np.log2(sum_out / n_out + 1)
     u = sums.ranks[:, k] - n_in * (n_in + 1) / 2
     variance = n_in * n_out / 12 * (n + 1 - sums.ties / (n * (n - 1)))
     distance = np.abs(u - n_in * n_out / 2) - 0.5
     z = np.divide(distance, np.sqrt(variance), out=np.zeros_like(u), where=variance > 1e-9)
-    return Markers(
-        np.minimum(1, 2 * norm.sf(z)),
-        fold,
-        np.round(sums.detected[:, k] / n_in, 3),
-        np.round((sums.detected.sum(axis=1) - sums.detected[:, k]) / n_out, 3),
-    )
+    pct_in = np.round(sums.detected[:, k] / n_in, 3)
+    pct_out = np.round((sums.detected.sum(axis=1) - sums.detected[:, k]) / n_out, 3)
+    min_pct, min_fold = filters(version)
+    passes = (np.maximum(pct_in, pct_out) >= min_pct) & (np.abs(fold) >= min_fold)
+    return Markers(np.minimum(1, 2 * norm.sf(z)), fold, pct_in, pct_out, passes)
 
 
-def all_markers(L: csr_matrix, codes: np.ndarray, n_classes: int, n: int) -> list[np.ndarray]:
+def all_markers(L: csr_matrix, codes: np.ndarray, n_classes: int, n: int, version: int = 4) -> list[np.ndarray]:
     """At most ``n`` genes of each class (none for a class of fewer than three cells), best first."""
     sums = class_sums(L, codes, n_classes)
     testable = (sums.sizes >= MIN_CELLS) & (sums.sizes.sum() - sums.sizes >= MIN_CELLS)
-    return [find_markers(sums, k).up(n) if testable[k] else np.zeros(0, int) for k in range(n_classes)]
+    return [find_markers(sums, k, version).up(n) if testable[k] else np.zeros(0, int) for k in range(n_classes)]
 
 
 def dot_plot_scores(L: csr_matrix, clusters: np.ndarray, markers: Sequence[np.ndarray]) -> np.ndarray:

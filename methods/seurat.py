@@ -16,16 +16,22 @@ if TYPE_CHECKING:
 #: How FindNeighbors can search.
 NN_METHODS = ("annoy", "rann")
 #: ``classes`` are numbers; genes come back by the number in their name. A class of fewer than three cells only gives a
-#: warning in R.
+#: warning in R. Every default that Seurat 5 changed is given, and with it the p of `wilcox`, which Seurat takes from
+#: presto, limma or R itself, whichever is installed: R alone would be exact in small groups without ties.
 MARKERS = """
-function(counts, seed, threads, classes) {
+function(counts, seed, threads, classes, version, min_pct, min_fold) {
   suppressPackageStartupMessages(library(Seurat))
   so <- NormalizeData(CreateSeuratObject(counts), verbose = FALSE)
   Idents(so) <- factor(classes)
-  found <- FindAllMarkers(so, only.pos = TRUE, verbose = FALSE)
-  if (!nrow(found)) return(list(gene = integer(), class = integer(), fold = numeric()))
+  average <- if (version == 5) function(x) log2((Matrix::rowSums(expm1(x)) + 1) / ncol(x))
+             else function(x) log2(Matrix::rowMeans(expm1(x)) + 1)
+  found <- FindAllMarkers(so, test.use = "wilcox", exact = FALSE, min.pct = min_pct, logfc.threshold = min_fold,
+                          mean.fxn = average, fc.name = "avg_log2FC", only.pos = TRUE, return.thresh = 0.01,
+                          min.cells.group = 3, verbose = FALSE)
+  installed <- paste("Seurat", packageVersion("Seurat"), "on R", getRversion())
+  if (!nrow(found)) return(list(gene = integer(), class = integer(), fold = numeric(), installed = installed))
   list(gene = as.integer(sub("g", "", found$gene)), class = as.integer(as.character(found$cluster)),
-       fold = found$avg_log2FC)
+       fold = found$avg_log2FC, installed = installed)
 }
 """
 CLUSTERS = """
@@ -67,6 +73,8 @@ class Seurat(SeuratPy):
         Training cells of each class, drawn at random, that markers are sought in; 0 for all.
     nn_method
         How FindNeighbors searches: ``annoy`` (approximate, Seurat's default) or ``rann`` (exact; slower).
+    version
+        Whose filters and fold changes FindAllMarkers has, 4 or 5, whichever version of Seurat is installed.
     """
 
     name = "seurat"
@@ -78,10 +86,10 @@ class Seurat(SeuratPy):
     caveat = (
         "The scMamba paper's manual naming of clusters is replaced by a rule. Tested cells of all donors are clustered "
         "together, without integration. A cluster has one label, so a class without a cluster of its own is lost; so "
-        "is one of fewer than 3 training cells. No probabilities. Run with Seurat 4.3.0; Seurat 5 defines the fold "
-        "change otherwise and thus gives other markers. Neighbours are approximate by default, which can merge small "
-        "classes; preset 'exact' gives the clusters of seurat-py (docs/annotation.md). The seed decides the order of "
-        "the cells and the starts of Louvain."
+        "is one of fewer than 3 training cells. No probabilities. Markers have the filters and fold changes of Seurat "
+        "4, or with preset 'seurat5' of Seurat 5, whichever is installed; all else is the same in 4.3.0 and 5.2.1. "
+        "Neighbours are approximate by default, which can merge small classes; preset 'exact' gives the clusters of "
+        "seurat-py (docs/annotation.md). The seed decides the order of the cells and the starts of Louvain."
     )
     presets = {**SeuratPy.presets, "exact": {"nn_method": "rann"}}
 
@@ -94,20 +102,30 @@ class Seurat(SeuratPy):
         resolution: float = 0.8,
         cells_per_class: int = 1000,
         nn_method: str = "annoy",
+        version: int = 4,
     ) -> None:
-        super().__init__(markers, n_markers, n_features, n_pcs, resolution, cells_per_class)
+        super().__init__(markers, n_markers, n_features, n_pcs, resolution, cells_per_class, version)
         self.nn_method = nn_method
 
     def find_markers(self, X: csr_matrix, codes: np.ndarray, n_classes: int, ctx: Context) -> list[np.ndarray]:
         """Marker genes of each class."""
         import numpy as np
 
-        from bench.methods._r import call_r
+        from bench.methods._markers import filters
+        from bench.methods._r import Argument, call_r
 
+        min_pct, min_fold = filters(self.version)
         if len(np.unique(codes)) < 2 or not X.nnz:
             return [np.zeros(0, int)] * n_classes
-        found = call_r(MARKERS, X, ctx, {"classes": codes})
-        order = np.argsort(-found["fold"], kind="stable")
+        arguments: dict[str, Argument] = {
+            "classes": codes,
+            "version": self.version,
+            "min_pct": min_pct,
+            "min_fold": min_fold,
+        }
+        found = call_r(MARKERS, X, ctx, arguments)
+        ctx.note(f"markers by the filters and fold changes of Seurat {self.version}, found by {found['installed'][0]}")
+        order = np.lexsort((found["gene"], -found["fold"]))
         genes, classes = found["gene"][order].astype(int) - 1, found["class"][order]
         return [genes[classes == k][: self.n_markers] for k in range(n_classes)]
 

@@ -14,8 +14,9 @@ FEWEST_CELLS = 31
 #: The first ``n_train`` cells are the reference. Classes are numbers, so that R leaves their names alone; a column of
 #: ``scores`` belongs to the class in ``class``. The farthest of the k anchors of a cell weighs nothing,
 #: hence two at least.
+#: `k.filter` is the one default of these calls that Seurat 5 changed.
 CODE = """
-function(counts, seed, threads, n_train, classes, n_features, n_pcs, k_weight) {
+function(counts, seed, threads, n_train, classes, n_features, n_pcs, k_weight, k_filter) {
   suppressPackageStartupMessages(library(Seurat))
   set.seed(seed)
   known <- seq_len(n_train)
@@ -27,7 +28,7 @@ function(counts, seed, threads, n_train, classes, n_features, n_pcs, k_weight) {
   reference <- RunPCA(reference, npcs = n_pcs, verbose = FALSE)
   dims <- seq_len(n_pcs)
   anchors <- FindTransferAnchors(reference, query, reference.reduction = "pca", dims = dims, npcs = n_pcs,
-                                 verbose = FALSE)
+                                 k.filter = if (k_filter > 0) k_filter else NA, verbose = FALSE)
   k <- min(k_weight, length(unique(anchors@anchors[, 2])) - 1)
   if (k < 2) return(list(scores = numeric(), class = integer(), k_weight = k, anchors = nrow(anchors@anchors)))
   found <- TransferData(anchors, refdata = paste0("k", classes), dims = dims, k.weight = k, verbose = FALSE)
@@ -49,6 +50,9 @@ class SeuratTransfer(Method):
         Principal components of the training cells that the tested cells are projected on.
     k_weight
         Anchors that a cell's label is weighted over; fewer where there are fewer anchors.
+    k_filter
+        An anchor counts if its tested cell is among the ``k_filter`` nearest of its training cell in expression: 200 is
+        the default of Seurat 4; 0, so that all anchors count, that of Seurat 5.
     """
 
     name = "seurat-transfer"
@@ -63,14 +67,17 @@ class SeuratTransfer(Method):
     caveat = (
         "Not in the scMamba paper, which names clusters by hand. Training cells of all donors are one reference and "
         "tested cells one query, without integration of donors. The probabilities are Seurat's prediction scores. "
-        "Neighbours are approximate and depend on the order of the cells, which is what the seed decides. Run with "
-        "Seurat 4.3.0."
+        "Neighbours are approximate and depend on the order of the cells, which is what the seed decides. Anchors are "
+        "filtered as in Seurat 4, or with preset 'seurat5' not at all as in Seurat 5, whichever is installed; all else "
+        "is the same in 4.3.0 and 5.2.1."
     )
+    presets = {"seurat5": {"k_filter": 0}}
 
-    def __init__(self, n_features: int = 2000, n_pcs: int = 30, k_weight: int = 50) -> None:
+    def __init__(self, n_features: int = 2000, n_pcs: int = 30, k_weight: int = 50, k_filter: int = 200) -> None:
         self.n_features = n_features
         self.n_pcs = n_pcs
         self.k_weight = k_weight
+        self.k_filter = k_filter
 
     def run(self, inputs: Inputs, ctx: Context) -> Prediction:
         """Label each cell."""
@@ -103,6 +110,7 @@ class SeuratTransfer(Method):
             "n_features": self.n_features,
             "n_pcs": n_pcs,
             "k_weight": self.k_weight,
+            "k_filter": self.k_filter,
         }
         with ctx.phase("predict"):
             cells = vstack([train.X[learned], inputs.cells.X[asked]], format="csr")

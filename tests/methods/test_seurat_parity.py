@@ -1,4 +1,4 @@
-"""The port of Seurat's clustering and markers against the numbers of Seurat 4.3.0 (``parity/README.md``)."""
+"""The port of Seurat's clustering and markers against the numbers of Seurat 4.3.0 and 5.2.1 (``parity/README.md``)."""
 
 from __future__ import annotations
 
@@ -24,6 +24,13 @@ def r_seurat(parity: Path) -> dict[str, np.ndarray]:
 
 
 @pytest.fixture(scope="module")
+def r_markers(parity: Path, r_seurat: dict[str, np.ndarray]) -> dict[int, dict[str, np.ndarray]]:
+    """Marker tables by major version."""
+    with np.load(parity / "seurat" / "r_seurat5.npz") as stored:
+        return {4: r_seurat, 5: dict(stored)}
+
+
+@pytest.fixture(scope="module")
 def lognorm_a(input_a):
     X = input_a[0]
     return _seurat_preprocess.log_normalise(X.astype(np.float64), _seurat_preprocess.library_sizes(X))
@@ -43,7 +50,8 @@ def jaccard(shared):
 def assert_genes_equal_r(ours, genes, r_seurat, prefix, rows=slice(None)):
     """Tolerances of the parity folder: 1e-8 relative, 1e-6 in log10 p."""
     np.testing.assert_allclose(ours.log2_fold_change[genes], r_seurat[f"{prefix}_log2fc"][rows], rtol=1e-8, atol=1e-12)
-    np.testing.assert_allclose(np.log10(ours.p_value[genes]), np.log10(r_seurat[f"{prefix}_p"][rows]), atol=1e-6)
+    r_p = np.nan_to_num(r_seurat[f"{prefix}_p"][rows], nan=1.0)  # what R says of a gene that no cell has
+    np.testing.assert_allclose(np.log10(ours.p_value[genes]), np.log10(r_p), atol=1e-6)
     r_pct = r_seurat[f"{prefix}_pct"][rows]
     np.testing.assert_allclose(np.column_stack([ours.pct_in, ours.pct_out])[genes], r_pct, atol=1e-6)
 
@@ -134,26 +142,34 @@ def test_what_seurats_approximate_neighbours_change(clusters, agreement, graphs,
     assert adjusted_rand_score(labels, r_seurat[f"clusters_{clusters}"]) > agreement
 
 
-def test_find_all_markers_equals_seurat(lognorm_a, r_seurat):
-    clusters = r_seurat["clusters_a"].astype(int)
+@pytest.mark.parametrize("version", [4, 5])
+def test_find_all_markers_equals_seurat(version, lognorm_a, r_seurat, r_markers):
+    clusters, r = r_seurat["clusters_a"].astype(int), r_markers[version]
     sums = _markers.class_sums(lognorm_a, clusters, clusters.max() + 1)
     for k in range(clusters.max() + 1):
-        ours = _markers.find_markers(sums, k)
-        rows = r_seurat["all_cluster"] == k
-        genes = r_seurat["all_gene"][rows].astype(int)
+        ours = _markers.find_markers(sums, k, version)
+        rows = r["all_cluster"] == k
+        genes = r["all_gene"][rows].astype(int)
         assert set(np.flatnonzero(ours.passes & (ours.p_value < 0.01))) == set(genes)
-        assert_genes_equal_r(ours, genes, r_seurat, "all", rows)
-        fold = r_seurat["all_log2fc"][rows]
+        assert_genes_equal_r(ours, genes, r, "all", rows)
+        fold = r["all_log2fc"][rows]
         np.testing.assert_array_equal(ours.up(10), genes[np.argsort(-fold, kind="stable")][:10])
 
 
+def test_the_markers_of_the_two_versions_differ(r_markers):
+    """Else the two presets were one, and the tests above could not tell them apart."""
+    tables = [{(k, g) for k, g in zip(r["all_cluster"], r["all_gene"], strict=True)} for r in r_markers.values()]
+    assert len(tables[1] - tables[0]) > 30
+
+
+@pytest.mark.parametrize("version", [4, 5])
 @pytest.mark.parametrize("rest", ["t0_t1", "t0_rest"])
-def test_markers_between_true_types_equal_seurat(rest, lognorm_a, input_a, r_seurat):
-    types = r_seurat["celltype_a"]
+def test_markers_between_true_types_equal_seurat(rest, version, lognorm_a, input_a, r_seurat, r_markers):
+    types, r = r_seurat["celltype_a"], r_markers[version]
     cells = ~input_a[1].astype(bool) & ((types <= 1) | (rest == "t0_rest"))
     sums = _markers.class_sums(lognorm_a[cells], (types[cells] > 0).astype(int), 2)
-    ours, genes = _markers.find_markers(sums, 0), r_seurat[f"{rest}_gene"].astype(int)
-    assert_genes_equal_r(ours, genes, r_seurat, rest)
+    ours, genes = _markers.find_markers(sums, 0, version), r[f"{rest}_gene"].astype(int)
+    assert_genes_equal_r(ours, genes, r, rest)
     if rest == "t0_rest":
         assert set(np.flatnonzero(ours.passes)) == set(genes)
 

@@ -109,6 +109,11 @@ def test_an_unknown_source_of_markers(two_types):
         SeuratPy(markers="brian").run(two_types, Context(seed=0))
 
 
+def test_an_unknown_version_of_seurat(two_types):
+    with pytest.raises(UnknownNameError, match="known: 4, 5"):
+        SeuratPy(version=3).run(two_types, Context(seed=0))
+
+
 def test_scores_are_means_of_scaled_expression():
     rng = np.random.default_rng(0)
     L = rng.random((12, 5))
