@@ -113,7 +113,7 @@ class Conformance:
                 device="cpu",
                 timeout_s=timeout_s or self._timeout_s,
                 memory_mb=None,
-                expression=prediction.expression_names(self._task.outputs),
+                outputs=self._task.outputs,
                 environment=environment_of_job(own, self._entry.value) if own else None,
                 verify_inputs=True,
             )

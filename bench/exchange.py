@@ -115,27 +115,8 @@ def read_query(folder: Path) -> sparse.csr_matrix | None:
         return sparse.csr_matrix((pattern, stored["indices"], stored["indptr"]), shape=shape)
 
 
-def write_prediction(prediction: Mapping[str, object], folder: Path, n_cells: int) -> None:
-    """Write a method's named arrays, in the (permuted) order it saw the cells.
-
-    Raises
-    ------
-    InvalidOutputError
-        If the prediction is not a mapping of arrays with one entry (or row) per cell.
-    """
-    if not isinstance(prediction, Mapping):
-        raise InvalidOutputError(
-            f"run() returned {type(prediction).__name__}", fix='return a dict of arrays, such as {"score": scores}'
-        )
-    arrays: dict[str, NDArray[np.generic]] = {}
-    for name, values in prediction.items():
-        array = _plain(np.asarray(values), str(name))
-        if array.ndim not in (1, 2) or len(array) != n_cells:
-            raise InvalidOutputError(
-                f"{name!r} has shape {array.shape}, expected ({n_cells},)",
-                fix="return one entry (or row) per cell of inputs.cells, in the same order",
-            )
-        arrays[str(name)] = array
+def write_prediction(arrays: Mapping[str, NDArray[Any]], folder: Path) -> None:
+    """Write a method's named arrays (:func:`bench.answers.plain`), in the (permuted) order it saw the cells."""
     named: dict[str, Any] = {f"output:{name}": array for name, array in arrays.items()}
     np.savez(folder / "prediction.npz", **named)
 
@@ -159,19 +140,6 @@ def read_prediction(folder: Path, problem_id: str, n_cells: int) -> dict[str, ND
     except (OSError, ValueError, IndexError, zipfile.BadZipFile) as error:
         raise InvalidOutputError(f"the prediction cannot be read back: {type(error).__name__}: {error}") from error
     return restored
-
-
-def _plain(array: NDArray[Any], name: str) -> NDArray[Any]:
-    """An array without Python objects in it: numbers, booleans or strings."""
-    if array.dtype != object or array.ndim != 1:
-        return array
-    inferred = pd.Series(array).infer_objects()
-    if inferred.dtype != object:
-        return np.asarray(inferred)
-    missing = int(inferred.isna().sum())
-    if missing:
-        raise InvalidOutputError(f"{name!r} has {missing} missing values", fix="give every cell a value")
-    return array.astype(str)
 
 
 def _write_look(inputs: Inputs, folder: Path, problem_id: str) -> None:

@@ -19,7 +19,6 @@ from bench.normalise import log1p_cp10k
 from bench.scale import are_counts, check_scale
 
 if TYPE_CHECKING:
-    import pandas as pd
     from numpy.typing import NDArray
 
     from bench.problem import Inputs
@@ -91,7 +90,7 @@ def take(values: Any, inputs: Inputs, folder: Path, name: str, number: int) -> l
     InvalidOutputError
         If the values are not finite, have another shape, scale or order of cells than asked for.
     """
-    matrix = Rows(_matrix(values, inputs, name))
+    matrix = Rows(_matrix(values, name))
     if matrix.shape != inputs.cells.X.shape:
         raise InvalidOutputError(
             f"{name!r} has shape {matrix.shape}, expected {inputs.cells.X.shape} (cells, genes)",
@@ -136,16 +135,8 @@ def _queried(matrix: Rows, query: sparse.csr_matrix) -> NDArray[np.float32]:
     return np.maximum(taken, 0)
 
 
-def _matrix(values: Any, inputs: Inputs, name: str) -> Any:
-    """What was returned as a matrix; the labels of a data frame must be those of the inputs."""
-    if hasattr(values, "columns") and hasattr(values, "index"):
-        frame: pd.DataFrame = values
-        if list(frame.index) != list(inputs.cells.obs.index) or list(frame.columns) != list(inputs.cells.var.index):
-            raise InvalidOutputError(
-                f"{name!r} has other cells or genes than the inputs, or the same in another order",
-                fix="return the rows of inputs.cells.obs and the columns of inputs.cells.var, in that order",
-            )
-        return frame.to_numpy()
+def _matrix(values: Any, name: str) -> Any:
+    """What was returned as a matrix that gives rows by slice."""
     if sparse.issparse(values):
         return values.tocsr()
     array = values if isinstance(values, np.ndarray) else np.asarray(values)

@@ -12,11 +12,11 @@ import pandas as pd
 from scipy import sparse
 
 from bench import matrices
+from bench.answers import columns_of
 from bench.errors import InvalidOutputError
 from bench.exchange import permutation, read_prediction, read_query, round_folders
 from bench.expression import Rows, at_query, merged
 from bench.store import take_over
-from bench.validate import columns_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

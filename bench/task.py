@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from bench.dataset import CountStore, Dataset, DatasetCard
-from bench.problem import Inputs, Prediction, Problem, Scored
+from bench.problem import Inputs, Output, Prediction, Problem, Scored
 
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
+
+__all__ = ["Control", "Metric", "Output", "Seeds", "Task", "Track"]
 
 
 @dataclass(frozen=True)
@@ -63,36 +65,6 @@ class Metric:
     undefined: str = ""
     headline: bool = False
     neutral: bool = False
-
-
-@dataclass(frozen=True)
-class Output:
-    """One named array a method must (or may) return.
-
-    Parameters
-    ----------
-    name
-        Key in the prediction.
-    kind
-        ``float`` (finite), ``bool`` or ``label`` (strings), one entry per cell; ``matrix`` (finite), one row per cell;
-        ``expression``: ln(1 + counts per 10,000), cells x genes as in ``inputs.cells``. What is scored of it are the
-        entries that the rounds' queries ask for, as a sparse matrix with that pattern; without queries everything, as
-        an object with ``shape`` that gives float32 blocks of rows by slice or index.
-    required
-        Whether it may be left out.
-    low, high
-        Allowed range of floats.
-    columns
-        Of a matrix: the entry of ``inputs.info`` that lists the names of its columns, in order.
-    """
-
-    name: str
-    kind: Literal["float", "bool", "label", "matrix", "expression"]
-    summary: str
-    required: bool = True
-    low: float | None = None
-    high: float | None = None
-    columns: str = ""
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bench import __version__, logs, prediction
+from bench.answers import plain
 from bench.availability import installed_version
 from bench.digest import prediction_key
 from bench.environments import Environment, environment_of
@@ -189,7 +190,8 @@ class TrialRunner:
         if spec.role != "method":
             seed = derive_seed("method", spec.method, planned.problem, spec.seeds.method)
             control = next(c for c in task.controls if c.name == spec.method)
-            return Outcome("ok"), control.predict(problem, np.random.default_rng(seed))
+            answer = control.predict(problem, np.random.default_rng(seed))
+            return Outcome("ok"), plain(answer, problem.inputs, task.outputs)
         seed = derive_seed("method", spec.method, spec.inputs_id, spec.seeds.method)
         environment, lender = self._environment(spec), self._lender(spec, built)
         if lender is not None:
@@ -208,7 +210,7 @@ class TrialRunner:
             device=self.limits.device,
             timeout_s=self.limits.timeout_s,
             memory_mb=self.limits.memory_mb,
-            expression=prediction.expression_names(task.outputs),
+            outputs=task.outputs,
             environment=environment_of_job(environment, entry.value) if environment else None,
         )
         outcome = self._sandbox.run(job)

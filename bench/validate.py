@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bench.errors import InvalidOutputError, UnknownNameError
+from bench.answers import check_names, check_shape, place
+from bench.errors import InvalidOutputError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -32,47 +33,35 @@ def validated(
     InvalidOutputError
         If an array is missing, unknown, of the wrong length or type, not finite, or out of range.
     """
-    known = {output.name: output for output in outputs}
-    for name in prediction:
-        if name not in known:
-            raise InvalidOutputError(str(UnknownNameError("output", name, known)), fix="return only declared outputs")
+    check_names(prediction, outputs)
     arrays: dict[str, Any] = {}
     for output in outputs:
         if output.name in prediction and output.kind == "expression":
             arrays[output.name] = prediction[output.name]
         elif output.name in prediction:
-            arrays[output.name] = _checked(np.asarray(prediction[output.name]), output, _shape(output, n_cells, info))
-        elif output.required:
-            raise InvalidOutputError(
-                f"output {output.name!r} is missing", where=output.summary, fix=f"return {list(known)} from run()"
-            )
+            array = np.asarray(prediction[output.name])
+            check_shape(array, output, n_cells, info)
+            arrays[output.name] = _checked(array, output)
     return arrays
 
 
-def columns_of(output: Output, info: Mapping[str, Json]) -> list[str]:
-    """Names of the columns of a matrix."""
-    names = info[output.columns]
-    if not isinstance(names, list):
-        raise TypeError(f"inputs.info[{output.columns!r}] is no list of columns")
-    return [str(name) for name in names]
-
-
-def _shape(output: Output, n_cells: int, info: Mapping[str, Json]) -> tuple[int, ...]:
-    return (n_cells, len(columns_of(output, info))) if output.kind == "matrix" else (n_cells,)
-
-
-def _checked(array: NDArray[Any], output: Output, shape: tuple[int, ...]) -> NDArray[Any]:
-    where = f"output {output.name!r} ({output.summary})"
-    if array.shape != shape:
-        entry = "row" if output.kind == "matrix" else "entry"
-        raise InvalidOutputError(
-            f"shape {array.shape}, expected {shape}", where=where, fix=f"return one {entry} per cell, in order"
-        )
+def _checked(array: NDArray[Any], output: Output) -> NDArray[Any]:
+    where = place(output)
     if output.kind == "label":
+        if array.dtype.kind in "biufc":
+            raise InvalidOutputError(
+                f"type {array.dtype}, expected strings",
+                where=where,
+                fix="return the names themselves, not numbers that stand for them",
+            )
         return array.astype(str)
     if output.kind == "bool":
         if array.dtype != bool:
-            raise InvalidOutputError(f"type {array.dtype}, expected bool", where=where, fix="return a boolean array")
+            raise InvalidOutputError(
+                f"type {array.dtype}, expected bool",
+                where=where,
+                fix="return a boolean array, such as values == 1 or values > threshold",
+            )
         return array
     if not (np.issubdtype(array.dtype, np.number) and not np.issubdtype(array.dtype, np.complexfloating)):
         raise InvalidOutputError(f"type {array.dtype}, expected numbers", where=where, fix="return a float array")

@@ -24,7 +24,7 @@ from scipy.sparse import csr_matrix
 from bench.cli.options import megabytes
 from bench.environments import environment_of
 from bench.exchange import write_inputs
-from bench.problem import Cells, Inputs
+from bench.problem import Cells, Inputs, Output
 from bench.registry import Registry
 from bench.sandbox import Job, Sandbox
 from bench.sandbox.handover import environment_of_job
@@ -64,7 +64,7 @@ def measure(name: str, sandbox: Sandbox, folder: Path, n: int, timeout_s: float,
         device="cpu",
         timeout_s=timeout_s,
         memory_mb=memory_mb,
-        expression=["expression"],
+        outputs=(Output("expression", "expression", "logs"),),
         environment=environment_of_job(environment, entry.value) if environment else None,
     )
     with MemoryWatch() as watch:

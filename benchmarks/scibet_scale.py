@@ -79,6 +79,7 @@ def measure(name: str, sandbox: Sandbox, folder: Path, truth: np.ndarray, n: int
         device="cpu",
         timeout_s=7200,
         memory_mb=None,
+        outputs=Registry().task("annotation").outputs,
     )
     outcome = sandbox.run(job)
     if outcome.status != "ok":

@@ -18,7 +18,7 @@ import pandas as pd
 from scipy import sparse
 
 from bench.exchange import write_inputs
-from bench.problem import Cells, Inputs
+from bench.problem import Cells, Inputs, Output
 from bench.sandbox import Job, Sandbox
 
 METHOD = """
@@ -71,6 +71,7 @@ def _forked(folder: Path, trials: int) -> list[float]:
                 device="cpu",
                 timeout_s=60,
                 memory_mb=None,
+                outputs=(Output("score", "float", "a score"),),
             )
             start = time.perf_counter()
             outcome = sandbox.run(job)

@@ -1,4 +1,4 @@
-"""Files on disk: checksums that are not computed twice, and writes that are whole or not there."""
+"""Files on disk: what is not found out twice (checksums), and writes that are whole or not there."""
 
 from __future__ import annotations
 
@@ -59,10 +59,15 @@ def digest(path: Path) -> str:
     return _remembered(path)
 
 
-def _remembered(path: Path) -> str:
+def state_of(path: Path) -> str:
+    """Path, size and time of change of a file: what it holds is the same as long as this is."""
     path = path.resolve()
     stat = path.stat()
-    return _noted(path, f"{path}\0{stat.st_size}\0{stat.st_mtime_ns}", lambda: sha256(path))
+    return f"{path}\0{stat.st_size}\0{stat.st_mtime_ns}"
+
+
+def _remembered(path: Path) -> str:
+    return noted("sha256", path, state_of(path), lambda: sha256(path))
 
 
 def _remembered_folder(path: Path) -> str:
@@ -77,19 +82,19 @@ def _remembered_folder(path: Path) -> str:
             total.update(f"{name}\0{sha256(file)}\n".encode())
         return total.hexdigest()
 
-    return _noted(path, f"{path}\0{state}", whole)
+    return noted("sha256", path, f"{path}\0{state}", whole)
 
 
-def _noted(path: Path, state: str, compute: Callable[[], str]) -> str:
-    """The checksum of what is at ``path``, computed once for each state of it."""
+def noted(what: str, path: Path, state: str, compute: Callable[[], str]) -> str:
+    """What is to be known of ``path`` (its ``sha256``, say), computed once for each state of it."""
     name = hashlib.sha256(state.encode()).hexdigest()[:32]
-    note = cache_dir() / "sha256" / f"{name}.json"
+    note = cache_dir() / what / f"{name}.json"
     try:
-        return str(json.loads(note.read_text())["sha256"])
+        return str(json.loads(note.read_text())[what])
     except (OSError, ValueError, KeyError, TypeError):
         value = compute()
         try:
-            write_json(note, {"path": str(path), "sha256": value})
+            write_json(note, {"path": str(path), what: value})
         except OSError:
             pass  # a read-only cache only costs time
         return value

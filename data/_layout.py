@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,8 +23,7 @@ def is_zarr(path: Path) -> bool:
 def by_format(
     path: Path,
     *,
-    h5ad: Callable[[Path], T],
-    zarr: Callable[[Path], T],
+    anndata: Callable[[Path], T],
     h5: Callable[[Path], T],
     folder: Callable[[Path], T],
 ) -> T:
@@ -34,32 +32,31 @@ def by_format(
     Raises
     ------
     bench.errors.DataError
-        If there is no such file, its type is not known, or it is damaged.
+        If there is no such file, or its type is not known.
     """
     if not path.exists():
         raise DataError("there is no such file or folder", where=str(path), fix="check the path")
+    if path.is_dir():
+        return anndata(path) if is_zarr(path) else folder(path)
+    if not path.is_file():
+        raise DataError("this is neither a file nor a folder", where=str(path), fix="write it to a file first")
     ending = path.suffix.lower()
-    readers = {".h5ad": h5ad, ".h5": h5, ".hdf5": h5}
-    read = (zarr if is_zarr(path) else folder) if path.is_dir() else readers.get(ending)
-    if read is None:
-        raise DataError(
-            f"files of type {path.suffix or '(no extension)'!r} are not known",
-            where=str(path),
-            fix="hand over .h5ad, .zarr, a 10x .h5, or a 10x folder with matrix.mtx[.gz]",
-        )
-    with readable(path):
-        return read(path)
+    if ending == ".h5ad":
+        return anndata(path)
+    if ending in (".h5", ".hdf5"):
+        return h5(path)
+    raise DataError(
+        f"files of type {path.suffix or '(no extension)'!r} are not known", where=str(path), fix=_instead(path)
+    )
 
 
-@contextmanager
-def readable(path: Path) -> Iterator[None]:
-    """What file libraries raise on damaged files, as an error with the name of the file."""
-    try:
-        yield
-    except (OSError, EOFError, zlib.error, KeyError, ValueError, RuntimeError) as error:
-        raise DataError(
-            f"the file cannot be read: {error}", where=str(path), fix="check that it is complete and not damaged"
-        ) from error
+def _instead(path: Path) -> str:
+    """What to hand over where a file of this name was."""
+    if ".mtx" in path.suffixes:
+        return "hand over the folder that it lies in, with its barcodes and features"
+    if path.suffix.lower() in (".gz", ".bz2", ".xz", ".zip", ".tar"):
+        return "unpack it first, and hand over what is in it"
+    return "hand over .h5ad, .zarr, a 10x .h5, or a 10x folder with matrix.mtx[.gz]"
 
 
 @contextmanager

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.data._features import KINDS
-from bench.data._layout import Shape, by_format, folder_shape, h5_shape, is_zarr
-from bench.errors import DataError
+import numpy as np
+
+from bench.data._door import readable
+from bench.data._layout import Shape, by_format, folder_shape, h5_shape
+from bench.data._stored import columns, genes_of, is_group, kinds, length, opened, table
 
 
 @dataclass(frozen=True)
@@ -49,43 +49,19 @@ def peek(path: Path, layer: str | None = None) -> Facts:
     bench.errors.DataError
         If there is no such file, its type is not known, or it is damaged.
     """
-    return by_format(
-        path,
-        h5ad=lambda file: _peek_anndata(file, layer),
-        zarr=lambda folder: _peek_anndata(folder, layer),
-        h5=lambda file: _without_columns(h5_shape(file)),
-        folder=lambda folder: _without_columns(folder_shape(folder)),
-    )
-
-
-@contextmanager
-def opened(path: Path) -> Iterator[Any]:
-    """The root group of an ``.h5ad`` or of a ``.zarr`` of AnnData, read-only; both have the same layout."""
-    if is_zarr(path):
-        import zarr
-
-        yield zarr.open_group(path, mode="r")
-        return
-    import h5py
-
-    with h5py.File(path, "r") as file:
-        yield file
+    with readable(path):
+        return by_format(
+            path,
+            anndata=lambda path: _peek_anndata(path, layer),
+            h5=lambda file: _without_columns(h5_shape(file)),
+            folder=lambda folder: _without_columns(folder_shape(folder)),
+        )
 
 
 def n_distinct(path: Path, column: str) -> int:
     """Number of distinct values of a column of ``obs`` of an ``.h5ad`` or ``.zarr``."""
-    with opened(path) as file:
-        item = file["obs"][column]
-        if is_group(item) and "codes" in item:
-            codes = item["codes"][:]
-            return len(set(codes[codes >= 0].tolist()))
-        values = item["values"][:] if is_group(item) else item[:]
-        return len(set(values.tolist()))
-
-
-def is_group(item: Any) -> bool:
-    """Whether this is a group, of HDF5 or zarr, rather than an array."""
-    return not hasattr(item, "dtype")
+    with readable(path), opened(path) as root:
+        return int(table(root["obs"], [column])[column].nunique())
 
 
 def _without_columns(shape: Shape) -> Facts:
@@ -93,53 +69,24 @@ def _without_columns(shape: Shape) -> Facts:
 
 
 def _peek_anndata(path: Path, layer: str | None) -> Facts:
-    with opened(path) as file:
-        if "obs" not in file or "var" not in file:
-            raise DataError(
-                f"this is no AnnData: it has no tables obs and var (found: {', '.join(file) or 'nothing'})",
-                where=str(path),
-                fix="if it is CellRanger's, let its name end in .h5",
-            )
-        obs, var = file["obs"], file["var"]
-        if not is_group(obs):
-            raise DataError(
-                "the file was written by anndata before 0.7",
-                where=str(path),
-                fix="read and write it once with a newer anndata",
-            )
-        columns = tuple(str(_text(name)) for name in obs.attrs["column-order"])
-        if layer == "raw" and "raw" in file and "var" in file["raw"]:
-            var = file["raw"]["var"]
-        shape = Shape(_length(obs), _length(var)).of_genes(_kinds(var), path)
+    with opened(path) as root:
+        var = genes_of(root, layer)
+        shape = Shape(length(root["obs"]), length(var)).of_genes(kinds(var), path)
         return Facts(
             shape.n_cells,
             shape.n_genes,
-            columns,
-            "uns/cohort/generator" in file,
-            _words(file, "uns/source/labels"),
-            _words(file, "uns/weak_labels"),
+            tuple(columns(root["obs"])),
+            "uns/cohort/generator" in root,
+            _words(root, "uns/source/labels"),
+            _words(root, "uns/weak_labels"),
             shape.left_out,
         )
 
 
-def _kinds(var: Any) -> list[object] | None:
-    """The kinds of the features, if a column of ``var`` tells them."""
-    name = next((name for name in KINDS if name in var), None)
-    if name is None:
-        return None
-    from anndata.io import read_elem
-
-    return list(read_elem(var[name]))
-
-
-def _length(group: Any) -> int:
-    return int(group[_text(group.attrs["_index"])].shape[0])
-
-
-def _words(file: Any, where: str) -> str:
+def _words(root: Any, where: str) -> str:
     """A text among the unstructured facts, or nothing."""
-    return _text(file[where][()]) if where in file and not is_group(file[where]) else ""
-
-
-def _text(value: Any) -> str:
-    return value.decode() if isinstance(value, bytes) else str(value)
+    item = root[where] if where in root else None
+    if item is None or is_group(item) or item.shape != ():
+        return ""
+    value = np.asarray(item[()]).item()
+    return value.decode() if isinstance(value, bytes) else value if isinstance(value, str) else ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,6 +18,13 @@ if TYPE_CHECKING:
 _TRUE = {"true", "t", "yes", "1", "1.0", "doublet"}
 _FALSE = {"false", "f", "no", "0", "0.0", "singlet"}
 
+# What names of genes and of cells look like; genes that almost every cell expresses.
+_ENSEMBL = re.compile(r"^ENS[A-Z]*G\d{11}")
+_BARCODE = re.compile(r"[ACGT]{12}")
+_EXPRESSED = {name for gene in ("ACTB", "B2M", "EEF1A1", "FTL", "MALAT1") for name in (gene, gene.capitalize())}
+
+_TOO_LARGE = 2**31  # counts are held as int32
+
 
 def check_not_empty(shape: tuple[int, ...], where: str) -> None:
     """Refuse a matrix without cells or genes."""
@@ -26,6 +34,30 @@ def check_not_empty(shape: tuple[int, ...], where: str) -> None:
             where=where,
             fix="check the file, and the filters that were applied before it was written",
         )
+
+
+def check_orientation(cells: pd.Index, genes: pd.Index, where: str) -> None:
+    """Refuse a matrix whose cells are called like genes, or its genes like cells."""
+    genes_first = _like_genes(cells) and not _like_genes(genes)
+    cells_second = _like_barcodes(genes) and not _like_barcodes(cells)
+    if genes_first or cells_second:
+        raise DataError(
+            f"the matrix is transposed, genes x cells: its cells are called {cells[0]}, its genes {genes[0]}",
+            where=where,
+            fix="turn it round, so that cells are rows: adata.T.write_h5ad(...) in Python, t(matrix) in R",
+        )
+
+
+def _like_genes(names: pd.Index) -> bool:
+    return _share(names, _ENSEMBL) > 0.5 or int(names.isin(_EXPRESSED).sum()) > 1
+
+
+def _like_barcodes(names: pd.Index) -> bool:
+    return _share(names, _BARCODE) > 0.5
+
+
+def _share(names: pd.Index, pattern: re.Pattern[str]) -> float:
+    return float(np.mean([pattern.search(name) is not None for name in names[:1000]]))
 
 
 def check_finite(X: sparse.csr_matrix, where: str) -> None:
@@ -58,6 +90,12 @@ def check_counts(X: sparse.csr_matrix, where: str) -> None:
         fractional = data != np.rint(data)
         if fractional.any():
             _refuse_fractions(X, float(fractional.mean()), where)
+    if len(data) and float(data.max()) >= _TOO_LARGE:
+        raise DataError(
+            f"the largest count is {data.max():.4g}: more than {_TOO_LARGE - 1:,}, so this is hardly a count",
+            where=where,
+            fix="check how the file was made; if it was converted, hand over the original counts",
+        )
 
 
 def _refuse_fractions(X: sparse.csr_matrix, share: float, where: str) -> None:
@@ -79,7 +117,8 @@ def _is_log1p(X: sparse.csr_matrix) -> bool:
         return False
     counts = _sample_rows(X)
     counts.data = np.expm1(counts.data.astype(np.float64))
-    return _equal_totals(counts) or _multiples_of_smallest(counts)
+    whole = np.abs(counts.data - np.rint(counts.data)) < 0.01
+    return (len(whole) > 0 and whole.mean() > 0.9) or _equal_totals(counts) or _multiples_of_smallest(counts)
 
 
 def _equal_totals(X: sparse.csr_matrix) -> bool:
@@ -169,7 +208,8 @@ def as_csr(X: Any, where: str) -> sparse.csr_matrix:
     if isinstance(X, sparse.csr_matrix) and X.has_canonical_format and X.data.all():
         return X
     if sparse.issparse(X):
-        matrix = sparse.csr_matrix(X, copy=True)
+        wide = X.dtype.kind in "iub" and not X.has_canonical_format  # the sum of duplicates may not fit otherwise
+        matrix = sparse.csr_matrix(X.astype(np.int64) if wide else X, copy=True)
     else:
         dense = np.asarray(X)
         if dense.ndim != 2 or dense.dtype.kind not in "iufb":

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import shlex
-import warnings
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from scipy.sparse import csr_matrix
 
-from bench.data import checks
+from bench.data import _counts, checks
+from bench.data import _stored as stored
 from bench.data._builtin import EFFECTS
 from bench.data._columns import id_column, map_columns, own_column, symbol_column
-from bench.data._features import KINDS, which_genes
+from bench.data._counts import by_cell, in_memory
+from bench.data._door import readable
 from bench.data._layout import by_format
 from bench.data._tenx import read_10x_folder, read_10x_h5
 from bench.dataset import OBS_FIELDS
@@ -23,6 +24,7 @@ from bench.errors import DataError
 
 if TYPE_CHECKING:
     from anndata import AnnData
+    from scipy.sparse import csr_matrix
 
 _BOOLEAN = ("is_doublet", "exclude")
 _MAY_BE_MISSING = ("parent_type_a", "parent_type_b", "split")
@@ -67,134 +69,109 @@ def read(
         If the file cannot be read or fails one of :mod:`bench.data.checks`.
     """
     path = Path(path)
-    adata = _open(path)
-    adata = only_genes(with_counts(adata, layer, path) if counts else _pick(adata, layer or "X", path), str(path))
-    return canonical(adata, keys, str(path), extra, fields=fields, counts=counts)
+    wanted = _Wanted(dict(keys or {}), layer, tuple(extra), fields, counts)
+    with readable(path):
+        return by_format(
+            path,
+            anndata=lambda file: _read_anndata(file, wanted),
+            h5=lambda file: _read_tenx(read_10x_h5(file), file, wanted),
+            folder=lambda folder: _read_tenx(read_10x_folder(folder), folder, wanted),
+        )
 
 
-def only_genes(adata: AnnData, where: str) -> AnnData:
-    """The cells without features that a column of ``var`` says to be no genes (antibodies, peaks, guides)."""
-    column = next((name for name in KINDS if name in adata.var), None)
-    genes, _ = which_genes(None if column is None else list(adata.var[column]), where)
-    return adata if genes is None else adata[:, genes]
+@dataclass(frozen=True)
+class _Wanted:
+    """What :func:`read` was asked for."""
+
+    keys: Mapping[str, str]
+    layer: str | None
+    extra: tuple[str, ...]
+    fields: Collection[str]
+    counts: bool
+
+    def obs(self, columns: Sequence[str], where: str) -> tuple[dict[str, str], dict[str, str]]:
+        """Columns of ``obs`` by canonical field, and those that are kept as they are by name."""
+        mapping = map_columns(columns, self.keys, where)
+        chosen = {field: column for field, column in mapping.items() if field in self.fields}
+        return chosen, {name: own_column(name, columns, mapping, where) for name in self.extra}
+
+    @property
+    def check(self) -> _counts.Check:
+        """What a block of the matrix must pass."""
+        return _counts.counts if self.counts else _counts.values
 
 
-def with_counts(adata: AnnData, layer: str | None, path: Path) -> AnnData:
-    """The cells with the chosen layer as ``X``; without a choice ``X`` must be counts.
+def _read_anndata(path: Path, wanted: _Wanted) -> AnnData:
+    where = str(path)
+    with stored.opened(path) as root:
+        chosen, more = wanted.obs(stored.columns(root["obs"]), where)
+        obs = stored.table(root["obs"], [*chosen.values(), *more.values()])
+        features, genes = stored.genes(root, wanted.layer, where)
+        var = canonical_var(features if genes is None else features[genes], where)
+        check_names(obs.index, var.index, where)
+        obs = _canonical(obs, chosen, more, where)
+        try:
+            shape = len(obs), len(features)
+            X = by_cell(stored.layout(stored.matrix(root, wanted.layer, path), shape, path), where, wanted.check)
+            X = X if genes is None else X[:, genes]
+        except DataError as error:
+            raise counts_elsewhere(error, root, wanted.layer, path) from error
+        truth = root["uns"] if "uns" in root and "cohort" in root["uns"] and EFFECTS in root["uns"] else {}
+        return _assembled(X, obs, var, {EFFECTS: stored.element(truth[EFFECTS])} if truth else {}, where)
 
-    Raises
-    ------
-    bench.errors.DataError
-        If there is no such layer, or ``X`` was meant and is no counts; where a layer is, the message names it.
-    """
-    if layer is not None:
-        return _pick(adata, layer, path)
-    _refuse_unless_counts_in_x(adata, path)
-    return adata
 
-
-def canonical(
-    adata: AnnData,
-    keys: Mapping[str, str] | None,
-    where: str,
-    extra: Sequence[str] = (),
-    *,
-    fields: Collection[str] = OBS_FIELDS,
-    counts: bool = True,
-) -> AnnData:
-    """A checked copy of ``adata`` with int32 CSR counts, canonical columns and unique names; see :func:`read`."""
-    from anndata import AnnData
-
-    checks.check_not_empty(adata.shape, where)
-    checks.check_unique(adata.obs_names, "cell", where)
-    columns = list(adata.obs.columns)
-    mapping = map_columns(columns, keys, where)
-    obs = canonical_obs(adata.obs, {field: c for field, c in mapping.items() if field in fields}, where)
-    for name in extra:
-        obs[name] = adata.obs[own_column(name, columns, mapping, where)].array
+def _read_tenx(adata: AnnData, path: Path, wanted: _Wanted) -> AnnData:
+    where = str(path)
+    if wanted.layer not in (None, "X"):
+        raise DataError(f"there is no layer {wanted.layer!r}", where=where, fix="layers: X")
+    chosen, more = wanted.obs([], where)
     var = canonical_var(adata.var, where)
-    X = canonical_counts(adata.X, where) if counts else canonical_values(adata.X, where)
-    checks.check_no_empty_cells(X, adata.obs_names, where)
-    truth = {EFFECTS: adata.uns[EFFECTS]} if "cohort" in adata.uns and EFFECTS in adata.uns else {}
-    return AnnData(X=X, obs=obs, var=var, uns=truth)
+    check_names(adata.obs_names, var.index, where)
+    obs = _canonical(adata.obs, chosen, more, where)
+    return _assembled(by_cell(in_memory(adata.X), where, wanted.check), obs, var, {}, where)
 
 
-def canonical_counts(X: object, where: str) -> csr_matrix:
-    """Checked counts as ``csr_matrix`` of int32."""
-    matrix = checks.as_csr(X, where)
-    checks.check_finite(matrix, where)
-    checks.check_counts(matrix, where)
-    return _as_int32(matrix, where)
+def check_names(cells: pd.Index, genes: pd.Index, where: str) -> None:
+    """Refuse an empty matrix, one that is transposed, and cells of one name."""
+    checks.check_not_empty((len(cells), len(genes)), where)
+    checks.check_orientation(cells, genes, where)
+    checks.check_unique(cells, "cell", where)
 
 
-def canonical_values(X: object, where: str) -> csr_matrix:
-    """Checked expression, which need not be counts, as ``csr_matrix`` of its own type."""
-    matrix = checks.as_csr(X, where)
-    checks.check_finite(matrix, where)
-    checks.check_not_negative(matrix, where)
-    return matrix
+def _canonical(obs: pd.DataFrame, chosen: Mapping[str, str], more: Mapping[str, str], where: str) -> pd.DataFrame:
+    result = canonical_obs(obs, chosen, where)
+    for name, column in more.items():
+        result[name] = obs[column].array
+    return result
 
 
-def _open(path: Path) -> AnnData:
-    return by_format(path, h5ad=_open_anndata, zarr=_open_anndata, h5=read_10x_h5, folder=read_10x_folder)
-
-
-def _open_anndata(path: Path) -> AnnData:
-    import anndata
-
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "(Observation|Variable) names are not unique")  # refused below
-        return anndata.read_zarr(path) if path.is_dir() else anndata.read_h5ad(path)
-
-
-def _pick(adata: AnnData, layer: str, path: Path) -> AnnData:
+def _assembled(X: csr_matrix, obs: pd.DataFrame, var: pd.DataFrame, uns: dict[str, Any], where: str) -> AnnData:
     from anndata import AnnData
 
-    if layer == "X":
-        return adata
-    if layer == "raw" and adata.raw is not None:
-        return AnnData(X=adata.raw.X, obs=adata.obs, var=adata.raw.var)
-    if layer not in _layers(adata):
-        known = ["X", *_layers(adata), *(["raw"] if adata.raw is not None else [])]
-        raise DataError(f"there is no layer {layer!r}", where=str(path), fix=f"layers: {', '.join(known)}")
-    return AnnData(X=adata.layers[layer], obs=adata.obs, var=adata.var)
+    checks.check_no_empty_cells(X, obs.index, where)
+    return AnnData(X=X, obs=obs, var=var, uns=uns)
 
 
-def _layers(adata: AnnData) -> list[str]:
-    """Names of the layers; anndata since 0.13 counts ``X`` among them, under the name None."""
-    return [name for name in adata.layers if name is not None]
-
-
-def _refuse_unless_counts_in_x(adata: AnnData, path: Path) -> None:
-    """Where ``X`` is not counts but a layer or ``raw.X`` is, the message names it; it is never taken silently."""
-    problem = _problem(adata.X, str(path))
-    if problem is None:
-        return
-    others = {name: adata.layers[name] for name in sorted(_layers(adata), key=lambda n: (n != "counts", n))}
-    if adata.raw is not None:
-        others["raw"] = adata.raw.X
-    good = [name for name, X in others.items() if _problem(X, str(path)) is None]
-    if good:
-        command = f"bench data add {shlex.quote(str(path))} --name NAME --layer {shlex.quote(good[0])}"
-        fix = f"raw counts are in {_name(good[0])}; to take them: {command}"
-        problem = DataError(problem.what, where=f"X of {path}", fix=fix)
-    raise problem
-
-
-def _name(layer: str) -> str:
-    return "raw.X" if layer == "raw" else f"layers[{layer!r}]"
-
-
-def _problem(X: object, where: str) -> DataError | None:
-    if X is None:
-        return DataError("X is empty", where=where, fix="choose a layer: bench data add FILE --layer")
-    try:
-        matrix = checks.as_csr(X, where)
-        checks.check_finite(matrix, where)
-        checks.check_counts(matrix, where)
-    except DataError as error:
+def counts_elsewhere(error: DataError, root: Any, layer: str | None, path: Path) -> DataError:
+    """``error`` about ``X``, or one that names the layer that has counts; none is ever taken silently."""
+    names = [*stored.layers(root), *(["raw"] if stored.has_raw(root) else [])] if layer is None else []
+    good = next((name for name in names if _has_counts(root, name, path)), None)
+    if good is None:
         return error
-    return None
+    place = "raw.X" if good == "raw" else f"layers[{good!r}]"
+    command = f"bench data add {shlex.quote(str(path))} --name NAME --layer {shlex.quote(good)}"
+    return DataError(error.what, where=f"X of {path}", fix=f"raw counts are in {place}; to take them: {command}")
+
+
+def _has_counts(root: Any, layer: str, path: Path) -> bool:
+    """Whether the first stretch of a layer are counts."""
+    try:
+        with readable(path):
+            shape = stored.length(root["obs"]), stored.length(stored.genes_of(root, layer))
+            _, block = next(stored.layout(stored.matrix(root, layer, path), shape, path).blocks())
+            return _counts.counts(block, str(path)).nnz > 0
+    except DataError:
+        return False
 
 
 def canonical_obs(obs: pd.DataFrame, mapping: Mapping[str, str], where: str) -> pd.DataFrame:
@@ -233,12 +210,3 @@ def canonical_var(var: pd.DataFrame, where: str) -> pd.DataFrame:
         names = pd.Index(var[ids].astype(str))
     checks.check_unique(names, "gene", where)
     return pd.DataFrame({"symbol": symbols.astype(str).to_numpy()}, index=names.rename(None))
-
-
-def _as_int32(X: csr_matrix, where: str) -> csr_matrix:
-    if X.nnz and X.data.max() > np.iinfo(np.int32).max:
-        raise DataError(
-            f"the largest count is {X.data.max():.4g}", where=where, fix="counts above 2,147,483,647 are not supported"
-        )
-    data = X.data if X.data.dtype == np.int32 else np.rint(X.data).astype(np.int32)
-    return csr_matrix((data, X.indices, X.indptr), shape=X.shape)

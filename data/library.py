@@ -11,7 +11,6 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 
-from bench.data import _peek
 from bench.data._builtin import COHORTS, CohortSource
 from bench.data._columns import map_columns, weak_labels
 from bench.data._files import digest, home_dir, sha256, write_json
@@ -81,7 +80,10 @@ class FileSource(DatasetSource):
                 where=str(self.path),
                 fix=f"put the file back, or run: bench data remove {self._card.name}",
             )
-        found = checksum(self.path)
+        from bench.data._door import readable
+
+        with readable(self.path):
+            found = checksum(self.path)
         if found != self._card.digest:
             raise DataError(
                 f"the data of {self._card.name!r} are not the registered ones: sha256 {found[:12]}…, expected "
@@ -142,21 +144,26 @@ def from_path(
     case, control
         Values of ``condition`` to compare, for tasks that compare arms.
     """
+    from bench.data._door import readable
+    from bench.data._peek import n_distinct, peek
+
     path = Path(os.path.abspath(path))
-    facts = _peek.peek(path, layer)
+    facts = peek(path, layer)
     mapping = map_columns(facts.obs_columns, columns, str(path))
     if truth is not None and truth not in _TRUTHS:
         raise UnknownNameError("kind of truth", truth, _TRUTHS)
     donor, known = mapping.get("donor"), truth is not None or facts.is_cohort
+    with readable(path):
+        checksum = digest(path)
     card = DatasetCard(
         name=name or path.name,
         summary=f"your file {path.name}",
-        digest=digest(path),
+        digest=checksum,
         fields=frozenset(mapping),
         truth=cast("_Truth", truth or _guessed_truth(mapping, facts.is_cohort)),
         n_cells=facts.n_cells,
         n_genes=facts.n_genes,
-        n_donors=_peek.n_distinct(path, donor) if donor else None,
+        n_donors=n_distinct(path, donor) if donor else None,
         source=path.name,  # the report is mailed: it must not tell where files lie
         expected_doublet_rate=expected_doublet_rate,
         weak_labels=facts.weak_labels or weak_labels(mapping),

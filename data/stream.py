@@ -8,24 +8,26 @@ from __future__ import annotations
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import h5py
 import numpy as np
-import pandas as pd
 from scipy import sparse
 
-from bench.data import checks
+from bench.data import _stored as stored
 from bench.data._columns import map_columns
-from bench.data._layout import is_zarr, readable
-from bench.data._peek import is_group, opened, peek
-from bench.data.ingest import canonical_counts, canonical_obs, canonical_var, with_counts
+from bench.data._counts import compressed, counts
+from bench.data._door import readable
+from bench.data._layout import is_zarr
+from bench.data._peek import peek
+from bench.data.ingest import canonical_obs, canonical_var, check_names, counts_elsewhere
 from bench.dataset import DatasetCard
 from bench.errors import DataError
 
 if TYPE_CHECKING:
-    from anndata import AnnData
+    import pandas as pd
     from numpy.typing import NDArray
 
 _READERS = 8  # threads on a zarr store; HDF5 answers one after another, and threads only keep each other waiting
@@ -41,20 +43,20 @@ class StreamedCounts:
 
     def __init__(self, path: Path, card: DatasetCard, columns: Mapping[str, str], layer: str | None) -> None:
         self._path, self._card = path, card
+        where = str(path)
         with ExitStack() as stack, readable(path):
-            root = stack.enter_context(opened(path))
-            head = with_counts(_head(root), layer, path)
-            group = _location(root, layer)
-            self._data, self._indices = group["data"], group["indices"]
-            self._indptr = np.asarray(group["indptr"][:], dtype=np.int64)
-            self._n_genes = int(group.attrs["shape"][1])
-            obs = _table(root["obs"], columns)
-            self._check_layout(obs, head)
+            root = stack.enter_context(stored.opened(path))
+            mapping = map_columns(stored.columns(root["obs"]), columns, where)
+            obs = stored.table(root["obs"], mapping.values())
+            self._var = canonical_var(stored.genes(root, layer, where)[0], where)
+            check_names(obs.index, self._var.index, where)
+            self._obs = canonical_obs(obs, mapping, where)
+            try:
+                self._matrix = stored.layout(stored.matrix(root, layer, path), (len(obs), len(self._var)), path)
+                self.rows(np.arange(min(_HEAD, len(self))))
+            except DataError as error:
+                raise counts_elsewhere(error, root, layer, path) from error
             self._file = stack.pop_all()  # stays open as long as this object lives
-        checks.check_unique(obs.index, "cell", str(path))
-        self._obs = canonical_obs(obs, map_columns(list(obs.columns), columns, str(path)), str(path))
-        self._var = canonical_var(head.var, str(path))
-        canonical_counts(head.X, f"first cells of {path}")
 
     @property
     def name(self) -> str:
@@ -81,10 +83,11 @@ class StreamedCounts:
         """Genes with symbols."""
         return self._var
 
-    @property
+    @cached_property
     def n_entries(self) -> NDArray[np.int64]:
-        """(cells,): how many counts are stored of each cell."""
-        return np.diff(self._indptr)
+        """(cells,): how many counts each cell has; read once from the file, since zeros may be stored too."""
+        with readable(self._path):
+            return self._matrix.n_entries()
 
     def __len__(self) -> int:
         return len(self._obs)
@@ -93,42 +96,24 @@ class StreamedCounts:
         """Read the counts of some cells; neighbours, in whatever order they are asked for, are read together."""
         cells, back = np.unique(np.asarray(index, dtype=np.int64), return_inverse=True)
         if not len(cells):
-            return sparse.csr_matrix((0, self._n_genes), dtype=np.int32)
+            return sparse.csr_matrix((0, self._matrix.shape[1]), dtype=np.int32)
         if cells[0] < 0 or cells[-1] >= len(self):
             raise IndexError(f"cells {cells[0]} to {cells[-1]} of {len(self)}")
         where = f"cells {cells[0]:,} to {cells[-1]:,} of {self._path}"
         gaps = np.flatnonzero(np.diff(cells) > 1)
-        starts = self._indptr[cells[np.append(0, gaps + 1)]]
-        stops = self._indptr[cells[np.append(gaps, len(cells) - 1)] + 1]
+        indptr = self._matrix.indptr
+        starts = indptr[cells[np.append(0, gaps + 1)]]
+        stops = indptr[cells[np.append(gaps, len(cells) - 1)] + 1]
+        ends = np.append(0, np.cumsum(indptr[cells + 1] - indptr[cells]))
         with readable(self._path):
-            data, indices = _runs(self._data, starts, stops), _runs(self._indices, starts, stops)
-        lengths = self._indptr[cells + 1] - self._indptr[cells]
-        stored = sparse.csr_matrix((len(cells), self._n_genes), dtype=data.dtype)
-        # Set one by one: the constructor looks at, and may copy, what check_structure looks at next.
-        stored.data, stored.indices = data, indices
-        stored.indptr = np.append(0, np.cumsum(lengths)).astype(indices.dtype)
-        counts = canonical_counts(stored, where)
-        return counts if np.array_equal(back, np.arange(len(cells))) else counts[back]
+            data, indices = _runs(self._matrix.data, starts, stops), _runs(self._matrix.indices, starts, stops)
+            shape = len(cells), self._matrix.shape[1]
+            rows = counts(compressed(sparse.csr_matrix, shape, data, indices, ends), where)
+        return rows if np.array_equal(back, np.arange(len(cells))) else rows[back]
 
     def close(self) -> None:
         """Close the file."""
         self._file.close()
-
-    def _check_layout(self, obs: pd.DataFrame, head: AnnData) -> None:
-        n, entries = self._indptr, int(self._data.shape[0])
-        problem = ""
-        if len(n) != len(obs) + 1 or head.n_vars != self._n_genes:
-            problem = f"counts of {len(n) - 1:,} cells, table of {len(obs):,}"
-        elif n[0] != 0 or (np.diff(n) < 0).any() or n[-1] != entries or self._indices.shape[0] != entries:
-            problem = f"its rows end at entry {n[-1]:,} of {entries:,}"
-        elif is_zarr(self._path) and (missing := _missing_chunks(self._data) + _missing_chunks(self._indices)):
-            problem = f"{missing:,} chunks of the counts are missing"  # zarr would read zeros
-        if problem:
-            raise DataError(
-                f"the file is damaged: {problem}",
-                where=str(self._path),
-                fix="copy or download it again; it was changed or cut on its way",
-            )
 
 
 def open_counts(
@@ -154,65 +139,14 @@ def open_counts(
     """
     if not (path.suffix.lower() == ".h5ad" or is_zarr(path)) or peek(path, layer).left_out:
         return None
-    with readable(path), opened(path) as root:
-        if not _is_csr(_location(root, layer)):
+    with readable(path), stored.opened(path) as root:
+        try:
+            item = stored.matrix(root, layer, path)
+        except DataError:  # loading it tells where counts are instead
+            return None
+        if item.attrs.get("encoding-type") != "csr_matrix":
             return None
     return StreamedCounts(path, card, columns, layer)
-
-
-def _location(root: Any, layer: str | None) -> Any:
-    """Group or array with the counts; None if it is not there."""
-    item = root
-    for name in {None: ["X"], "X": ["X"], "raw": ["raw", "X"]}.get(layer, ["layers", layer]):
-        if not is_group(item) or name not in item:
-            return None
-        item = item[name]
-    return item
-
-
-def _is_csr(item: Any) -> bool:
-    return item is not None and is_group(item) and item.attrs.get("encoding-type") == "csr_matrix"
-
-
-def _head(root: Any) -> AnnData:
-    """The first cells with all layers, so that an error can tell which of them has counts."""
-    from anndata import AnnData
-    from anndata.io import read_elem
-
-    n = min(_HEAD, int(root["obs"][root["obs"].attrs["_index"]].shape[0]))
-    layers = {name: _first_rows(root["layers"][name], n) for name in root["layers"]} if "layers" in root else {}
-    obs = pd.DataFrame(index=pd.RangeIndex(n).astype(str))
-    head = AnnData(
-        X=_first_rows(root["X"], n) if "X" in root else None,
-        obs=obs,
-        var=read_elem(root["var"]),
-        layers={name: rows for name, rows in layers.items() if rows is not None},
-    )
-    raw = _location(root, "raw")
-    if raw is not None and (rows := _first_rows(raw, n)) is not None:
-        head.raw = AnnData(X=rows, obs=obs, var=read_elem(root["raw"]["var"]))
-    return head
-
-
-def _first_rows(item: Any, n: int) -> Any:
-    if not is_group(item):
-        return item[:n]
-    if not _is_csr(item):
-        return None
-    indptr = item["indptr"][: n + 1]
-    parts = item["data"][: indptr[-1]], item["indices"][: indptr[-1]], indptr
-    return sparse.csr_matrix(parts, shape=(n, int(item.attrs["shape"][1])))
-
-
-def _table(group: Any, columns: Mapping[str, str]) -> pd.DataFrame:
-    """The columns of ``obs`` that are needed: others may be larger than all of them."""
-    from anndata.io import read_elem
-
-    wanted = list(dict.fromkeys(columns.values()))
-    if group.attrs.get("encoding-version") != "0.2.0":  # older tables keep the categories apart from their column
-        return read_elem(group)[wanted]
-    index = pd.Index(read_elem(group[group.attrs["_index"]])).astype(str)
-    return pd.DataFrame({name: read_elem(group[name]) for name in wanted}, index=index)
 
 
 def _runs(array: Any, starts: NDArray[np.int64], stops: NDArray[np.int64]) -> NDArray[Any]:
@@ -231,7 +165,3 @@ def _runs(array: Any, starts: NDArray[np.int64], stops: NDArray[np.int64]) -> ND
     with ThreadPoolExecutor(_READERS) as pool:
         list(pool.map(read, *parts))
     return out
-
-
-def _missing_chunks(array: Any) -> int:
-    return int(array.nchunks - array.nchunks_initialized)

@@ -77,6 +77,7 @@ def describe(
     if name in registry.tasks:
         task = registry.task(name)
         card = task_card(task).model_dump() | {"outputs": [asdict(output) for output in task.outputs]}
+        card["controls"] = [{"name": c.name, "role": c.role, "summary": c.summary} for c in task.controls]
     elif name in registry.methods:
         entry = registry.methods[name]
         card = method_card(entry).model_dump()

@@ -16,7 +16,7 @@ from typing import Literal
 
 from pydantic import TypeAdapter, ValidationError
 
-from bench.problem import Json
+from bench.problem import Json, Output
 
 
 @dataclass(frozen=True)
@@ -33,8 +33,8 @@ class Job:
         Where the method's class is (:class:`bench.registry.Entry`).
     timeout_s, memory_mb
         Limits on the whole process tree; ``memory_mb`` None means none.
-    expression
-        Names of the outputs that are expression (:class:`bench.task.Output`).
+    outputs
+        What the method is to return.
     environment
         Where a method of its own environment runs (:func:`bench.sandbox.handover.environment_of_job`).
     verify_inputs
@@ -50,7 +50,7 @@ class Job:
     device: str
     timeout_s: float
     memory_mb: float | None
-    expression: tuple[str, ...] = ()
+    outputs: tuple[Output, ...] = ()
     environment: dict[str, Json] | None = None
     verify_inputs: bool = False
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 #: What of the harness can be imported in an environment; runs on Python 3.8, numpy, scipy and pandas.
 EXCHANGE = (
     "bench",
+    "bench.answers",
     "bench.errors",
     "bench.exchange",
     "bench.expression",
@@ -25,6 +26,7 @@ EXCHANGE = (
     "bench.method",
     "bench.normalise",
     "bench.problem",
+    "bench.sandbox.hints",
     "bench.sandbox.progress",
     "bench.sandbox.worker",
     "bench.scale",

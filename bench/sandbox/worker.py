@@ -11,18 +11,21 @@ import sys
 import time
 import traceback
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy.sparse import issparse
 
 from bench import expression
+from bench.answers import plain
 from bench.errors import InvalidOutputError, NotApplicableError, UnavailableError
 from bench.exchange import read_inputs, round_folders, write_prediction
 from bench.locate import load_class
 from bench.method import Context, Method
-from bench.problem import Inputs, Prediction
+from bench.problem import Inputs, Output, Prediction
+from bench.sandbox.hints import hint
 from bench.sandbox.progress import ProgressNote
 from bench.seeds import derive_seed
 
@@ -47,7 +50,7 @@ def main(job: dict[str, Any]) -> int:
             traceback.print_exc()
         out_of_memory = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
         # A lone surrogate (an undecodable file name, say) could not be written down later.
-        detail = f"{type(error).__name__}: {error}".strip().encode("utf-8", "replace").decode()
+        detail = f"{type(error).__name__}: {error}{hint(error)}".strip().encode("utf-8", "replace").decode()
         result = {"status": "oom" if out_of_memory else "crash", "detail": detail[:2000]}
     temporary = folder / ".result.json"
     temporary.write_text(json.dumps(result))
@@ -68,6 +71,7 @@ def _run(job: dict[str, Any], folder: Path) -> dict[str, Any]:
         log=logging.getLogger(cls.name),
     )
     method = _Verifying(cls(**job["params"])) if job["verify_inputs"] else cls(**job["params"])
+    outputs = [Output(**output) for output in job["outputs"]]
     note = ProgressNote(folder)
     ctx.report_phase = note.phase
     folders = round_folders(Path(job["inputs"]))
@@ -78,23 +82,21 @@ def _run(job: dict[str, Any], folder: Path) -> dict[str, Any]:
         train = inputs.train
         ctx.report_progress = _part_of(note.progress, ctx.round, len(folders))
         start = time.perf_counter()
-        prediction = run_method(method, inputs, ctx)
+        arrays = run_method(method, inputs, ctx, outputs)
         wall += time.perf_counter() - start
-        _write(prediction, inputs, ctx, job["expression"], folder)
+        _write(arrays, inputs, ctx, outputs, folder)
     phases = {name: float(seconds) for name, seconds in ctx.phases.items()}
     phases.setdefault("predict", wall - phases.get("fit", 0.0))
     return {"status": "ok", "wall_s": wall, "phases": phases, "notes": [str(note)[:500] for note in ctx.notes[:20]]}
 
 
-def _write(prediction: Prediction, inputs: Inputs, ctx: Context, names: list[str], folder: Path) -> None:
+def _write(arrays: dict[str, Any], inputs: Inputs, ctx: Context, outputs: Sequence[Output], folder: Path) -> None:
     """Expression is checked and reduced to what was asked for at once; other arrays are those of the last round."""
-    if isinstance(prediction, Mapping):
-        for name in names:
-            if name in prediction:
-                for note in expression.take(prediction[name], inputs, folder, name, ctx.round):
-                    ctx.note(note)
-        prediction = {name: values for name, values in prediction.items() if name not in names}
-    write_prediction(prediction, folder, len(inputs.cells.obs))
+    for output in outputs:
+        if output.kind == "expression" and output.name in arrays:
+            for note in expression.take(arrays.pop(output.name), inputs, folder, output.name, ctx.round):
+                ctx.note(note)
+    write_prediction(arrays, folder)
 
 
 def _part_of(report: Callable[[float, str], None], k: int, n: int) -> Callable[[float, str], None]:
@@ -106,10 +108,10 @@ def _part_of(report: Callable[[float, str], None], k: int, n: int) -> Callable[[
     return lambda done, message: report((k + done) / n, f"{label}: {message}" if message else label)
 
 
-def run_method(method: Method | _Verifying, inputs: Inputs, ctx: Context) -> Prediction:
-    """Call the method once, or once per donor (library) with its own seed if its card says so."""
+def run_method(method: Method | _Verifying, inputs: Inputs, ctx: Context, outputs: Sequence[Output]) -> dict[str, Any]:
+    """Call the method once, or once per donor (library) with its own seed if its card says so; its answer as arrays."""
     if not method.per_donor:
-        return method.run(inputs, ctx)
+        return plain(method.run(inputs, ctx), inputs, outputs)
     donors = inputs.cells.obs["donor"].to_numpy()
     names = sorted(set(donors))
     collected: dict[str, np.ndarray[Any, Any]] = {}
@@ -121,40 +123,28 @@ def run_method(method: Method | _Verifying, inputs: Inputs, ctx: Context) -> Pre
             (i + done) / len(names), f"{donor}: {message}" if message else str(donor)
         )
         ctx.progress(0.0)
-        _place(collected, _checked(method.run(inputs.take(rows), ctx), len(rows), str(donor)), rows, len(donors))
+        part = inputs.take(rows)
+        prediction = method.run(part, ctx)
+        try:
+            _place(collected, plain(prediction, part, outputs), rows, len(donors))
+        except InvalidOutputError as error:
+            where = f"donor {donor}, {error.where}" if error.where else f"donor {donor}"
+            raise InvalidOutputError(error.what, where=where, fix=error.fix) from error
     return collected
 
 
-def _checked(prediction: Prediction, n: int, donor: str) -> dict[str, np.ndarray[Any, Any]]:
-    if not isinstance(prediction, Mapping):
-        raise InvalidOutputError(
-            f"run() returned {type(prediction).__name__}", fix='return a dict of arrays, such as {"score": scores}'
-        )
-    arrays = {name: np.asarray(values) for name, values in prediction.items()}
-    for name, array in arrays.items():
-        if array.shape != (n,):
-            raise InvalidOutputError(
-                f"{name!r} has shape {array.shape}, expected ({n},)",
-                where=f"donor {donor}",
-                fix="return one entry per cell of inputs.cells, in the same order",
-            )
-    return arrays
-
-
 def _place(
-    collected: dict[str, np.ndarray[Any, Any]],
-    arrays: dict[str, np.ndarray[Any, Any]],
-    rows: np.ndarray[Any, Any],
-    n: int,
+    collected: dict[str, np.ndarray[Any, Any]], arrays: dict[str, Any], rows: np.ndarray[Any, Any], n: int
 ) -> None:
     if collected and set(collected) != set(arrays):
         raise InvalidOutputError(
             f"outputs differ between donors: {sorted(collected)} and {sorted(arrays)}",
             fix="return the same keys for every donor",
         )
-    for name, array in arrays.items():
+    for name, values in arrays.items():
+        array = np.asarray(values.toarray() if issparse(values) else values)
         if name not in collected:
-            collected[name] = np.empty(n, dtype=array.dtype)
+            collected[name] = np.empty((n, *array.shape[1:]), dtype=array.dtype)
         elif array.dtype != collected[name].dtype:
             collected[name] = collected[name].astype(np.result_type(collected[name], array))
         collected[name][rows] = array

@@ -124,9 +124,11 @@ class Filler(Method):
             return {"expression": inputs.cells.X}
         if self.mode == "shuffled":
             return {"expression": np.asarray(out)[np.random.default_rng(1).permutation(len(out))]}
+        frame = pd.DataFrame(out, index=inputs.cells.obs.index, columns=inputs.cells.var.index)
         if self.mode == "frame":
-            frame = pd.DataFrame(out, index=inputs.cells.obs.index, columns=inputs.cells.var.index)
-            return {"expression": frame.iloc[::-1]}
+            return {"expression": frame.iloc[::-1, ::-1]}
+        if self.mode == "others":
+            return {"expression": frame.iloc[:, :-1]}
         if self.mode in ("nan", "inf"):
             out[3, 2] = float(self.mode)
         if self.mode == "negative":

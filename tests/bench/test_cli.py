@@ -67,6 +67,7 @@ def test_describe_and_doctor_answer():
     text = bench("describe", "guess", "--plugin", PLUGIN).stdout
     assert "\n  score: Higher is hotter.\n    kind: float; required: yes" in text
     assert "\n  accuracy: Share of right calls.\n    low: 0.0; high: 1.0; higher_is_better: yes; headline: yes" in text
+    assert "\ncontrols: \n  truth: The solution.\n    role: perfect\n  random: A coin.\n    role: random" in text
     facts = json.loads(bench("doctor", "--json", "--plugin", PLUGIN).stdout)
     assert facts["missing"]["absent"][0]["install"] == "pip install no-such-distribution-at-all"
 

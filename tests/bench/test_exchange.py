@@ -42,16 +42,10 @@ def test_training_cells_keep_their_labels(tmp_path):
 
 def test_a_prediction_returns_to_the_order_of_the_dataset(tmp_path):
     order = permutation(40, "problem")
-    write_prediction({"score": order.astype(float), "label": [f"x{i}" for i in order]}, tmp_path, 40)
+    write_prediction({"score": order.astype(float), "label": np.array([f"x{i}" for i in order])}, tmp_path)
     back = read_prediction(tmp_path, "problem", 40)
     np.testing.assert_array_equal(back["score"], np.arange(40))
     assert list(back["label"]) == [f"x{i}" for i in range(40)]
-
-
-@pytest.mark.parametrize("prediction", [None, [1, 2], {"score": np.zeros(39)}, {"score": np.zeros((40, 2, 2))}])
-def test_a_misshapen_prediction_is_refused(tmp_path, prediction):
-    with pytest.raises(InvalidOutputError):
-        write_prediction(prediction, tmp_path, 40)
 
 
 def test_log1p_cp10k_is_what_scanpy_computes():
@@ -73,34 +67,13 @@ def test_a_library_size_that_is_told_is_what_values_are_normalised_by(tmp_path):
     assert (read_inputs(tmp_path).cells.X != X[permutation(2, "p")]).nnz == 0
 
 
-@pytest.mark.parametrize(
-    ("values", "kind"),
-    [
-        (np.arange(40.0).astype(object), "f"),
-        (np.array([True, False] * 20, dtype=object), "b"),
-        (pd.Series(np.arange(40.0)), "f"),
-        (pd.array([True, False] * 20, dtype="boolean"), "b"),
-        (list("ab") * 20, "U"),
-        (np.array(["astrocyte", "T"] * 20, dtype=object), "U"),
-    ],
-)
-def test_arrays_of_objects_become_what_they_hold(tmp_path, values, kind):
-    write_prediction({"file": values}, tmp_path, 40)
-    assert read_prediction(tmp_path, "p", 40)["file"].dtype.kind == kind
-
-
-def test_a_missing_label_is_refused_not_called_none(tmp_path):
-    with pytest.raises(InvalidOutputError, match="1 missing"):
-        write_prediction({"label": np.array(["a"] * 39 + [None], dtype=object)}, tmp_path, 40)
-
-
 def test_a_missing_or_damaged_prediction_is_an_invalid_output(tmp_path):
     with pytest.raises(InvalidOutputError, match="read back"):
         read_prediction(tmp_path, "p", 40)
     (tmp_path / "prediction.npz").write_bytes(b"PK but not a zip")
     with pytest.raises(InvalidOutputError, match="read back"):
         read_prediction(tmp_path, "p", 40)
-    write_prediction({"score": np.zeros(39)}, tmp_path, 39)
+    write_prediction({"score": np.zeros(39)}, tmp_path)
     with pytest.raises(InvalidOutputError, match="read back"):
         read_prediction(tmp_path, "p", 40)
 

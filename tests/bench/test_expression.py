@@ -115,7 +115,7 @@ def test_rescoring_needs_no_method(registry, limits, tmp_path):
         ("counts", "these are counts"),
         ("unlogged", "not on the scale"),
         ("shuffled", "not in the order of the cells"),
-        ("frame", "in another order"),
+        ("others", "1 of 20 genes are missing, such as 'g19'"),
         ("nan", "1 values of 'expression' are NaN"),
         ("inf", "1 values of 'expression' are NaN or infinite"),
         ("transposed", r"shape (20, 60), expected (60, 20)"),
@@ -125,6 +125,14 @@ def test_bad_expression_is_refused_with_the_reason(registry, limits, tmp_path, t
     record = run(registry, Store.create(tmp_path / "run"), limits, [track], mode)[track, "filler"]
     assert record.status == "invalid_output"
     assert told in record.detail
+
+
+def test_a_data_frame_is_aligned_by_the_names_of_its_cells_and_genes(registry, limits, tmp_path):
+    store = Store.create(tmp_path / "run")
+    records = run(registry, store, limits, ["masked", "whole"], "frame")
+    assert mse(records["whole", "filler"]) == 0
+    plain = run(registry, store, limits, ["masked"])["masked", "filler"]
+    assert mse(records["masked", "filler"]) == mse(plain)
 
 
 def test_negative_values_count_as_zero_and_the_row_says_so(registry, limits, tmp_path):

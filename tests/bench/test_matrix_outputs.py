@@ -22,7 +22,7 @@ INFO = {"classes": ["a", "b", "c"]}
 def test_rows_return_to_the_order_of_the_dataset(tmp_path):
     order = permutation(40, "p")
     rows = np.column_stack([np.arange(40), np.arange(40) * 2.0])
-    write_prediction({"chances": rows[order]}, tmp_path, 40)
+    write_prediction({"chances": rows[order]}, tmp_path)
     np.testing.assert_array_equal(read_prediction(tmp_path, "p", 40)["chances"], rows)
 
 

@@ -54,6 +54,12 @@ def test_a_good_method_is_measured_and_its_output_comes_back_in_order(run):
     assert "a line for the log" in log_of(run)
 
 
+def test_values_under_the_names_of_cells_are_put_into_their_order(run):
+    assert run("named").status == "ok"
+    totals = np.asarray(INPUTS.cells.X.sum(axis=1)).ravel()
+    np.testing.assert_array_equal(read_prediction(run.folder, "p", len(totals))["score"], totals)
+
+
 @pytest.mark.parametrize(
     ("mode", "status", "told"),
     [
@@ -63,7 +69,15 @@ def test_a_good_method_is_measured_and_its_output_comes_back_in_order(run):
         ("raise", "crash", "ValueError: it went wrong"),
         ("allocate", "oom", "Unable to allocate"),
         ("short", "invalid_output", "shape"),
-        ("nothing", "invalid_output", "NoneType"),
+        (
+            "nothing",
+            "invalid_output",
+            'run() returned None\n  fix:   return a dict {"score": a number per cell} and, if',
+        ),
+        ("column", "crash", "KeyError: 'condition'; the columns of this table: donor"),
+        ("attribute", "crash", "no attribute 'condition'; the columns of this table: donor"),
+        ("fact", "crash", "KeyError: 'classes'; inputs.info has: fact"),
+        ("field", "crash", "no attribute 'obs'; Inputs has: cells, train, info, query"),
         ("threads", "ok", ""),
         ("leave", "crash", "SystemExit: 0"),
         ("interrupt", "crash", "KeyboardInterrupt"),

@@ -5,7 +5,7 @@ import pandas as pd
 from conftest_core import PLUGIN
 from scipy import sparse
 
-from bench.problem import Cells, Inputs
+from bench.problem import Cells, Inputs, Output
 from bench.sandbox import Job
 
 _N = 40
@@ -31,5 +31,6 @@ def toy_job(folder, inputs, mode, *, timeout_s=20.0, memory_mb=4000.0, seconds=6
         device="cpu",
         timeout_s=timeout_s,
         memory_mb=memory_mb,
+        outputs=(Output("score", "float", "a score"), Output("call", "bool", "a call", required=False)),
         verify_inputs=verify_inputs,
     )

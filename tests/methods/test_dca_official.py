@@ -13,7 +13,7 @@ from bench.errors import BenchError, UnavailableError
 from bench.exchange import permutation, write_inputs
 from bench.interpreters import find_python
 from bench.methods.dca import Dca
-from bench.problem import Cells, Inputs
+from bench.problem import Cells, Inputs, Output
 from bench.sandbox import Job, Sandbox
 from bench.sandbox.handover import environment_of_job
 from bench.sandbox.progress import read_progress
@@ -75,7 +75,7 @@ def denoise(own, tmp_path_factory, official):
             device="cpu",
             timeout_s=300,
             memory_mb=4000,
-            expression=("expression",),
+            outputs=(Output("expression", "expression", "logs"),),
             environment=environment_of_job(own, Dca),
         )
         outcome = sandbox.run(job)

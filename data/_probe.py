@@ -1,0 +1,54 @@
+"""Reads the HDF5 file that is named as its argument, and throws away what it read; a program of its own.
+
+A damaged file can end the process that reads it, or keep it busy for ever, inside of libhdf5 where Python cannot help.
+:mod:`bench.data._guard` lets this process find out: how it ends is the answer. It imports nothing of ``bench``, so that
+it starts at once.
+"""
+
+from __future__ import annotations
+
+import importlib
+import signal
+import sys
+
+import h5py
+
+#: Bytes up to which a dataset is read whole; of larger ones the index of chunks, the first and the last piece.
+_WHOLE = 2**26
+
+
+def look(path: str) -> None:
+    """Read tables, small datasets and the structure of large ones."""
+    with h5py.File(path, "r") as file:
+        file.visititems(_see)
+
+
+def _see(_: str, item: h5py.Group | h5py.Dataset) -> None:
+    try:
+        dict(item.attrs)
+        if isinstance(item, h5py.Dataset):
+            _read(item)
+    except Exception:  # noqa: BLE001 - the reader proper meets it again and tells it; the next item may be readable
+        pass
+
+
+def _read(item: h5py.Dataset) -> None:
+    if item.chunks:
+        for i in range(item.id.get_num_chunks()):
+            item.id.get_chunk_info(i)
+    if item.ndim == 0 or item.nbytes <= _WHOLE:
+        item[()]
+        return
+    step = max(1, _WHOLE * len(item) // item.nbytes)
+    starts = range(0, len(item), step) if item.dtype.hasobject else (0, len(item) - 1)  # stored text is addresses
+    for start in starts:
+        item[start : start + step]
+
+
+if __name__ == "__main__":
+    signal.setitimer(signal.ITIMER_REAL, float(sys.argv[2]))  # nobody handles SIGALRM: it ends C code too
+    try:
+        importlib.import_module("hdf5plugin")  # filters that the reader proper will use too
+    except ImportError:
+        pass
+    look(sys.argv[1])
