@@ -36,6 +36,7 @@ def method_card(what: Entry[type[Method]] | Control) -> MethodCard:
         tasks=list(cls.tasks),
         reference=cls.reference,
         input_layer=cls.input_layer,
+        fractional_counts=cls.fractional_counts,
         supervised=cls.supervised,
         stochastic=cls.stochastic,
         per_donor=cls.per_donor,

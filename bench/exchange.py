@@ -17,7 +17,7 @@ import pandas as pd
 from scipy import sparse
 
 from bench.errors import InvalidOutputError
-from bench.normalise import log1p_cp10k
+from bench.normalise import log1p_cp10k, rounded
 from bench.problem import Cells, Inputs
 from bench.seeds import derive_seed
 
@@ -39,7 +39,7 @@ def write_inputs(inputs: Inputs, folder: Path, problem_id: str) -> None:
         Cells under their own names, in the dataset's order.
     folder
         Created; ``cells.npz``, ``cells_obs.parquet``, ``genes.parquet``, the same for ``train``, ``info.json``, and
-        ``query.npz`` where entries are asked for.
+        ``query.npz`` where entries are asked for. Counts that are no whole numbers are there rounded, too (``whole``).
     problem_id
         Decides the permutation.
     """
@@ -82,7 +82,16 @@ def plain_copy(folder: Path, target: Path) -> None:
             copy.symlink_to(file.resolve())
 
 
-def read_inputs(folder: Path, layer: str = "counts", train: Cells | None = None) -> Inputs:
+def has_fractions(folder: Path) -> bool:
+    """Whether some counts of the inputs are no whole numbers."""
+    for file in folder.glob("*.npz"):
+        with np.load(file, allow_pickle=False) as stored:
+            if "whole" in stored.files:
+                return True
+    return False
+
+
+def read_inputs(folder: Path, layer: str = "counts", train: Cells | None = None, *, fractions: bool = True) -> Inputs:
     """Read what :func:`write_inputs` wrote, with the layer a method declares.
 
     Parameters
@@ -92,12 +101,14 @@ def read_inputs(folder: Path, layer: str = "counts", train: Cells | None = None)
         library size in ``obs["library_size"]`` where the task tells it.
     train
         The training cells, where an earlier round has read them.
+    fractions
+        Give counts that are no whole numbers as they are; False: rounded.
     """
     var = _read_table(folder, "genes")
     if train is None and (folder / "train.npz").exists():
-        train = _read_cells(folder, "train", var, layer)
+        train = _read_cells(folder, "train", var, layer, fractions)
     return Inputs(
-        cells=_read_cells(folder, "cells", var, layer),
+        cells=_read_cells(folder, "cells", var, layer, fractions),
         train=train,
         info=json.loads((folder / "info.json").read_text()),
         query=read_query(folder),
@@ -156,20 +167,28 @@ def _write_look(inputs: Inputs, folder: Path, problem_id: str) -> None:
 
 
 def _write_cells(cells: Cells, folder: Path, block: str, order: NDArray[np.intp]) -> None:
-    shown = cells.take(order)
-    X = sparse.csr_matrix(shown.X)
+    X = sparse.csr_matrix(cells.X[order])
     X.sort_indices()
-    np.savez(folder / f"{block}.npz", data=X.data, indices=X.indices, indptr=X.indptr, shape=np.array(X.shape))
-    obs = shown.obs.copy()
+    arrays = {"data": X.data, "indices": X.indices, "indptr": X.indptr, "shape": np.array(X.shape)}
+    if cells.X.dtype.kind == "f" and (cells.X.data != np.floor(cells.X.data)).any():
+        # In the order of the dataset: that in which cells are shown makes no difference.
+        whole = rounded(cells.X.data, np.random.default_rng(derive_seed("whole counts", block))).astype(np.int32)
+        shown = sparse.csr_matrix((whole, cells.X.indices, cells.X.indptr), shape=cells.X.shape)[order]
+        shown.sort_indices()
+        arrays["whole"] = shown.data
+    np.savez(folder / f"{block}.npz", **arrays)
+    obs = cells.obs.iloc[order].copy()
     obs.index = pd.Index([f"{block}_{i:07d}" for i in range(len(obs))], name="cell")
     obs.to_parquet(folder / f"{block}_obs.parquet")
 
 
-def _read_cells(folder: Path, block: str, var: pd.DataFrame, layer: str) -> Cells:
+def _read_cells(folder: Path, block: str, var: pd.DataFrame, layer: str, fractions: bool) -> Cells:
     with np.load(folder / f"{block}.npz", allow_pickle=False) as stored:
-        X = sparse.csr_matrix(
-            (stored["data"], stored["indices"], stored["indptr"]), shape=tuple(int(s) for s in stored["shape"])
-        )
+        rounded_too = "whole" in stored.files and not fractions
+        data = stored["whole" if rounded_too else "data"]
+        X = sparse.csr_matrix((data, stored["indices"], stored["indptr"]), shape=tuple(int(s) for s in stored["shape"]))
+    if rounded_too:
+        X.eliminate_zeros()
     obs = _read_table(folder, f"{block}_obs")
     if layer == "log1p_cp10k":
         X = log1p_cp10k(X, obs["library_size"].to_numpy(float) if "library_size" in obs else None)

@@ -139,6 +139,9 @@ class Method(ABC):
         (a third party's code), ``ours``.
     input_layer
         ``counts`` (raw) or ``log1p_cp10k`` (ln(1 + counts per 10,000)); the harness supplies it.
+    fractional_counts
+        Takes counts that are no whole numbers, such as the half counts of a mean of two cells. By default the harness
+        rounds them at random (:func:`bench.normalise.rounded`), alike for all methods, and the row says so.
     supervised
         Needs ``inputs.train``; the trial is ``not_applicable`` where there is none.
     stochastic
@@ -166,6 +169,7 @@ class Method(ABC):
     reference: ClassVar[str] = ""
     implementation: ClassVar[Implementation] = "ours"
     input_layer: ClassVar[Literal["counts", "log1p_cp10k"]] = "counts"
+    fractional_counts: ClassVar[bool] = False
     supervised: ClassVar[bool] = False
     stochastic: ClassVar[bool] = True
     per_donor: ClassVar[bool] = False

@@ -1,4 +1,4 @@
-"""Counts per ten thousand and their logarithm, once for inputs, truths, controls and methods.
+"""Counts per ten thousand, their logarithm, and whole counts, once for inputs, truths, controls and methods.
 
 Read by methods' processes too, which may run an older Python: nothing here but numpy and scipy.
 """
@@ -44,6 +44,16 @@ def log1p_cp10k(X: sparse.csr_matrix, library_size: NDArray[np.float64] | None =
         part = slice(ends[0], ends[-1])
         logged[part] = np.log1p(X.data[part] * np.repeat(scale[start : start + _ROWS], np.diff(ends)))
     return sparse.csr_matrix((logged, X.indices, X.indptr), X.shape)
+
+
+def rounded(values: NDArray[np.floating], rng: np.random.Generator) -> NDArray[np.floating]:
+    """Whole numbers in place of fractions: up with a probability equal to the fractional part; others stay.
+
+    The mean of two cells has half counts. Cutting them off would erase every gene that one of the two has once, and
+    rounding half up would show each such gene at full strength; random rounding keeps every gene's expectation.
+    """
+    whole = np.floor(values)
+    return np.asarray(whole + (rng.random(len(whole)) < values - whole))
 
 
 def _scale(size: NDArray[np.float64]) -> NDArray[np.float64]:

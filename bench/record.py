@@ -138,6 +138,7 @@ class MethodCard(_Frozen):
     tasks: list[str] = Field(default_factory=list)
     reference: str = ""
     input_layer: str = ""
+    fractional_counts: bool = False
     supervised: bool = False
     stochastic: bool = False
     per_donor: bool = False

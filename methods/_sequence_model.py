@@ -47,6 +47,7 @@ class SequenceModel(Method):
 
     tasks: ClassVar[tuple[str, ...]] = ("doublet", "annotation")
     implementation = "port"
+    fractional_counts = True
     supervised = True
     requires = (
         python_package("torch", extra="models"),

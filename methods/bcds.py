@@ -28,6 +28,7 @@ class Bcds(Method):
     summary = "Boosted trees trained to tell the library's cells from artificial doublets (port of scds)."
     reference = "10.1093/bioinformatics/btz698"
     implementation = "port"
+    fractional_counts = True
     per_donor = True
     requires = (python_package("xgboost", extra="doublet"),)
     caveat = (

@@ -26,6 +26,7 @@ class Cxds(Method):
     summary = "Co-expression of gene pairs that are mutually exclusive in the library (port of scds)."
     reference = "10.1093/bioinformatics/btz698"
     implementation = "port"
+    fractional_counts = True
     per_donor = True
     caveat = (
         "The score equals that of scds 1.22 and has no randomness; the call, by its 'balanced' threshold, depends on "

@@ -30,6 +30,7 @@ class DoubletDetection(Method):
     summary = "Hypergeometric enrichment of artificial doublets in a cell's cluster, over several rounds."
     reference = "10.5281/zenodo.2678041"
     implementation = "official"
+    fractional_counts = True
     per_donor = True
     requires = (python_package("doubletdetection", extra="doublet"),)
     caveat = (

@@ -38,6 +38,7 @@ class DoubletFinder(Method):
     summary = "Artificial doublets among each cell's nearest neighbours in PCA space."
     reference = "10.1016/j.cels.2019.03.003"
     implementation = "port"
+    fractional_counts = True
     per_donor = True
     caveat = (
         "Matches DoubletFinder 2.0.6 on Seurat 4.3.0 for given artificial pairs, with three faults mended: 0 expected "

@@ -61,6 +61,7 @@ class DoubletFinderR(Method):
     summary = "Artificial doublets among each cell's nearest neighbours in PCA space, by the R package."
     reference = "10.1016/j.cels.2019.03.003"
     implementation = "official"
+    fractional_counts = True
     per_donor = True
     requires = (
         r_package("Seurat", install="apt-get install r-cran-seurat, or Rscript -e 'install.packages(\"Seurat\")'"),

@@ -28,6 +28,7 @@ class Hybrid(Method):
     summary = "Sum of the cxds and bcds scores, each scaled to [0, 1] within the library (port of scds)."
     reference = "10.1093/bioinformatics/btz698"
     implementation = "port"
+    fractional_counts = True
     per_donor = True
     requires = (python_package("xgboost", extra="doublet"),)
     caveat = (

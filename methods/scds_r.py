@@ -39,6 +39,7 @@ class ScdsR(Method):
     summary = "cxds, bcds or (default) their hybrid, by the R package scds."
     reference = "10.1093/bioinformatics/btz698"
     implementation = "official"
+    fractional_counts = True
     per_donor = True
     requires = (
         r_package("SingleCellExperiment", install=BIOCONDUCTOR.format("SingleCellExperiment")),

@@ -30,6 +30,7 @@ class Scrublet(Method):
     summary = "Share of artificial doublets among a cell's nearest neighbours in PCA (scanpy's Scrublet)."
     reference = "10.1016/j.cels.2018.11.005"
     implementation = "reimplementation"
+    fractional_counts = True
     per_donor = True
     caveat = (
         "scanpy's re-write, not number for number the scrublet package. Cells with fewer than 3 genes score 0. "

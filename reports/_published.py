@@ -37,6 +37,7 @@ SCMAMBA = Source(
     reference="arXiv 2502.19429: Supplementary Table 4 and the plotting data behind Fig. 4b, c",
     file="published_scmamba_2025.csv",
     remarks={
+        "doublet": "The paper's simulated doublets are unrounded averages: those of track simulated-paper, no other.",
         "annotation": "For cell types the paper's macro F1 is over all classes in truth or answers, our "
         "f1_macro_union; for subtypes and subclusters it is our f1_macro. Seurat was not run on subclusters.",
     },
@@ -49,7 +50,13 @@ SCMAMBA = Source(
             "auprc",
         ): "Shown as reported. It contradicts the AUROC (.9242) and F1 (.64) of "
         "the same row and the method's other AUPRCs; .4372 or similar would fit: probably a typing error.",
-        ("doublet", "simulated", "Zhu", "solo", "auprc"): "Shown as reported. Above cxds (.6735) and hybrid (.6438), "
+        (
+            "doublet",
+            "simulated-paper",
+            "Zhu",
+            "solo",
+            "auprc",
+        ): "Shown as reported. Above cxds (.6735) and hybrid (.6438), "
         "although its AUROC (.8415) and F1 (.5032) are below theirs: doubtful.",
     },
     ours={("annotation", "celltype", "f1_macro"): "f1_macro_union"},

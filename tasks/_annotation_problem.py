@@ -14,6 +14,7 @@ from bench.problem import Cells, Inputs, Problem
 from bench.tasks._annotation_labels import LEVELS, UNASSIGNED, listed, parents, resolve
 from bench.tasks._annotation_split import make_split
 from bench.tasks._donors import donors_of
+from bench.tasks._few_genes import detected_genes, note_few_genes
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -60,6 +61,7 @@ def make_problem(dataset: Dataset, track: str, seeds: Seeds) -> Problem:
     solution = _solution(labels.table[test], level, donor[test], classes)
     weak = dataset.card.weak_labels
     notes = [f"WARNING {weak}"] if weak else []
+    note_few_genes(detected_genes(X)[train | test], X.shape[1], labels.notes)
     notes += [*labels.notes, *split.notes, *_warnings(inputs, solution, dataset, train, test)]
     return Problem(inputs, solution, tuple(notes))
 

@@ -21,6 +21,9 @@ RATES: dict[str, float | None] = {"10%": 0.1, "20%": 0.2, "40%": 0.4, "true": No
 #: Most points of a curve in the report.
 CURVE_POINTS = 200
 
+#: The same rates by the rule of the paper's code: called is what scores strictly above a quantile of the scores.
+PAPER_RATES: dict[str, float] = {f"{name}-paper": rate for name, rate in RATES.items() if rate is not None}
+
 _CALL_METRICS = ("precision", "recall", "tnr", "f1")
 
 #: Columns of what :class:`DoubletStatistic` returns, in order.
@@ -29,7 +32,7 @@ METRIC_NAMES: tuple[str, ...] = (
     "auroc",
     *_CALL_METRICS,
     "called_fraction",
-    *(f"{metric}@{rate}" for rate in RATES for metric in _CALL_METRICS),
+    *(f"{metric}@{rate}" for rate in (*RATES, *PAPER_RATES) for metric in _CALL_METRICS),
 )
 
 
@@ -80,6 +83,9 @@ class DoubletStatistic:
         columns = [_auprc(seen, tp), _auroc(seen, tp), *self._own_calls(w, doublets, positives, total)]
         k = np.column_stack([positives if rate is None else n_calls(rate, total) for rate in RATES.values()])
         for calls, found in zip(k.T, _expected_tp(k, seen, tp).T, strict=True):
+            columns.extend(call_metrics(found, calls, positives, total))
+        for rate in PAPER_RATES.values():
+            calls, found = _above_quantile(rate, seen, tp)
             columns.extend(call_metrics(found, calls, positives, total))
         return np.column_stack(columns)
 
@@ -142,6 +148,20 @@ def _expected_tp(k: NDArray[np.float64], seen: NDArray[np.float64], tp: NDArray[
     size = seen[rows, end] - seen[rows, start]
     share = np.divide(k - seen[rows, start], size, out=np.zeros_like(k), where=size > 0)
     return tp[rows, start] + share * (tp[rows, end] - tp[rows, start])
+
+
+def _above_quantile(
+    rate: float, seen: NDArray[np.float64], tp: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Calls and true positives (replicates,) if what scores strictly above ``np.quantile(scores, 1 - rate)`` is called.
+
+    The quantile lies between two neighbours in the order of scores, or on the lower of them. Either way what is above
+    it is what is above the lower one: the blocks before its block.
+    """
+    rows, total = np.arange(len(seen)), seen[:, -1]
+    lower = total - 1 - np.floor((total - 1) * (1 - rate))  # place from the top, from 0; as numpy rounds
+    block = np.array([np.searchsorted(seen[i], lower[i], side="right") for i in rows]) - 1
+    return seen[rows, block], tp[rows, block]
 
 
 def _auprc(seen: NDArray[np.float64], tp: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -16,6 +16,7 @@ from bench.problem import Cells, Inputs, Problem
 from bench.tasks._donors import MIN_TESTED, donors_of, donors_to_test, kept, take_rows, too_small
 from bench.tasks._doublet_invivo import label_clusters
 from bench.tasks._doublet_simulate import MIN_CELLS, SIMULATED_RATE, Mode, simulate_doublets
+from bench.tasks._few_genes import MIN_GENES, detected_genes, enough_genes, note_few_genes
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -25,7 +26,15 @@ if TYPE_CHECKING:
 #: Told to methods where the experimenter has not said what to expect: about 8 % of a 10x lane of 10,000 nuclei.
 NOMINAL_RATE = 0.08
 
-MODES: dict[str, Mode] = {"simulated": "mean", "simulated-sum": "sum", "simulated-depth": "depth"}
+#: Track whose cells are made and chosen as in the official code.
+PAPER = "simulated-paper"
+
+MODES: dict[str, Mode] = {
+    PAPER: "unrounded",
+    "simulated": "mean",
+    "simulated-sum": "sum",
+    "simulated-depth": "depth",
+}
 
 _DOUBLET = "doublet"
 _PARENTS = ["parent_type_a", "parent_type_b"]
@@ -46,9 +55,13 @@ def make_problem(dataset: Dataset, track: str, seeds: Seeds) -> Problem:
     rate: float | None
     if track in MODES:
         labelled, rate = _simulated(dataset, MODES[track], seeds.simulation), SIMULATED_RATE
+        if track == PAPER:
+            labelled = _with_enough_genes(labelled)
         labelled.notes.append(f"methods are told the rate of the simulation, {rate:.1%}")
     else:
         labelled = _experimental(dataset) if track == "experimental" else _invivo(dataset, seeds.simulation)
+        if track == "invivo":
+            note_few_genes(detected_genes(labelled.X), labelled.X.shape[1], labelled.notes)
         rate = dataset.card.expected_doublet_rate
         if rate is None:
             rate = NOMINAL_RATE
@@ -64,6 +77,8 @@ def make_problem(dataset: Dataset, track: str, seeds: Seeds) -> Problem:
         raise NotApplicableError(
             f"no tested donor ({', '.join(sorted(tested))}) has the {MIN_CELLS} cells that one simulated doublet takes"
         )
+    if track == PAPER and test["is_doublet"].all():
+        raise NotApplicableError(f"no singlet of the tested donors has {MIN_GENES} detected genes")
     small = sorted(too_small(donors_of(dataset)) - tested)
     if small:
         labelled.notes.append(f"donors with fewer than {MIN_TESTED} cells are not tested: {', '.join(small)}")
@@ -170,6 +185,12 @@ def _simulated(dataset: Dataset, mode: Mode, seed: int) -> _Labelled:
     return _with_doublets(singlets, mode, dataset.card.digest, seed)
 
 
+def _with_enough_genes(labelled: _Labelled) -> _Labelled:
+    """Cells as the paper's code keeps them; it looks after the simulation, so parents may be left out."""
+    keep = enough_genes(detected_genes(labelled.X), labelled.X.shape[1], labelled.notes)
+    return _Labelled(take_rows(labelled.X, keep), labelled.obs[keep], labelled.notes)
+
+
 def _with_doublets(singlets: _Labelled, mode: Mode, digest: str, seed: int) -> _Labelled:
     """Singlets followed by simulated doublets; the parents stay."""
     made = simulate_doublets(singlets.X, singlets.obs["donor"].to_numpy(), mode, digest=digest, seed=seed)
@@ -188,7 +209,8 @@ def _with_doublets(singlets: _Labelled, mode: Mode, digest: str, seed: int) -> _
     both = pd.concat([singlets.obs, obs])
     if not both.index.is_unique:
         raise ValueError("a cell of the dataset has the name of a simulated doublet")
-    return _Labelled(sparse.vstack([singlets.X, made.X], format="csr"), both, singlets.notes)
+    X = sparse.vstack([singlets.X.astype(made.X.dtype, copy=False), made.X], format="csr")
+    return _Labelled(X, both, singlets.notes)
 
 
 def _visible(obs: pd.DataFrame, rate: float) -> pd.DataFrame:

@@ -1,4 +1,4 @@
-"""Simulated doublets: pairs of real singlets of one donor, under three models of a droplet with two nuclei."""
+"""Simulated doublets: pairs of real singlets of one donor, under four models of a droplet with two nuclei."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from scipy import sparse
 
+from bench.normalise import rounded
 from bench.seeds import derive_seed
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-Mode = Literal["mean", "sum", "depth"]
+Mode = Literal["unrounded", "mean", "sum", "depth"]
 
 #: Donors with fewer cells yield no doublet (one in ten cells, rounded down).
 MIN_CELLS = 10
@@ -37,9 +38,10 @@ def simulate_doublets(
     """Make ``n // 10`` doublets for each donor with ``n`` cells.
 
     Each comes from two distinct cells of the donor, drawn uniformly whatever their types; a cell can be a parent more
-    than once. ``mean`` (the paper's) averages the two profiles, ``sum`` adds them, ``depth`` thins the sum binomially
-    to the depth of a randomly drawn singlet of the donor (a sum that is already shallower is kept). The three modes
-    share their parents, so that they differ in nothing else.
+    than once. ``unrounded`` (the paper's) averages the two profiles, so that a doublet has the genes of both, many of
+    them with half a count; ``mean`` rounds these averages (:func:`integerise`); ``sum`` adds the profiles; ``depth``
+    thins the sum binomially to the depth of a randomly drawn singlet of the donor (a sum that is already shallower is
+    kept). The modes share their parents, so that they differ in nothing else.
 
     Parameters
     ----------
@@ -62,25 +64,20 @@ def simulate_doublets(
     pairs = np.concatenate(parents)
     rng = np.random.default_rng(derive_seed("doublet/counts", digest, mode, seed))
     total = (X[pairs[:, 0]] + X[pairs[:, 1]]).tocsr()
-    if mode == "mean":
-        total = total.astype(np.float64) / 2
-    elif mode == "depth":
+    if mode == "depth":
         total = _thin(total, _depth_of_random_singlet(X, donor, donor[pairs[:, 0]], rng), rng)
-    return SimulatedDoublets(integerise(total, rng, X.dtype), pairs, donor[pairs[:, 0]])
+    elif mode != "sum":
+        total = total.astype(np.float64) / 2
+    # Half counts are exact in single precision up to 2^23.
+    made = total.astype(np.float32) if mode == "unrounded" else integerise(total, rng, X.dtype)
+    return SimulatedDoublets(made, pairs, donor[pairs[:, 0]])
 
 
 def integerise(X: sparse.csr_matrix, rng: np.random.Generator, dtype: np.dtype) -> sparse.csr_matrix:
-    """Round counts to integers at random, up with probability equal to the fractional part; integers stay as they are.
-
-    The mean of two profiles has half-integers, which count-based tools (R's among them) refuse or truncate. Truncating
-    would erase every gene that one parent has once, and rounding half up would detect every such gene at full
-    strength; random rounding keeps each gene's expectation. It is applied once, before any method sees the cells.
-    """
-    whole = np.floor(X.data)
-    up = rng.random(len(whole)) < X.data - whole
-    rounded = sparse.csr_matrix(((whole + up).astype(dtype), X.indices, X.indptr), shape=X.shape)
-    rounded.eliminate_zeros()
-    return rounded
+    """Round counts at random (:func:`bench.normalise.rounded`), once, before any method sees the cells."""
+    made = sparse.csr_matrix((rounded(X.data, rng).astype(dtype), X.indices, X.indptr), shape=X.shape)
+    made.eliminate_zeros()
+    return made
 
 
 def _pairs(n: int, size: int, rng: np.random.Generator) -> NDArray[np.int64]:

@@ -16,6 +16,7 @@ from bench.problem import Cells, Inputs, Problem, Rounds
 from bench.seeds import derive_seed
 from bench.tasks._annotation_split import make_split
 from bench.tasks._donors import donors_of, kept
+from bench.tasks._few_genes import MIN_GENES, detected_genes, enough_genes
 from bench.tasks._imputation_masks import N_GROUPS, groups, only, pattern, truth
 from bench.tasks._imputation_thin import KEPT, more_lost, thin, with_rows
 
@@ -68,6 +69,8 @@ def scramble(dataset: Dataset, track: str, seeds: Seeds, rng: np.random.Generato
 def _nonzero(dataset: Dataset, seeds: Seeds, *, full_library: bool) -> Problem:
     chosen = _choose(dataset, seeds, MIN_COUNTS, "")
     X = _counts(dataset)
+    if full_library:
+        chosen = _as_the_paper_keeps(chosen, detected_genes(X), X.shape[1])
     asked = X[chosen.test]
     few = np.diff(asked.indptr) < N_GROUPS
     if few.any():
@@ -75,7 +78,8 @@ def _nonzero(dataset: Dataset, seeds: Seeds, *, full_library: bool) -> Problem:
         chosen = replace(chosen, test=chosen.test[~few])
         asked = asked[~few]
     if not len(chosen.test):
-        raise NotApplicableError(f"no deep cell has {N_GROUPS} detected genes to hide in turn")
+        needed = MIN_GENES if full_library else N_GROUPS
+        raise NotApplicableError(f"no deep cell has {needed} detected genes to hide in turn")
     obs = _obs(dataset, chosen.test)
     if full_library:
         obs["library_size"] = totals(asked)
@@ -91,6 +95,13 @@ def _nonzero(dataset: Dataset, seeds: Seeds, *, full_library: bool) -> Problem:
     rounds = Rounds(N_GROUPS, look)
     truths = {"expression": truth(asked, full_library=full_library)}
     return Problem(rounds[0], _solution(dataset, chosen.test), tuple(notes), rounds, truths)
+
+
+def _as_the_paper_keeps(chosen: Chosen, detected: NDArray[np.int64], n_genes: int) -> Chosen:
+    """Without the cells that its code leaves out for their few genes."""
+    enough = enough_genes(detected[np.append(chosen.train, chosen.test)], n_genes, chosen.notes)
+    n_train = len(chosen.train)
+    return replace(chosen, train=chosen.train[enough[:n_train]], test=chosen.test[enough[n_train:]])
 
 
 def _dropout(dataset: Dataset, seeds: Seeds) -> Problem:

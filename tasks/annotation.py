@@ -126,8 +126,8 @@ class AnnotationTask(Task):
     """Label the cells of donors a method has not trained on, at three levels.
 
     Methods get the counts, labels and donors of the training cells and the counts and donors of the tested ones. The
-    label set they know is that of the training cells; they may answer *unassigned*. Cell inclusion, test donors and
-    the F1 conventions follow the scMamba paper and its evaluation code.
+    label set they know is that of the training cells; they may answer *unassigned*. Cell inclusion (but for cells with
+    few genes, which stay), test donors and the F1 conventions follow the scMamba paper and its evaluation code.
     """
 
     name = "annotation"

@@ -21,7 +21,7 @@ from scipy.sparse import issparse
 from bench import expression
 from bench.answers import plain
 from bench.errors import InvalidOutputError, NotApplicableError, UnavailableError
-from bench.exchange import read_inputs, round_folders, write_prediction
+from bench.exchange import has_fractions, read_inputs, round_folders, write_prediction
 from bench.locate import load_class
 from bench.method import Context, Method
 from bench.problem import Inputs, Output, Prediction
@@ -78,7 +78,9 @@ def _run(job: dict[str, Any], folder: Path) -> dict[str, Any]:
     ctx.n_rounds = len(folders)
     wall, train = 0.0, None
     for ctx.round, part in enumerate(folders):
-        inputs = read_inputs(part, cls.input_layer, train)
+        inputs = read_inputs(part, cls.input_layer, train, fractions=cls.fractional_counts)
+        if not cls.fractional_counts and has_fractions(part):
+            ctx.note("it needs whole counts: half counts were rounded up or down at random, alike for all such methods")
         train = inputs.train
         ctx.report_progress = _part_of(note.progress, ctx.round, len(folders))
         start = time.perf_counter()

@@ -49,7 +49,10 @@ def log1p_cp10k(counts: csr_matrix, where: str = "") -> np.ndarray:
 
 
 def check_counts(counts: csr_matrix, where: str = "") -> None:
-    """Refuse what cannot be raw counts: NaN, negative (scaled) and fractional (logged, normalised) values."""
+    """Refuse what cannot be raw counts: NaN, negative (scaled) and fractional (logged, normalised) values.
+
+    Half counts pass: the mean of two cells has them.
+    """
     data = counts.data
     if not len(data):
         return
@@ -65,7 +68,7 @@ def check_counts(counts: csr_matrix, where: str = "") -> None:
             where=where,
             fix="hand over raw counts: the model normalises them itself",
         )
-    if data.dtype.kind == "f" and (fraction := float((data != np.rint(data)).mean())):
+    if data.dtype.kind == "f" and (fraction := float((2 * data != np.rint(2 * data)).mean())):
         guess = "already log-transformed" if data.max() <= _LARGEST_LOG else "already normalised"
         raise BenchError(
             f"{fraction:.0%} of the values are no whole numbers (largest {data.max():.4g}): the data are probably "

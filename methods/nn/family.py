@@ -84,7 +84,7 @@ class Family(ABC):
 
     def losses(self, predicted: torch.Tensor, expression: torch.Tensor, scored: torch.Tensor) -> torch.Tensor:
         """Loss of every scored gene, (scored,); the squared error."""
-        return (predicted[scored].float() - expression[scored]).square()
+        return (predicted[scored].to(expression.dtype) - expression[scored]).square()
 
     def trained(self, classifier: nn.Module) -> list[nn.Parameter]:
         """Parameters that fine-tuning changes; all of them."""

@@ -250,7 +250,8 @@ class ScBertFamily(Family):
 
     def losses(self, predicted: torch.Tensor, expression: torch.Tensor, scored: torch.Tensor) -> torch.Tensor:
         """Cross-entropy of every scored gene's token, (scored,)."""
-        return F.cross_entropy(predicted[scored].float(), tokens_of(expression[scored]), reduction="none")
+        logits = predicted[scored].to(expression.dtype)
+        return F.cross_entropy(logits, tokens_of(expression[scored]), reduction="none")
 
     def trained(self, classifier: nn.Module) -> list[nn.Parameter]:
         """What the configuration's ``fine_tune`` says."""

@@ -6,7 +6,15 @@ from scipy import sparse
 from toy_problem import INPUTS
 
 from bench.errors import InvalidOutputError
-from bench.exchange import permutation, plain_copy, read_inputs, read_prediction, write_inputs, write_prediction
+from bench.exchange import (
+    has_fractions,
+    permutation,
+    plain_copy,
+    read_inputs,
+    read_prediction,
+    write_inputs,
+    write_prediction,
+)
 from bench.normalise import log1p_cp10k
 from bench.problem import Cells, Inputs
 
@@ -31,6 +39,43 @@ def test_the_same_inputs_are_the_same_bytes(tmp_path):
         write_inputs(INPUTS, tmp_path / name, "problem")
     for file in (tmp_path / "a").iterdir():
         assert file.read_bytes() == (tmp_path / "b" / file.name).read_bytes()
+
+
+def halves():
+    """Inputs whose odd counts are halved, and the whole counts next to each entry."""
+    X = INPUTS.cells.X.astype(np.float32) / 2
+    cells = Cells(X, INPUTS.cells.obs, INPUTS.cells.var)
+    return Inputs(cells, cells), np.floor(X.toarray()), np.ceil(X.toarray())
+
+
+def test_half_counts_are_shown_as_they_are_or_rounded(tmp_path):
+    inputs, low, high = halves()
+    write_inputs(inputs, tmp_path, "problem")
+    order = permutation(40, "problem")
+    assert has_fractions(tmp_path)
+    as_they_are, whole = (read_inputs(tmp_path, fractions=fractions) for fractions in (True, False))
+    np.testing.assert_array_equal(as_they_are.cells.X.toarray(), inputs.cells.X.toarray()[order])
+    found, low, high = whole.cells.X.toarray(), low[order], high[order]
+    assert whole.cells.X.dtype == np.int32
+    assert whole.cells.X.data.min() == 1  # what is rounded down to zero is not stored
+    assert ((found == low) | (found == high)).all()
+    assert 0.4 < (found == high)[low < high].mean() < 0.6
+    assert (whole.train.X.data > 0).all()
+    assert whole.train.X.sum() != whole.cells.X.sum()  # other random numbers
+
+
+def test_rounding_is_alike_in_every_order_and_whole_counts_are_left_alone(tmp_path):
+    inputs, _, _ = halves()
+    seen = []
+    for name in ("a", "b"):
+        write_inputs(inputs, tmp_path / name, name)
+        back = read_inputs(tmp_path / name, fractions=False).cells.X.toarray()
+        seen.append(back[np.argsort(permutation(40, name))])
+    np.testing.assert_array_equal(*seen)
+    write_inputs(INPUTS, tmp_path / "whole", "a")
+    assert not has_fractions(tmp_path / "whole")
+    with np.load(tmp_path / "whole" / "cells.npz") as stored:
+        assert set(stored.files) == {"data", "indices", "indptr", "shape"}
 
 
 def test_training_cells_keep_their_labels(tmp_path):

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -58,6 +59,31 @@ def test_values_under_the_names_of_cells_are_put_into_their_order(run):
     assert run("named").status == "ok"
     totals = np.asarray(INPUTS.cells.X.sum(axis=1)).ravel()
     np.testing.assert_array_equal(read_prediction(run.folder, "p", len(totals))["score"], totals)
+
+
+HALVES = """
+from bench.method import Method
+class Halves(Method):
+    name, tasks, summary, fractional_counts = "halves", ("guess",), "Total counts.", {fractional}
+    def run(self, inputs, ctx):
+        return {{"score": inputs.cells.X.sum(axis=1).A1}}
+"""
+
+
+@pytest.mark.parametrize("fractional", [True, False])
+def test_half_counts_are_rounded_for_a_method_that_needs_whole_ones_and_its_row_says_so(sandbox, tmp_path, fractional):
+    cells = replace(INPUTS.cells, X=INPUTS.cells.X / 2)
+    write_inputs(replace(INPUTS, cells=cells), tmp_path / "inputs", "p")
+    (tmp_path / "halves.py").write_text(HALVES.format(fractional=fractional))
+    job = replace(toy_job(tmp_path, tmp_path / "inputs", "ok", cls="Halves"), params={})
+    outcome = sandbox.run(replace(job, locator={"file": str(tmp_path / "halves.py"), "class": "Halves"}))
+    assert outcome.status == "ok", outcome.detail
+    score = read_prediction(tmp_path, "p", 40)["score"]
+    exact = cells.X.sum(axis=1).A1
+    assert np.array_equal(score, exact) == fractional
+    assert (score == np.rint(score)).all() != fractional
+    assert score.sum() == pytest.approx(exact.sum(), rel=0.1)
+    assert any("rounded up or down at random" in note for note in outcome.notes) != fractional
 
 
 @pytest.mark.parametrize(

@@ -71,6 +71,19 @@ def test_finds_doublets_and_repeats_itself(method, input_a, as_inputs):
     assert list(inputs.cells.obs) == ["donor", "expected_doublet_rate"]
 
 
+def test_half_counts_are_taken_where_the_card_says_so(method, input_a, as_inputs):
+    """Means of two cells among the others: the original tools take them, too, and find them by their genes."""
+    if not method.fractional_counts:
+        assert method.name in {"solo", "pyscdblfinder"}
+        return
+    X = input_a[0][~input_a[1]][:240]
+    made = (X[:40] + X[40:80]) / 2
+    truth = np.arange(280) >= 240
+    result = checked(method, as_inputs(vstack([X, made], format="csr", dtype=np.float32)))
+    assert (made.data % 1 == 0.5).any()
+    assert average_precision_score(truth, result["score"]) > 1.3 * truth.mean()
+
+
 @pytest.mark.parametrize("n", [1, 3, 12])
 def test_a_tiny_library_is_answered_or_declined_with_a_reason(method, n, input_a, as_inputs):
     assert "cells" in (reason_to_decline(method, as_inputs(input_a[0][:n])) or "cells")

@@ -154,6 +154,16 @@ def test_cells_without_counts_score_zero(problem, method):
     assert (answer["score"][:3] > 0).all()
 
 
+def test_half_counts_are_counts(problem, method):
+    """The mean of two cells is shown to the models as it is, as to the official networks."""
+    inputs, _ = problem
+    halved = Cells(inputs.train.X / 2, inputs.train.obs, inputs.train.var)
+    both = (Inputs(inputs.cells, train) for train in (inputs.train, halved))
+    whole, half = (method("scmamba", **FAST).run(shown, Context(seed=1)) for shown in both)
+    np.testing.assert_allclose(half["score"], whole["score"], atol=1e-5)  # CP10K are the same
+    assert type(method("scmamba")).fractional_counts
+
+
 def test_values_that_are_no_counts_are_refused(problem, method):
     inputs, _ = problem
     logged = Cells(inputs.train.X.log1p(), inputs.train.obs, inputs.train.var)

@@ -81,7 +81,11 @@ def test_filters_drive_every_part(page: webdriver.Chrome) -> None:
     choose(page, "metric", "f1")
     assert texts(page, "#heatmap-view th.chosen") == ["f1"]
     assert "f1 against time and memory" in texts(page, "#resources-view figcaption")
-    assert "f1" in texts(page, "#published-view h3")[0]
+    assert texts(page, "#published-view h3") == []  # the paper's simulation is another track's
+    assert "reports no f1 in track simulated." in texts(page, "#published-view .empty")[0]
+    choose(page, "track", "invivo")
+    assert texts(page, "#published-view h3") == ["invivo f1"]
+    choose(page, "track", "simulated")
     choose(page, "unit", "homotypic")
     assert set(texts(page, "#table-view tbody td:nth-child(5)")) == {"homotypic"}
     page.find_element(By.CSS_SELECTOR, "#filters button[type=reset]").click()

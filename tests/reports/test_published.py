@@ -14,3 +14,10 @@ def test_published_values_are_shares_or_missing(task, empty):
         missing = table[table["value"].isna()]
         assert len(missing) == empty
         assert set(zip(missing["track"], missing["method"], strict=True)) == {("subcluster", "seurat")}
+
+
+def test_the_papers_simulation_stands_beside_the_track_that_makes_it():
+    ((source, table),) = published("doublet")
+    assert set(table["track"]) == {"invivo", "simulated-paper"}
+    assert (table["track"] == "simulated-paper").sum() == 192  # 8 methods x 4 datasets x 6 metrics
+    assert "simulated-paper" in source.remarks["doublet"]

@@ -133,7 +133,7 @@ def test_paper_numbers_are_marked_as_reported_and_doubtful_ones_noted(page: str)
     noted = table[table["note"] != ""]
     assert noted[["track", "dataset", "method", "metric", "value"]].to_numpy().tolist() == [
         ["invivo", "Lau", "solo", "auprc", 0.9372],
-        ["simulated", "Zhu", "solo", "auprc", 0.7251],
+        ["simulated-paper", "Zhu", "solo", "auprc", 0.7251],
     ]
     missing = table[table["value"].isna()]
     assert set(zip(missing["method"], missing["dataset"], strict=True)) == {("doubletfinder", "Jung")}

@@ -64,6 +64,19 @@ def _note(notes: tuple[str, ...], words: str) -> str:
     return found[0]
 
 
+def test_cells_that_the_paper_leaves_out_for_their_few_genes_stay_and_are_counted() -> None:
+    data = _data()
+    X = sparse.csr_matrix(np.random.default_rng(0).poisson(1.0, (360, 400)).astype(np.int32)).tolil()
+    X[::4, 150:] = 0
+    var = pd.DataFrame(index=[f"g{i}" for i in range(400)])
+    wide = Dataset(data.card, AnnData(X.tocsr(), obs=data.adata.obs, var=var))
+    problem = TASK.make_problem(wide, "celltype", Seeds())
+    assert problem.inputs.train is not None
+    assert len(problem.solution) + len(problem.inputs.train.obs) == 360
+    assert "90 of 360 cells have fewer than 200 detected genes" in _note(problem.notes, "here they stay")
+    assert not any("detected genes:" in note for note in TASK.make_problem(data, "celltype", Seeds()).notes)
+
+
 @pytest.mark.parametrize(("track", "level"), [("celltype", "cell_type"), ("subtype", "subtype")])
 def test_methods_see_training_labels_and_no_others(track: str, level: str) -> None:
     dataset = _data()

@@ -32,6 +32,39 @@ def test_agrees_with_sklearn_on_tied_and_distinct_scores(seed: int, levels: int)
     assert values["called_fraction"] == pytest.approx(call.mean())
 
 
+def _by_the_papers_code(truth: np.ndarray, score: np.ndarray, rate: float) -> list[float]:
+    """Precision, recall, TNR and F1 of its identification rate, with numpy's quantile and scikit-learn."""
+    call = score > np.quantile(score, 1 - rate)
+    return [
+        metrics.precision_score(truth, call, zero_division=np.nan),
+        metrics.recall_score(truth, call),
+        metrics.recall_score(~truth, ~call),
+        metrics.f1_score(truth, call),
+    ]
+
+
+@pytest.mark.parametrize("levels", [1, 3, 20, 10**6])
+@pytest.mark.parametrize("n", [2, 5, 6, 10, 11, 100, 101, 997])
+def test_identification_rates_by_the_papers_rule(n: int, levels: int) -> None:
+    for seed in range(5):
+        truth, score, _ = _random_case(seed, n, levels)
+        values = DoubletStatistic(truth, score).values()
+        for rate in (0.1, 0.2, 0.4):
+            found = [values[f"{metric}@{rate:.0%}-paper"] for metric in ("precision", "recall", "tnr", "f1")]
+            np.testing.assert_allclose(found, _by_the_papers_code(truth, score, rate), atol=1e-15)
+
+
+def test_the_papers_rule_calls_nobody_where_all_scores_are_equal_and_fewer_where_some_are() -> None:
+    truth = np.arange(1000) < 90
+    constant = DoubletStatistic(truth, np.ones(1000)).values()
+    assert constant["f1@40%-paper"] == 0
+    assert np.isnan(constant["precision@40%-paper"])
+    assert constant["f1@40%"] == pytest.approx(2 * 36 / (400 + 90))
+    # Half of the cells score 2, among them all doublets: the quantile is 2, and none is above it.
+    values = DoubletStatistic(truth, np.where(np.arange(1000) < 500, 2.0, 1.0)).values()
+    assert (values["recall@40%-paper"], values["recall@40%"]) == (0, pytest.approx(400 / 500))
+
+
 def test_ties_at_the_cut_are_resolved_by_expectation_over_all_choices() -> None:
     truth = np.array([1, 0, 1, 0, 0, 0, 1, 0, 0, 0], dtype=bool)
     score = np.array([3, 2, 2, 2, 2, 2, 2, 1, 1, 0.0])
@@ -60,7 +93,7 @@ def test_number_of_calls_is_exact(rate: float, total: int, k: int) -> None:
     assert n_calls(rate, total) == k
 
 
-def test_exactly_k_calls_where_the_published_rule_is_off_by_one() -> None:
+def test_exactly_k_calls_where_the_papers_rule_is_off_by_one() -> None:
     # 1,000 distinct scores at 10 %: a strict threshold at the k-th score would call 99.
     truth = np.arange(1000) < 100
     values = DoubletStatistic(truth, -np.arange(1000.0)).values()

@@ -19,7 +19,7 @@ from bench.tasks._doublet_problem import NOMINAL_RATE, donors_to_test
 from bench.tasks.doublet import DoubletTask
 
 TASK = DoubletTask()
-SIMULATED = ("simulated", "simulated-sum", "simulated-depth")
+SIMULATED = ("simulated-paper", "simulated", "simulated-sum", "simulated-depth")
 
 
 def _bytes(inputs: Inputs) -> bytes:
@@ -95,8 +95,60 @@ def test_expected_rate_is_told_never_measured(make_dataset: Callable[..., Datase
 
 def test_simulated_problems_have_the_same_parents_and_cells_across_modes(dataset: Dataset) -> None:
     solutions = [TASK.make_problem(dataset, track, Seeds()).solution for track in SIMULATED]
-    pd.testing.assert_frame_equal(solutions[0], solutions[1])
-    pd.testing.assert_frame_equal(solutions[0], solutions[2])
+    for other in solutions[1:]:
+        pd.testing.assert_frame_equal(solutions[0], other)
+
+
+def test_the_papers_doublets_have_the_genes_of_both_cells_and_half_counts(dataset: Dataset) -> None:
+    problem = TASK.make_problem(dataset, "simulated-paper", Seeds())
+    cells, solution = problem.inputs.cells, problem.solution
+    counts = dict(zip(cells.obs.index, cells.X.toarray(), strict=True))
+    doublets = solution[solution.is_doublet]
+    for name, a, b in zip(doublets.index, doublets.parent_a, doublets.parent_b, strict=True):
+        np.testing.assert_array_equal(counts[name], (counts[a] + counts[b]) / 2)
+    assert (cells.X.data % 1 == 0.5).any()
+    singlets = cells.X[~solution.is_doublet.to_numpy(bool)]
+    assert (singlets != dataset.adata[solution.index[~solution.is_doublet]].X).nnz == 0
+    train = problem.inputs.train
+    assert train is not None
+    assert (train.X.data % 1 == 0.5).any()
+
+
+def test_cells_with_few_genes_leave_the_papers_track_only(make_dataset: Callable[..., Dataset]) -> None:
+    """By their genes once doublets are made, 200 of them being enough; they can still be parents."""
+    full = make_dataset({f"d{i}": 60 for i in range(6)}, n_genes=400)
+    X = full.adata.X.copy().tolil()
+    few = np.arange(0, 360, 3)
+    X[few, 150:] = 0
+    X[1, :200] = 1
+    X[1, 200:] = 0
+    dataset = Dataset(full.card, AnnData(X.tocsr(), obs=full.adata.obs, var=full.adata.var))
+    problem, other = (TASK.make_problem(dataset, track, Seeds()) for track in ("simulated-paper", "simulated"))
+    cells = [problem.inputs.cells, problem.inputs.train]
+    detected = np.concatenate([np.diff(block.X.indptr) for block in cells])  # type: ignore[union-attr]
+    assert detected.min() >= 200
+    named = {name for block in cells for name in block.obs.index}  # type: ignore[union-attr]
+    everyone = {name for block in (other.inputs.cells, other.inputs.train) for name in block.obs.index}  # type: ignore[union-attr]
+    left_out = everyone - named
+    [note] = [n for n in problem.notes if "detected genes" in n]
+    assert f"{len(left_out):,} of {len(everyone):,} cells have fewer than 200 detected genes and are left out" in note
+    assert not any("detected genes" in n for n in other.notes)
+    usable = ~dataset.adata.obs[["exclude", "is_doublet"]].any(axis=1).to_numpy()
+    assert {f"c{i}" for i in few if usable[i]} <= left_out
+    parents = problem.solution[["parent_a", "parent_b"]].stack()
+    assert parents.isin(list(left_out)).any()
+    assert ("c1" in named) == usable[1]
+
+
+def test_a_dataset_of_fewer_genes_than_the_filter_asks_for_keeps_its_cells(dataset: Dataset) -> None:
+    notes = TASK.make_problem(dataset, "simulated-paper", Seeds()).notes
+    assert any("the dataset has 60 genes, so all its cells stay" in note for note in notes)
+
+
+def test_no_singlet_with_enough_genes_is_a_reason(make_dataset: Callable[..., Dataset]) -> None:
+    dataset = make_dataset({f"d{i}": 60 for i in range(4)}, n_genes=220)
+    with pytest.raises(NotApplicableError, match="200 detected genes|no cell of the tested donors"):
+        TASK.make_problem(dataset, "simulated-paper", Seeds())
 
 
 @pytest.mark.parametrize("track", ["experimental", *SIMULATED])

@@ -13,14 +13,14 @@ def _counts(rate: float = 1.5, seed: int = 0) -> sparse.csr_matrix:
     return sparse.csr_matrix(np.random.default_rng(seed).poisson(rate, size=(len(DONOR), 40)).astype(np.int32))
 
 
-@pytest.mark.parametrize("mode", ["mean", "sum", "depth"])
+@pytest.mark.parametrize("mode", ["unrounded", "mean", "sum", "depth"])
 def test_one_in_ten_per_donor_from_two_cells_of_the_donor(mode: str) -> None:
     X = _counts()
     made = simulate_doublets(X, DONOR, mode, digest="d", seed=0)  # type: ignore[arg-type]
     assert dict(zip(*np.unique(made.donor.astype(str), return_counts=True), strict=True)) == {"a": 5, "c": 12}
     assert np.all(made.parents[:, 0] != made.parents[:, 1])
     assert np.all(DONOR[made.parents] == made.donor[:, None])
-    assert made.X.dtype == X.dtype
+    assert made.X.dtype == (np.float32 if mode == "unrounded" else X.dtype)
     assert isinstance(made.X, sparse.csr_matrix)
     assert made.X.data.min() > 0
 
@@ -33,11 +33,13 @@ def test_number_of_doublets_is_the_papers(n: int) -> None:
 
 def test_modes_share_parents_and_obey_their_arithmetic() -> None:
     X = _counts()
-    made = {mode: simulate_doublets(X, DONOR, mode, digest="d", seed=3) for mode in ("mean", "sum", "depth")}
-    for mode in ("mean", "depth"):
+    modes = ("unrounded", "mean", "sum", "depth")
+    made = {mode: simulate_doublets(X, DONOR, mode, digest="d", seed=3) for mode in modes}
+    for mode in ("unrounded", "mean", "depth"):
         np.testing.assert_array_equal(made[mode].parents, made["sum"].parents)
     total = (X[made["sum"].parents[:, 0]] + X[made["sum"].parents[:, 1]]).toarray()
     np.testing.assert_array_equal(made["sum"].X.toarray(), total)
+    np.testing.assert_array_equal(made["unrounded"].X.toarray(), total / 2)
     assert np.all(np.isin(made["mean"].X.toarray() - total // 2, [0, 1]))
     even = total % 2 == 0
     np.testing.assert_array_equal(made["mean"].X.toarray()[even], total[even] // 2)

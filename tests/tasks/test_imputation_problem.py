@@ -51,6 +51,28 @@ def test_rounds_hide_each_count_once_and_show_the_rest(deep: Dataset) -> None:
     assert (problem.asked != (counts > 0)).nnz == 0
 
 
+def test_cells_with_few_genes_leave_the_papers_track(deep_dataset: Callable[..., Dataset]) -> None:
+    """Of training and of testing; of 90 genes, as elsewhere here, none could have 200, and all stay."""
+    dataset = deep_dataset({"a": 60, "b": 70, "c": 65}, n_genes=600)
+    detected = np.diff(dataset.adata.X.indptr)
+    limit = int(np.quantile(detected, 0.2))
+
+    def few(dense: np.ndarray) -> None:
+        dense[detected <= limit, 199:] = 0
+        dense[detected <= limit, 0] += 5000
+
+    cut = changed(dataset, few)
+    paper, ours = (TASK.make_problem(cut, track, Seeds()) for track in ("nonzero-paper", "nonzero"))
+    for problem, fewest in ((paper, 200), (ours, 0)):
+        assert problem.inputs.train is not None
+        names = [*problem.inputs.train.obs.index, *problem.solution.index]
+        genes = np.diff(cut.adata[names].X.indptr)
+        assert (genes.min() >= 200) == (fewest == 200)
+    [note] = [note for note in paper.notes if "detected genes and are left out" in note]
+    n_ours, n_paper = (len(p.solution) + len(p.inputs.train.obs) for p in (ours, paper))  # type: ignore[union-attr]
+    assert note.startswith(f"{n_ours - n_paper} of {n_ours} cells")
+
+
 def test_tested_and_training_cells_are_of_other_donors_without_doublets(deep: Dataset) -> None:
     problem = TASK.make_problem(deep, "nonzero", Seeds())
     train = problem.inputs.train

@@ -1,4 +1,5 @@
 import json
+import math
 import os
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import torch
 from bench.methods.nn.expression import log1p_cp10k
 from bench.methods.nn.fitting import DivergedError, Fitting
 from bench.methods.nn.pretraining import MaskedExpression, new_model
+from bench.methods.nn.recipe import Recipe
 
 TWO_PROCESSES = Path(__file__).with_name("two_processes.py")
 
@@ -46,6 +48,34 @@ def test_the_gradient_does_not_depend_on_the_cells_of_a_forward_pass(kind, confi
     assert a.loss == pytest.approx(b.loss, rel=1e-5)
     for name, gradient in gradients(whole).items():
         torch.testing.assert_close(gradient, gradients(parts)[name], rtol=1e-4, atol=1e-6)
+
+
+def test_a_training_is_that_of_a_plain_loop(kind, config, fabric, two_kinds):
+    """AdamW with decay of everything, clipped gradients and the cosine, as the official configuration has them."""
+    recipe = Recipe(epochs=2, batch_size=16, micro_batch=5, lr=1e-3, clip=0.3)
+    fitting = Fitting(fabric, new_model(kind, config, 0).double(), recipe, steps_per_epoch=5, seed=0)
+    plain, objective = new_model(kind, config, 0).double(), MaskedExpression(kind)
+    parameters = list(plain.parameters())
+    first, second = ([torch.zeros_like(p) for p in parameters] for _ in range(2))
+    for t in range(10):
+        x = torch.from_numpy(log1p_cp10k(two_kinds.X[12 * t : 12 * t + 12])).double()
+        x, scored, hidden = objective.batch(x, recipe, fitting.generator())
+        report = fitting.take_step((x, scored, hidden), objective)
+        loss = ((plain(x, hidden) - x)[scored] ** 2).mean()
+        gradients = torch.autograd.grad(loss, parameters)
+        norm = torch.sqrt(sum((g**2).sum() for g in gradients))
+        lr = 1e-6 + (1e-3 - 1e-6) * t / 0.1 if t < 0.1 else 1e-4 + 9e-4 * (1 + math.cos(math.pi * t / 10)) / 2
+        assert report.grad_norm == pytest.approx(float(norm), rel=1e-6)
+        assert norm > 0.3
+        with torch.no_grad():
+            for p, g, m, v in zip(parameters, gradients, first, second, strict=True):
+                g = g * 0.3 / (norm + 1e-6)
+                m.mul_(0.9).add_(0.1 * g)
+                v.mul_(0.95).add_(0.05 * g**2)
+                p.mul_(1 - 0.1 * lr)
+                p.sub_(lr * (m / (1 - 0.9 ** (t + 1))) / (torch.sqrt(v / (1 - 0.95 ** (t + 1))) + 1e-8))
+    for (name, found), expected in zip(fitting.bare.named_parameters(), parameters, strict=True):
+        torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-12, msg=name)
 
 
 def test_two_processes_give_the_gradients_of_one(kind, config, fabric, recipe, two_kinds, tmp_path):
