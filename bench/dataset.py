@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from bench.errors import DataError
@@ -58,6 +58,9 @@ class DatasetCard:
         ``experimental``, ``computational``, ``generative`` (a simulator knows it) or ``none``.
     n_cells, n_genes, n_donors
         Sizes (``n_donors`` is None where individuals are not identified).
+    n_values
+        Field -> how many different values it has, where that is known; of ``is_doublet`` and ``exclude``, how many
+        cells are true.
     expected_doublet_rate
         The rate the experimenter would tell a doublet caller, where known; never the true rate.
     weak_labels
@@ -79,6 +82,7 @@ class DatasetCard:
     n_cells: int
     n_genes: int
     n_donors: int | None = None
+    n_values: Mapping[str, int] = field(default_factory=dict)
     source: str = ""
     accession: str = ""
     licence: str = ""
@@ -151,6 +155,30 @@ class CountStore(Protocol):
         """
 
 
+#: Cells with fewer counts are empty droplets or debris more often than nuclei.
+FEW_COUNTS = 100
+#: A smaller share of such cells is not worth a word.
+_SHARE = 0.01
+
+
+def few_counts(totals: NDArray[np.number], n_genes: int) -> str:
+    """A warning of cells with too few counts to be cells; empty if there are hardly any.
+
+    Parameters
+    ----------
+    totals
+        (cells,): counts of each cell over the genes of the data.
+    """
+    few = int((totals < FEW_COUNTS).sum())
+    if few < _SHARE * len(totals):
+        return ""
+    return (
+        f"WARNING {few:,} of {len(totals):,} cells have fewer than {FEW_COUNTS} counts of {n_genes:,} genes: empty "
+        "droplets or debris, as a rule, that are scored like cells; remove them (scanpy.pp.filter_cells(adata, "
+        f"min_counts={FEW_COUNTS})), or mark them in a column `exclude` of true and false"
+    )
+
+
 class LoadedCounts:
     """A loaded dataset as :class:`CountStore`."""
 
@@ -215,6 +243,15 @@ class DatasetSource(ABC):
         bench.errors.DataError
             If the file's checksum or one of the semantic checks fails.
         """
+
+    @property
+    def mapping(self) -> Mapping[str, str]:
+        """Canonical field -> the column of ``obs`` that it is taken from."""
+        return {name: name for name in OBS_FIELDS if name in self.card.fields}
+
+    def obs_columns(self) -> tuple[str, ...]:
+        """Names of all columns of ``obs``."""
+        return tuple(self.mapping)
 
     def columns(self, names: Sequence[str], *, layer: str | None = None, counts: bool = True) -> AnnData:
         """The cells with the columns of ``obs`` that are named, instead of the canonical ones, and as they are.

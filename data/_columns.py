@@ -5,11 +5,14 @@ from __future__ import annotations
 import difflib
 from collections.abc import Collection, Mapping
 
+from bench.data._lookalikes import looks_like, option
 from bench.dataset import OBS_FIELDS
 from bench.errors import DataError
 
-#: Other names a field is known by, tried in order after the field's own name.
+#: Other names a field is known by, tried in order after the field's own name: only such as mean nothing else
+#: (``donor_id`` is what CELLxGENE demands). Taking one is always told (:mod:`bench.data._lookalikes`).
 _SYNONYMS: dict[str, tuple[str, ...]] = {
+    "donor": ("donor_id",),
     "cell_type": ("derived_cell_type",),
     "subtype": ("cell_type_fine",),
     "exclude": ("is_negative",),
@@ -40,10 +43,11 @@ def map_columns(columns: Collection[str], chosen: Mapping[str, str] | None = Non
         if field not in OBS_FIELDS:
             raise DataError(f"{field!r} is no field of a dataset", where=where, fix=f"fields: {', '.join(OBS_FIELDS)}")
         if column not in columns:
+            alike = looks_like(field, columns, {})
             raise DataError(
                 f"there is no column {column!r} to take {field!r} from",
                 where=f"obs of {where}",
-                fix=f"choose another with {option(field)}; columns: {', '.join(columns) or 'none'}",
+                fix=f"{alike or f'choose another with {option(field)}'}; columns: {', '.join(columns) or 'none'}",
             )
     guessed = {field: found for field in OBS_FIELDS if (found := _first((field, *_SYNONYMS.get(field, ())), columns))}
     if set(_THREE_LEVELS.values()) <= set(columns) and "subtype" not in columns:
@@ -69,7 +73,8 @@ def own_column(name: str, columns: Collection[str], mapping: Mapping[str, str], 
         return mapping[name]
     known = sorted({*columns, *mapping})
     close = difflib.get_close_matches(name, known, n=3)
-    hint = f"did you mean {' or '.join(map(repr, close))}? " if close else ""
+    alike = looks_like(name, columns, mapping)
+    hint = f"did you mean {' or '.join(map(repr, close))}? " if close else f"{alike}; " if alike else ""
     raise DataError(
         f"there is no column {name!r}", where=f"obs of {where}", fix=f"{hint}columns: {', '.join(known) or 'none'}"
     )
@@ -80,12 +85,6 @@ def weak_labels(mapping: Mapping[str, str]) -> str:
     levels = ("cell_type", "subtype", "subcluster")
     derived = [mapping[level] for level in levels if mapping.get(level, "").startswith(_DERIVED)]
     return f"derived labels (weak): {', '.join(derived)}" if derived else ""
-
-
-def option(field: str) -> str:
-    """The command line option that names the column of a field."""
-    name = {"cell_type": "label", "is_doublet": "doublet"}.get(field, field.replace("_", "-"))
-    return f"--{name}-key"
 
 
 def symbol_column(columns: Collection[str]) -> str | None:

@@ -10,7 +10,7 @@ import numpy as np
 
 from bench.data._door import readable
 from bench.data._layout import Shape, by_format, folder_shape, h5_shape
-from bench.data._stored import columns, genes_of, is_group, kinds, length, opened, table
+from bench.data._stored import columns, genes_of, is_group, kinds, length, opened
 
 
 @dataclass(frozen=True)
@@ -56,12 +56,6 @@ def peek(path: Path, layer: str | None = None) -> Facts:
             h5=lambda file: _without_columns(h5_shape(file)),
             folder=lambda folder: _without_columns(folder_shape(folder)),
         )
-
-
-def n_distinct(path: Path, column: str) -> int:
-    """Number of distinct values of a column of ``obs`` of an ``.h5ad`` or ``.zarr``."""
-    with readable(path), opened(path) as root:
-        return int(table(root["obs"], [column])[column].nunique())
 
 
 def _without_columns(shape: Shape) -> Facts:

@@ -10,9 +10,11 @@ from scipy import sparse
 
 from bench.dataset import without_label
 from bench.errors import DataError
+from bench.words import count
 
 if TYPE_CHECKING:
     import pandas as pd
+    from numpy.typing import NDArray
 
 # How booleans look after a file format or a spreadsheet wrote them as text.
 _TRUE = {"true", "t", "yes", "1", "1.0", "doublet"}
@@ -157,14 +159,16 @@ def check_unique(names: pd.Index, kind: str, where: str) -> None:
         raise DataError(f"{len(repeated):,} {kind} names occur more than once (e.g. {examples})", where=where, fix=fix)
 
 
-def check_labels(values: pd.Series, where: str) -> None:
-    """Refuse missing labels (NaN, None, empty text)."""
+def check_labels(values: pd.Series, where: str, field: str = "") -> None:
+    """Refuse missing labels (NaN, None, empty text) of a field."""
     missing = values.isna() | (values.astype(str).str.strip() == "")
     if missing.any():
         raise DataError(
             f"{int(missing.sum()):,} of {len(values):,} cells have no value (NaN or empty)",
             where=f"obs[{values.name!r}] of {where}",
-            fix="drop those cells, or give them a label of their own such as 'unassigned'",
+            fix="drop those cells, or give them a label of their own such as 'unassigned'"
+            if field not in ("donor", "batch")
+            else f"drop those cells, or write their {field}; a common word for all of them would count as one {field}",
         )
 
 
@@ -238,18 +242,29 @@ def check_structure(X: Any, where: str) -> None:
         ) from error
 
 
-def as_boolean(values: pd.Series, where: str) -> pd.Series:
-    """A boolean column, from booleans, 0/1, or text such as ``True``/``False``, ``doublet``/``singlet``."""
-    check_labels(values, where)
+def as_boolean(values: pd.Series, where: str, left_out: NDArray[np.bool_] | None = None) -> pd.Series:
+    """A boolean column, from booleans, 0/1, or text such as ``True``/``False``, ``doublet``/``singlet``.
+
+    Parameters
+    ----------
+    left_out
+        (cells,): cells that are marked as left out. These may be neither, and are false then.
+    """
     if values.dtype == bool:
         return values
-    text = values.astype(str).str.strip().str.lower()
-    unknown = sorted(set(text) - _TRUE - _FALSE)
-    if unknown:
+    text = values.astype(object).where(values.notna(), "").astype(str).str.strip().str.lower()
+    neither = text[~text.isin(_TRUE | _FALSE) & (left_out is None or ~left_out)]
+    if len(neither):
+        n = neither.map(lambda value: repr(value) if value else "missing").value_counts().iloc[:5]
+        fix = "write True or False, 1 or 0, or doublet or singlet, in every cell"
+        if left_out is not None:
+            fix += "; drop cells that are neither (without a hashtag, say), or mark them True in a column `exclude` "
+            fix += "(--exclude-key names another)"
         raise DataError(
-            f"values {', '.join(map(repr, unknown[:5]))} are neither true nor false",
+            f"{len(neither):,} of {count(len(values), 'cell')} {'is' if len(neither) == 1 else 'are'} neither true nor "
+            f"false ({', '.join(f'{value}: {k:,}' for value, k in n.items())})",
             where=f"obs[{values.name!r}] of {where}",
-            fix="use True/False, 0/1 or doublet/singlet; drop cells that are neither, such as those without a hashtag",
+            fix=fix,
         )
     return text.isin(_TRUE)
 

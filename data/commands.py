@@ -17,9 +17,10 @@ if TYPE_CHECKING:
 
     from bench.dataset import Dataset
 
-__all__ = ["CohortSpec", "add", "pair_to", "remove", "simulate_to"]
+__all__ = ["CohortSpec", "add", "columns_told", "pair_to", "remove", "simulate_to"]
 
 add = library.add
+columns_told = library.columns_told
 remove = library.remove
 
 

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from anndata import AnnData
     from scipy.sparse import csr_matrix
 
-_BOOLEAN = ("is_doublet", "exclude")
 _MAY_BE_MISSING = ("parent_type_a", "parent_type_b", "split")
 
 
@@ -159,8 +158,9 @@ def counts_elsewhere(error: DataError, root: Any, layer: str | None, path: Path)
     if good is None:
         return error
     place = "raw.X" if good == "raw" else f"layers[{good!r}]"
-    command = f"bench data add {shlex.quote(str(path))} --name NAME --layer {shlex.quote(good)}"
-    return DataError(error.what, where=f"X of {path}", fix=f"raw counts are in {place}; to take them: {command}")
+    layer = f"--layer {shlex.quote(good)}"
+    command = f"bench data add {shlex.quote(str(path))} --name NAME {layer}"
+    return DataError(error.what, where=f"X of {path}", fix=f"raw counts are in {place}; name it: {layer} ({command})")
 
 
 def _has_counts(root: Any, layer: str, path: Path) -> bool:
@@ -177,16 +177,22 @@ def _has_counts(root: Any, layer: str, path: Path) -> bool:
 def canonical_obs(obs: pd.DataFrame, mapping: Mapping[str, str], where: str) -> pd.DataFrame:
     """The canonical columns, checked: labels as categories, ``is_doublet`` and ``exclude`` as booleans."""
     columns = {}
+    left_out = np.zeros(len(obs), dtype=bool)
+    if "exclude" in mapping:
+        columns["exclude"] = checks.as_boolean(obs[mapping["exclude"]], where)
+        left_out = columns["exclude"].to_numpy()
     for field, source in mapping.items():
         values = obs[source]
-        if field in _BOOLEAN:
-            columns[field] = checks.as_boolean(values, where)
+        if field == "exclude":
+            continue
+        if field == "is_doublet":
+            columns[field] = checks.as_boolean(values, where, left_out)
             continue
         if field not in _MAY_BE_MISSING:
-            checks.check_labels(values, where)
+            checks.check_labels(values, where, field)
         columns[field] = _text(values).astype("category")
     # The index has no name: one that is called like a column is ambiguous to pandas.
-    result = pd.DataFrame(columns, index=obs.index.astype(str).rename(None))
+    result = pd.DataFrame({field: columns[field] for field in mapping}, index=obs.index.astype(str).rename(None))
     checks.check_nested(result, where)
     return result
 

@@ -7,14 +7,17 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 
 from bench.data._builtin import COHORTS, CohortSource
 from bench.data._columns import map_columns, weak_labels
+from bench.data._facts import n_values
 from bench.data._files import digest, home_dir, sha256, write_json
-from bench.dataset import CountStore, Dataset, DatasetCard, DatasetSource
+from bench.data._lookalikes import looks_like, taken_unasked, told
+from bench.dataset import OBS_FIELDS, CountStore, Dataset, DatasetCard, DatasetSource, few_counts
 from bench.errors import BenchError, DataError, UnknownNameError
 
 if TYPE_CHECKING:
@@ -41,26 +44,39 @@ class FileSource(DatasetSource):
     """
 
     def __init__(self, path: Path, card: DatasetCard, columns: Mapping[str, str], layer: str | None = None) -> None:
-        self.path, self._card, self._columns, self._layer = path, card, dict(columns), layer
+        self.path, self._card, self._mapping, self._layer = path, card, dict(columns), layer
 
     @property
     def card(self) -> DatasetCard:
         """The card it was registered with."""
         return self._card
 
+    @property
+    def mapping(self) -> Mapping[str, str]:
+        """Canonical field -> the column of ``obs`` that it is taken from."""
+        return self._mapping
+
+    def obs_columns(self) -> tuple[str, ...]:
+        """Names of all columns of ``obs``, read from the file."""
+        from bench.data._peek import peek
+
+        self._check_there()
+        return peek(self.path, self._layer).obs_columns
+
     def load(self) -> Dataset:
         """Verify the checksum, read and check the counts."""
         from bench.data.ingest import read
 
         self._verify(digest if self.path.is_dir() else sha256)
-        return Dataset(self._card, read(self.path, self._columns, self._layer))
+        return Dataset(self._card, read(self.path, self._mapping, self._layer))
 
     def columns(self, names: Sequence[str], *, layer: str | None = None, counts: bool = True) -> AnnData:
         """Verify the checksum, read and check the counts; of ``obs``, take the columns that are asked for."""
         from bench.data.ingest import read
 
         self._verify(digest)
-        return read(self.path, self._columns, layer or self._layer, names, fields=(), counts=counts)
+        layer = layer or (self._layer if counts else None)  # --normalized: the dataset's own layer has counts
+        return read(self.path, self._mapping, layer, names, fields=(), counts=counts)
 
     def open(self) -> CountStore:
         """Verify the checksum (once for each state of the file) and read the tables.
@@ -71,15 +87,18 @@ class FileSource(DatasetSource):
         from bench.data.stream import open_counts
 
         self._verify(digest)
-        return open_counts(self.path, self._card, self._columns, self._layer) or super().open()
+        return open_counts(self.path, self._card, self._mapping, self._layer) or super().open()
 
-    def _verify(self, checksum: Callable[[Path], str]) -> None:
+    def _check_there(self) -> None:
         if not self.path.exists():
             raise DataError(
                 f"the data of {self._card.name!r} are gone",
                 where=str(self.path),
                 fix=f"put the file back, or run: bench data remove {self._card.name}",
             )
+
+    def _verify(self, checksum: Callable[[Path], str]) -> None:
+        self._check_there()
         from bench.data._door import readable
 
         with readable(self.path):
@@ -145,14 +164,14 @@ def from_path(
         Values of ``condition`` to compare, for tasks that compare arms.
     """
     from bench.data._door import readable
-    from bench.data._peek import n_distinct, peek
+    from bench.data._peek import peek
 
     path = Path(os.path.abspath(path))
     facts = peek(path, layer)
     mapping = map_columns(facts.obs_columns, columns, str(path))
     if truth is not None and truth not in _TRUTHS:
         raise UnknownNameError("kind of truth", truth, _TRUTHS)
-    donor, known = mapping.get("donor"), truth is not None or facts.is_cohort
+    counted, known = n_values(path, mapping), truth is not None or facts.is_cohort
     with readable(path):
         checksum = digest(path)
     card = DatasetCard(
@@ -163,7 +182,8 @@ def from_path(
         truth=cast("_Truth", truth or _guessed_truth(mapping, facts.is_cohort)),
         n_cells=facts.n_cells,
         n_genes=facts.n_genes,
-        n_donors=n_distinct(path, donor) if donor else None,
+        n_donors=counted.get("donor"),
+        n_values=counted,
         source=path.name,  # the report is mailed: it must not tell where files lie
         expected_doublet_rate=expected_doublet_rate,
         weak_labels=facts.weak_labels or weak_labels(mapping),
@@ -171,7 +191,16 @@ def from_path(
         case=case,
         control=control,
         caveat="; ".join(
-            filter(None, [facts.left_out, facts.weak_labels, facts.labels, _caveat(mapping, known_truth=known)])
+            filter(
+                None,
+                [
+                    facts.left_out,
+                    facts.weak_labels,
+                    facts.labels,
+                    _of_labels(mapping, known_truth=known),
+                    *_of_columns(facts.obs_columns, mapping, columns or (), counted.get("exclude")),
+                ],
+            )
         ),
     )
     return FileSource(path, card, mapping, layer)
@@ -211,18 +240,35 @@ def add(
         case=case,
         control=control,
     )
-    _check_arms(source.load())
+    dataset = source.load()
+    _check_arms(dataset)
+    card = replace(source.card, caveat="; ".join(filter(None, [_shallow(dataset), source.card.caveat])))
     stat = source.path.stat()
     entry = {
         "path": str(source.path),
         "bytes": stat.st_size,
         "mtime_ns": stat.st_mtime_ns,
         "layer": layer,
-        "columns": source._columns,
-        "card": {k: sorted(v) if isinstance(v, frozenset) else v for k, v in vars(source.card).items()},
+        "columns": source._mapping,
+        "card": {k: sorted(v) if isinstance(v, frozenset) else v for k, v in vars(card).items()},
     }
     write_json(_library_file(), _read_library() | {name: entry})
-    return source.card
+    return card
+
+
+def _shallow(dataset: Dataset) -> str:
+    """A warning of cells with few counts; those that are left out anyhow do not count."""
+    from bench.normalise import totals
+
+    obs, X = dataset.adata.obs, dataset.adata.X
+    kept = ~obs["exclude"].to_numpy() if "exclude" in obs else slice(None)
+    return few_counts(totals(X)[kept], dataset.adata.n_vars)
+
+
+def columns_told(name: str) -> list[str]:
+    """Lines about the columns of a registered dataset: which were taken, which not and how to name them."""
+    source = sources()[name]
+    return told(source.obs_columns(), source.mapping, source.card.n_values.get("exclude"))
 
 
 def _check_arms(dataset: Dataset) -> None:
@@ -259,14 +305,27 @@ def _guessed_truth(columns: Mapping[str, str], is_cohort: bool = False) -> _Trut
     return "generative" if is_cohort else "experimental"
 
 
-def _caveat(columns: Mapping[str, str], known_truth: bool) -> str:
-    parts = []
-    if "is_doublet" in columns and not known_truth:
-        column = columns["is_doublet"]
-        parts.append(f"labels in {column!r} are taken as experimental (if not: bench data add --truth)")
-    if "donor" not in columns:
-        parts.append("no donor column: all cells count as one library (if not: bench data add --donor-key)")
-    return "; ".join(parts)
+def _of_labels(mapping: Mapping[str, str], known_truth: bool) -> str:
+    if "is_doublet" not in mapping or known_truth:
+        return ""
+    return f"labels in {mapping['is_doublet']!r} are taken as experimental (if not: bench data add --truth)"
+
+
+def _of_columns(
+    columns: Collection[str], mapping: Mapping[str, str], chosen: Collection[str], n_excluded: int | None
+) -> list[str]:
+    """What a reader must know of the columns: taken unasked, or missing though others look like them."""
+    said = taken_unasked(mapping, chosen, n_excluded)
+    for field in OBS_FIELDS:
+        if field in mapping:
+            continue
+        alike = looks_like(field, columns, mapping)
+        if field == "donor":
+            how = alike or "if not: bench data add --donor-key"
+            said.append(f"no donor column: all cells count as one library ({how})")
+        elif alike:
+            said.append(f"no {field} column ({alike})")
+    return said
 
 
 def _library_file() -> Path:
@@ -336,7 +395,10 @@ def _manifest_source(folder: Path, entry: Mapping[str, Any]) -> FileSource | Non
         licence=str(about.get("licence") or ""),
         organism=str(about.get("organism") or ""),
         tissue=str(about.get("tissue") or ""),
-        caveat=str(about.get("labels") or ""),
+        n_values={"condition": len(entry["conditions"])} if entry.get("conditions") else {},
+        caveat="; ".join(
+            filter(None, [str(about.get("labels") or ""), *taken_unasked(columns, entry.get("columns") or ())])
+        ),
         weak_labels=str(entry.get("weak_labels") or weak_labels(columns)),
         expected_doublet_rate=entry.get("expected_doublet_rate"),
         reading=_reading(columns, entry.get("layer")),

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from bench.dataset import few_counts
 from bench.errors import NotApplicableError
+from bench.normalise import totals
 from bench.seeds import derive_seed
 from bench.words import count
 
@@ -135,13 +137,13 @@ def _arms(obs: pd.DataFrame, donor: pd.Series) -> pd.Series:
 
 
 def kept(dataset: Dataset, notes: list[str]) -> NDArray[np.bool_]:
-    """Cells that may be used at all."""
+    """Cells that may be used at all; ``notes`` are told of the others, and of cells with hardly any counts."""
     obs = dataset.adata.obs
-    if "exclude" not in obs:
-        return np.ones(len(obs), dtype=bool)
-    excluded = obs["exclude"].to_numpy(dtype=bool)
+    excluded = obs["exclude"].to_numpy(dtype=bool) if "exclude" in obs else np.zeros(len(obs), dtype=bool)
     if excluded.any():
         notes.append(f"left out: {count(int(excluded.sum()), 'cell')} marked `exclude` in the dataset")
+    if shallow := few_counts(totals(dataset.adata.X)[~excluded], dataset.adata.n_vars):
+        notes.append(shallow)
     return ~excluded
 
 

@@ -169,8 +169,12 @@ class AnnotationTask(Task):
         level = _FIELDS[track.removesuffix("-lodo")]
         if level not in card.fields:
             return f"no {level} column: the dataset has no labels at this level"
+        if card.n_values.get(level, 2) < 2:
+            return f"{card.n_values[level] or 'no'} {level}: there is nothing to tell apart"
         if track.endswith("-lodo") and "donor" not in card.fields:
             return "no donor column: there is no donor to leave out"
+        if track.endswith("-lodo") and card.n_donors == 1:
+            return "leaving one donor out takes two donors"
         return None
 
     def n_splits(self, cells: CountStore, track: str, at_most: int) -> int:

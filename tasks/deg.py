@@ -156,10 +156,14 @@ class DegTask(Task):
         """Why a dataset cannot serve a track, or None."""
         if "condition" not in card.fields:
             return "no condition column: no arms to compare (bench data add --condition-key, --case, --control)"
+        if card.n_values.get("condition", 2) < 2:
+            return f"{card.n_values['condition'] or 'no'} condition: there are no two arms to compare"
         if "cell_type" not in card.fields:
             return "no cell_type column: genes are compared within cell types"
         if track == "patients" and "donor" not in card.fields:
             return "no donor column: there are no donors to draw"
+        if track == "patients" and card.n_donors == 1:
+            return "1 donor: no half of the donors can be drawn"
         return None
 
     def n_splits(self, cells: CountStore, track: str, at_most: int) -> int:

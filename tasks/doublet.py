@@ -167,6 +167,8 @@ class DoubletTask(Task):
                 return "no is_doublet column: the dataset does not say which cells are doublets"
             if card.truth not in ("experimental", "generative"):
                 return f"its doublet labels are {card.truth}, not from an experiment"
+            if card.n_values.get("is_doublet", 1) in (0, card.n_cells):
+                return f"{'every' if card.n_values['is_doublet'] else 'no'} cell is a doublet by its labels"
         if track == "invivo" and card.n_cells < 50:
             return f"{card.n_cells} cells are too few to make cluster-level labels (at least 50)"
         if track.startswith("simulated") and card.n_cells < 10:

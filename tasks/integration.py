@@ -104,8 +104,11 @@ class IntegrationTask(Task):
 
     def why_not(self, card: DatasetCard, track: str) -> str | None:
         """Why a dataset cannot serve the track, or None."""
-        if not {"cell_type", "subtype", "subcluster"} & set(card.fields):
+        levels = {"cell_type", "subtype", "subcluster"} & set(card.fields)
+        if not levels:
             return "it has no labels of cell types to compare clusters with"
+        if all(card.n_values.get(level, 2) < 2 for level in levels):
+            return "all cells have one label: there is nothing to compare clusters with"
         return None
 
     def n_splits(self, cells: CountStore, track: str, at_most: int) -> int:

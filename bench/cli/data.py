@@ -76,6 +76,10 @@ def add(
         control=control,
     )
     typer.echo(f"registered {card.name}: {card.n_cells} cells x {card.n_genes} genes, fields {sorted(card.fields)}")
+    for line in commands.columns_told(card.name):
+        typer.echo(line)
+    if card.caveat:
+        typer.echo(f"mind:     {card.caveat}")
     _tell_uses(card)
 
 

@@ -171,8 +171,29 @@ def test_not_boolean():
     assert "is_doublet" in error.where
 
 
-def test_missing_boolean():
-    _refused(checks.as_boolean, pd.Series([True, None], name="is_doublet", dtype=object), "f")
+@pytest.mark.parametrize("dtype", [object, "boolean", "category"])
+def test_gaps_in_a_column_of_true_and_false_are_counted_and_may_be_where_a_cell_is_left_out(dtype):
+    values = pd.Series([True, None, False, None], name="is_doublet").astype(dtype)
+    error = _refused(checks.as_boolean, values, "f", np.zeros(4, dtype=bool))
+    assert error.what == "2 of 4 cells are neither true nor false (missing: 2)"
+    assert "--exclude-key" in error.fix
+    assert "unassigned" not in error.fix
+    found = checks.as_boolean(values, "f", np.array([False, True, False, True]))
+    assert found.dtype == bool
+    assert found.tolist() == [True, False, False, False]
+
+
+def test_words_for_neither_true_nor_false_are_counted_with_the_gaps():
+    values = pd.Series(["Doublet", "unassigned", "Singlet", None, "unassigned"], name="call")
+    error = _refused(checks.as_boolean, values, "f", np.zeros(5, dtype=bool))
+    assert error.what == "3 of 5 cells are neither true nor false ('unassigned': 2, missing: 1)"
+    assert "--exclude-key" not in _refused(checks.as_boolean, values, "f").fix  # the column that leaves cells out
+
+
+def test_no_common_name_is_advised_for_cells_of_unknown_donors():
+    labels = pd.Series(["x", None], dtype=object)
+    assert "unassigned" in _refused(checks.check_labels, labels, "f", "cell_type").fix
+    assert "unassigned" not in _refused(checks.check_labels, labels, "f", "donor").fix
 
 
 @pytest.mark.parametrize("form", [sparse.csr_matrix, sparse.csc_matrix])

@@ -160,6 +160,16 @@ def test_incomplete_ids_leave_the_names(counts, tmp_path):
     assert list(read(_write(counts, tmp_path / "a.h5ad")).var_names) == [f"GENE{i}" for i in range(6)]
 
 
+def test_gaps_in_is_doublet_end_where_the_advice_is_followed(counts, tmp_path):
+    counts.obs["is_doublet"] = pd.array([True, None, None] + [False] * 9, dtype="boolean")
+    error = _refused(_write(counts, tmp_path / "a.h5ad"))
+    assert "2 of 12 cells are neither true nor false (missing: 2)" in error.what
+    counts.obs["unclear"] = counts.obs["is_doublet"].isna().to_numpy(dtype=bool)
+    obs = read(_write(counts, tmp_path / "a.h5ad"), {"exclude": "unclear"}).obs
+    assert obs["is_doublet"].tolist() == [True] + [False] * 11
+    assert obs["exclude"].sum() == 2
+
+
 def test_three_cells(counts, tmp_path):
     assert read(_write(counts[:3].copy(), tmp_path / "a.h5ad")).shape == (3, 6)
 

@@ -8,10 +8,13 @@ import pytest
 
 from bench.data import _builtin, library
 from bench.data._builtin import CohortSource
+from bench.data._columns import map_columns
+from bench.data._lookalikes import lookalikes
 from bench.data.commands import simulate_to
 from bench.data.library import add, from_path, remove, sources
 from bench.dataset import OBS_FIELDS
 from bench.errors import BenchError, DataError, UnknownNameError
+from bench.tasks.deg import DegTask
 
 _SMALL = _builtin.CohortSpec(n_cells=40, n_genes=120, n_donors=3)
 
@@ -186,6 +189,86 @@ def test_bare_path(counts, tmp_path):
     assert "experimental" in source.card.caveat
     assert set(source.load().adata.obs) == source.card.fields
     assert "one library" in from_path(tmp_path / "a.h5ad").card.caveat
+
+
+def test_what_was_taken_unasked_is_told_and_what_looks_like_a_missing_column(counts, tmp_path):
+    counts.obs = counts.obs.rename(columns={"individual": "donor_id", "cell_type": "Cell.Type"})
+    counts.obs["is_negative"] = [True] * 3 + [False] * 9
+    counts.obs["Diagnosis"] = ["AD", "control"] * 6
+    counts.write_h5ad(tmp_path / "a.h5ad")
+    card = add(tmp_path / "a.h5ad", "mine")
+    assert card.fields == {"donor", "is_doublet", "exclude"}
+    assert card.n_values == {"donor": 2, "is_doublet": 1, "exclude": 3}
+    for said in (
+        "donor is taken from obs['donor_id']",
+        "exclude is taken from obs['is_negative'] (3 cells left out)",
+        "no condition column (Diagnosis looks like conditions: --condition-key Diagnosis)",
+        "no cell_type column (Cell.Type looks like cell types: --label-key Cell.Type)",
+    ):
+        assert said in card.caveat
+    assert library.columns_told("mine") == [
+        "columns:  donor from obs['donor_id']; is_doublet from obs['is_doublet']; "
+        "exclude from obs['is_negative'] (3 cells left out)",
+        "not used: Cell.Type (looks like cell types: --label-key Cell.Type), "
+        "Diagnosis (looks like conditions: --condition-key Diagnosis), score",
+    ]
+    keys = {"donor": "donor_id", "exclude": "is_negative", "condition": "Diagnosis", "cell_type": "Cell.Type"}
+    card = add(tmp_path / "a.h5ad", "chosen", columns=keys)
+    assert "taken from" not in card.caveat
+    assert "looks like" not in card.caveat
+    assert card.n_values["condition"] == card.n_values["cell_type"] == 2
+
+
+@pytest.mark.parametrize(
+    ("column", "field"),
+    [
+        *[(name, "donor") for name in ("individual", "Patient", "patient_id", "subject", "sample", "orig.ident")],
+        *[(name, "condition") for name in ("Diagnosis", "disease", "disease_status", "group", "Treatment")],
+        *[(name, "cell_type") for name in ("CellType", "celltype", "cell.type", "Cell Type", "annotation")],
+        *[("doublet", "is_doublet"), ("HTO_classification.global", "is_doublet"), ("outlier", "exclude")],
+        *[(name, None) for name in ("total_counts", "sex", "age", "leiden", "n_genes", "pct_mt", "donation")],
+    ],
+)
+def test_columns_that_look_like_a_field(column, field):
+    mapping = map_columns([column])
+    assert mapping == {}
+    assert lookalikes([column], mapping) == ({column: field} if field else {})
+
+
+def test_beside_a_fields_column_only_names_like_its_own_are_told():
+    columns = ["donor", "donor_id", "sample", "patient"]
+    assert lookalikes(columns, map_columns(columns)) == {"donor_id": "donor"}
+
+
+def test_a_missing_column_is_answered_with_those_that_look_like_it(counts, tmp_path):
+    counts.obs["CellType"] = "a"
+    counts.write_h5ad(tmp_path / "a.h5ad")
+    with pytest.raises(DataError) as error:
+        from_path(tmp_path / "a.h5ad").columns(["donor"])
+    assert "individual looks like donors" in error.value.fix
+    with pytest.raises(DataError, match="'patient'") as error:
+        from_path(tmp_path / "a.h5ad", columns={"donor": "patient"})
+    assert "individual looks like donors" in error.value.fix
+
+
+def test_cells_with_few_counts_are_told_unless_they_are_left_out(counts, tmp_path):
+    counts.X = counts.X * 50
+    counts.X[:3] = (counts.X[:3] > 0).astype(np.float32)
+    counts.write_h5ad(tmp_path / "a.h5ad")
+    caveat = add(tmp_path / "a.h5ad", "mine").caveat
+    assert caveat.startswith("WARNING 3 of 12 cells have fewer than 100 counts of 6 genes: empty droplets or debris")
+    assert "`exclude`" in caveat
+    counts.obs["exclude"] = np.arange(12) < 3
+    counts.write_h5ad(tmp_path / "b.h5ad")
+    assert "WARNING" not in add(tmp_path / "b.h5ad", "marked").caveat
+
+
+def test_labels_that_say_none_are_no_values(counts, tmp_path):
+    counts.obs["condition"] = ["control"] * 9 + ["unknown", "NA", "Unassigned"]
+    counts.write_h5ad(tmp_path / "a.h5ad")
+    card = from_path(tmp_path / "a.h5ad").card
+    assert card.n_values["condition"] == 1
+    assert DegTask().why_not(card, "subsample") == "1 condition: there are no two arms to compare"
 
 
 def test_bare_path_to_a_cohort_of_ours(tmp_path):
