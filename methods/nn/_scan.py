@@ -14,6 +14,8 @@ from bench.methods.nn._scan_reference import selective_scan_reference
 
 Backend = Literal["auto", "cuda", "cpu", "reference"]
 _CUDA_KERNEL = "mamba_ssm.ops.selective_scan_interface"
+#: After release 2.3.2 mamba-ssm is built without the kernel unless the flag is set; earlier ones ignore it.
+_INSTALL = "MAMBA_KEEP_CUDA_BUILD=TRUE pip install mamba-ssm --no-build-isolation"
 
 
 def selective_scan(
@@ -94,20 +96,19 @@ def _backend_for(u: torch.Tensor) -> Backend:
 
 @cache
 def _cuda_kernel():
-    """``selective_scan_fn`` of mamba-ssm, or None where that package is not installed."""
+    """``selective_scan_fn`` of mamba-ssm, or None where that package or its kernel is not installed."""
     try:
-        return import_module(_CUDA_KERNEL).selective_scan_fn
+        interface = import_module(_CUDA_KERNEL)
     except ImportError:
         return None
+    return interface.selective_scan_fn if interface.selective_scan_cuda is not None else None
 
 
 def _scan_cuda(u, delta, A, B, C, D, z, delta_bias, delta_softplus, reverse) -> torch.Tensor:
     """mamba-ssm's kernel, which has channels before length and knows one direction only."""
     kernel = _cuda_kernel()
     if kernel is None:
-        raise BenchError(
-            "mamba-ssm is not installed", where="selective_scan(backend='cuda')", fix="pip install mamba-ssm"
-        )
+        raise BenchError("mamba-ssm or its kernel is missing", where="selective_scan(backend='cuda')", fix=_INSTALL)
 
     def turned(x):
         return None if x is None else (x.flip(1) if reverse else x).transpose(1, 2).contiguous()

@@ -11,6 +11,21 @@ from bench.methods.nn import _scan, selective_scan
 TENSORS = ("u", "delta", "A", "B", "C", "D", "z", "delta_bias")
 
 
+ON_GPU = SimpleNamespace(dtype=torch.float32, device=SimpleNamespace(type="cuda"))
+
+
+@pytest.fixture
+def install(monkeypatch):
+    """Put a module in the place of mamba-ssm's interface; None makes its import fail."""
+
+    def put(module):
+        monkeypatch.setitem(sys.modules, _scan._CUDA_KERNEL, module)
+        _scan._cuda_kernel.cache_clear()
+
+    yield put
+    _scan._cuda_kernel.cache_clear()
+
+
 def scan_inputs(batch, length, channels, states, *, without=(), seed=0, dtype=torch.float32):
     g = torch.Generator().manual_seed(seed)
 
@@ -185,7 +200,7 @@ def test_a_wrong_shape_is_named(name):
         selective_scan(**tensors)
 
 
-def test_the_cuda_kernel_gets_channels_before_length(monkeypatch):
+def test_the_cuda_kernel_gets_channels_before_length(install):
     """Its own results need a GPU; here a stand-in with its calling convention takes its place."""
 
     def selective_scan_fn(u, delta, A, B, C, D=None, z=None, delta_bias=None, delta_softplus=False):
@@ -196,26 +211,26 @@ def test_the_cuda_kernel_gets_channels_before_length(monkeypatch):
         arguments = (turned(u), turned(delta), A, turned(B), turned(C), D, turned(z), delta_bias, delta_softplus)
         return turned(_scan.selective_scan_reference(*arguments))
 
-    monkeypatch.setitem(sys.modules, _scan._CUDA_KERNEL, SimpleNamespace(selective_scan_fn=selective_scan_fn))
-    _scan._cuda_kernel.cache_clear()
-    try:
-        on_gpu = SimpleNamespace(dtype=torch.float32, device=SimpleNamespace(type="cuda"))
-        assert _scan._backend_for(on_gpu) == "cuda"
-        tensors = scan_inputs(2, 12, 5, 3)
-        for reverse in (False, True):
-            found = selective_scan(**tensors, delta_softplus=True, reverse=reverse, backend="cuda")
-            expected = selective_scan(**tensors, delta_softplus=True, reverse=reverse, backend="reference")
-            torch.testing.assert_close(found, expected)
-    finally:
-        _scan._cuda_kernel.cache_clear()
+    install(SimpleNamespace(selective_scan_fn=selective_scan_fn, selective_scan_cuda=object()))
+    assert _scan._backend_for(ON_GPU) == "cuda"
+    tensors = scan_inputs(2, 12, 5, 3)
+    for reverse in (False, True):
+        found = selective_scan(**tensors, delta_softplus=True, reverse=reverse, backend="cuda")
+        expected = selective_scan(**tensors, delta_softplus=True, reverse=reverse, backend="reference")
+        torch.testing.assert_close(found, expected)
 
 
-@pytest.mark.skipif(_scan._cuda_kernel() is not None, reason="mamba-ssm is installed")
-def test_without_mamba_ssm_the_cuda_backend_says_so():
-    with pytest.raises(BenchError, match="mamba-ssm is not installed"):
-        selective_scan(**scan_inputs(1, 2, 3, 4), backend="cuda")
-    on_gpu = SimpleNamespace(dtype=torch.float32, device=SimpleNamespace(type="cuda"))
-    assert _scan._backend_for(on_gpu) == "reference"
+def test_without_mamba_ssm_or_its_kernel_the_cuda_backend_says_so(install):
+    """Built without its kernel, mamba-ssm can be imported, and raises when it is called."""
+
+    def selective_scan_fn(*tensors):
+        raise RuntimeError("selective_scan_cuda is not installed")
+
+    for module in (None, SimpleNamespace(selective_scan_fn=selective_scan_fn, selective_scan_cuda=None)):
+        install(module)
+        with pytest.raises(BenchError, match="mamba-ssm or its kernel is missing.*MAMBA_KEEP_CUDA_BUILD=TRUE"):
+            selective_scan(**scan_inputs(1, 2, 3, 4), backend="cuda")
+        assert _scan._backend_for(ON_GPU) == "reference"
 
 
 def test_float64_goes_to_the_reference():
