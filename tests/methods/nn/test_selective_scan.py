@@ -228,7 +228,7 @@ def test_without_mamba_ssm_or_its_kernel_the_cuda_backend_says_so(install):
 
     for module in (None, SimpleNamespace(selective_scan_fn=selective_scan_fn, selective_scan_cuda=None)):
         install(module)
-        with pytest.raises(BenchError, match="mamba-ssm or its kernel is missing.*MAMBA_KEEP_CUDA_BUILD=TRUE"):
+        with pytest.raises(BenchError, match=r"(?s)mamba-ssm or its kernel is missing.*MAMBA_KEEP_CUDA_BUILD=TRUE"):
             selective_scan(**scan_inputs(1, 2, 3, 4), backend="cuda")
         assert _scan._backend_for(ON_GPU) == "reference"
 
