@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from bench.errors import DataError
@@ -233,6 +234,11 @@ class DatasetSource(ABC):
     @abstractmethod
     def card(self) -> DatasetCard:
         """The card; reading it must not load the counts."""
+
+    @property
+    def files(self) -> Sequence[Path]:
+        """Files and folders that the cells are read from, kept from methods where the system can."""
+        return ()
 
     @abstractmethod
     def load(self) -> Dataset:

@@ -11,10 +11,12 @@ from pathlib import Path
 
 import psutil
 
+from bench.sandbox import guard
+
 
 def memory_mb() -> float:
     """Memory that this process may use: the machine's, or less where a container or a scheduler's job has less."""
-    limits = [psutil.virtual_memory().total]
+    limits: list[int] = [psutil.virtual_memory().total]
     with suppress(OSError):
         for line in Path("/proc/self/cgroup").read_text().splitlines():
             _, controllers, group = line.split(":", 2)
@@ -29,12 +31,16 @@ def memory_mb() -> float:
 
 def machine() -> dict[str, str]:
     """Python, memory, cores, R, GPU and the versions of the core libraries."""
+    found = guard.name()
     facts = {
         "python": platform.python_version(),
         "system": platform.platform(),
         "cores": str(os.cpu_count()),
         "memory": f"{memory_mb() / 2**10:.0f} GiB",
         "R": shutil.which("R") or "not found (optional; scripts/install-r.sh)",
+        "guard": f"{found}: methods cannot open the hidden truth"
+        if found
+        else "none: this needs Landlock (Linux 5.13)",
         "GPU": "NVIDIA driver found" if shutil.which("nvidia-smi") else "none found (optional)",
     }
     for name in ("anndata", "scanpy", "numpy", "torch"):

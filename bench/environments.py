@@ -133,10 +133,14 @@ class Environment:
         return ""
 
 
+def cache_dir() -> Path:
+    """Folder of what can be made again; ``BENCH_CACHE`` overrides the user's cache folder."""
+    return Path(os.environ.get("BENCH_CACHE") or platformdirs.user_cache_dir("scmamba-bench")).absolute()
+
+
 def environments_dir() -> Path:
-    """Folder of all environments; ``BENCH_CACHE`` overrides the user's cache folder."""
-    cache = Path(os.environ.get("BENCH_CACHE") or platformdirs.user_cache_dir("scmamba-bench"))
-    return cache.absolute() / "environments"
+    """Folder of all environments."""
+    return cache_dir() / "environments"
 
 
 def declared_file(method: type[Method]) -> Path | None:

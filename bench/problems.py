@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 import threading
 import weakref
 from collections import OrderedDict
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from bench.digest import path_digest
-from bench.errors import BenchError
+from bench.errors import BenchError, InvalidOutputError
 from bench.exchange import write_rounds
 from bench.problem import Problem
 from bench.record import TrialSpec
 from bench.registry import Registry
+from bench.scratch import Scratch, freeze, remove_tree
 from bench.store import Store
 from bench.task import Seeds
 
@@ -23,19 +23,68 @@ from bench.task import Seeds
 _KEPT_IN_MEMORY = 2
 
 
-@dataclass(frozen=True)
 class BuiltProblem:
-    """A problem in memory and its inputs on disk; ``digest`` is that of the inputs where other problems share them."""
+    """A problem in memory and its inputs on disk, which nobody may change.
 
-    problem: Problem
-    inputs: Path
-    digest: str = ""
+    Attributes
+    ----------
+    problem, inputs
+        The problem, and the folder that methods are shown.
+    digest
+        sha256 over the files of ``inputs``.
+    """
+
+    def __init__(self, problem: Problem, inputs: Path) -> None:
+        self.problem, self.inputs, self.digest = problem, inputs, path_digest(inputs)
+        self._written = self._stamps()
+        self._at_work: set[str] = set()
+        self._met: set[str] = set()
+        self._lock = threading.Lock()
+
+    @contextmanager
+    def shown_to(self, trial: str) -> Iterator[None]:
+        """A trial's method is at work on the inputs.
+
+        Raises
+        ------
+        InvalidOutputError
+            If the files have changed meanwhile, and no other method was at work on them.
+        DamagedInputsError
+            If they have changed and it is not known by whose doing.
+        """
+        with self._lock:
+            self._at_work.add(trial)
+            if len(self._at_work) > 1:
+                self._met |= self._at_work
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._at_work.remove(trial)
+        if self._is_whole():
+            return
+        if trial in self._met:
+            raise DamagedInputsError("its input files were changed while it ran, by it or by another trial on them")
+        raise InvalidOutputError("the method changed its input files", fix="work on a copy, in ctx.scratch")
+
+    def _is_whole(self) -> bool:
+        """Whether the files are as they were; read again only if the system says that somebody changed them."""
+        return self._stamps() == self._written or path_digest(self.inputs) == self.digest
+
+    def _stamps(self) -> list[tuple[str, int, int, int]]:
+        """Of every file what changes with it; a process cannot set back the time of its last change."""
+        found = [(file, file.stat()) for file in sorted(self.inputs.rglob("*"))]
+        return [(str(file), s.st_ino, s.st_size, s.st_ctime_ns) for file, s in found]
+
+
+class DamagedInputsError(BenchError):
+    """A problem's files on disk are no longer what was written: it must be built again."""
 
 
 class Problems:
     """Builds each problem once, for all trials that share it; thread-safe."""
 
-    def __init__(self, registry: Registry, scratch: Path, store: Store | None = None) -> None:
+    def __init__(self, registry: Registry, scratch: Scratch, store: Store | None = None) -> None:
         self._registry = registry
         self._scratch = scratch
         self._store = store
@@ -65,15 +114,22 @@ class Problems:
             raise found
         return found
 
+    def forget(self, spec: TrialSpec) -> None:
+        """Build the problem of ``spec`` again when it is asked for next."""
+        with self._lock:
+            self._built.pop(spec.problem, None)
+
     def _build(self, spec: TrialSpec, key: str) -> BuiltProblem:
         dataset = self._registry.load(spec.dataset)
         task = self._registry.task(spec.task)
         problem = task.make_problem(dataset, spec.track, Seeds(spec.seeds.split, spec.seeds.simulation))
-        folder = Path(tempfile.mkdtemp(prefix=f"problem-{key}-", dir=self._scratch))
+        place = self._scratch.new()
+        folder = place / "inputs"
         write_rounds(problem.rounds, folder, spec.inputs_id)
+        freeze(folder)
         if self._store is not None and not self._store.has_problem(key):
             self._store.save_problem(key, problem, task.problem_tables(problem))
-        built = BuiltProblem(problem, folder, path_digest(folder) if spec.inputs else "")
+        built = BuiltProblem(problem, folder)
         # Inputs leave the disk with the problem, once no trial holds it: a grid's problems may not fit there together.
-        weakref.finalize(built, shutil.rmtree, folder, ignore_errors=True)
+        weakref.finalize(built, remove_tree, place)
         return built

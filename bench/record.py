@@ -123,6 +123,8 @@ class TrialRecord(_Frozen):
     scores: list[ScoreRecord] = Field(default_factory=list)
     curves: list[CurveRecord] = Field(default_factory=list)
     versions: dict[str, str] = Field(default_factory=dict)
+    #: What kept the method from opening other files than software, its inputs and its scratch; empty: nothing did.
+    guard: str = ""
     host: str = ""
     started: str = ""
     bench_version: str = ""

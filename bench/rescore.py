@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from bench.errors import BenchError
 from bench.problems import Problems
 from bench.record import TrialRecord
 from bench.registry import Registry
+from bench.scratch import Scratch
 from bench.store import Store
 from bench.trial import scored_records
 
@@ -24,8 +24,8 @@ def rescore(registry: Registry, store: Store, report: Callable[[TrialRecord], No
     answered = [r for r in store.records() if r.status == "ok" and _prediction_file(store, r).exists()]
     for record in answered:
         _check_same_problem(registry, store, record)
-    with tempfile.TemporaryDirectory(prefix="bench-") as scratch:
-        problems, seen = Problems(registry, Path(scratch)), set[str]()
+    with Scratch() as scratch:
+        problems, seen = Problems(registry, scratch), set[str]()
         for record in sorted(answered, key=lambda r: (r.spec.dataset, r.spec.problem)):
             task = registry.task(record.spec.task)
             problem = problems.get(record.spec).problem

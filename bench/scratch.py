@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import shutil
+import stat
 import tempfile
 from pathlib import Path
+from types import TracebackType
 
 _PREFIX = "scmamba-bench-"
 _LOCK = "lock"
@@ -16,7 +19,8 @@ class Scratch:
     """A folder that only this process owns, for as long as it lives.
 
     The owner holds a lock on a file inside. A process id would not do: the temporary folder may be shared with
-    containers and other hosts, where the same id means nothing.
+    containers and other hosts, where the same id means nothing. What is made inside cannot be guessed and not be
+    listed, so that a trial does not come upon another's files beside its own.
 
     Attributes
     ----------
@@ -31,17 +35,47 @@ class Scratch:
         fcntl.flock(self._lock, fcntl.LOCK_EX)
         # Under its own name only once it is locked: nobody finds it free in between.
         (self.folder / f".{_LOCK}").rename(self.folder / _LOCK)
+        self.folder.chmod(stat.S_IWUSR | stat.S_IXUSR)
+
+    def __enter__(self) -> Scratch:
+        return self
+
+    def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
+        self.remove()
+
+    def new(self) -> Path:
+        """A new folder inside."""
+        return Path(tempfile.mkdtemp(prefix="", dir=self.folder))
 
     def remove(self) -> None:
         """Remove the folder; safe to call twice."""
-        shutil.rmtree(self.folder, ignore_errors=True)
+        remove_tree(self.folder)
         if self._lock >= 0:
             os.close(self._lock)
             self._lock = -1
 
 
+def freeze(folder: Path) -> None:
+    """Let nobody change a folder's files, nor add any (the system's root excepted)."""
+    for place, _, files in os.walk(folder, topdown=False):
+        for file in files:
+            os.chmod(Path(place, file), stat.S_IRUSR)
+        os.chmod(place, stat.S_IRUSR | stat.S_IXUSR)
+
+
+def remove_tree(folder: Path) -> None:
+    """Remove a folder, frozen ones in it too, and keep silent about what cannot be removed."""
+    with contextlib.suppress(OSError):
+        folder.chmod(stat.S_IRWXU)
+    for place, _, _ in os.walk(folder):
+        with contextlib.suppress(OSError):
+            os.chmod(place, stat.S_IRWXU)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
 def _remove_abandoned() -> None:
-    for lock in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*/{_LOCK}"):
+    for folder in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
+        lock = folder / _LOCK
         try:
             handle = os.open(lock, os.O_RDWR | os.O_NOFOLLOW)
         except OSError:  # another user's, or gone just now
@@ -51,6 +85,6 @@ def _remove_abandoned() -> None:
         except OSError:
             continue
         else:
-            shutil.rmtree(lock.parent, ignore_errors=True)
+            remove_tree(lock.parent)
         finally:
             os.close(handle)

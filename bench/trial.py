@@ -20,17 +20,17 @@ from bench import __version__, logs, prediction
 from bench.answers import plain
 from bench.availability import installed_version
 from bench.digest import prediction_key
-from bench.environments import Environment, environment_of
+from bench.environments import Environment, cache_dir, environment_of
 from bench.errors import BenchError, InvalidOutputError, NotApplicableError, UnavailableError
 from bench.grid import Planned
 from bench.method import Method
 from bench.problem import Curve, Scored
-from bench.problems import BuiltProblem, Problems
+from bench.problems import BuiltProblem, DamagedInputsError, Problems
 from bench.record import CurveRecord, Limits, Resources, ScoreRecord, Status, TrialRecord, TrialSpec
 from bench.registry import Registry
 from bench.sandbox import Job, Outcome, Sandbox
 from bench.sandbox.handover import environment_of_job
-from bench.scratch import Scratch
+from bench.scratch import Scratch, remove_tree
 from bench.seeds import derive_seed
 from bench.store import Store, now, scored_file
 from bench.task import Task
@@ -57,8 +57,8 @@ class TrialRunner:
     def __init__(self, registry: Registry, store: Store, limits: Limits) -> None:
         self.registry, self.store, self.limits = registry, store, limits
         self._scratch = Scratch()
-        self.scratch = self._scratch.folder
-        self.problems = Problems(registry, self.scratch, store)
+        self._folders: dict[str, Path] = {}
+        self.problems = Problems(registry, self._scratch, store)
         self._sandbox = Sandbox(limits.threads)
         self._turns: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
         self._aborted = False
@@ -76,13 +76,12 @@ class TrialRunner:
         self._sandbox.close()
 
     def folder(self, key: str) -> Path:
-        """Scratch folder of a running trial (its ``progress.json`` and ``log.txt``)."""
-        return self.scratch / f"trial-{key}"
+        """Scratch folder of a running trial (its ``progress.json`` and ``log.txt``); any other is not there."""
+        return self._folders.get(key, self._scratch.folder / key)
 
     def execute(self, planned: Planned) -> TrialRecord | None:
         """Run one trial to its record and save it; whatever goes wrong becomes a status. None if it was aborted."""
-        folder = self.folder(planned.key)
-        folder.mkdir(parents=True, exist_ok=True)
+        folder = self._folders[planned.key] = self._scratch.new()
         spec = planned.spec
         # Of trials that one prediction can serve, the first makes it and the others wait.
         shared = self._turns[prediction_key(spec)] if spec.inputs and spec.role == "method" else nullcontext()
@@ -92,7 +91,7 @@ class TrialRunner:
                 return None
             logs.shorten(folder / "log.txt")
             self.store.save(record, [*(folder / _KEPT).glob("*"), *folder.glob("log.txt")])
-        shutil.rmtree(folder, ignore_errors=True)
+        remove_tree(folder)
         return record
 
     def _attempt(self, planned: Planned, folder: Path) -> TrialRecord:
@@ -143,7 +142,9 @@ class TrialRunner:
             return record("not_applicable", str(error), **notes)
         except InvalidOutputError as error:
             return record("invalid_output", str(error), **notes)
-        resources = {"resources": _resources(outcome)}
+        except DamagedInputsError as error:
+            return record("crash", f"{error}; the same command tries it again", retryable=True, **notes)
+        resources = {"resources": _resources(outcome), "guard": outcome.guard}
         if outcome.status != "ok":
             return record(outcome.status, outcome.detail, retryable=outcome.retryable, **notes, **resources)
         try:
@@ -197,7 +198,7 @@ class TrialRunner:
         if lender is not None:
             prediction.lend(self.store.trial_folder(lender.key), task.outputs, folder / _KEPT)
             return _lent(lender), prediction.load(folder / _KEPT, task.outputs, problem)
-        entry = self.registry.method(spec.method)
+        entry, source = self.registry.method(spec.method), self.registry.dataset(spec.dataset)
         if entry.value.supervised and task.labelled_training and problem.inputs.train is None:
             raise NotApplicableError("the method learns from labelled training donors and this problem has none")
         job = Job(
@@ -212,8 +213,15 @@ class TrialRunner:
             memory_mb=self.limits.memory_mb,
             outputs=task.outputs,
             environment=environment_of_job(environment, entry.value) if environment else None,
+            files=tuple(spec.files.values()),
+            hidden=tuple(map(str, [self.store.root.absolute(), self._scratch.folder, cache_dir(), *source.files])),
         )
-        outcome = self._sandbox.run(job)
+        try:
+            with built.shown_to(planned.key):
+                outcome = self._sandbox.run(job)
+        except (InvalidOutputError, DamagedInputsError):
+            self.problems.forget(spec)  # other trials are shown what they would have been
+            raise
         shutil.rmtree(folder / _KEPT, ignore_errors=True)  # whatever a method may have left there
         if outcome.status != "ok":
             return outcome, {}

@@ -52,6 +52,11 @@ class FileSource(DatasetSource):
         return self._card
 
     @property
+    def files(self) -> Sequence[Path]:
+        """The file or folder."""
+        return (self.path,)
+
+    @property
     def mapping(self) -> Mapping[str, str]:
         """Canonical field -> the column of ``obs`` that it is taken from."""
         return self._mapping

@@ -16,6 +16,7 @@ from typing import Literal
 
 from pydantic import TypeAdapter, ValidationError
 
+from bench.environments import cache_dir
 from bench.problem import Json, Output
 
 
@@ -39,6 +40,10 @@ class Job:
         Where a method of its own environment runs (:func:`bench.sandbox.handover.environment_of_job`).
     verify_inputs
         Refuse the output of a method that changed its inputs in memory (``bench check``).
+    files
+        Files and folders that the method's parameters name.
+    hidden
+        What it must not be able to open where the system can guard files, wherever it lies: the truth.
     """
 
     folder: str
@@ -53,6 +58,8 @@ class Job:
     outputs: tuple[Output, ...] = ()
     environment: dict[str, Json] | None = None
     verify_inputs: bool = False
+    files: tuple[str, ...] = ()
+    hidden: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -60,6 +67,7 @@ class Outcome:
     """How a method's process tree ended and what it used.
 
     ``retryable`` marks an end that tells nothing of the method: it was killed from outside, or its watcher was.
+    ``guard`` names what kept it from opening other files than its own.
     """
 
     status: Literal["ok", "timeout", "oom", "crash", "invalid_output", "not_applicable", "unavailable"]
@@ -71,12 +79,43 @@ class Outcome:
     phases: dict[str, float] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     retryable: bool = False
+    guard: str = ""
 
 
 _OUTCOME = TypeAdapter(Outcome)
 
 #: The fork server's modules are ours: started with ``-m``, files of the working directory would shadow them.
 _START = "import sys; sys.path[:] = sys.argv[1:]; del sys.argv[1:]; from bench.sandbox.zygote import main; main()"
+
+
+#: Variables of ours that a method's process has too: where programs and libraries are, and the language.
+#: No others, so that neither results nor what a method can find depend on the shell that a run was started from.
+_PASSED = frozenset(
+    "BENCH_READ CONDA_PREFIX LANG LANGUAGE LD_LIBRARY_PATH LD_PRELOAD LOGNAME PATH PYTHONDONTWRITEBYTECODE "
+    "PYTHONPATH R_HOME R_LIBS R_LIBS_SITE RPY2_CFFI_MODE USER".split()
+)
+_PASSED_BEGINNINGS = ("LC_", "CUDA_", "NVIDIA_")
+
+
+def method_environment(threads: int) -> dict[str, str]:
+    """All environment variables of the fork server; a trial adds a home and a temporary folder of its own.
+
+    Caches of compiled code are kept in a folder of ours; models that were fetched before are found where they are.
+    """
+    passed = {n: v for n, v in os.environ.items() if n in _PASSED or n.startswith(_PASSED_BEGINNINGS)}
+    kept = cache_dir() / "compiled"
+    with contextlib.suppress(OSError):
+        kept.mkdir(parents=True, exist_ok=True)
+        caches = {"XDG_CACHE_HOME": "", "CUDA_CACHE_PATH": "nv", "TRITON_CACHE_DIR": "triton"}
+        passed |= {name: str(kept / folder) for name, folder in caches.items()}
+    home, cache = Path.home(), Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    hugging_face = Path(os.environ.get("HF_HOME") or cache / "huggingface")
+    found = {
+        "HF_HUB_CACHE": os.environ.get("HF_HUB_CACHE") or str(hugging_face / "hub"),
+        "TORCH_HOME": os.environ.get("TORCH_HOME") or str(cache / "torch"),
+        "R_LIBS_USER": os.environ.get("R_LIBS_USER") or str(home / "R" / "%p-library" / "%v"),
+    }
+    return passed | found | thread_environment(threads)
 
 
 def thread_environment(threads: int) -> dict[str, str]:
@@ -120,7 +159,8 @@ class Sandbox:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            env={**os.environ, **thread_environment(self.threads)},
+            env=method_environment(self.threads),
+            cwd="/",
             # A session of its own: Ctrl-C reaches the parent alone, which then ends the trials in order.
             start_new_session=True,
         )

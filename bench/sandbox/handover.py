@@ -65,12 +65,10 @@ def enter(job: dict[str, Any]) -> None:
     from bench.exchange import plain_copy
 
     folder = Path(job["folder"])
-    home = folder / "scratch" / "home"
-    home.mkdir(parents=True)
     plain_copy(Path(job["inputs"]), folder / "plain_inputs")
     (folder / "job.json").write_text(json.dumps({**job, "inputs": str(folder / "plain_inputs")}))
     python = Path(environment["python"])
     variables = {name: value for name, value in clean_env().items() if not name.startswith("XDG_")}
-    variables |= {"HOME": str(home), "PATH": os.pathsep.join([str(python.parent), variables.get("PATH", os.defpath)])}
+    variables |= {"PATH": os.pathsep.join([str(python.parent), variables.get("PATH", os.defpath)])}
     start = str(Path(__file__).with_name("foreign.py"))
     os.execve(python, [str(python), "-s", start, str(folder / "job.json")], variables)

@@ -9,6 +9,7 @@ import os
 import resource
 import signal
 import sys
+import tempfile
 import time
 import traceback
 from pathlib import Path
@@ -16,6 +17,7 @@ from typing import Any, NoReturn
 
 import psutil
 
+from bench.sandbox import guard
 from bench.sandbox.progress import Progress, read_progress
 
 PR_SET_PDEATHSIG = 1
@@ -33,13 +35,14 @@ _NEAR_LIMIT = 0.8
 _DATA_SLACK_MB = 8192
 
 
-def watch(job: dict[str, Any]) -> None:
+def watch(job: dict[str, Any], software: guard.Software) -> None:
     """Run the job's worker to its end; writes ``outcome.json`` into the job's folder."""
     os.setsid()
     prctl(PR_SET_CHILD_SUBREAPER, 1)  # orphans come to us, so no process of the method escapes the tree
     prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
     folder = Path(job["folder"])
-    worker = _start_worker(job, folder / "log.txt")
+    job["guard"] = guard.name()
+    worker = _start_worker(job, software, folder / "log.txt")
     signal.signal(signal.SIGTERM, lambda *_: _abandon())
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     tree = _Tree(with_gpu=job["device"] != "cpu")
@@ -58,6 +61,7 @@ def watch(job: dict[str, Any]) -> None:
         "cpu_s": usage.ru_utime + usage.ru_stime,
         "rss_peak_mb": peak_mb,
         "gpu_peak_mb": tree.gpu_peak_mb,
+        "guard": job["guard"],
     }
     temporary = folder / ".outcome.json"
     temporary.write_text(json.dumps(outcome))
@@ -89,14 +93,14 @@ class _Tree:
         return rss
 
 
-def _start_worker(job: dict[str, Any], log: Path) -> int:
+def _start_worker(job: dict[str, Any], software: guard.Software, log: Path) -> int:
     pid = os.fork()
     if pid:
         return pid
-    _run_worker(job, log)
+    _run_worker(job, software, log)
 
 
-def _run_worker(job: dict[str, Any], log: Path) -> NoReturn:
+def _run_worker(job: dict[str, Any], software: guard.Software, log: Path) -> NoReturn:
     code = 1
     try:
         os.setpgid(0, 0)
@@ -109,6 +113,8 @@ def _run_worker(job: dict[str, Any], log: Path) -> NoReturn:
             limit = int((job["memory_mb"] + _DATA_SLACK_MB) * 2**20)
             resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        _move_in(Path(job["folder"]) / "scratch")
+        guard.confine(job, software)
         if job["environment"]:
             from bench.sandbox import handover
 
@@ -123,6 +129,15 @@ def _run_worker(job: dict[str, Any], log: Path) -> NoReturn:
             with contextlib.suppress(OSError, ValueError):  # a method may have closed them
                 stream.flush()
         os._exit(code)
+
+
+def _move_in(scratch: Path) -> None:
+    """Work in the trial's scratch, which is home and temporary folder too: what tools drop goes away with it."""
+    home = scratch / "home"
+    home.mkdir(parents=True, exist_ok=True)
+    os.chdir(scratch)
+    os.environ |= {"HOME": str(home), "TMPDIR": str(scratch)}
+    tempfile.tempdir = None
 
 
 def _wait(worker: int, tree: _Tree, start: float, timeout_s: float, memory_mb: float | None) -> tuple[int, str | None]:

@@ -6,7 +6,6 @@ import contextlib
 import faulthandler
 import json
 import logging
-import os
 import sys
 import time
 import traceback
@@ -28,6 +27,11 @@ from bench.problem import Inputs, Output, Prediction
 from bench.sandbox.hints import hint
 from bench.sandbox.progress import ProgressNote
 from bench.seeds import derive_seed
+
+_MAY_OPEN = (
+    "a trial may open installed software, its inputs, and files that its parameters name; "
+    "more, if its results do not hang on them: BENCH_READ=FOLDER:FOLDER"
+)
 
 
 def main(job: dict[str, Any]) -> int:
@@ -51,6 +55,8 @@ def main(job: dict[str, Any]) -> int:
         out_of_memory = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
         # A lone surrogate (an undecodable file name, say) could not be written down later.
         detail = f"{type(error).__name__}: {error}{hint(error)}".strip().encode("utf-8", "replace").decode()
+        if job["guard"] and "Permission denied" in detail:
+            detail = f"{detail[:1700]} ({_MAY_OPEN})"
         result = {"status": "oom" if out_of_memory else "crash", "detail": detail[:2000]}
     temporary = folder / ".result.json"
     temporary.write_text(json.dumps(result))
@@ -60,14 +66,11 @@ def main(job: dict[str, Any]) -> int:
 
 def _run(job: dict[str, Any], folder: Path) -> dict[str, Any]:
     cls = load_class(job["locator"])
-    scratch = folder / "scratch"
-    scratch.mkdir(exist_ok=True)
-    os.chdir(scratch)  # what a tool drops into the working directory is not left in the user's
     ctx = Context(
         seed=job["seed"],
         threads=job["threads"],
         device=job["device"],
-        scratch=scratch,
+        scratch=folder / "scratch",
         log=logging.getLogger(cls.name),
     )
     method = _Verifying(cls(**job["params"])) if job["verify_inputs"] else cls(**job["params"])

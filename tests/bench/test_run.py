@@ -1,4 +1,5 @@
 import dataclasses
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -6,11 +7,13 @@ import pytest
 from conftest_core import PLUGIN
 
 from bench.engine import LocalEngine, SlurmEngine, write_spec
-from bench.errors import BenchError, UnknownNameError
+from bench.errors import BenchError, InvalidOutputError, UnknownNameError
 from bench.grid import Ask, make_plan
+from bench.problems import BuiltProblem, DamagedInputsError
 from bench.record import Limits
 from bench.rescore import rescore
 from bench.run import run
+from bench.sandbox import Sandbox
 from bench.store import Store
 
 
@@ -31,10 +34,18 @@ class Watcher:
 @pytest.fixture
 def go(registry, limits, tmp_path):
     def _go(
-        methods=("toy",), *, limits=limits, registry=registry, force=(), out=tmp_path / "run", watch=Watcher, **ask
+        methods=("toy",),
+        *,
+        limits=limits,
+        registry=registry,
+        force=(),
+        out=tmp_path / "run",
+        watch=Watcher,
+        engine=LocalEngine(2),
+        **ask,
     ):
         request = Ask("guess", methods=methods, **ask)
-        return run(registry, request, out, LocalEngine(2), limits, watch, command=["bench", "run"], force=force)
+        return run(registry, request, out, engine, limits, watch, command=["bench", "run"], force=force)
 
     return _go
 
@@ -127,6 +138,43 @@ def test_a_method_that_reports_nonsense_as_progress_stops_nothing(go):
     assert all(0 <= fraction <= 1 for fraction in seen)
 
 
+def test_a_method_that_changes_its_input_files_is_told_and_the_others_see_what_they_would_have_seen(go, monkeypatch):
+    """Done from outside here: where the system can guard files, and for all users but its root, it is impossible."""
+    honest, meddled = Sandbox.run, []
+
+    def meddling(self, job):
+        outcome = honest(self, job)
+        if job.params.get("mode") == "ok" and not meddled:
+            file = Path(job.inputs) / "cells.npz"
+            assert file.stat().st_mode & 0o777 == 0o400
+            assert file.parent.stat().st_mode & 0o777 == 0o500
+            file.chmod(0o600)
+            meddled.append(file.write_bytes(b"nothing"))
+        return outcome
+
+    monkeypatch.setattr(Sandbox, "run", meddling)
+    result = go(["toy", "per-donor", "supervised"], engine=LocalEngine(1))
+    assert statuses(result) == {
+        **{"toy": "invalid_output", "per-donor": "ok", "supervised": "ok"},
+        **{"truth": "ok", "random": "ok"},
+    }
+    [toy] = [r for r in result.records if r.spec.method == "toy"]
+    assert "the method changed its input files" in toy.detail
+    assert len({r.inputs_digest for r in result.records}) == 1
+
+
+def test_where_two_were_at_work_on_changed_inputs_neither_is_blamed(tmp_path):
+    (tmp_path / "info.json").write_text("{}")
+    built = BuiltProblem(None, tmp_path)
+    with built.shown_to("alone"):
+        (tmp_path / "info.json").touch()  # another time, the same bytes
+    with pytest.raises(DamagedInputsError), built.shown_to("a"), pytest.raises(DamagedInputsError):
+        with built.shown_to("b"):
+            (tmp_path / "info.json").write_text("[]")
+    with pytest.raises(InvalidOutputError, match="changed its input files"), built.shown_to("c"):
+        pass
+
+
 def test_undefined_points_of_a_curve_do_not_make_the_record_unreadable(go):
     result = go()
     assert [len(record.curves[0].x) for record in result.store.records()] == [2] * len(result.records)
@@ -140,11 +188,11 @@ def test_a_crash_that_is_not_the_methods_is_tried_again_on_resume(go):
 
 
 def test_an_overlong_log_keeps_its_two_ends(go, monkeypatch):
-    monkeypatch.setattr("bench.logs.KEPT_BYTES", 1000)
+    monkeypatch.setattr("bench.logs.KEPT_BYTES", 300)
     result = go(params={"toy": {"mode": "environment"}})
     key = next(r.key for r in result.records if r.spec.method == "toy")
     log = (result.store.trial_folder(key) / "log.txt").read_text()
-    assert len(log) < 1200
+    assert len(log) < 500
     assert "left out by bench" in log
     assert log.endswith("a line for the log\n")
 

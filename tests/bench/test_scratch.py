@@ -4,7 +4,7 @@ import tempfile
 
 import pytest
 
-from bench.scratch import Scratch
+from bench.scratch import Scratch, freeze, remove_tree
 
 
 @pytest.fixture(autouse=True)
@@ -32,3 +32,19 @@ def test_folders_of_the_user_are_left_alone_whatever_they_are_called(temporary_f
     (temporary_folder / name).mkdir()
     Scratch().remove()
     assert [p.name for p in temporary_folder.iterdir()] == [name]
+
+
+def test_what_is_in_it_cannot_be_listed_nor_guessed_and_frozen_folders_go_with_it(temporary_folder):
+    with Scratch() as scratch:
+        assert scratch.folder.stat().st_mode & 0o777 == 0o300
+        one, other = scratch.new(), scratch.new()
+        assert one.parent == other.parent == scratch.folder
+        assert len(one.name) >= 8
+        (one / "inputs" / "round_000").mkdir(parents=True)
+        (one / "inputs" / "round_000" / "info.json").write_text("{}")
+        freeze(one / "inputs")
+        assert (one / "inputs" / "round_000").stat().st_mode & 0o777 == 0o500
+        remove_tree(one)
+        assert not one.exists()
+        freeze(other)
+    assert list(temporary_folder.iterdir()) == []

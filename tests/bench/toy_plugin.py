@@ -366,3 +366,45 @@ class Loaded(Method):
         value = float(open(self.weights).read().split()[0]) if self.weights else 0.0
         ctx.note(f"weights of {value:g}")
         return {"score": np.full(inputs.cells.X.shape[0], value)}
+
+
+class Spy(Method):
+    """Looks for the truth wherever a method could come upon it, and tries to change what it must not."""
+
+    name = "spy"
+    tasks = ("guess",)
+    summary = "What it could read and write."
+    stochastic = False
+
+    def __init__(self, told: str = ""):
+        self.told = told.split(",") if told else []
+
+    def run(self, inputs, ctx):
+        starts = [".", "..", "../..", "../../..", os.environ["HOME"], os.environ["TMPDIR"], "/tmp"]
+        for process in (os.getpid(), os.getppid()):
+            for link in ("cwd", "root/tmp"):
+                try:
+                    starts.append(os.path.realpath(f"/proc/{process}/{link}", strict=True))
+                except OSError:
+                    continue
+        for name, value in os.environ.items():
+            if name not in ("PATH", "LD_LIBRARY_PATH"):
+                starts += [part for part in value.split(os.pathsep) if os.path.isdir(part)]
+        for start in starts:
+            for folder, _, files in os.walk(os.path.realpath(start)):
+                for file in files:
+                    if file == "solution.parquet" or file.endswith((".h5ad", "cells.npz")):
+                        print("found", os.path.join(folder, file))
+        for path in self.told:
+            try:
+                os.listdir(path) if os.path.isdir(path) else open(path, "rb").read(1)
+            except PermissionError:
+                print("refused", path)
+            else:
+                print("opened", path)
+            try:
+                open(os.path.join(path, "mark") if os.path.isdir(path) else path, "ab").close()
+            except OSError:
+                continue
+            print("changed", path)
+        return {"score": np.zeros(inputs.cells.X.shape[0])}
