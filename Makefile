@@ -1,17 +1,28 @@
 # Two commands do everything on a fresh machine: `make demo` and `make test`. Both work in .venv at the repository's root.
+# Another Python: `make demo PYTHON=python3.13`.
 PYTHON ?= python3
-BIN := .venv/bin
-READY := .venv/.ready
+VENV ?= .venv
+VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready-$(VERSION)
+
+# A lock for each Python: the newest packages of this field do not exist for 3.11.
+LOCK := requirements-py$(subst .,,$(VERSION)).lock
+# Where the lock names no torch, PyPI's only build is one for CUDA, of several GB: `make demo EXTRAS=all` asks for it.
+EXTRAS ?= $(if $(shell grep ^torch= $(LOCK) 2>/dev/null),all,no-torch)
+MODELS := $(filter all,$(EXTRAS))
 
 # Spinning OpenMP threads make torch up to 40 times slower on shared cores.
 export OMP_WAIT_POLICY = PASSIVE
 
-.PHONY: demo test lint types browser clean help
+.PHONY: demo test fast lint types clean help
 
 help:
-	@echo "make demo   set up .venv, run every doublet method on the built-in cohort, print where the report lies"
-	@echo "make test   set up .venv, run the whole test suite (slow ones too)"
-	@echo "make lint   ruff; make types: mypy (strict for the core)"
+	@echo "make demo        set up .venv, run every doublet method on the built-in cohort, print where the report lies"
+	@echo "make test        set up .venv, run the whole test suite (slow ones too)"
+	@echo "make fast        the tests that take seconds, need no R and no browser"
+	@echo "make fast-3.13   the same on another Python, in a .venv-3.13 of its own; skipped where there is no such Python"
+	@echo "make lint        ruff; make types: mypy (strict for the core)"
 
 demo: $(READY)
 	$(BIN)/bench run --task doublet --methods all --allow-failures
@@ -19,24 +30,36 @@ demo: $(READY)
 test: $(READY)
 	$(BIN)/python -m pytest
 
+fast: $(READY)
+	$(BIN)/python -m pytest -m "not slow and not r and not browser and not bioconductor"
+
+FIND = from bench.interpreters import find_python; print(getattr(find_python("$*"), "path", ""))
+fast-%:
+	@found=$$($(PYTHON) -c '$(FIND)'); \
+	if [ -n "$$found" ]; then $(MAKE) fast PYTHON="$$found" VENV=.venv-$*; else echo "python$* is not here: skipped"; fi
+
 lint: $(READY)
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .
 
 types: $(READY)
 	scripts/typecheck.sh $(BIN)/mypy
 
-# torch first and by itself: its pinned CPU build is then not replaced by a newer one with CUDA.
-$(READY): pyproject.toml requirements.lock
-	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --upgrade "pip==$$(sed -n 's/^# pip==//p' requirements.lock)"
-	$(BIN)/python -m pip install --quiet --constraint requirements.lock torch
-	$(BIN)/python -m pip install --quiet --constraint requirements.lock --group dev --editable ".[all]"
+$(LOCK):
+	@echo "no lock for Python $(VERSION), only: $(wildcard requirements-*.lock). Name another one: make PYTHON=python3.13"
+	@exit 1
+
+# torch first, by itself and with pip, which knows where a CPU build lies: it is then not replaced by one with CUDA.
+$(READY): pyproject.toml $(LOCK)
+	$(PYTHON) -m venv $(if $(wildcard $(VENV)/lib/python$(VERSION)),,--clear) $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint $(LOCK) uv $(MODELS:all=torch)
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode --constraint $(LOCK) \
+	  --group dev $(MODELS:all=--group dev-models) --editable ".[$(EXTRAS)]"
 	@if command -v R >/dev/null; then \
 	  echo "R found: installing rpy2"; \
-	  $(BIN)/python -m pip install --quiet --constraint requirements.lock --editable ".[r]" || \
+	  $(BIN)/uv pip install --quiet --python $(BIN)/python --constraint $(LOCK) --editable ".[r]" || \
 	  echo "rpy2 could not be built (R's headers are in r-base-dev); R methods stay unavailable"; \
 	fi
 	@touch $(READY)
 
 clean:
-	rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache
+	rm -rf .venv .venv-* build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache

@@ -1,10 +1,19 @@
 import os
 import sys
+from importlib.util import find_spec
 
 import pytest
 
 #: Mark -> variable under which a skipped test of that mark is a failure (CI sets both).
 REQUIRED = {"r": "BENCH_REQUIRE_R", "browser": "BENCH_REQUIRE_BROWSER"}
+
+#: Neither the sequence models' tests nor their conftest can be imported without torch.
+collect_ignore = [] if find_spec("torch") else ["methods/nn"]
+
+
+def pytest_report_header():
+    """Say which tests are left out."""
+    return [f"left out: tests/{path}, torch is not installed" for path in collect_ignore]
 
 
 @pytest.hookimpl(wrapper=True)

@@ -7,6 +7,8 @@ import pandas as pd
 import pytest
 from scipy.sparse import csr_matrix
 
+pytest.importorskip("torch")
+
 from bench.errors import BenchError
 from bench.method import Context
 from bench.methods.nn.checkpoint import save_pretrained
