@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from bench.method import Context, Method, python_package
@@ -33,14 +35,12 @@ class CellTypist(Method):
     supervised = True
     stochastic = False
     input_layer = "log1p_cp10k"
-    requires = (
-        python_package("celltypist", extra="annotation"),
-        python_package("scikit-learn", version="<1.8", extra="annotation"),
-    )
+    requires = (python_package("celltypist", extra="annotation"),)
     caveat = (
         "None of CellTypist's own models is used. Scaled without centring, so that the counts stay sparse; preset "
         "'centred' is the package's default. The probability is that of the class against all others: those of a cell "
-        "do not sum to 1. The package cannot train on scikit-learn >= 1.8, which dropped the option it relies on."
+        "do not sum to 1. CellTypist 1.7.1 trains with an option that scikit-learn 1.8 dropped; it is handed the same "
+        "one-against-the-rest regression, put together from scikit-learn's own parts."
     )
     presets = {"centred": {"with_mean": True}}
 
@@ -66,7 +66,7 @@ class CellTypist(Method):
             raise NotApplicableError("celltypist cannot be trained on cells without counts")
         if train.X.indptr.dtype.itemsize > 4 or train.X.indices.dtype.itemsize > 4:
             raise NotApplicableError("celltypist makes training cells with 2^31 or more counts dense")
-        with ctx.phase("fit"):
+        with ctx.phase("fit"), one_against_the_rest():
             model = celltypist.train(
                 _annotated(train),
                 labels=np.asarray(train.obs["label"], dtype=str),
@@ -131,6 +131,36 @@ def _annotated(cells: Cells) -> ad.AnnData:
     import pandas as pd
 
     return anndata.AnnData(cells.X, pd.DataFrame(index=cells.obs.index), pd.DataFrame(index=cells.var.index))
+
+
+@contextmanager
+def one_against_the_rest() -> Iterator[None]:
+    """Let ``celltypist.train`` have the ``multi_class="ovr"`` that scikit-learn 1.8 dropped, with the same numbers."""
+    import sys
+
+    import numpy as np
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.multiclass import OneVsRestClassifier
+
+    class OneAgainstTheRest(LogisticRegression):
+        def __init__(self, *, multi_class: str, n_jobs: int, **parameters: Any) -> None:
+            super().__init__(**parameters)
+            self.classifier = OneVsRestClassifier(LogisticRegression(**parameters), n_jobs=n_jobs)
+
+        def fit(self, X: Any, y: Any) -> OneAgainstTheRest:
+            fitted = self.classifier.fit(X, y)
+            self.classes_ = fitted.classes_
+            self.coef_ = np.vstack([each.coef_ for each in fitted.estimators_])
+            self.intercept_ = np.concatenate([each.intercept_ for each in fitted.estimators_])
+            return self
+
+    module = sys.modules["celltypist.train"]  # the package's attribute of this name is the function
+    original = module.LogisticRegression
+    module.LogisticRegression = OneAgainstTheRest
+    try:
+        yield
+    finally:
+        module.LogisticRegression = original
 
 
 def _predict(model: Any, cells: Cells) -> Any:

@@ -319,12 +319,32 @@ def test_celltypist_is_not_given_what_it_would_make_dense(inputs, tmp_path):
     assert "2^31" in (reason_to_decline(CellTypist(), given, tmp_path) or "")
 
 
+@pytest.mark.parametrize(("kind", "with_mean"), [("scaled", False), ("centred", True)])
+def test_celltypist_trains_as_with_the_option_that_scikit_learn_dropped(
+    celltypist, inputs, parity, tmp_path, kind, with_mean
+):
+    from bench.methods.celltypist import CellTypist
+
+    with np.load(parity / "celltypist" / "official.npz") as stored:  # of the unmodified package on scikit-learn 1.7.2
+        labels, decision = stored[f"{kind}_label"], stored[f"{kind}_decision"]
+    ours = checked(CellTypist(with_mean=with_mean), inputs(CellTypist()), tmp_path)
+    np.testing.assert_array_equal(ours["label"], labels)
+    np.testing.assert_allclose(ours["probability"], 1 / (1 + np.exp(-decision.max(axis=1))), rtol=1e-4)
+
+
+def _model(celltypist: ModuleType, train: anndata.AnnData) -> Any:
+    from bench.methods.celltypist import one_against_the_rest
+
+    with one_against_the_rest():
+        return celltypist.train(train, labels="label", check_expression=False)
+
+
 def test_celltypist_in_blocks_equals_the_package_called_at_once(celltypist, inputs, tmp_path):
     from bench.methods.celltypist import CellTypist
 
     given = inputs(CellTypist(with_mean=True))
     train, test = (anndata.AnnData(c.X.toarray(), c.obs.copy(), c.var.copy()) for c in (given.train, given.cells))
-    model = celltypist.train(train, labels="label", check_expression=False)
+    model = _model(celltypist, train)
     expected = celltypist.annotate(test, model=model)
     ours = checked(CellTypist(with_mean=True), given, tmp_path)
     np.testing.assert_array_equal(ours["label"], expected.predicted_labels["predicted_labels"].astype(str))
@@ -338,7 +358,7 @@ def test_celltypist_votes_as_the_package_does(celltypist, inputs, tmp_path):
     given = inputs(CellTypistVoting(with_mean=True))
     order = np.random.default_rng(5).permutation(len(given.cells.obs))
     train, test = (anndata.AnnData(c.X, c.obs.copy(), c.var.copy()) for c in (given.train, given.cells.take(order)))
-    model = celltypist.train(train, labels="label", check_expression=False)
+    model = _model(celltypist, train)
     voted = celltypist.annotate(test, model=model, majority_voting=True).predicted_labels["majority_voting"]
     ours = checked(CellTypistVoting(with_mean=True), given, tmp_path, seed=5)
     np.testing.assert_array_equal(ours["label"][order], voted.astype(str))
