@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from bench.errors import BenchError
+from bench.files import replacing
 from bench.grid import Planned
 from bench.record import Limits, TrialRecord
 from bench.registry import Registry
@@ -136,7 +136,6 @@ def write_spec(
         "plugins": [str(Path(p).resolve()) for p in plugins],
         "datasets": [str(Path(d).resolve()) for d in datasets if Path(d).exists()],
     }
-    temporary = file.with_suffix(f".{os.getpid()}.tmp")
-    temporary.write_text(json.dumps(content, indent=1))
-    temporary.replace(file)
+    with replacing(file) as aside:
+        aside.write_text(json.dumps(content, indent=1))
     return file

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
-import shutil
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -12,6 +10,7 @@ import numpy as np
 from scipy import sparse
 
 from bench.expression import Rows
+from bench.files import replacing
 
 #: Rows of a chunk of a dense matrix.
 _CHUNK_ROWS = 256
@@ -19,17 +18,16 @@ _CHUNK_ROWS = 256
 
 def save(file: Path, matrix: sparse.csr_matrix, cells: Iterable[str], genes: Iterable[str]) -> None:
     """Write a sparse matrix: ``data``, ``indices``, ``indptr``, ``shape`` (CSR), ``cell``, ``gene``; zeros are kept."""
-    temporary = file.with_name(f".{secrets.token_hex(4)}.npz")
-    np.savez_compressed(
-        temporary,
-        data=matrix.data,
-        indices=matrix.indices,
-        indptr=matrix.indptr,
-        shape=np.array(matrix.shape),
-        cell=_names(cells),
-        gene=_names(genes),
-    )
-    temporary.replace(file)
+    with replacing(file) as aside:
+        np.savez_compressed(
+            aside,
+            data=matrix.data,
+            indices=matrix.indices,
+            indptr=matrix.indptr,
+            shape=np.array(matrix.shape),
+            cell=_names(cells),
+            gene=_names(genes),
+        )
 
 
 def load(file: Path) -> sparse.csr_matrix:
@@ -44,16 +42,14 @@ def save_dense(folder: Path, matrix: Rows | Any, cells: Iterable[str], genes: It
     import zarr
 
     source = matrix if isinstance(matrix, Rows) else Rows(matrix)
-    temporary = folder.with_name(f".{secrets.token_hex(4)}.zarr")
-    group = zarr.open_group(temporary, mode="w", zarr_format=2)
     chunks = (min(_CHUNK_ROWS, max(1, source.shape[0])), max(1, source.shape[1]))
-    X = group.create_array("X", shape=source.shape, chunks=chunks, dtype="float32")
-    for rows, block in source.blocks():
-        X[rows] = block
-    for name, values in (("cell", _names(cells)), ("gene", _names(genes))):
-        group.create_array(name, data=values)
-    shutil.rmtree(folder, ignore_errors=True)
-    temporary.rename(folder)
+    with replacing(folder) as aside:
+        group = zarr.open_group(aside, mode="w", zarr_format=2)
+        X = group.create_array("X", shape=source.shape, chunks=chunks, dtype="float32")
+        for rows, block in source.blocks():
+            X[rows] = block
+        for name, values in (("cell", _names(cells)), ("gene", _names(genes))):
+            group.create_array(name, data=values)
 
 
 def load_dense(folder: Path) -> Rows:

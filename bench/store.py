@@ -7,7 +7,6 @@ either whole or absent; the tables are rebuilt from the trial folders and replac
 from __future__ import annotations
 
 import contextlib
-import errno
 import fcntl
 import hashlib
 import json
@@ -23,6 +22,7 @@ from pydantic import BaseModel, ValidationError
 
 from bench import __version__
 from bench.errors import BenchError
+from bench.files import replacing
 from bench.record import Limits, Request, RunInfo, TrialRecord
 
 if TYPE_CHECKING:
@@ -130,17 +130,11 @@ class Store:
         files
             Prediction and log (files or folders), put into the folder under their own names.
         """
-        folder = self.trial_folder(record.key)
-        temporary = folder.with_name(f".tmp-{record.key}-{secrets.token_hex(4)}")
-        try:
-            with _writing(self.root):
-                temporary.mkdir(parents=True)
-                for file in files:
-                    take_over(file, temporary / file.name)
-                (temporary / "trial.json").write_text(record.model_dump_json(indent=1))
-                _replace_folder(temporary, folder)
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
+        with _writing(self.root), replacing(self.trial_folder(record.key)) as folder:
+            folder.mkdir(parents=True)
+            for file in files:
+                take_over(file, folder / file.name)
+            (folder / "trial.json").write_text(record.model_dump_json(indent=1))
 
     def rewrite(self, record: TrialRecord) -> None:
         """Replace a trial's ``trial.json`` alone (``bench rescore``)."""
@@ -285,22 +279,6 @@ def _locked(file: Path) -> Iterator[None]:
         yield
 
 
-def _replace_folder(temporary: Path, folder: Path) -> None:
-    """Rename ``temporary`` to ``folder``; of two concurrent writers one wins whole."""
-    while True:
-        try:
-            temporary.rename(folder)
-        except OSError as error:
-            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
-                raise
-            old = folder.with_name(f".old-{folder.name}-{secrets.token_hex(4)}")
-            with contextlib.suppress(FileNotFoundError):
-                folder.rename(old)
-            shutil.rmtree(old, ignore_errors=True)
-        else:
-            return
-
-
 def take_over(source: Path, target: Path) -> None:
     """Make ``target`` hold what ``source`` does, a file or a folder.
 
@@ -321,15 +299,13 @@ def _link(source: str | Path, target: str | Path) -> None:
 
 def write_atomic(file: Path, content: bytes) -> None:
     """Write a file so that nobody ever sees half of it."""
-    temporary = file.with_name(f".{file.name}-{secrets.token_hex(4)}")
-    temporary.write_bytes(content)
-    temporary.replace(file)
+    with replacing(file) as aside:
+        aside.write_bytes(content)
 
 
 def _write_parquet(table: pd.DataFrame, file: Path) -> None:
-    temporary = file.with_name(f".{file.stem}-{secrets.token_hex(4)}.parquet")
-    table.to_parquet(temporary, index=False)
-    temporary.replace(file)
+    with replacing(file) as aside:
+        table.to_parquet(aside, index=False)
 
 
 def _read_parquet(file: Path) -> pd.DataFrame | None:

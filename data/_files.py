@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from typing import Any
 import platformdirs
 
 from bench.data._layout import folder_files, is_zarr
+from bench.files import replacing
 
 _APP = "scmamba-bench"
 
@@ -30,14 +30,8 @@ def home_dir() -> Path:
 def write_json(path: Path, value: Any) -> None:
     """Write JSON atomically: a reader sees the old file or the new one."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "w") as file:
-            json.dump(value, file, indent=1, sort_keys=True)
-        os.replace(name, path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+    with replacing(path) as aside:
+        aside.write_text(json.dumps(value, indent=1, sort_keys=True))
 
 
 def sha256(path: Path) -> str:

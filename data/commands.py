@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.data import library
 from bench.data._spec import CohortSpec
 from bench.errors import BenchError
+from bench.files import replacing
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -72,9 +72,5 @@ def _check_out(out: Path) -> None:
 def _write(adata: AnnData, out: Path) -> None:
     """Write in one step: a file of this name is whole or not there."""
     out.parent.mkdir(parents=True, exist_ok=True)
-    aside = out.with_name(f".{out.name}.{os.getpid()}")
-    try:
+    with replacing(out) as aside:
         adata.write_h5ad(aside)
-        os.replace(aside, out)
-    finally:
-        aside.unlink(missing_ok=True)

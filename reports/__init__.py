@@ -12,7 +12,7 @@ __all__ = ["build"]
 
 
 def build(run_dir: Path, out: Path | None = None, formats: Sequence[str] = ("png",)) -> Path:
-    """Write the report of a run: one HTML file, and a file per figure and format in ``RUN/figures``.
+    """Write the report of a run: one HTML file, and a file per figure and format in ``figures`` beside it.
 
     Parameters
     ----------

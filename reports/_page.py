@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import itertools
-import os
 import shlex
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import files
@@ -15,6 +13,7 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
+from bench.files import replacing
 from bench.record import DECLARED, TaskCard, TrialRecord
 from bench.reports import _classes, _deg, _embeddings, _summary, _tables, figures
 from bench.reports._load import Run, load
@@ -40,14 +39,10 @@ def write(run_dir: Path, target: Path, formats: Sequence[str]) -> Path:
     """Load the run, draw its figures and put the HTML in place in one step."""
     run = load(run_dir)
     if formats:
-        figures.write(run, run_dir / "figures", formats)
+        figures.write(run, target.parent / "figures", formats)
     target.parent.mkdir(parents=True, exist_ok=True)
-    # written beside the target and renamed, so that nobody ever opens half a report
-    handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}-")
-    with os.fdopen(handle, "w", encoding="utf-8") as stream:
-        stream.write(render(run))
-    os.chmod(temporary, 0o644)
-    os.replace(temporary, target)
+    with replacing(target) as aside:
+        aside.write_text(render(run), encoding="utf-8")
     return target
 
 

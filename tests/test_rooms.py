@@ -15,6 +15,7 @@ CONTRACTS = {
     "bench.task",
     "bench.dataset",
     "bench.errors",
+    "bench.files",
     "bench.seeds",
     "bench.stats",
     "bench.labels",

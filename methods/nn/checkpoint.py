@@ -14,6 +14,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from bench.errors import BenchError
+from bench.files import replacing
 from bench.methods.nn.families import family
 from bench.methods.nn.family import Family, MaskedModel
 from bench.methods.nn.genes import Genes
@@ -52,9 +53,8 @@ def save_pretrained(folder: Path, pretrained: Pretrained) -> None:
     """Write a checkpoint; the card comes last, so that a folder with a card is whole."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / CARD).unlink(missing_ok=True)
-    partial = folder / f".{MODEL}"
-    write_tensors(partial, pretrained.model.state_dict())
-    partial.replace(folder / MODEL)
+    with replacing(folder / MODEL) as aside:
+        write_tensors(aside, pretrained.model.state_dict())
     card = {
         "format": _FORMAT,
         "model": pretrained.family.name,
@@ -66,9 +66,8 @@ def save_pretrained(folder: Path, pretrained: Pretrained) -> None:
         "versions": {name: importlib.metadata.version(name) for name in ("torch", "lightning", "scmamba-bench")},
         "genes": {"ids": list(pretrained.genes.ids), "symbols": list(pretrained.genes.symbols)},
     }
-    partial = folder / f".{CARD}"
-    partial.write_text(json.dumps(card, indent=1))
-    partial.replace(folder / CARD)
+    with replacing(folder / CARD) as aside:
+        aside.write_text(json.dumps(card, indent=1))
 
 
 def read_card(folder: Path) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -13,6 +12,7 @@ import h5py
 from anndata.io import write_elem
 
 from bench.errors import BenchError
+from bench.files import replacing
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -56,19 +56,14 @@ def write_copy(source: Path | AnnData, out: Path, additions: Additions) -> None:
     bench.errors.BenchError
         If it cannot be written, for one because the disk is full.
     """
-    aside = out.with_name(f".{out.name}.{os.getpid()}")
-    with _explained(out):
-        try:
-            if isinstance(source, Path):
-                shutil.copyfile(source, aside)
-            else:
-                source.write_h5ad(aside)
-            with h5py.File(aside, "r+") as file:
-                for group, entries in additions.items():
-                    _add(file, group, entries)
-            os.replace(aside, out)
-        finally:
-            aside.unlink(missing_ok=True)
+    with _explained(out), replacing(out) as aside:
+        if isinstance(source, Path):
+            shutil.copyfile(source, aside)
+        else:
+            source.write_h5ad(aside)
+        with h5py.File(aside, "r+") as file:
+            for group, entries in additions.items():
+                _add(file, group, entries)
 
 
 def _add(file: h5py.File, group: str, entries: Mapping[str, Any]) -> None:

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import secrets
-import shutil
 import warnings
 from collections.abc import Mapping
 from functools import cache
@@ -18,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from bench.dataset import CountStore
+from bench.files import replacing
 from bench.methods.nn.embedding import is_embedded
 from bench.methods.nn.genes import GeneMap, Genes
 
@@ -92,19 +90,11 @@ def write_maps(run: Path, name: str, cells: pd.DataFrame, genes: pd.DataFrame, c
     """Put the maps into ``run/embeddings/name`` in one step, in place of earlier ones of the same name."""
     folder = run / "embeddings" / re.sub(r"[^\w.-]+", "-", name, flags=re.ASCII).strip("-.")
     folder.parent.mkdir(parents=True, exist_ok=True)
-    aside = folder.with_name(f".{folder.name}-{secrets.token_hex(4)}")
-    old = aside.with_suffix(".old")
-    try:
+    with replacing(folder) as aside:
         aside.mkdir()
         cells.to_parquet(aside / "cells.parquet", index=False)
         genes.to_parquet(aside / "genes.parquet", index=False)
         (aside / "card.json").write_text(json.dumps(card, indent=1))
-        if folder.exists():
-            os.replace(folder, old)
-        os.replace(aside, folder)
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
-        shutil.rmtree(old, ignore_errors=True)
     return folder
 
 

@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 from typing import IO, Self
 
+from bench.files import replacing
 from bench.methods.nn.fitting import StepReport
 
 LOG, PICTURE = "log.csv", "loss.png"
@@ -47,12 +48,10 @@ class TrainingLog:
             return
         kept = [row for row in self._rows() if int(row["step"]) < step]
         self._folder.mkdir(parents=True, exist_ok=True)
-        partial = self._folder / f".{LOG}"
-        with partial.open("w", newline="") as handle:
+        with replacing(self._folder / LOG) as aside, aside.open("w", newline="") as handle:
             writer = csv.DictWriter(handle, _COLUMNS)
             writer.writeheader()
             writer.writerows(kept)
-        partial.replace(self._folder / LOG)
         self._handle = (self._folder / LOG).open("a", newline="", buffering=1)
         self._last = time.monotonic()
 
@@ -101,7 +100,8 @@ class TrainingLog:
         axes.set_ylim(0, np.quantile(loss, 0.99) * 1.05)
         axes.spines[["top", "right"]].set_visible(False)
         axes.legend(frameon=False)
-        figure.savefig(self._folder / PICTURE, dpi=150)
+        with replacing(self._folder / PICTURE) as aside:
+            figure.savefig(aside, dpi=150)
 
     def _rows(self) -> list[dict[str, str]]:
         """Whole rows on disk; the last may be half-written."""

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import matplotlib
 
+from bench.files import replacing
 from bench.reports import _deg, _imputation, _supplementary
 from bench.reports._load import Run
 from bench.reports.figures import (
@@ -118,7 +119,7 @@ def write(run: Run, folder: Path, formats: Sequence[str]) -> list[Path]:
                 continue
             stem = folder / (name if len(run.tasks) == 1 else f"{task}_{name}")
             if getattr(module, "PARQUET", False):
-                frame.to_parquet(f"{stem}.parquet", index=False)
+                _keep(frame, Path(f"{stem}.parquet"))
             for part, rows in _parts(module, frame):
                 with matplotlib.rc_context(_STYLE):
                     written += _save(module.draw(run, task, rows), Path(f"{stem}{part}"), rows, formats)
@@ -127,8 +128,8 @@ def write(run: Run, folder: Path, formats: Sequence[str]) -> list[Path]:
             frame = make(run, task)
             if len(frame):
                 stem = folder / (name if len(run.tasks) == 1 else f"{task}_{name}")
-                frame.to_csv(f"{stem}.csv", index=False)
-                frame.to_parquet(f"{stem}.parquet", index=False)
+                for kind in ("csv", "parquet"):
+                    _keep(frame, Path(f"{stem}.{kind}"))
     for found in run.embeddings:
         for kind, frame, draw in (
             ("cells", found.cells, embeddings.draw_cells),
@@ -152,11 +153,17 @@ def _parts(module: ModuleType, frame: pd.DataFrame) -> list[tuple[str, pd.DataFr
 
 def _save(figure: Figure, stem: Path, frame: pd.DataFrame, formats: Sequence[str]) -> list[Path]:
     """Write a figure in each format, and its data beside it."""
-    frame.to_csv(f"{stem}.csv", index=False)
+    _keep(frame, Path(f"{stem}.csv"))
     # settled once: otherwise every format nudges the layout of the next
     figure.draw_without_rendering()
     figure.set_layout_engine("none")
     paths = [Path(f"{stem}.{kind}") for kind in formats]
     for path in paths:
-        figure.savefig(path, dpi=160, bbox_inches="tight", metadata=_METADATA[path.suffix[1:]])
+        with replacing(path) as aside:
+            figure.savefig(aside, dpi=160, bbox_inches="tight", metadata=_METADATA[path.suffix[1:]])
     return paths
+
+
+def _keep(frame: pd.DataFrame, file: Path) -> None:
+    with replacing(file) as aside:
+        frame.to_csv(aside, index=False) if file.suffix == ".csv" else frame.to_parquet(aside, index=False)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import json
 import re
 from collections.abc import Callable
@@ -82,6 +83,35 @@ def test_embedded_numbers_are_those_of_the_csv(page: str, full_run: Path) -> Non
         by_trial = dict(zip(ids, column(data["trials"], name), strict=True))
         expected = csv.drop_duplicates("trial").set_index("trial")[name]
         assert {key: by_trial[key] for key in expected.index} == expected.to_dict()
+
+
+def test_what_cannot_be_written_leaves_the_earlier_report_and_nothing_beside_it(
+    make_run: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = make_run({"scrublet": 1.8})
+    before = build(run, formats=("png",)).read_text(encoding="utf-8")
+    files = sorted(run.rglob("*"))
+
+    def full(self: object, file: Path, **_: object) -> None:
+        Path(file).write_text("half a fig")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("matplotlib.figure.Figure.savefig", full)
+        with pytest.raises(OSError, match="No space left"):
+            build(run, formats=("png",))
+    monkeypatch.setattr("bench.reports._page.render", lambda run: "half a page \udcff")
+    with pytest.raises(UnicodeEncodeError):
+        build(run, formats=())
+    assert sorted(run.rglob("*")) == files
+    assert (run / "report.html").read_text(encoding="utf-8") == before
+
+
+def test_figures_lie_beside_the_report(make_run: Callable[..., Path], tmp_path: Path) -> None:
+    run = make_run({"scrublet": 1.8})
+    build(run, tmp_path / "elsewhere" / "report.html", formats=("png",))
+    assert not (run / "figures").exists()
+    assert list((tmp_path / "elsewhere" / "figures").glob("*.png"))
 
 
 def test_nothing_is_loaded_from_outside(parsed: Loads) -> None:
