@@ -1,7 +1,7 @@
 import json
 import subprocess
 import sys
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -72,7 +72,7 @@ for path in ({str(tmp_path / "inputs" / "info.json")!r}, {str(tmp_path / "new")!
     except PermissionError:
         print("refused")
 """
-    job = json.dumps(toy_job(tmp_path / "job", tmp_path / "inputs", "ok").__dict__)
+    job = json.dumps(asdict(toy_job(tmp_path / "job", tmp_path / "inputs", "ok")))
     done = subprocess.run([sys.executable, "-c", code, job], capture_output=True, text=True, check=False)
     assert (done.stdout, done.stderr) == ("refused\nrefused\n", "")
 
@@ -110,7 +110,7 @@ def test_a_refusal_says_how_a_method_gets_at_a_file(tmp_path):
 
     if landlock.version():
         assert "files that its parameters name" in outcome("a").detail
-    assert "run() returned NoneType" in outcome("b", files=(str(tmp_path / "weights"),)).detail
+    assert "run() returned None" in outcome("b", files=(str(tmp_path / "weights"),)).detail
 
 
 def test_a_relative_run_folder_is_no_part_of_a_trials_scratch(tmp_path, registry, limits, monkeypatch):
