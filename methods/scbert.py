@@ -12,8 +12,8 @@ class ScBert(SequenceModel):
     summary = "Performer over all genes of a cell, expression in six levels, pre-trained by predicting masked levels."
     reference = "10.1038/s42256-022-00534-z"
     caveat = (
-        "Our port after the official description. Positions are learned: gene2vec is not distributed here (a file "
-        "of it can be given to bench pretrain). As officially, fine-tuning a pre-trained model trains its last but "
-        "one layer, the last norm and the head only. The default size 'tiny', pre-trained on the trial's own "
-        "training cells, is a demonstration."
+        "Our port of the official code. Positions are learned: gene2vec is not distributed here (a file of it can be "
+        "given to bench pretrain). As officially, fine-tuning a pre-trained model trains its last but one layer, the "
+        "last norm and the head only. The default size 'tiny', pre-trained on the trial's own training cells, is a "
+        "demonstration."
     )

@@ -21,8 +21,8 @@ RATES: dict[str, float | None] = {"10%": 0.1, "20%": 0.2, "40%": 0.4, "true": No
 #: Most points of a curve in the report.
 CURVE_POINTS = 200
 
-#: The same rates by the rule of the paper's code: called is what scores strictly above a quantile of the scores.
-PAPER_RATES: dict[str, float] = {f"{name}-paper": rate for name, rate in RATES.items() if rate is not None}
+#: What marks the same rates by the rule of the paper's code: called is what scores strictly above a quantile.
+_PAPER = "-paper"
 
 _CALL_METRICS = ("precision", "recall", "tnr", "f1")
 
@@ -32,7 +32,12 @@ METRIC_NAMES: tuple[str, ...] = (
     "auroc",
     *_CALL_METRICS,
     "called_fraction",
-    *(f"{metric}@{rate}" for rate in (*RATES, *PAPER_RATES) for metric in _CALL_METRICS),
+    *(
+        f"{metric}@{name}{rule}"
+        for name, rate in RATES.items()
+        for rule in (("", _PAPER) if rate else ("",))
+        for metric in _CALL_METRICS
+    ),
 )
 
 
@@ -82,11 +87,11 @@ class DoubletStatistic:
         total, positives = seen[:, -1], tp[:, -1]
         columns = [_auprc(seen, tp), _auroc(seen, tp), *self._own_calls(w, doublets, positives, total)]
         k = np.column_stack([positives if rate is None else n_calls(rate, total) for rate in RATES.values()])
-        for calls, found in zip(k.T, _expected_tp(k, seen, tp).T, strict=True):
+        for rate, calls, found in zip(RATES.values(), k.T, _expected_tp(k, seen, tp).T, strict=True):
             columns.extend(call_metrics(found, calls, positives, total))
-        for rate in PAPER_RATES.values():
-            calls, found = _above_quantile(rate, seen, tp)
-            columns.extend(call_metrics(found, calls, positives, total))
+            if rate is not None:
+                calls, found = _above_quantile(rate, seen, tp)
+                columns.extend(call_metrics(found, calls, positives, total))
         return np.column_stack(columns)
 
     def _at_block_ends(self, x: NDArray[np.float64]) -> NDArray[np.float64]:

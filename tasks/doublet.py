@@ -39,27 +39,21 @@ def _metrics() -> tuple[Metric, ...]:
             neutral=True,
         ),
     )
+    exactly = "when exactly {} are called from the top; ties share by expectation"
+    rules = {}
+    for rate in (10, 20, 40):
+        rules[f"{rate}%"] = exactly.format(f"{rate} % of cells")
+        rules[f"{rate}%-paper"] = (
+            f"by the paper's rule: called is what scores strictly above the {100 - rate} % quantile"
+        )
+    rules["true"] = exactly.format("the true number")
     at_rates = []
-    for rate, words in {
-        "10%": "10 % of cells",
-        "20%": "20 % of cells",
-        "40%": "40 % of cells",
-        "true": "the true number",
-    }.items():
-        rule = f"when exactly {words} are called from the top; ties share by expectation"
+    for name, rule in rules.items():
         at_rates += [
-            Metric(f"precision@{rate}", f"Precision {rule}.", undefined=precision),
-            Metric(f"recall@{rate}", f"Recall {rule}.", undefined=_NO_DOUBLETS),
-            Metric(f"tnr@{rate}", f"True negative rate {rule}.", undefined="without singlets"),
-            Metric(f"f1@{rate}", f"F1 {rule}.", undefined=_NO_DOUBLETS),
-        ]
-    for rate in ("10%", "20%", "40%"):
-        rule = f"by the paper's rule: called is what scores strictly above the quantile that leaves {rate} above it"
-        at_rates += [
-            Metric(f"precision@{rate}-paper", f"Precision {rule}.", undefined=precision),
-            Metric(f"recall@{rate}-paper", f"Recall {rule}.", undefined=_NO_DOUBLETS),
-            Metric(f"tnr@{rate}-paper", f"True negative rate {rule}.", undefined="without singlets"),
-            Metric(f"f1@{rate}-paper", f"F1 {rule}; 0 where many share the highest score.", undefined=_NO_DOUBLETS),
+            Metric(f"precision@{name}", f"Precision {rule}.", undefined=precision),
+            Metric(f"recall@{name}", f"Recall {rule}.", undefined=_NO_DOUBLETS),
+            Metric(f"tnr@{name}", f"True negative rate {rule}.", undefined="without singlets"),
+            Metric(f"f1@{name}", f"F1 {rule}.", undefined=_NO_DOUBLETS),
         ]
     auprc = Metric("auprc", "Average precision of the ranking by score.", undefined=_ONE_CLASS, headline=True)
     auroc = Metric("auroc", "Area under the ROC curve; ties count one half.", undefined=_ONE_CLASS)
