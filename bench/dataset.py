@@ -59,6 +59,8 @@ class DatasetCard:
         ``experimental``, ``computational``, ``generative`` (a simulator knows it) or ``none``.
     n_cells, n_genes, n_donors
         Sizes (``n_donors`` is None where individuals are not identified).
+    left_out
+        A line about features that are no genes, where a file has such; they do not count.
     n_values
         Field -> how many different values it has, where that is known; of ``is_doublet`` and ``exclude``, how many
         cells are true.
@@ -83,6 +85,7 @@ class DatasetCard:
     n_cells: int
     n_genes: int
     n_donors: int | None = None
+    left_out: str = ""
     n_values: Mapping[str, int] = field(default_factory=dict)
     source: str = ""
     accession: str = ""
@@ -262,6 +265,8 @@ class DatasetSource(ABC):
     def columns(self, names: Sequence[str], *, layer: str | None = None, counts: bool = True) -> AnnData:
         """The cells with the columns of ``obs`` that are named, instead of the canonical ones, and as they are.
 
+        Genes too have the names that the data give them, if these are unique.
+
         Parameters
         ----------
         names
@@ -278,11 +283,13 @@ class DatasetSource(ABC):
         """
         adata = self.load().adata
         where = f"dataset {self.card.name}"
-        if layer is not None or not counts:
+        if layer not in (None, "X") or not counts:
             raise DataError("these data have no layers, only counts", where=where, fix="name no layer")
         for name in names:
             if name not in adata.obs:
-                raise DataError(f"there is no column {name!r}", where=where, fix=f"columns: {', '.join(adata.obs)}")
+                raise DataError(
+                    f"the cells have no column {name!r}", where=where, fix=f"columns: {', '.join(adata.obs)}"
+                )
         adata.obs = adata.obs[list(names)]
         return adata
 

@@ -76,7 +76,9 @@ def own_column(name: str, columns: Collection[str], mapping: Mapping[str, str], 
     alike = looks_like(name, columns, mapping)
     hint = f"did you mean {' or '.join(map(repr, close))}? " if close else f"{alike}; " if alike else ""
     raise DataError(
-        f"there is no column {name!r}", where=f"obs of {where}", fix=f"{hint}columns: {', '.join(known) or 'none'}"
+        f"the cells have no column {name!r}",
+        where=f"obs of {where}",
+        fix=f"{hint}columns: {', '.join(known) or 'none'}",
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.data import library
+from bench.data import _lookalikes, library
 from bench.data._spec import CohortSpec
 from bench.errors import BenchError
 from bench.files import replacing
@@ -13,15 +13,34 @@ from bench.files import replacing
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    import numpy as np
+    import pandas as pd
     from anndata import AnnData
+    from numpy.typing import NDArray
 
     from bench.dataset import Dataset
 
-__all__ = ["CohortSpec", "add", "columns_told", "pair_to", "remove", "simulate_to"]
+__all__ = ["CohortSpec", "add", "columns_told", "looks_like", "marked", "pair_to", "remove", "simulate_to"]
 
 add = library.add
 columns_told = library.columns_told
+looks_like = _lookalikes.looks_like
 remove = library.remove
+
+
+def marked(values: pd.Series, where: str, *, gaps: bool = False) -> NDArray[np.bool_]:
+    """(cells,): where a column of true and false is true; with ``gaps``, what is neither counts as false.
+
+    Raises
+    ------
+    bench.errors.DataError
+        If there are values that are neither, and may not be.
+    """
+    import numpy as np
+
+    from bench.data.checks import as_boolean
+
+    return as_boolean(values, where, np.ones(len(values), dtype=bool) if gaps else None).to_numpy(dtype=bool)
 
 
 def simulate_to(

@@ -37,6 +37,7 @@ def read(
     *,
     fields: Collection[str] = OBS_FIELDS,
     counts: bool = True,
+    own_names: bool = False,
 ) -> AnnData:
     """Read and check a file of counts; nothing on disk is changed.
 
@@ -56,6 +57,8 @@ def read(
         The canonical fields that are wanted; columns of others are neither read nor checked.
     counts
         False: any finite values that are not negative will do, and are kept as they are.
+    own_names
+        Genes keep the file's names where these are unique, whatever Ensembl IDs they have.
 
     Returns
     -------
@@ -68,7 +71,7 @@ def read(
         If the file cannot be read or fails one of :mod:`bench.data.checks`.
     """
     path = Path(path)
-    wanted = _Wanted(dict(keys or {}), layer, tuple(extra), fields, counts)
+    wanted = _Wanted(dict(keys or {}), layer, tuple(extra), fields, counts, own_names)
     with readable(path):
         return by_format(
             path,
@@ -87,6 +90,7 @@ class _Wanted:
     extra: tuple[str, ...]
     fields: Collection[str]
     counts: bool
+    own_names: bool
 
     def obs(self, columns: Sequence[str], where: str) -> tuple[dict[str, str], dict[str, str]]:
         """Columns of ``obs`` by canonical field, and those that are kept as they are by name."""
@@ -106,7 +110,7 @@ def _read_anndata(path: Path, wanted: _Wanted) -> AnnData:
         chosen, more = wanted.obs(stored.columns(root["obs"]), where)
         obs = stored.table(root["obs"], [*chosen.values(), *more.values()])
         features, genes = stored.genes(root, wanted.layer, where)
-        var = canonical_var(features if genes is None else features[genes], where)
+        var = canonical_var(features if genes is None else features[genes], where, own_names=wanted.own_names)
         check_names(obs.index, var.index, where)
         obs = _canonical(obs, chosen, more, where)
         try:
@@ -124,7 +128,7 @@ def _read_tenx(adata: AnnData, path: Path, wanted: _Wanted) -> AnnData:
     if wanted.layer not in (None, "X"):
         raise DataError(f"there is no layer {wanted.layer!r}", where=where, fix="layers: X")
     chosen, more = wanted.obs([], where)
-    var = canonical_var(adata.var, where)
+    var = canonical_var(adata.var, where, own_names=wanted.own_names)
     check_names(adata.obs_names, var.index, where)
     obs = _canonical(adata.obs, chosen, more, where)
     return _assembled(by_cell(in_memory(adata.X), where, wanted.check), obs, var, {}, where)
@@ -205,14 +209,17 @@ def _text(values: pd.Series) -> pd.Series:
     return text.mask(text == "")
 
 
-def canonical_var(var: pd.DataFrame, where: str) -> pd.DataFrame:
-    """Genes by Ensembl ID where each has one of its own, else by their name; unique, with ``symbol``."""
+def canonical_var(var: pd.DataFrame, where: str, *, own_names: bool = False) -> pd.DataFrame:
+    """Genes by Ensembl ID where each has one of its own, else by their name; unique, with ``symbol``.
+
+    With ``own_names`` by their name where that is unique.
+    """
     names = pd.Index(var.index.astype(str))
     symbol, ids = symbol_column(list(var.columns)), id_column(list(var.columns))
     symbols = (
         var[symbol].astype(object).where(var[symbol].notna(), names) if symbol else pd.Series(names, index=var.index)
     )
-    if ids is not None and var[ids].notna().all() and var[ids].is_unique:
+    if ids is not None and var[ids].notna().all() and var[ids].is_unique and not (own_names and names.is_unique):
         names = pd.Index(var[ids].astype(str))
     checks.check_unique(names, "gene", where)
     return pd.DataFrame({"symbol": symbols.astype(str).to_numpy()}, index=names.rename(None))

@@ -81,7 +81,7 @@ class FileSource(DatasetSource):
 
         self._verify(digest)
         layer = layer or (self._layer if counts else None)  # --normalized: the dataset's own layer has counts
-        return read(self.path, self._mapping, layer, names, fields=(), counts=counts)
+        return read(self.path, self._mapping, layer, names, fields=(), counts=counts, own_names=True)
 
     def open(self) -> CountStore:
         """Verify the checksum (once for each state of the file) and read the tables.
@@ -188,6 +188,7 @@ def from_path(
         n_cells=facts.n_cells,
         n_genes=facts.n_genes,
         n_donors=counted.get("donor"),
+        left_out=facts.left_out,
         n_values=counted,
         source=path.name,  # the report is mailed: it must not tell where files lie
         expected_doublet_rate=expected_doublet_rate,

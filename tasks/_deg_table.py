@@ -11,17 +11,16 @@ import pandas as pd
 from scipy import sparse
 
 from bench.errors import BenchError, DataError, UnavailableError
+from bench.tasks._deg_cells import check_covariates, compared, covariates_of
 from bench.tasks._find_markers import COLUMNS, Seurat, Test, find_markers
 
 if TYPE_CHECKING:
     from anndata import AnnData
     from numpy.typing import NDArray
 
-#: Covariate that is computed where ``obs`` lacks it: z-score of the number of genes a cell expresses (MAST's CDR).
-DETECTION_RATE = "cngeneson"
 _CP10K = 1e4
-#: ln(1 + CP10K) of a gene that has all counts of a cell is 9.2.
-_LARGEST_LOG = 20.0
+#: Cells whose totals tell how values were normalised, and how far single precision takes these from 10,000.
+_LOOKED_AT, _ROUNDING = 200, 1e-2
 
 
 @dataclass(frozen=True)
@@ -54,13 +53,17 @@ def log_normalised(X: Any, *, normalized: bool = False) -> sparse.csr_matrix:
         If values are negative or not finite, or are not what they are said to be.
     """
     matrix = sparse.csr_matrix(X, dtype=np.float64)
-    values = matrix.data
-    if not np.isfinite(values).all() or (values < 0).any():
+    if not np.isfinite(matrix.data).all() or (matrix.data < 0).any():
         raise DataError("expression that is negative or not finite", fix="name the layer of the counts with --layer")
+    if not matrix.data.all():
+        matrix = matrix.copy()
+        matrix.eliminate_zeros()
+    values = matrix.data
     whole = bool((values == np.floor(values)).all())
     if normalized:
-        if whole or values.max(initial=0) > _LARGEST_LOG:
-            raise DataError("these are not logarithms of normalised counts", fix="leave out --normalized")
+        if whole:
+            raise DataError("these are not logarithms: all values are whole numbers", fix="leave out --normalized")
+        _check_cp10k(matrix)
         return matrix
     if not whole:
         raise DataError(
@@ -68,8 +71,44 @@ def log_normalised(X: Any, *, normalized: bool = False) -> sparse.csr_matrix:
             fix="name the layer of the counts with --layer, or say --normalized if they are ln(1 + counts per 10,000)",
         )
     totals = np.repeat(np.asarray(matrix.sum(axis=1)).ravel(), np.diff(matrix.indptr))
-    logged = np.log1p(values / np.where(totals > 0, totals, 1) * _CP10K)
+    logged = np.log1p(values / totals * _CP10K)
     return sparse.csr_matrix((logged, matrix.indices, matrix.indptr), shape=matrix.shape)
+
+
+def _check_cp10k(matrix: sparse.csr_matrix) -> None:
+    """Refuse logarithms to another base, or of counts per another total.
+
+    The totals of cells tell: all are 10,000, or less and unequal where genes were left out afterwards.
+    """
+    rows = matrix[np.unique(np.linspace(0, matrix.shape[0] - 1, min(_LOOKED_AT, matrix.shape[0])).astype(int))]
+    natural = _totals(rows, np.e)
+    middle = float(np.median(natural)) if len(natural) else _CP10K
+    if abs(middle / _CP10K - 1) < _ROUNDING:
+        return
+    said = f"about {middle:,.0f} after exp(x) - 1" if not middle < 2 * _CP10K else ""
+    counts = np.expm1(rows.data[rows.data < np.log(_CP10K)])
+    if len(counts) and np.abs(counts - np.rint(counts)).max() < 1e-3:
+        said = f"{natural.min():,.0f} to {natural.max():,.0f} counts after exp(x) - 1, which nobody normalised"
+    for base, how in ((np.e, "exp(x)"), (2.0, "2^x"), (10.0, "10^x")):
+        totals = _totals(rows, base)
+        if len(totals) > 1 and np.ptp(totals) <= 1e-3 * np.median(totals):
+            said = f"{np.median(totals):,.0f} after {how} - 1"
+            break
+    if said:
+        raise DataError(
+            f"these are not ln(1 + counts per 10,000): cells sum to {said}",
+            fix="name the layer of the counts with --layer and leave out --normalized, or write these logarithms: "
+            "scanpy.pp.normalize_total(adata, target_sum=1e4); scanpy.pp.log1p(adata)",
+        )
+
+
+def _totals(rows: sparse.csr_matrix, base: float) -> NDArray[np.float64]:
+    """Sums of what logarithms to a base were taken of, of the cells that have any."""
+    powers = rows.copy()
+    with np.errstate(over="ignore"):
+        powers.data = np.expm1(rows.data * np.log(base))
+    totals = np.asarray(powers.sum(axis=1)).ravel()
+    return totals[totals > 0]
 
 
 def deg_by_type(
@@ -97,33 +136,25 @@ def deg_by_type(
     Raises
     ------
     DataError
-        If a column or a group is not in the data.
+        If a column or a group is not in the data, or a covariate has gaps.
     """
-    groups, types = _column(adata.obs, group), None if by is None else _column(adata.obs, by)
-    for name in (case, control):
-        if not (groups == name).any():
-            known = ", ".join(sorted(set(groups.dropna()))[:10])
-            raise DataError(f"no cell has {group} {name!r}", where=f"obs[{group!r}]", fix=f"its values: {known}")
-    if case == control:
-        raise DataError(f"case and control are both {case!r}", fix="name two values")
-    for name in covariates:
-        if name != DETECTION_RATE:
-            _column(adata.obs, name)
-    arms = [(groups == name).to_numpy() for name in (case, control)]
-    done, total = 0, max(1, int(sum((arm if types is None else arm & types.notna()).sum() for arm in arms)))
+    found = compared(adata.obs, group=group, case=case, control=control, by=by)
+    check_covariates(adata.obs, covariates, found.cells)
+    types, total, done = found.types, max(1, int(found.cells.sum())), 0
     for cell_type in ["all"] if types is None else sorted(set(types.dropna())):
-        inside = np.ones(len(groups), bool) if types is None else (types == cell_type).to_numpy()
-        rows = [np.flatnonzero(inside & arm) for arm in arms]
+        inside = np.ones(adata.n_obs, bool) if types is None else (types == cell_type).to_numpy(dtype=bool)
+        rows = [np.flatnonzero(inside & arm) for arm in found.arms]
         counts = (str(cell_type), len(rows[0]), len(rows[1]))
         progress(done / total, str(cell_type))
         done += len(rows[0]) + len(rows[1])
+        beside = covariates_of(adata.obs, X, covariates, np.concatenate(rows)) if covariates else None
         try:
             table = find(
                 X,
                 adata.var_names,
                 *rows,
                 test=test,
-                covariates=_covariates(adata.obs, X, covariates, np.concatenate(rows)) if covariates else None,
+                covariates=beside,
                 seurat=seurat,
                 min_pct=min_pct,
                 logfc_threshold=logfc_threshold,
@@ -131,7 +162,7 @@ def deg_by_type(
         except UnavailableError:
             raise
         except BenchError as error:
-            yield Tested(*counts, None, error.what)
+            yield Tested(*counts, None, "; ".join(filter(None, [error.what, error.fix])))
             continue
         dropped = table.attrs.get("dropped", ())
         message = f"not estimable beside the others, left out: {', '.join(dropped)}" if dropped else ""
@@ -143,25 +174,3 @@ def joined(results: Sequence[Tested]) -> pd.DataFrame:
     """One table of all types that were tested."""
     tables = [result.table for result in results if result.table is not None]
     return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=["cell_type", *COLUMNS])
-
-
-def _column(obs: pd.DataFrame, name: str) -> pd.Series:
-    if name not in obs:
-        known = ", ".join(map(str, obs.columns)) or "none"
-        raise DataError(f"the cells have no column {name!r}", where="obs", fix=f"its columns: {known}")
-    return obs[name].astype(object).where(obs[name].notna()).map(str, na_action="ignore")
-
-
-def _covariates(obs: pd.DataFrame, X: sparse.csr_matrix, names: Sequence[str], rows: NDArray[np.intp]) -> pd.DataFrame:
-    """Covariates of all cells; those of ``rows`` count, text and categories with the levels that occur there."""
-    found = {}
-    for name in names:
-        if name in obs:
-            values = obs[name]
-            numeric = pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values)
-            found[name] = values if numeric else values.astype(str).where(values.notna())
-        else:
-            genes = X.getnnz(axis=1).astype(float)
-            spread = genes[rows].std(ddof=1) if len(rows) > 1 else 0.0
-            found[name] = pd.Series((genes - genes[rows].mean()) / (spread or 1.0), index=obs.index)
-    return pd.DataFrame(found)

@@ -15,6 +15,7 @@ from bench.tasks._mast import two_group_lrt
 from bench.tasks._mast_sums import GroupSums, group_sums
 from bench.tasks._mast_zlm import positive_columns, zlm
 from bench.tasks._wilcoxon import rank_sum_p
+from bench.words import listing
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -105,8 +106,8 @@ def find_markers(
     Returns
     -------
     One row per tested gene in the order of :func:`ranked`; columns :data:`COLUMNS`. ``p_val_adj`` is Bonferroni over
-    all genes of ``X``, tested or not. ``attrs["dropped"]`` names the
-    covariates of which nothing, or not all levels, could be estimated beside the others.
+    all genes of ``X``, tested or not. ``attrs["dropped"]`` names the covariates, or levels of them, that could not be
+    estimated beside the others.
 
     Raises
     ------
@@ -161,7 +162,7 @@ def _adjusted_p(
     """Hurdle p of the group, the covariates first in the design, so that one which determines it is noticed."""
     obs, formula = coded(covariates)
     fit = zlm(expression, obs.assign(case=is_case.astype(float)), f"{formula} + case")
-    lost = left_out(covariates, fit.dropped)
+    lost = left_out(covariates, is_case, fit.dropped)
     return fit.lrt("case")["p"], lost
 
 
@@ -171,8 +172,10 @@ def coded(covariates: pd.DataFrame) -> tuple[pd.DataFrame, str]:
     return covariates[list(varied)].rename(columns=varied), "~ " + (" + ".join(varied.values()) or "1")
 
 
-def left_out(covariates: pd.DataFrame, dropped: Sequence[str]) -> tuple[str, ...]:
-    """Covariates that are constant, or of which ``dropped`` has a column: what the others (and ``case``) determine.
+def left_out(covariates: pd.DataFrame, is_case: NDArray[np.bool_], dropped: Sequence[str]) -> tuple[str, ...]:
+    """Covariates that are constant, or whose columns in the design are ``dropped``: the others determine these.
+
+    Of a covariate that lost some of its levels only, these are named: ``donor (1 of 7 levels: D6)``.
 
     Raises
     ------
@@ -181,12 +184,22 @@ def left_out(covariates: pd.DataFrame, dropped: Sequence[str]) -> tuple[str, ...
     """
     varied = [name for name in covariates if covariates[name].nunique(dropna=False) > 1]
     if "case" in dropped:
+        arms = [name for name in varied if pd.Series(is_case).groupby(covariates[name].to_numpy()).nunique().max() == 1]
+        fix = f"leave out {listing(arms)}: no value of it is in both arms" if arms else "leave one of them out"
         raise DataError(
             f"the covariates ({', '.join(map(str, varied))}) determine which cells are case and which control",
-            fix="leave out the covariate that case and control cells do not share",
+            fix=fix + "; what differs between people of one arm each takes a test of donors, not of cells",
         )
-    codes = {column.split("[")[0] for column in dropped}
-    return tuple(str(n) for j, n in enumerate(covariates) if n not in varied or f"x{j}" in codes)
+    found = []
+    for j, name in enumerate(covariates):
+        columns = [column for column in dropped if column.split("[")[0] == f"x{j}"]
+        n_levels = covariates[name].nunique()
+        if name not in varied or columns == [f"x{j}"] or (columns and len(columns) == n_levels - 1):
+            found.append(str(name))
+        elif columns:
+            levels = ", ".join(column.partition("[T.")[2].removesuffix("]") for column in columns)
+            found.append(f"{name} ({len(columns)} of {n_levels} levels: {levels})")
+    return tuple(found)
 
 
 def _shares(detected: NDArray[np.float64], n: NDArray[np.float64]) -> NDArray[np.float64]:

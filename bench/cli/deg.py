@@ -25,7 +25,9 @@ def register(app: typer.Typer) -> None:
 
 
 def deg(
-    data: Annotated[str, typer.Argument(help="A .h5ad of raw counts, or a registered dataset.", metavar="DATA")],
+    data: Annotated[
+        str, typer.Argument(help="A .h5ad or .zarr of raw counts, or a registered dataset.", metavar="DATA")
+    ],
     group: Annotated[str, typer.Option(help="Column of obs that tells case from control.")],
     case: Annotated[str, typer.Option(help="Its value of the case cells.")],
     control: Annotated[str, typer.Option(help="Its value of the control cells.")],
@@ -45,15 +47,21 @@ def deg(
         float | None, typer.Option(min=0, help="Least absolute avg_log2FC. Default: the version's.")
     ] = None,
     engine: Annotated[str, typer.Option(help="native, or r: Seurat itself, where R has it (and MAST).")] = "native",
-    layer: Annotated[str | None, typer.Option(help="Layer of the counts. Default: X.")] = None,
+    donor_key: Annotated[
+        str | None, typer.Option(help="Column of obs that names the individual; used to say how many there are.")
+    ] = None,
+    layer: Annotated[
+        str | None,
+        typer.Option(help="Layer of the counts, `raw` or `X`. Default: X, or that of the dataset."),
+    ] = None,
     normalized: Annotated[bool, typer.Option("--normalized", help="The values are ln(1 + CP10K) already.")] = False,
     out: Annotated[Path, typer.Option(help="Table to write.")] = Path("deg.csv"),
 ) -> None:
     """Find genes that differ between two groups of cells, within each cell type: exact MAST 1.32 in milliseconds.
 
     Genes are filtered, tested and ordered as by Seurat's FindMarkers; p_val_adj is Bonferroni over all genes.
-    Raw counts are normalised to ln(1 + counts per 10,000) first. Cells are not replicates: of several donors, a p
-    says how sure a gene differs between these cells, not between people.
+    Raw counts are normalised to ln(1 + counts per 10,000) first. Cells marked `exclude` are left out. Cells are not
+    replicates: of several donors, a p says how sure a gene differs between these cells, not between people.
     """
     for option, value, allowed in (
         ("--test", test, ("mast", "wilcox")),
@@ -64,17 +72,26 @@ def deg(
             raise BenchError(f"{value!r} is not known", where=option, fix=f"give {allowed[0]} or {allowed[1]}")
     if not out.parent.is_dir():
         raise BenchError("there is no such folder", where=f"--out {out}", fix="name a file in a folder that exists")
+    from bench.cli.deg_cells import read_cells
+    from bench.tasks._deg_cells import DETECTION_RATE, check_covariates, compared
     from bench.tasks._deg_table import deg_by_type, joined, log_normalised
     from bench.tasks._find_markers import find_markers
 
     find: Callable[..., Any] = find_markers
     if engine == "r":
         from bench.cli.seurat_markers import find_markers_r as find
-    adata, matrix = _read(data, layer)
-    X = log_normalised(matrix, normalized=normalized)
+    beside = names(covariates)
+    wanted = [group, *([by] if by else []), *beside]
+    cells = read_cells(data, wanted, donor_key, layer, optional=DETECTION_RATE, counts=not normalized)
+    adata = cells.adata
+    chosen = compared(adata.obs, group=group, case=case, control=control, by=by)
+    model = check_covariates(adata.obs, beside, chosen.cells)
+    X = log_normalised(adata.X, normalized=normalized)
     typer.echo(
         f"{X.shape[0]:,} cells x {X.shape[1]:,} genes" + ("" if normalized else ", counts taken to ln(1 + CP10K)")
     )
+    for line in cells.told(chosen, model):
+        typer.echo(line)
     results = []
     with _bar() as bar:
         task = bar.add_task("", total=1.0)
@@ -85,7 +102,7 @@ def deg(
             case=case,
             control=control,
             by=by,
-            covariates=names(covariates),
+            covariates=beside,
             test=cast("Any", test),
             seurat=cast("Any", seurat),
             min_pct=min_pct,
@@ -122,24 +139,3 @@ def _line(tested: Tested) -> str:
     significant = int((tested.table["p_val_adj"] < 0.05).sum())
     found = f"{cells}; {len(tested.table):,} genes tested, {significant:,} with p_val_adj < 0.05"
     return found + (f" ({tested.message})" if tested.message else "")
-
-
-def _read(data: str, layer: str | None) -> tuple[Any, Any]:
-    """Cells and their counts: of a file as it is, with all its columns, or of a registered dataset."""
-    if Path(data).is_file():
-        import anndata
-
-        try:
-            adata = anndata.read_h5ad(data)
-        except (OSError, KeyError, ValueError) as error:
-            raise BenchError("this is not a readable .h5ad", where=data, fix="write it with anndata") from error
-    else:
-        from bench.registry import Registry
-
-        adata = Registry().dataset(data).load().adata
-    if layer is None:
-        return adata, adata.X
-    if layer not in adata.layers:
-        known = ", ".join(adata.layers) or "none"
-        raise BenchError(f"there is no layer {layer!r}", where=data, fix=f"its layers: {known}")
-    return adata, adata.layers[layer]

@@ -109,5 +109,5 @@ def latent_columns(covariates: pd.DataFrame, is_case: NDArray[np.bool_]) -> tupl
     matrix = design_matrix(obs.assign(case=is_case.astype(float)), f"{formula} + case")
     full, names = np.asarray(matrix, dtype=np.float64), list(matrix.model_spec.column_names)
     kept = independent_columns(full)
-    dropped = left_out(covariates, [name for j, name in enumerate(names) if j not in kept])
+    dropped = left_out(covariates, is_case, [name for j, name in enumerate(names) if j not in kept])
     return full[:, [j for j in kept if names[j] not in ("Intercept", "case")]], dropped

@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 import anndata
+import h5py
 import numpy as np
 import pandas as pd
 import pytest
@@ -22,6 +23,7 @@ from scipy.sparse import csr_matrix
 
 from bench.cli import deg
 from bench.cli.seurat_markers import find_markers_r, latent_columns
+from bench.data.library import add
 from bench.errors import BenchError, UnavailableError
 from bench.tasks._deg_table import log_normalised
 
@@ -45,6 +47,8 @@ def study(tmp_path):
         index=[f"c{i}" for i in range(132)],
     )
     obs["twin"] = obs["arm"]
+    obs["gaps"] = obs["age"].where(np.arange(132) > 2)
+    obs["words"] = np.where(np.arange(132) == 7, "NA", np.where(np.arange(132) == 9, "", "a"))
     rate = np.full((132, 30), 1.0)
     rate[obs["arm"] == "case", 0] = 8.0
     adata = anndata.AnnData(
@@ -76,9 +80,15 @@ def test_a_table_per_type_and_why_there_is_none(study, tmp_path):
     ("options", "reason"),
     [
         (["--covariates", "twin"], "the covariates (twin) determine which cells are case and which control"),
-        (["--layer", "logs"], "these are not raw counts"),
-        (["--layer", "scaled"], "negative or not finite"),
+        (["--layer", "logs"], "the matrix is already log-transformed"),
+        (["--layer", "scaled"], "the matrix has negative values"),
         (["--normalized"], "these are not logarithms"),
+        (["--normalized", "--layer", "logs"], "counts after exp(x) - 1, which nobody normalised"),
+        (["--covariates", "gaps"], "gaps is missing in 3 cells (of 132 compared)"),
+        (["--covariates", "gaps,age,words"], "gaps is missing in 3 cells and words is missing in 2 cells"),
+        (["--covariates", "gaps"], "adata[adata.obs['gaps'].notna()]"),
+        (["--covariates", "twin"], "leave out twin: no value of it is in both arms"),
+        (["--donor-key", "patient"], "the cells have no column 'patient'"),
         (["--layer", "nope"], "there is no layer 'nope'"),
         (["--covariates", "sex"], "the cells have no column 'sex'"),
         (["--test", "t"], "'t' is not known"),
@@ -95,6 +105,242 @@ def test_what_cannot_be_tested_is_refused_with_the_reason(study, tmp_path, optio
         app(arguments, standalone_mode=False)
     assert reason in printed.getvalue() + str(refusal.value)
     assert not (tmp_path / "deg.csv").exists()
+
+
+CONTRAST = ["--group", "arm", "--case", "case", "--control", "ctrl"]
+
+
+def run(capsys, file, *options):
+    """Lines that the command prints, in this process."""
+    app = typer.Typer()
+    deg.register(app)
+    app([str(a) for a in (file, *CONTRAST, *options)], standalone_mode=False)
+    return capsys.readouterr().out.splitlines()
+
+
+def write(study, name="odd.h5ad", **columns):
+    """The study with other columns."""
+    adata = anndata.read_h5ad(study)
+    adata.obs = adata.obs.assign(**columns)
+    adata.write_h5ad(study.with_name(name))
+    return study.with_name(name)
+
+
+@pytest.mark.parametrize("form", ["layer", "raw", "zarr", "registered", "csc", "stored zeros", "64 bit"])
+def test_the_same_counts_give_the_same_table_however_they_are_stored(study, tmp_path, capsys, monkeypatch, form):
+    monkeypatch.setenv("BENCH_HOME", str(tmp_path / "home"))
+    options = ["--by", "type", "--covariates", "age,cngeneson"]
+    run(capsys, study, *options, "--out", tmp_path / "plain.csv")
+    adata, more, data = anndata.read_h5ad(study), [], tmp_path / "other.h5ad"
+    counts = adata.X.copy()
+    logs = log_normalised(counts).astype(np.float32)
+    if form == "layer":
+        adata.layers["umi"], adata.X, more = counts, logs, ["--layer", "umi"]
+    elif form in ("raw", "registered"):
+        adata.raw, adata.X, more = adata, logs, ["--layer", "raw"]
+    elif form == "csc":
+        adata.X = counts.tocsc()
+    elif form == "64 bit":
+        adata.X = counts.astype(np.float64)
+        adata.X.indices, adata.X.indptr = adata.X.indices.astype(np.int64), adata.X.indptr.astype(np.int64)
+    elif form == "stored zeros":
+        dense = counts.toarray()
+        rows, genes = np.nonzero((dense > 0) | (np.random.default_rng(0).random(dense.shape) < 0.5))
+        adata.X = csr_matrix((dense[rows, genes], (rows, genes)), shape=dense.shape)
+        assert adata.X.nnz > counts.nnz
+    if form == "zarr":
+        data = tmp_path / "other.zarr"
+        adata.write_zarr(data)
+    else:
+        adata.write_h5ad(data)
+    if form == "registered":
+        add(data, "mine", layer="raw")
+        data, more = "mine", []
+    run(capsys, data, *options, *more, "--out", tmp_path / "other.csv")
+    pd.testing.assert_frame_equal(*(pd.read_csv(tmp_path / f"{name}.csv") for name in ("plain", "other")))
+
+
+def test_logarithms_in_x_give_the_table_of_their_counts(study, tmp_path, capsys):
+    run(capsys, study, "--out", tmp_path / "counts.csv")
+    adata = anndata.read_h5ad(study)
+    logs = log_normalised(adata.X)
+    adata.X = logs
+    adata.write_h5ad(tmp_path / "logs.h5ad")
+    run(capsys, tmp_path / "logs.h5ad", "--normalized", "--out", tmp_path / "logs.csv")
+    pd.testing.assert_frame_equal(*(pd.read_csv(tmp_path / f"{name}.csv") for name in ("counts", "logs")))
+
+
+@pytest.mark.parametrize(
+    ("logs", "said"),
+    [
+        (lambda x: np.log1p(x / x.sum(1, keepdims=True) * 1e6), "1,000,000 after exp(x) - 1"),
+        (lambda x: np.log1p(x / x.sum(1, keepdims=True) * 500), "500 after exp(x) - 1"),
+        (lambda x: np.log2(1 + x / x.sum(1, keepdims=True) * 1e4), "10,000 after 2^x - 1"),
+        (lambda x: np.log10(1 + x / x.sum(1, keepdims=True) * 1e4), "10,000 after 10^x - 1"),
+        (lambda x: x * 1.5 + 5, "after exp(x) - 1"),
+    ],
+)
+def test_logarithms_of_another_kind_are_named(logs, said):
+    counts = np.random.default_rng(0).poisson(3.0, (50, 40))
+    with pytest.raises(BenchError) as refusal:
+        log_normalised(logs(counts), normalized=True)
+    assert said in refusal.value.what
+    assert "target_sum=1e4" in refusal.value.fix
+
+
+def test_logarithms_of_some_of_the_genes_are_taken():
+    counts = np.random.default_rng(0).poisson(3.0, (50, 40))
+    logs = np.log1p(counts / counts.sum(1, keepdims=True) * 1e4)
+    assert log_normalised(logs[:, :25], normalized=True).shape == (50, 25)
+
+
+def test_genes_keep_the_names_of_the_file(study, tmp_path, capsys):
+    adata = anndata.read_h5ad(study)
+    adata.var["ensembl_id"] = [f"ENSG{i:011d}" for i in range(30)]
+    adata.write_h5ad(tmp_path / "named.h5ad")
+    run(capsys, tmp_path / "named.h5ad", "--out", tmp_path / "deg.csv")
+    assert pd.read_csv(tmp_path / "deg.csv")["gene"].iloc[0] == "g0"
+
+
+def test_cells_that_are_left_out_are_told(study, tmp_path, capsys):
+    n = np.arange(132)
+    kind = pd.Categorical(
+        np.where(n < 5, None, np.where(n < 9, "Unassigned", "a")), categories=["a", "Unassigned", "z"]
+    )
+    arm = np.where(n == 20, None, np.where(n % 10 == 1, "other", np.resize(["case", "ctrl"], 132)))
+    file = write(study, type=kind, arm=arm, exclude=n > 129, is_doublet=pd.array([True, None] * 66, dtype="boolean"))
+    lines = run(capsys, file, "--by", "type", "--out", tmp_path / "deg.csv")
+    assert lines[0].startswith("130 cells x 30 genes")
+    assert lines[1:5] == [
+        "2 cells marked in 'exclude' are left out",
+        "1 cell without 'arm' is left out",
+        "13 cells of other values of 'arm' are left out (other: 13)",
+        "8 cells without 'type' are left out (missing: 4, Unassigned: 4)",
+    ]
+    compared = (arm[:130] == "case") & (n[:130] >= 9)
+    assert lines[5] == f"{compared.sum()} cells marked as doublets are tested like others"
+    assert not any(line.startswith("z:") for line in lines)
+    assert set(pd.read_csv(tmp_path / "deg.csv")["cell_type"]) == {"a"}
+
+
+@pytest.mark.parametrize(
+    ("column", "said"),
+    [
+        (np.arange(132) / 10, "v, a number from 0 to 13.1"),
+        (pd.array(np.arange(132) % 7, dtype="Int64"), "v, a number from 0 to 6"),
+        (np.resize(["F", "M"], 132), "v, 2 levels (F, M)"),
+        (pd.array(np.resize([True, False, False], 132), dtype="boolean"), "v, 2 levels (False, True)"),
+        (
+            np.resize(["61", "70", "85.5"], 132),
+            "v, 3 levels (61, 70, 85.5), numbers written as text (to take them as numbers: adata.obs['v'] = "
+            "adata.obs['v'].astype(str).astype(float))",
+        ),
+    ],
+)
+def test_how_a_covariate_is_taken_is_told(study, tmp_path, capsys, column, said):
+    lines = run(capsys, write(study, v=column), "--covariates", "v", "--out", tmp_path / "deg.csv")
+    assert f"covariates: {said}" in lines
+
+
+def test_of_a_covariate_only_the_levels_that_are_lost_are_named(study, tmp_path, capsys):
+    n = np.arange(132)
+    lab = np.array(["p", "q", "r", "s"])[n // 2 % 4]
+    file = write(study, lab=lab, chip=np.where(np.isin(lab, ["r", "s"]), "x", "y"), same="one")
+    out = ["--out", tmp_path / "deg.csv"]
+    (line,) = (x for x in run(capsys, file, "--covariates", "chip,lab,same", *out) if x.startswith("all:"))
+    assert line.endswith("(not estimable beside the others, left out: lab (1 of 4 levels: s), same)")
+    (line,) = (x for x in run(capsys, file, "--covariates", "lab,chip", *out) if x.startswith("all:"))
+    assert line.endswith("(not estimable beside the others, left out: chip)")
+
+
+@pytest.mark.parametrize(
+    ("donors", "said"),
+    [
+        (lambda arm: arm, "1 case and 1 control donor. "),
+        (lambda arm: np.resize(["a", "b", "c"], len(arm)), "3 case and 3 control donors, 3 of them in both arms. "),
+    ],
+)
+def test_people_are_counted_where_they_are_known(study, tmp_path, capsys, donors, said):
+    column = donors(anndata.read_h5ad(study).obs["arm"].to_numpy(str))
+    for name, options in (("donor", []), ("patient", ["--donor-key", "patient"])):
+        lines = run(capsys, write(study, **{name: column}), *options, "--out", tmp_path / "deg.csv")
+        (line,) = (x for x in lines if x.startswith(f"{name}: "))
+        assert said in line
+        assert "Cells are not replicates" in line
+        assert ("too few to tell the condition from the person" in line) == (said[0] == "1")
+    lines = run(capsys, write(study, patient=column), "--out", tmp_path / "deg.csv")
+    assert any("no donors are known (patient looks like donors: --donor-key patient)" in line for line in lines)
+
+
+def test_columns_of_a_registered_file_that_nobody_named_are_reached(study, tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("BENCH_HOME", str(tmp_path / "home"))
+    add(study, "mine", columns={"condition": "arm", "cell_type": "type"})
+    run(capsys, "mine", "--by", "cell_type", "--covariates", "age", "--out", tmp_path / "deg.csv")
+    assert set(pd.read_csv(tmp_path / "deg.csv")["cell_type"]) == {"a", "b"}
+
+
+def test_cells_without_columns_are_told_how_to_get_some(tmp_path, capsys):
+    with h5py.File(tmp_path / "m.h5", "w") as file:
+        counts = csr_matrix(np.ones((4, 3), dtype=int))
+        group = file.create_group("matrix")
+        group["data"], group["indices"], group["indptr"] = counts.data, counts.indices, counts.indptr
+        group["shape"], group["barcodes"] = [3, 4], [b"a", b"b", b"c", b"d"]
+        group["features/id"] = group["features/name"] = [b"x", b"y", b"z"]
+    with pytest.raises(BenchError, match="no columns") as refusal:
+        run(capsys, tmp_path / "m.h5")
+    assert "adata.obs.join" in refusal.value.fix
+
+
+def _damage(adata, what):
+    if what == "cells":
+        adata.obs_names = ["c0"] * 2 + list(adata.obs_names[2:])
+    elif what == "genes":
+        adata.var_names = ["g0"] * 2 + list(adata.var_names[2:])
+    elif what == "large":
+        adata.X = adata.X.astype(np.float64)
+        adata.X.data[0] = 5e9
+    elif what == "X absent":
+        adata = anndata.AnnData(None, adata.obs, adata.var)
+    return adata
+
+
+@pytest.mark.parametrize(
+    ("what", "said"),
+    [
+        ("cells", "cell names occur more than once"),
+        ("genes", "gene names occur more than once"),
+        ("large", "5e+09"),
+        ("X absent", "there is no X"),
+        ("indices", "damaged"),
+        ("cut", "cannot be read"),
+    ],
+)
+def test_files_that_cannot_be_right_end_in_a_sentence(study, tmp_path, capsys, what, said):
+    file = tmp_path / "bad.h5ad"
+    _damage(anndata.read_h5ad(study), what).write_h5ad(file)
+    if what == "indices":
+        with h5py.File(file, "r+") as opened:
+            opened["X/indices"][5] = 10**6
+    elif what == "cut":
+        file.write_bytes(file.read_bytes()[:4000])
+    with pytest.raises(BenchError) as refusal:
+        run(capsys, file, "--out", tmp_path / "deg.csv")
+    assert said in str(refusal.value)
+    assert refusal.value.where
+    assert refusal.value.fix
+    assert not (tmp_path / "deg.csv").exists()
+
+
+def test_features_that_are_no_genes_are_not_tested_and_told(study, tmp_path, capsys):
+    adata = anndata.read_h5ad(study)
+    adata.var["feature_types"] = ["Antibody Capture"] * 2 + ["Gene Expression"] * 28
+    adata.write_h5ad(tmp_path / "cite.h5ad")
+    lines = run(capsys, tmp_path / "cite.h5ad", "--min-pct", "0", "--out", tmp_path / "deg.csv")
+    assert lines[:2] == [
+        "132 cells x 28 genes, counts taken to ln(1 + CP10K)",
+        "2 features that are no gene expression are left out (Antibody Capture)",
+    ]
+    assert "g0" not in set(pd.read_csv(tmp_path / "deg.csv")["gene"])
 
 
 @pytest.mark.r

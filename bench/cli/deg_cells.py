@@ -1,0 +1,102 @@
+"""The cells of ``bench deg``: read through the door of :mod:`bench.data`, with the columns that are asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from bench.errors import BenchError
+from bench.words import count
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+    from anndata import AnnData
+    from numpy.typing import NDArray
+
+    from bench.tasks._deg_cells import Compared
+
+
+@dataclass(frozen=True)
+class Cells:
+    """Cells that may be used, with their columns, and what there is to say of them.
+
+    Parameters
+    ----------
+    left_out
+        Lines about features and cells that are not among them.
+    donor
+        The individual of every cell; None: not known.
+    donor_hint
+        How to name the column with the individuals.
+    doublet
+        (cells,): whether a cell is marked as a doublet; None: nobody says.
+    """
+
+    adata: AnnData
+    left_out: tuple[str, ...]
+    donor: pd.Series | None
+    donor_hint: str
+    doublet: NDArray[np.bool_] | None
+
+    def told(self, chosen: Compared, covariates: str) -> list[str]:
+        """Lines for the terminal."""
+        from bench.tasks._deg_cells import about_donors
+
+        lines = [*self.left_out, *chosen.notes]
+        if self.doublet is not None and (n := int((self.doublet & chosen.cells).sum())):
+            lines.append(
+                f"{count(n, 'cell')} marked as {'doublets are' if n > 1 else 'a doublet is'} tested like others"
+            )
+        if covariates:
+            lines.append(f"covariates: {covariates}")
+        if self.donor is not None:
+            return [*lines, about_donors(self.donor, chosen.arms)]
+        return [
+            *lines,
+            f"no donors are known ({self.donor_hint}). Cells are not replicates: p says nothing of other people",
+        ]
+
+
+def read_cells(
+    data: str, wanted: Sequence[str], donor_key: str | None, layer: str | None, *, optional: str, counts: bool
+) -> Cells:
+    """Read the counts of a file or registered dataset, or other values, and columns by name.
+
+    Cells that the data mark as to be left out are left out. ``optional`` is a name that need not be a column.
+
+    Raises
+    ------
+    BenchError
+        If the file is not what it should be, or a column is missing.
+    """
+    from bench.data.commands import looks_like, marked
+    from bench.registry import Registry
+
+    source = Registry().dataset(data)
+    columns, mapping = source.obs_columns(), source.mapping
+    if not columns:
+        raise BenchError(
+            "these cells have counts but no columns: there is nothing to compare them by",
+            where=data,
+            fix="join your table of cells first: adata = scanpy.read_10x_h5(FILE) or read_10x_mtx(FOLDER); "
+            "adata.obs = adata.obs.join(table); adata.write_h5ad('cells.h5ad')",
+        )
+    donor = donor_key or mapping.get("donor")
+    flags = {field: mapping[field] for field in ("exclude", "is_doublet") if field in mapping}
+    asked = [name for name in wanted if name != optional or name in columns]
+    asked += [*([donor] if donor else []), *flags.values()]
+    adata = source.columns(list(dict.fromkeys(asked)), layer=layer, counts=counts)
+    left_out = [source.card.left_out] if source.card.left_out else []
+    if "exclude" in flags and (out := marked(adata.obs[flags["exclude"]], data)).any():
+        adata = adata[~out].copy()
+        n = int(out.sum())
+        left_out.append(f"{count(n, 'cell')} marked in {flags['exclude']!r} {'is' if n == 1 else 'are'} left out")
+    return Cells(
+        adata,
+        tuple(left_out),
+        None if donor is None else adata.obs[donor],
+        looks_like("donor", columns, mapping) or "--donor-key names their column",
+        marked(adata.obs[flags["is_doublet"]], data, gaps=True) if "is_doublet" in flags else None,
+    )
