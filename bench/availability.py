@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import importlib.metadata
-import os
 import shutil
-from pathlib import Path
 
 from packaging.specifiers import SpecifierSet
 
+from bench import r_packages
 from bench.environments import environment_of
 from bench.errors import UnavailableError
 from bench.method import Method, Requirement, r_package
 
 R_INSTALL = "scripts/install-r.sh (Debian), or install R >= 4.2"
 RPY2_INSTALL = "pip install 'scmamba-bench[r]'"
-
-#: Where Debian and R itself keep packages; R_LIBS and R_LIBS_USER come first.
-_R_LIBRARIES = ("/usr/local/lib/R/site-library", "/usr/lib/R/site-library", "/usr/lib/R/library")
 
 
 def missing(method: type[Method]) -> list[Requirement]:
@@ -56,12 +52,7 @@ def why_unavailable(method: type[Method]) -> str:
 def installed_version(requirement: Requirement) -> str:
     """Installed version of a required Python distribution or R package, or an empty string."""
     if requirement.kind == "r":
-        folder = _r_package_folder(requirement.name)
-        description = folder / "DESCRIPTION" if folder else None
-        if description is None or not description.is_file():
-            return ""
-        lines = description.read_text(encoding="utf-8", errors="replace").splitlines()
-        return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("Version:")), "")
+        return r_packages.version(requirement.name)
     try:
         return importlib.metadata.version(requirement.name)
     except importlib.metadata.PackageNotFoundError:
@@ -74,7 +65,7 @@ def _missing_r(requirement: Requirement) -> list[Requirement]:
         absent.append(Requirement("r", "R", R_INSTALL))
     if not _has_distribution("rpy2"):
         absent.append(Requirement("python", "rpy2", RPY2_INSTALL))
-    if _r_package_folder(requirement.name) is None:
+    if not r_packages.version(requirement.name):
         absent.append(requirement)
     return absent
 
@@ -97,12 +88,3 @@ def _has_distribution(name: str) -> bool:
     except importlib.metadata.PackageNotFoundError:
         return False
     return True
-
-
-def _r_package_folder(name: str) -> Path | None:
-    own = [p for v in ("R_LIBS", "R_LIBS_USER") for p in os.environ.get(v, "").split(os.pathsep) if p]
-    for library in [*own, *_R_LIBRARIES]:
-        folder = Path(library).expanduser() / name
-        if (folder / "DESCRIPTION").is_file():
-            return folder
-    return None

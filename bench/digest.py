@@ -15,11 +15,11 @@ from pathlib import Path
 
 from packaging.requirements import InvalidRequirement, Requirement
 
-from bench.availability import installed_version
+from bench import r_packages
 from bench.dataset import DatasetCard
 from bench.environments import environment_of
 from bench.errors import UnavailableError
-from bench.method import Method, r_package
+from bench.method import Method
 from bench.record import TrialSpec
 
 
@@ -93,8 +93,8 @@ def environment_digest(method: type[Method]) -> str:
     for name in names:
         closure |= _closure(name)
     if any(r.kind == "r" for r in method.requires):
-        closure |= _closure("rpy2") | {"R": installed_version(r_package("base", install=""))}
-        closure |= {f"R:{r.name}": installed_version(r) for r in method.requires if r.kind == "r"}
+        needed = r_packages.versions(*(r.name for r in method.requires if r.kind == "r"))
+        closure |= _closure("rpy2") | {f"R:{name}": version for name, version in needed.items()}
     if own is not None:
         closure |= {"environment": own.digest}
     text = json.dumps([platform.python_version(), sorted(closure.items())])

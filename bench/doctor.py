@@ -11,6 +11,8 @@ from pathlib import Path
 
 import psutil
 
+from bench import r_packages
+from bench.availability import R_INSTALL
 from bench.sandbox import guard
 
 
@@ -37,7 +39,9 @@ def machine() -> dict[str, str]:
         "system": platform.platform(),
         "cores": str(os.cpu_count()),
         "memory": f"{memory_mb() / 2**10:.0f} GiB",
-        "R": shutil.which("R") or "not found (optional; scripts/install-r.sh)",
+        "R": f"{r_packages.version('base')} at {r}"
+        if (r := shutil.which("R"))
+        else f"not found (optional; {R_INSTALL})",
         "guard": f"{found}: methods cannot open the hidden truth"
         if found
         else "none: this needs Landlock (Linux 5.13)",

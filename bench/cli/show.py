@@ -115,7 +115,7 @@ def _assigned(params: dict[str, Any]) -> list[str]:
 
 def doctor(plugin: Plugins = None, as_json: AsJson = False) -> None:
     """Say what is missing for which method, and the command that installs it."""
-    from bench.availability import missing
+    from bench.availability import installed_version, missing
     from bench.doctor import machine
     from bench.registry import Registry
 
@@ -132,7 +132,8 @@ def doctor(plugin: Plugins = None, as_json: AsJson = False) -> None:
     typer.echo()
     for name, requirements in lacking.items():
         mark = typer.style("missing" if requirements else "ready  ", fg="yellow" if requirements else "green")
-        typer.echo(f"{mark}  {name}")
+        found = [f"{r.name} {v}" for r in registry.method(name).value.requires if (v := installed_version(r))]
+        typer.echo(f"{mark}  {name}" + (f" ({', '.join(found)})" if found else ""))
         for requirement in requirements:
             typer.echo(f"         {requirement.name}: {requirement.install}")
         if environments.get(name) == "not built":
