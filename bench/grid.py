@@ -11,7 +11,7 @@ from bench.availability import why_unavailable
 from bench.dataset import DatasetSource
 from bench.digest import data_digest, environment_digest, path_digest, source_digest, trial_key
 from bench.environments import environment_of
-from bench.errors import BenchError, UnknownNameError
+from bench.errors import BenchError, DataError, UnknownNameError
 from bench.method import Method
 from bench.record import SeedTriple, Skipped, TrialSpec
 from bench.registry import Registry
@@ -64,13 +64,20 @@ class Planned:
 
 @dataclass(frozen=True)
 class Plan:
-    """All trials of one request."""
+    """All trials of one request.
+
+    Parameters
+    ----------
+    unreadable
+        The datasets, as they were asked for, of which nothing can be planned, and why.
+    """
 
     task: Task
     trials: list[Planned]
     skipped: list[Skipped]
     methods: list[str]
     datasets: dict[str, DatasetSource]
+    unreadable: dict[str, DataError] = field(default_factory=dict)
 
 
 def make_plan(registry: Registry, ask: Ask) -> Plan:
@@ -79,18 +86,21 @@ def make_plan(registry: Registry, ask: Ask) -> Plan:
     Raises
     ------
     BenchError
-        If a name is unknown, or no dataset serves any of the tracks.
+        If a name is unknown, or no dataset can be read or serves any of the tracks.
     """
     task = registry.task(ask.task)
     tracks = list(ask.tracks) or [name for name, track in task.tracks.items() if track.default]
     check_tracks(task, tracks)
-    sources = _datasets(registry, ask.datasets)
+    sources, unreadable = _datasets(registry, ask.datasets)
     names = _methods(registry, task, ask.methods)
     _check_preset(registry, names, ask.preset)
     for name in ask.params:
         if name not in names:
             raise UnknownNameError("method in --set", name, names)
     served, skipped = _served(task, tracks, sources)
+    for name, error in unreadable.items():
+        reason = f"its data cannot be used: {error.what}"
+        skipped += [Skipped(track=track, dataset=Path(name).name, reason=reason) for track in tracks]
     if not served:
         reasons = "; ".join(f"{s.dataset} on {s.track}: {s.reason}" for s in skipped)
         raise BenchError(
@@ -105,7 +115,7 @@ def make_plan(registry: Registry, ask: Ask) -> Plan:
             trials += [_control_trial(base, control) for control in _control_seeds(task, ask.method_seeds)]
             for name in names:
                 trials += _method_trials(base, registry, name, ask)
-    return Plan(task, trials, skipped, names, sources)
+    return Plan(task, trials, skipped, names, sources, unreadable)
 
 
 def check_tracks(task: Task, tracks: Sequence[str]) -> None:
@@ -115,11 +125,21 @@ def check_tracks(task: Task, tracks: Sequence[str]) -> None:
             raise UnknownNameError(f"track of {task.name}", track, task.tracks)
 
 
-def _datasets(registry: Registry, names: Sequence[str]) -> dict[str, DatasetSource]:
+def _datasets(registry: Registry, names: Sequence[str]) -> tuple[dict[str, DatasetSource], dict[str, DataError]]:
+    """The datasets by name, and those that cannot be read; an error if it is all of them."""
     if not names:
-        return {name: source for name, source in registry.datasets.items() if source.card.builtin}
-    sources = [registry.dataset(name) for name in names]
-    return {source.card.name: source for source in sources}
+        return {name: source for name, source in registry.datasets.items() if source.card.builtin}, {}
+    sources, unreadable = {}, {}
+    for name in names:
+        try:
+            source = registry.dataset(name)
+        except DataError as error:
+            unreadable[name] = error
+        else:
+            sources[source.card.name] = source
+    if not sources:
+        raise next(iter(unreadable.values()))
+    return sources, unreadable
 
 
 def _methods(registry: Registry, task: Task, asked: Sequence[str]) -> list[str]:

@@ -57,8 +57,8 @@ class Result:
 
     @property
     def complete(self) -> bool:
-        """Every planned trial is ``ok`` or declared unavailable or not applicable."""
-        return set(self.counts) <= DECLARED | {"ok"}
+        """All data could be read, and every planned trial is ``ok`` or declared unavailable or not applicable."""
+        return not self.plan.unreadable and set(self.counts) <= DECLARED | {"ok"}
 
     @property
     def failures(self) -> list[TrialRecord]:
@@ -93,12 +93,13 @@ def run(
         ``unavailable``.
     """
     plan = make_plan(registry, ask)
-    store = Store.create(out)
+    store = Store.at(out)
     _refuse_namesakes(plan, store)
     forced = {planned.key for planned in plan.trials if planned.spec.method in force or "all" in force}
     todo = [p for p in plan.trials if p.key in forced or _is_due(store, p, limits)]
     todo.sort(key=lambda planned: (planned.spec.dataset, planned.problem))
     _refuse_unreadable(registry, todo)
+    store = Store.create(out)  # only now: a request that is refused leaves nothing behind
     store.save_request(_request(registry, plan, ask, command))
     todo = [p for p in _equipped(registry, todo, build) if p.key in forced or _is_due(store, p, limits)]
     if todo:
@@ -177,7 +178,11 @@ def _request(registry: Registry, plan: Plan, ask: Ask, command: Sequence[str]) -
             for p in plan.trials
         ],
         skipped=plan.skipped,
-        paths={registry.dataset(d).card.name: str(Path(d).resolve()) for d in ask.datasets if Path(d).exists()},
+        paths={
+            registry.dataset(d).card.name: str(Path(d).resolve())
+            for d in ask.datasets
+            if Path(d).exists() and d not in plan.unreadable
+        },
         versions={"scmamba-bench": __version__, "python": platform.python_version()},
         host={"name": platform.node(), "system": platform.platform(), "cores": str(os.cpu_count())},
         git=_git_state(),

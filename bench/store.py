@@ -54,13 +54,20 @@ class Store:
         BenchError
             If the folder holds other things.
         """
-        store = cls(root)
+        store = cls.at(root)
         with _writing(root):
             store._make()
         return store
 
-    def _make(self) -> None:
-        root = self.root
+    @classmethod
+    def at(cls, root: Path) -> Store:
+        """The run folder at ``root``, which need not be there yet; nothing is written.
+
+        Raises
+        ------
+        BenchError
+            If the folder holds other things.
+        """
         if not (root / "run.json").exists():
             others = [p.name for p in root.iterdir() if not _is_ours(p.name)] if root.exists() else []
             # Looked at again: another process may just have made it a run folder, and written more into it.
@@ -70,6 +77,11 @@ class Store:
                     where=str(root),
                     fix="give another --out, or the folder of an earlier run to go on with it",
                 )
+        return cls(root)
+
+    def _make(self) -> None:
+        root = self.root
+        if not (root / "run.json").exists():
             (root / "trials").mkdir(parents=True, exist_ok=True)
             (root / "requests").mkdir(exist_ok=True)
             info = RunInfo(run_id=secrets.token_hex(4), created=now(), bench_version=__version__)

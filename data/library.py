@@ -68,6 +68,13 @@ class FileSource(DatasetSource):
         self._check_there()
         return peek(self.path, self._layer).obs_columns
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether the file is an ``.h5ad`` with the genes of this dataset and no others."""
+        from bench.data._peek import peek
+
+        return self.path.suffix.lower() == ".h5ad" and self._layer != "raw" and not peek(self.path).left_out
+
     def load(self) -> Dataset:
         """Verify the checksum, read and check the counts."""
         from bench.data.ingest import read

@@ -45,17 +45,25 @@ def embed(
     registry = Registry()
     registered = data in registry.datasets
     source = registry.dataset(data)
-    file = source.path if isinstance(source, FileSource) and source.path.suffix == ".h5ad" else None
+    file = source.path if isinstance(source, FileSource) and source.path.suffix.lower() == ".h5ad" else None
     if out is None:
         if file is None or registered:
             raise BenchError(f"where shall the cells of {data!r} go?", where="--out", fix="name a new .h5ad with --out")
         out = file.with_suffix(".embedded.h5ad")
+    if isinstance(source, FileSource) and not source.is_whole:
+        file = None  # vectors of genes would not fit its own
     from bench.methods.nn import commands  # torch: only once the request makes sense
 
     if run is not None:
-        Store.create(run)
+        Store.at(run)
     store = source.open()
     with _Bar(len(store)) as bar:
+
+        def on_maps() -> None:
+            bar.maps()
+            if run is not None:
+                Store.create(run)  # only now: what is refused before leaves nothing behind
+
         done = commands.embed(
             checkpoint,
             store,
@@ -67,10 +75,11 @@ def embed(
             threads=threads,
             on_match=_tell_match,
             on_cells=bar.cells,
-            on_maps=bar.maps,
+            on_maps=on_maps,
         )
     n_cells, width = done.shape
-    typer.echo(f'wrote {done.out}: obsm["{done.key}"] of {n_cells:,} cells x {width}')
+    whole = "" if file is not None else " (counts, genes and known columns only)"
+    typer.echo(f'wrote {done.out}{whole}: obsm["{done.key}"] of {n_cells:,} cells x {width}')
     if done.empty:
         typer.echo(f"cells without counts in the model's genes, whose rows are NaN: {done.empty:,}")
     if done.unknown:

@@ -124,7 +124,7 @@ def print_summary(result: Result, html: Path | None) -> None:
     """Headline table, warnings about the problems, failures and where the report lies."""
     console = Console()
     console.print(_headline(result))
-    for line, style in chain(_warnings(result), _reasons(result)):
+    for line, style in chain(_warnings(result), _unreadable(result), _reasons(result)):
         console.print(Text(line, style=style), soft_wrap=True)
     counts = ", ".join(f"{n} {status}" for status, n in sorted(result.counts.items()))
     console.print(f"{_plural(sum(result.counts.values()), 'trial')}: {counts} ({result.ran} run now)")
@@ -142,6 +142,11 @@ def _warnings(result: Result) -> Iterator[tuple[str, str]]:
                 where = f"{record.spec.dataset}/{record.spec.track}"
                 places.setdefault(note.removeprefix("WARNING "), {})[where] = None
     return ((f"warning: {', '.join(where)}: {note}", "yellow") for note, where in places.items())
+
+
+def _unreadable(result: Result) -> Iterator[tuple[str, str]]:
+    """Every dataset of which nothing could be planned, and why; and the style to print it in."""
+    return ((f"not run: {name}: {error}", "red") for name, error in result.plan.unreadable.items())
 
 
 def _reasons(result: Result) -> Iterator[tuple[str, str]]:

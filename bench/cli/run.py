@@ -71,7 +71,7 @@ def run(
     """Run methods on a task and render one report.
 
     Finished trials are never run again: the same command goes on where it stopped. The exit code is 1 if a planned
-    trial failed, 2 if the request itself cannot be run.
+    trial failed or a dataset could not be read, 2 if the request itself cannot be run.
     """
     signal.signal(signal.SIGTERM, interrupt)
     from bench.build import build
@@ -199,6 +199,7 @@ def _summary(result: Result, html: Path | None, *, quiet: bool, as_json: bool) -
                     "complete": result.complete,
                     "ran": result.ran,
                     "counts": dict(result.counts),
+                    "unreadable": {name: str(error) for name, error in result.plan.unreadable.items()},
                     "failures": [
                         {"trial": r.key, "method": r.spec.method, "track": r.spec.track, "dataset": r.spec.dataset}
                         | {"status": r.status, "detail": r.detail}

@@ -76,3 +76,21 @@ def test_what_cannot_be_is_told_in_one_line(checkpoint, data, args, message):
     assert done.returncode == 2
     assert message in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.slow
+def test_features_that_are_no_genes_leave_a_file_that_can_be_read(tmp_path, checkpoint, data):
+    adata = anndata.read_h5ad(data)
+    adata.var["feature_types"] = ["Antibody Capture"] * 2 + ["Gene Expression"] * 19
+    adata.write_h5ad(data)
+    done = bench("embed", checkpoint, data, "--run", tmp_path / "run", "--threads", "1")
+    assert done.returncode == 0, done.stderr
+    copy = anndata.read_h5ad(tmp_path / "data.embedded.h5ad")
+    assert copy.varm["scmamba_genes"].shape == (19, 8)
+
+
+@pytest.mark.slow
+def test_a_refusal_leaves_no_run_folder(tmp_path, data):
+    done = bench("embed", data, data, "--run", tmp_path / "run")
+    assert done.returncode == 2
+    assert not (tmp_path / "run").exists()
