@@ -29,9 +29,9 @@ _BLOCK_VALUES = 1 << 24
 _ORDER_CELLS, _ORDER_FEWEST, _ORDER_GENES = 200, 30, 2000
 
 
-def row_blocks(shape: tuple[int, int]) -> Iterator[slice]:
-    """Consecutive rows of a (cells, genes) matrix that are worth holding at once."""
-    rows = max(1, _BLOCK_VALUES // max(1, shape[1]))
+def row_blocks(shape: tuple[int, int], rows: int = 0) -> Iterator[slice]:
+    """Consecutive rows of a (cells, genes) matrix, as many as are worth holding at once or as asked for."""
+    rows = rows or max(1, _BLOCK_VALUES // max(1, shape[1]))
     for start in range(0, shape[0], rows):
         yield slice(start, min(shape[0], start + rows))
 
@@ -72,10 +72,10 @@ class Rows:
             release(self._source)  # the block is a copy
         return np.asarray(block.toarray() if sparse.issparse(block) else block, dtype=np.float32)
 
-    def blocks(self) -> Iterator[tuple[slice, NDArray[np.float32]]]:
-        """All rows, some at a time; those of a mapped file leave memory again."""
-        for rows in row_blocks(self.shape):
-            yield rows, self[rows]
+    def blocks(self, rows: int = 0) -> Iterator[tuple[slice, NDArray[np.float32]]]:
+        """All rows, some at a time (see :func:`row_blocks`); those of a mapped file leave memory again."""
+        for part in row_blocks(self.shape, rows):
+            yield part, self[part]
             release(self._source)
 
 

@@ -46,7 +46,7 @@ def save_dense(folder: Path, matrix: Rows | Any, cells: Iterable[str], genes: It
     with replacing(folder) as aside:
         group = zarr.open_group(aside, mode="w", zarr_format=2)
         X = group.create_array("X", shape=source.shape, chunks=chunks, dtype="float32")
-        for rows, block in source.blocks():
+        for rows, block in source.blocks(chunks[0]):  # one chunk: of several, some are still written when one fails
             X[rows] = block
         for name, values in (("cell", _names(cells)), ("gene", _names(genes))):
             group.create_array(name, data=values)
