@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -18,12 +19,17 @@ from bench.registry import Registry
 from bench.sandbox.progress import Progress, read_progress
 from bench.store import Store
 
+_LOG = logging.getLogger(__name__)
+
 
 class Watcher(Protocol):
     """Who is told what happens (the live table, or nobody)."""
 
+    def preparing(self, planned: Planned) -> None:
+        """A trial is next: its problem is built, or waited for."""
+
     def started(self, planned: Planned) -> None:
-        """A trial begins."""
+        """A trial begins; not called for one that ends before."""
 
     def finished(self, planned: Planned, record: TrialRecord | None) -> None:
         """A trial has ended; None when its record never appeared."""
@@ -47,8 +53,15 @@ class LocalEngine:
         with TrialRunner(registry, store, limits) as runner, ThreadPoolExecutor(self.jobs) as pool:
 
             def one(planned: Planned) -> None:
-                watcher.started(planned)
-                record = runner.execute(planned)
+                watcher.preparing(planned)
+                try:
+                    record = runner.execute(planned, lambda: watcher.started(planned))
+                except BenchError:  # no record can be kept any more
+                    raise
+                except Exception:  # noqa: BLE001 - a fault of ours, which ends this trial and no other
+                    _LOG.exception("trial %s has no record", planned.key)
+                    watcher.finished(planned, None)
+                    return
                 if record is not None:
                     watcher.finished(planned, record)
 

@@ -10,6 +10,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 
+def no_space(error: BaseException | None) -> bool:
+    """Whether an error, or what caused it, is that a disk is full or a quota used up."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
 @contextlib.contextmanager
 def replacing(target: Path) -> Iterator[Path]:
     """A path beside ``target`` to write a file or a folder to; at the end it takes the place of ``target`` in one step.

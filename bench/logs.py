@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 #: Lines of a trial's log kept in its record, for the report.
@@ -24,8 +25,8 @@ def shorten(log: Path) -> None:
 
 
 def append(file: Path, text: str) -> None:
-    """Add what the harness itself has to say."""
-    with file.open("a", encoding="utf-8", errors="replace") as log:
+    """Add what the harness itself has to say, if there is room for it."""
+    with contextlib.suppress(OSError), file.open("a", encoding="utf-8", errors="replace") as log:
         log.write(text)
 
 

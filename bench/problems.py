@@ -8,6 +8,8 @@ from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING
 
 from bench.digest import path_digest
 from bench.errors import BenchError, InvalidOutputError
@@ -18,6 +20,9 @@ from bench.registry import Registry
 from bench.scratch import Scratch, freeze, remove_tree
 from bench.store import Store
 from bench.task import Seeds
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
 
 #: Problems held in memory at once; trials are ordered so that one is enough most of the time.
 _KEPT_IN_MEMORY = 2
@@ -81,6 +86,10 @@ class DamagedInputsError(BenchError):
     """A problem's files on disk are no longer what was written: it must be built again."""
 
 
+#: Why a problem could not be built, and where.
+_Failure = tuple[Exception, TracebackType | None]
+
+
 class Problems:
     """Builds each problem once, for all trials that share it; thread-safe."""
 
@@ -89,30 +98,31 @@ class Problems:
         self._scratch = scratch
         self._store = store
         self._lock = threading.Lock()
-        self._built: OrderedDict[str, BuiltProblem | BenchError] = OrderedDict()
+        self._built: OrderedDict[str, BuiltProblem | _Failure] = OrderedDict()
 
     def get(self, spec: TrialSpec) -> BuiltProblem:
         """The problem of ``spec``.
 
         Raises
         ------
-        BenchError
-            If the dataset or the task refuses; the same error for every trial of the problem.
+        Exception
+            Whatever the dataset or the task raises; the same error for every trial of the problem.
         """
         key = spec.problem
         with self._lock:
             if key not in self._built:
                 try:
                     self._built[key] = self._build(spec, key)
-                except BenchError as error:
-                    self._built[key] = error
+                except Exception as error:  # noqa: BLE001 - a task of a third party may raise anything
+                    self._built[key] = error, error.__traceback__
             found = self._built[key]
             self._built.move_to_end(key)
             while len(self._built) > _KEPT_IN_MEMORY:
                 self._built.popitem(last=False)
-        if isinstance(found, BenchError):
-            raise found
-        return found
+        if isinstance(found, BuiltProblem):
+            return found
+        failure, where = found
+        raise failure.with_traceback(where)  # as it was: each raise adds its own frames
 
     def forget(self, spec: TrialSpec) -> None:
         """Build the problem of ``spec`` again when it is asked for next."""
@@ -123,13 +133,29 @@ class Problems:
         dataset = self._registry.load(spec.dataset)
         task = self._registry.task(spec.task)
         problem = task.make_problem(dataset, spec.track, Seeds(spec.seeds.split, spec.seeds.simulation))
+        self._scratch.refuse(_size(problem), "a problem's inputs")
         place = self._scratch.new()
-        folder = place / "inputs"
-        write_rounds(problem.rounds, folder, spec.inputs_id)
-        freeze(folder)
-        if self._store is not None and not self._store.has_problem(key):
-            self._store.save_problem(key, problem, task.problem_tables(problem))
-        built = BuiltProblem(problem, folder)
+        try:
+            write_rounds(problem.rounds, place / "inputs", spec.inputs_id)
+            freeze(place / "inputs")
+            if self._store is not None and not self._store.has_problem(key):
+                self._store.save_problem(key, problem, task.problem_tables(problem))
+            built = BuiltProblem(problem, place / "inputs")
+        except BaseException:
+            remove_tree(place)
+            raise
         # Inputs leave the disk with the problem, once no trial holds it: a grid's problems may not fit there together.
         weakref.finalize(built, remove_tree, place)
         return built
+
+
+def _size(problem: Problem) -> int:
+    """About how many bytes the inputs take on disk."""
+
+    def size(X: csr_matrix) -> int:
+        return int(X.data.nbytes + X.indices.nbytes + X.indptr.nbytes)
+
+    inputs = problem.inputs
+    asked = 0 if inputs.query is None else int(inputs.query.indices.nbytes + inputs.query.indptr.nbytes)
+    look = size(inputs.cells.X) + asked
+    return len(problem.rounds) * look + (0 if inputs.train is None else size(inputs.train.X))

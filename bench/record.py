@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, field_validator
 
 Status = Literal["ok", "timeout", "oom", "crash", "invalid_output", "not_applicable", "unavailable"]
 
@@ -15,6 +15,14 @@ DECLARED: frozenset[str] = frozenset({"unavailable", "not_applicable"})
 
 class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _printable(cls, value: object) -> object:
+        """Lone surrogates (of an undecodable file name in an error, say) could not be written down."""
+        if isinstance(value, list) and value and isinstance(value[0], str):
+            return [cls._printable(part) for part in value]
+        return value.encode("utf-8", "replace").decode() if isinstance(value, str) else value
 
 
 class Limits(_Frozen):

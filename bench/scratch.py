@@ -8,11 +8,18 @@ import os
 import shutil
 import stat
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 
+from bench.errors import BenchError
+from bench.files import no_space
+
 _PREFIX = "scmamba-bench-"
 _LOCK = "lock"
+_FIX = "free some space, or name another folder in the variable TMPDIR"
+#: Bytes below which a disk counts as full: what was written last was cut short, or is removed already.
+_FULL = 1 << 20
 
 
 class Scratch:
@@ -29,8 +36,12 @@ class Scratch:
     """
 
     def __init__(self) -> None:
-        _remove_abandoned()
-        self.folder = Path(tempfile.mkdtemp(prefix=_PREFIX))
+        with _explained():
+            _remove_abandoned()
+            self.folder = Path(tempfile.mkdtemp(prefix=_PREFIX))
+            self._hold()
+
+    def _hold(self) -> None:
         self._lock = os.open(self.folder / f".{_LOCK}", os.O_CREAT | os.O_RDWR, 0o600)
         fcntl.flock(self._lock, fcntl.LOCK_EX)
         # Under its own name only once it is locked: nobody finds it free in between.
@@ -44,8 +55,36 @@ class Scratch:
         self.remove()
 
     def new(self) -> Path:
-        """A new folder inside."""
-        return Path(tempfile.mkdtemp(prefix="", dir=self.folder))
+        """A new folder inside.
+
+        Raises
+        ------
+        BenchError
+            If there is no room for one.
+        """
+        with _explained():
+            return Path(tempfile.mkdtemp(prefix="", dir=self.folder))
+
+    def free(self) -> int:
+        """Bytes that can still be written."""
+        return shutil.disk_usage(self.folder).free
+
+    def refuse(self, needed: int, what: str) -> None:
+        """Raise an error if ``what``, of so many bytes, has no room."""
+        free = self.free()
+        if needed > free:
+            raise BenchError(
+                f"{what} needs about {_size(needed)} of temporary files, and there is room for {_size(free)}",
+                where=str(self.folder.parent),
+                fix=_FIX,
+            )
+
+    def shortage(self, error: BaseException | None = None) -> str:
+        """A clause that names this place and its room, if ``error`` or what failed just now is for want of it."""
+        free = self.free()
+        if free >= _FULL and not no_space(error):
+            return ""
+        return f"; {self.folder.parent} has room for {_size(free)} of temporary files: {_FIX}"
 
     def remove(self) -> None:
         """Remove the folder; safe to call twice."""
@@ -53,6 +92,24 @@ class Scratch:
         if self._lock >= 0:
             os.close(self._lock)
             self._lock = -1
+
+
+@contextlib.contextmanager
+def _explained() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        try:
+            place = tempfile.gettempdir()
+        except FileNotFoundError:
+            place = os.environ.get("TMPDIR", "/tmp, /var/tmp, /usr/tmp and the current folder")
+        raise BenchError(
+            f"temporary files cannot be written: {error.strerror or error}", where=place, fix=_FIX
+        ) from error
+
+
+def _size(n: int) -> str:
+    return f"{n / 1e9:,.1f} GB" if n >= 1e9 else f"{n / 1e6:,.1f} MB"
 
 
 def freeze(folder: Path) -> None:

@@ -6,10 +6,11 @@ import math
 import platform
 import shutil
 import threading
+import time
 import traceback
 from collections import defaultdict
-from collections.abc import Mapping
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -41,6 +42,14 @@ if TYPE_CHECKING:
 
 #: Folder of a trial's scratch with the checked prediction.
 _KEPT = "kept"
+
+
+class _FailedError(Exception):
+    """A step of a trial went wrong; the trial is a crash, to be tried again where that may help."""
+
+    def __init__(self, detail: str, *, retryable: bool) -> None:
+        super().__init__(detail)
+        self.retryable = retryable
 
 
 class TrialRunner:
@@ -79,95 +88,119 @@ class TrialRunner:
         """Scratch folder of a running trial (its ``progress.json`` and ``log.txt``); any other is not there."""
         return self._folders.get(key, self._scratch.folder / key)
 
-    def execute(self, planned: Planned) -> TrialRecord | None:
-        """Run one trial to its record and save it; whatever goes wrong becomes a status. None if it was aborted."""
+    def execute(self, planned: Planned, begin: Callable[[], None] = lambda: None) -> TrialRecord | None:
+        """Run one trial to its record and save it; whatever goes wrong becomes a status. None if it was aborted.
+
+        Parameters
+        ----------
+        begin
+            Called when the problem is ready: what comes before is not the trial's own time.
+
+        Raises
+        ------
+        BenchError
+            If the record cannot be kept: the run folder, or the folder for temporary files, takes no more.
+        """
         folder = self._folders[planned.key] = self._scratch.new()
         spec = planned.spec
         # Of trials that one prediction can serve, the first makes it and the others wait.
         shared = self._turns[prediction_key(spec)] if spec.inputs and spec.role == "method" else nullcontext()
-        with shared:
-            record = self._attempt(planned, folder)
-            if self._aborted:
-                return None
-            logs.shorten(folder / "log.txt")
-            self.store.save(record, [*(folder / _KEPT).glob("*"), *folder.glob("log.txt")])
-        remove_tree(folder)
+        try:
+            with shared:
+                record = self._attempt(planned, folder, begin)
+                if self._aborted:
+                    return None
+                logs.shorten(folder / "log.txt")
+                self.store.save(record, [*(folder / _KEPT).glob("*"), *folder.glob("log.txt")])
+        finally:
+            remove_tree(folder)
         return record
 
-    def _attempt(self, planned: Planned, folder: Path) -> TrialRecord:
-        spec, started = planned.spec, now()
-        environment: Environment | None = None
-
-        def record(status: Status, detail: str = "", **more: Any) -> TrialRecord:
-            return TrialRecord(
-                key=planned.key,
-                spec=spec,
-                limits=self.limits,
-                status=status,
-                detail=detail,
-                log_tail=logs.tail(folder / "log.txt"),
-                versions=self._versions(spec, environment),
-                host=platform.node(),
-                started=started,
-                bench_version=__version__,
-                **more,
-            )
-
-        if planned.unavailable:
-            return record("unavailable", planned.unavailable)
+    def _attempt(self, planned: Planned, folder: Path, begin: Callable[[], None]) -> TrialRecord:
+        started = now()
+        known: dict[str, Any] = {"versions": self._versions(planned.spec, None)}
         try:
-            environment = self._environment(spec)
+            status, detail = self._run(planned, folder, begin, known)
         except UnavailableError as error:
-            return record("unavailable", str(error))
-        try:
-            built = self.problems.get(spec)
+            status, detail = "unavailable", str(error)
         except NotApplicableError as error:
-            return record("not_applicable", str(error))
-        except BenchError as error:
-            return record("crash", f"the problem could not be built: {error}", retryable=True)
-        except Exception as error:  # noqa: BLE001 - a task of a third party may raise anything
-            logs.append(folder / "log.txt", traceback.format_exc())
-            detail = f"the problem could not be built: {type(error).__name__}: {error}"
-            return record("crash", detail, retryable=True)
-        problem = built.problem
-        notes = {
+            status, detail = "not_applicable", str(error)
+        except InvalidOutputError as error:
+            status, detail = "invalid_output", str(error)
+        except _FailedError as error:
+            status, detail = "crash", str(error)
+            known["retryable"] = error.retryable
+        return TrialRecord(
+            key=planned.key,
+            spec=planned.spec,
+            limits=self.limits,
+            status=status,
+            detail=detail,
+            log_tail=logs.tail(folder / "log.txt"),
+            host=platform.node(),
+            started=started,
+            bench_version=__version__,
+            **known,
+        )
+
+    def _run(
+        self, planned: Planned, folder: Path, begin: Callable[[], None], known: dict[str, Any]
+    ) -> tuple[Status, str]:
+        """Status and detail of a trial; ``known`` gets the other fields of its record, as far as it comes."""
+        spec, log = planned.spec, folder / "log.txt"
+        if planned.unavailable:
+            raise UnavailableError(planned.unavailable)
+        environment = self._environment(spec)
+        known["versions"] = self._versions(spec, environment)
+        with self._step("the problem could not be built", log, retryable=True):
+            built = self.problems.get(spec)
+        problem, task = built.problem, self.registry.task(spec.task)
+        known |= {
             "problem_notes": list(problem.notes),
             "n_cells": len(problem.solution),
             "inputs_digest": built.digest,
         }
-        task = self.registry.task(spec.task)
-        try:
+        begin()
+        what = "the method could not be run" if spec.role == "method" else "the control failed"
+        with self._step(what, log, retryable=True):
             outcome, answer = self._predict(planned, built, task, folder)
-        except NotApplicableError as error:
-            return record("not_applicable", str(error), **notes)
-        except InvalidOutputError as error:
-            return record("invalid_output", str(error), **notes)
-        except DamagedInputsError as error:
-            return record("crash", f"{error}; the same command tries it again", retryable=True, **notes)
-        resources = {"resources": _resources(outcome), "guard": outcome.guard}
+        known |= {"resources": _resources(outcome), "guard": outcome.guard}
         if outcome.status != "ok":
-            return record(outcome.status, outcome.detail, retryable=outcome.retryable, **notes, **resources)
-        try:
+            shortage = self._scratch.shortage() if outcome.status == "crash" else ""
+            known["retryable"] = outcome.retryable or bool(shortage)
+            return outcome.status, outcome.detail + shortage
+        with self._step("the prediction could not be checked", log):
             arrays = validated(answer, task.outputs, len(problem.solution), problem.inputs.info)
             task.check(problem.inputs, arrays)
-        except InvalidOutputError as error:
-            return record("invalid_output", str(error), **notes, **resources)
         if not (folder / _KEPT).exists():  # it does where another trial's prediction was lent
-            arrays = prediction.save(arrays, task.outputs, problem, folder / _KEPT)
-        try:
+            with self._step("the prediction could not be kept", log, retryable=True):
+                arrays = prediction.save(arrays, task.outputs, problem, folder / _KEPT)
+        with self._step("the prediction could not be scored", log):
             result = task.score(problem, arrays)
             scored = scored_records(result)
             for name, table in result.tables.items():
                 table.to_parquet(folder / _KEPT / scored_file(name), index=False)
-        except Exception as error:  # noqa: BLE001 - a task of a third party may raise anything
-            logs.append(folder / "log.txt", traceback.format_exc())
-            detail = f"the prediction could not be scored: {type(error).__name__}: {error}"
-            return record("crash", detail, **notes, **resources)
+        with self._step("what the method has seen before could not be told", log):
+            # A task may show donors under other names.
+            overlap = self._overlap(spec, problem.solution if "donor" in problem.solution else problem.inputs.cells.obs)
         # a lent prediction brings the notes of its own trial
-        # A task may show donors under other names.
-        tested = problem.solution if "donor" in problem.solution else problem.inputs.cells.obs
-        told = list(dict.fromkeys([*self._overlap(spec, tested), *outcome.notes]))
-        return record("ok", outcome.detail, notes=told, **notes, **resources, **scored)
+        known |= {"notes": list(dict.fromkeys([*overlap, *outcome.notes])), **scored}
+        return "ok", outcome.detail
+
+    @contextmanager
+    def _step(self, what: str, log: Path, *, retryable: bool = False) -> Iterator[None]:
+        """Make a crash of this trial of whatever goes wrong; the statuses that an error stands for pass."""
+        try:
+            yield
+        except (UnavailableError, NotApplicableError, InvalidOutputError):
+            raise
+        except (Exception, SystemExit) as error:
+            if isinstance(error, BenchError):
+                raise _FailedError(f"{what}: {error}", retryable=retryable) from error
+            logs.append(log, traceback.format_exc())
+            shortage = self._scratch.shortage(error)
+            told = f"{what}: {type(error).__name__}: {error}{shortage}"
+            raise _FailedError(told, retryable=retryable or bool(shortage)) from error
 
     def _overlap(self, spec: TrialSpec, tested: pd.DataFrame) -> list[str]:
         """A note if the method has learned from this dataset before the trial, and whether from the tested donors."""
@@ -191,13 +224,17 @@ class TrialRunner:
         if spec.role != "method":
             seed = derive_seed("method", spec.method, planned.problem, spec.seeds.method)
             control = next(c for c in task.controls if c.name == spec.method)
-            answer = control.predict(problem, np.random.default_rng(seed))
-            return Outcome("ok"), plain(answer, problem.inputs, task.outputs)
+            start = time.perf_counter()
+            answer = plain(control.predict(problem, np.random.default_rng(seed)), problem.inputs, task.outputs)
+            return Outcome("ok", wall_s=time.perf_counter() - start), answer
         seed = derive_seed("method", spec.method, spec.inputs_id, spec.seeds.method)
         environment, lender = self._environment(spec), self._lender(spec, built)
         if lender is not None:
-            prediction.lend(self.store.trial_folder(lender.key), task.outputs, folder / _KEPT)
-            return _lent(lender), prediction.load(folder / _KEPT, task.outputs, problem)
+            try:
+                prediction.lend(self.store.trial_folder(lender.key), task.outputs, folder / _KEPT)
+                return _lent(lender), prediction.load(folder / _KEPT, task.outputs, problem)
+            except Exception:  # noqa: BLE001 - a damaged file may raise anything; then the method runs itself
+                logs.append(folder / "log.txt", traceback.format_exc())
         entry, source = self.registry.method(spec.method), self.registry.dataset(spec.dataset)
         if entry.value.supervised and task.labelled_training and problem.inputs.train is None:
             raise NotApplicableError("the method learns from labelled training donors and this problem has none")

@@ -39,6 +39,9 @@ class Silent:
     def __init__(self, plan: Plan, todo: list[Planned], finished: int) -> None:
         pass
 
+    def preparing(self, planned: Planned) -> None:
+        """A trial is next."""
+
     def started(self, planned: Planned) -> None:
         """A trial begins."""
 
@@ -55,7 +58,7 @@ class LiveTable:
     def __init__(self, plan: Plan, todo: list[Planned], finished: int) -> None:
         self._console = Console(stderr=True)
         self._total, self._done = len(todo), 0
-        self._running: dict[str, tuple[Planned, float]] = {}
+        self._running: dict[str, tuple[Planned, float, str]] = {}
         self._counts: Counter[str] = Counter()
         self._lock = threading.Lock()
         self._start = time.monotonic()
@@ -68,16 +71,23 @@ class LiveTable:
             if source.card.caveat and not source.card.builtin:
                 self._say(Text(f"mind: {name}: {source.card.caveat}", style="yellow"))
 
+    def preparing(self, planned: Planned) -> None:
+        """A trial is next."""
+        self._show(planned, "preparing the problem")
+
     def started(self, planned: Planned) -> None:
-        """A trial begins."""
+        """A trial begins, and so does its time."""
+        self._show(planned, "")
+
+    def _show(self, planned: Planned, state: str) -> None:
         with self._lock:
-            self._running[planned.key] = (planned, time.monotonic())
+            self._running[planned.key] = (planned, time.monotonic(), state)
 
     def finished(self, planned: Planned, record: TrialRecord | None) -> None:
         """A trial has ended: one line, above the live table."""
         status = record.status if record else "missing"
         with self._lock:
-            _, start = self._running.pop(planned.key, (planned, time.monotonic()))
+            _, start, _ = self._running.pop(planned.key, (planned, time.monotonic(), ""))
             self._done += 1
             self._counts[status] += 1
             line = Text.assemble(
@@ -111,10 +121,10 @@ class LiveTable:
         table = Table(box=None, padding=(0, 2, 0, 0))
         for heading in ("running", "elapsed", "progress", ""):
             table.add_column(heading, header_style="dim")
-        for planned, start in self._running.values():
+        for planned, start, state in self._running.values():
             fraction, message, _ = progress(planned)
-            bar = "#" * round(fraction * 20)
-            table.add_row(escape(_name(planned)), f"{time.monotonic() - start:.0f} s", f"{bar:.<20}", escape(message))
+            bar, since = "#" * round(fraction * 20), f"{time.monotonic() - start:.0f} s"
+            table.add_row(escape(_name(planned)), since, f"{bar:.<20}", escape(message or state))
         counts = "  ".join(f"[{STYLES[s]}]{s} {n}[/]" for s, n in sorted(self._counts.items()))
         elapsed = time.monotonic() - self._start
         return Group(table, Text.from_markup(f"{self._done}/{self._total} done in {elapsed:.0f} s  {counts}"))

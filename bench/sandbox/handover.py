@@ -22,6 +22,7 @@ EXCHANGE = (
     "bench.errors",
     "bench.exchange",
     "bench.expression",
+    "bench.files",
     "bench.locate",
     "bench.method",
     "bench.normalise",

@@ -21,6 +21,7 @@ from bench import expression
 from bench.answers import plain
 from bench.errors import InvalidOutputError, NotApplicableError, UnavailableError
 from bench.exchange import has_fractions, read_inputs, round_folders, write_prediction
+from bench.files import no_space
 from bench.locate import load_class
 from bench.method import Context, Method
 from bench.problem import Inputs, Output, Prediction
@@ -57,7 +58,7 @@ def main(job: dict[str, Any]) -> int:
         detail = f"{type(error).__name__}: {error}{hint(error)}".strip().encode("utf-8", "replace").decode()
         if job["guard"] and "Permission denied" in detail:
             detail = f"{detail[:1700]} ({_MAY_OPEN})"
-        result = {"status": "oom" if out_of_memory else "crash", "detail": detail[:2000]}
+        result = {"status": "oom" if out_of_memory else "crash", "detail": detail[:2000], "retryable": no_space(error)}
     temporary = folder / ".result.json"
     temporary.write_text(json.dumps(result))
     temporary.replace(folder / "result.json")

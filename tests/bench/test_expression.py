@@ -97,6 +97,15 @@ def test_what_one_track_has_made_serves_another_that_shows_the_same(registry, li
     assert not any("not run again" in note for note in third.notes)
 
 
+def test_a_prediction_that_cannot_be_read_serves_nobody(registry, limits, tmp_path):
+    store = Store.create(tmp_path / "run")
+    first = run(registry, store, limits, ["whole"])["whole", "filler"]
+    (store.trial_folder(first.key) / "prediction.parquet").write_text("damaged")
+    again = run(registry, store, limits, ["again"])["again", "filler"]
+    assert mse(again) == 0
+    assert not any("not run again" in note for note in again.notes)
+
+
 def test_rescoring_needs_no_method(registry, limits, tmp_path):
     store = Store.create(tmp_path / "run")
     records = run(registry, store, limits, ["masked", "whole"])

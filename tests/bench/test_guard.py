@@ -20,6 +20,9 @@ class Watcher:
     def __init__(self, plan, todo, finished):
         pass
 
+    def preparing(self, planned):
+        pass
+
     def started(self, planned):
         pass
 

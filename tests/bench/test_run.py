@@ -21,6 +21,9 @@ class Watcher:
     def __init__(self, plan, todo, finished):
         Watcher.todo = [p.spec.method for p in todo]
 
+    def preparing(self, planned):
+        pass
+
     def started(self, planned):
         pass
 
