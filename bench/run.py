@@ -100,7 +100,8 @@ def run(
     todo.sort(key=lambda planned: (planned.spec.dataset, planned.problem))
     _refuse_unreadable(registry, todo)
     store = Store.create(out)  # only now: a request that is refused leaves nothing behind
-    store.save_request(_request(registry, plan, ask, command))
+    if todo or store.is_writable:
+        store.save_request(_request(registry, plan, ask, command))
     todo = [p for p in _equipped(registry, todo, build) if p.key in forced or _is_due(store, p, limits)]
     if todo:
         with in_use(p.spec.environment for p in todo):

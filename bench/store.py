@@ -110,6 +110,11 @@ class Store:
         """Identity of the run."""
         return _read(RunInfo, self.root / "run.json")
 
+    @property
+    def is_writable(self) -> bool:
+        """Whether the folder takes files; a finished run may lie where it does not."""
+        return os.access(self.root, os.W_OK)
+
     # -- trials -------------------------------------------------------------------------------------------------
 
     def trial_folder(self, key: str) -> Path:
@@ -233,18 +238,22 @@ class Store:
 
     def write_tables(self) -> bool:
         """Rebuild ``results.*`` and ``curves.*`` from the finished trials; True if anything changed."""
+        if self._are_current(_state(self._trial_files())):  # told without a lock: the folder may be read-only
+            return False
         # One at a time: of two writers, the slower could put an older table under the newer one's stamp.
         with _writing(self.root), _locked(self.root / ".lock"):
             return self._write_tables()
 
-    def _write_tables(self) -> bool:
-        # Read once: the stamp must be of the very records that the tables hold.
-        found, state = list(self._trial_files()), hashlib.sha256()
-        for file, content in found:
-            state.update(file.parent.name.encode() + content)
+    def _are_current(self, state: str) -> bool:
         stamp = self.root / ".tables"
         targets = [self.root / f"{t}.{e}" for t in ("results", "curves") for e in ("csv", "parquet")]
-        if stamp.exists() and stamp.read_text() == state.hexdigest() and all(t.exists() for t in targets):
+        return stamp.exists() and stamp.read_text() == state and all(t.exists() for t in targets)
+
+    def _write_tables(self) -> bool:
+        # Read once: the stamp must be of the very records that the tables hold.
+        found = list(self._trial_files())
+        state = _state(found)
+        if self._are_current(state):
             return False
         from bench.tables import curve_table, result_table
 
@@ -252,8 +261,16 @@ class Store:
         for name, table in (("results", result_table(records, run_id)), ("curves", curve_table(records, run_id))):
             write_atomic(self.root / f"{name}.csv", table.to_csv(index=False).encode())
             _write_parquet(table, self.root / f"{name}.parquet")
-        write_atomic(stamp, state.hexdigest().encode())
+        write_atomic(self.root / ".tables", state.encode())
         return True
+
+
+def _state(found: Iterable[tuple[Path, bytes]]) -> str:
+    """Digest of trial files and what is in them."""
+    digest = hashlib.sha256()
+    for file, content in found:
+        digest.update(file.parent.name.encode() + content)
+    return digest.hexdigest()
 
 
 def scored_file(name: str) -> str:

@@ -32,7 +32,11 @@ def report(
     for kind in names(figures):
         if kind not in FIGURES:
             raise UnknownNameError("format in --figures", kind, FIGURES)
-    Store.open(run).write_tables()
+    store = Store.open(run)
+    if out is None and not store.is_writable:
+        fix = f"write the report to another place: bench report {run} --out report.html"
+        raise BenchError("the run folder is read-only", where=str(run), fix=fix)
+    store.write_tables()
     typer.echo(build(run, out, formats=names(figures)))
 
 

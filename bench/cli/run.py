@@ -180,8 +180,10 @@ def _engine(
     raise BenchError(f"unknown engine {name!r}", where="--engine", fix="give local or slurm")
 
 
-def _render(result: Result) -> Path:
+def _render(result: Result) -> Path | None:
     html = result.store.root / "report.html"
+    if not result.store.is_writable:
+        return html if html.exists() else None
     if result.changed or not html.exists():
         from bench.reports import build
 

@@ -1,4 +1,6 @@
 import dataclasses
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -91,6 +93,25 @@ def test_a_finished_run_is_not_run_again(go, registry):
     assert not again.changed
     assert registry.datasets["toy-data"].loads == loads
     assert len(again.store.requests()) == 1
+
+
+def test_a_finished_run_that_is_read_only_can_be_shown(go, small_disk, tmp_path):
+    def cli(*args):
+        return subprocess.run([sys.executable, "-m", "bench.cli", *map(str, args)], capture_output=True, text=True)
+
+    first = go(["toy"], out=small_disk / "run")
+    subprocess.run(["mount", "-o", "remount,ro", small_disk], check=True)
+    again = go(["toy"], out=small_disk / "run")
+    assert (again.ran, again.changed) == (0, False)
+    assert again.records == first.records
+    assert go(["controls"], out=small_disk / "run").ran == 0  # another request, of which nothing is left to do
+    with pytest.raises(BenchError, match="Read-only file system"):
+        go(["noisy"], out=small_disk / "run")
+    done = cli("report", small_disk / "run")
+    assert done.returncode == 2
+    assert "--out" in done.stderr
+    assert cli("report", small_disk / "run", "--out", tmp_path / "r.html", "--figures", "").returncode == 0
+    assert (tmp_path / "r.html").exists()
 
 
 def test_only_what_is_new_or_forced_runs(go):
