@@ -41,7 +41,21 @@ def main() -> None:
         if error.strerror is None:
             raise
         fix = "check that the path exists, may be used by you, and that the disk is not full"
-        _stop(str(BenchError(error.strerror, where=str(error.filename or ""), fix=fix)))
+        _stop(str(BenchError(error.strerror, where=str(error.filename or _rooms(error)), fix=fix)))
+
+
+def _rooms(error: OSError) -> str:
+    """Where a command writes, and the room there: a write that finds none does not say where it was."""
+    import os
+    import shutil
+
+    from bench.files import no_space
+
+    if not no_space(error):
+        return ""
+    places = {os.environ.get("TMPDIR", "/tmp"): "; the variable TMPDIR names another", os.getcwd(): ""}
+    free = {place: shutil.disk_usage(place).free / 1e6 for place in places if os.path.isdir(place)}
+    return " or ".join(f"{place} ({mb:,.0f} MB free{places[place]})" for place, mb in free.items())
 
 
 def _stop(message: str) -> None:

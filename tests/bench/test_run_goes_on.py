@@ -7,6 +7,7 @@ import pytest
 from conftest import ToySource
 from conftest_core import PLUGIN
 
+from bench import cli
 from bench.engine import LocalEngine
 from bench.errors import BenchError
 from bench.grid import Ask
@@ -183,3 +184,17 @@ def test_a_place_without_room_for_any_file_is_named(monkeypatch, tmp_path):
         Scratch()
     assert error.value.where == str(tmp_path)
     assert "TMPDIR" in error.value.fix
+
+
+@pytest.mark.parametrize(("code", "places"), [(errno.ENOSPC, True), (errno.EPIPE, False)])
+def test_a_command_without_room_names_the_places_it_writes_to(monkeypatch, capsys, tmp_path, code, places):
+    def full(*_):
+        raise OSError(code, "no more")
+
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr("typer.Typer.__call__", full)
+    with pytest.raises(SystemExit):
+        cli.main()
+    told = capsys.readouterr().err
+    assert (f"{tmp_path} (" in told) is places
+    assert ("TMPDIR" in told) is places
