@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Collection, Mapping
 
-from bench.data._lookalikes import looks_like, option
+from bench.data._lookalikes import alike, looks_like, option
 from bench.dataset import OBS_FIELDS
 from bench.errors import DataError
 
@@ -43,11 +43,12 @@ def map_columns(columns: Collection[str], chosen: Mapping[str, str] | None = Non
         if field not in OBS_FIELDS:
             raise DataError(f"{field!r} is no field of a dataset", where=where, fix=f"fields: {', '.join(OBS_FIELDS)}")
         if column not in columns:
-            alike = looks_like(field, columns, {})
+            others = alike(field, columns, {})
+            hint = f"{looks_like(field, others)}: {option(field)} {others[0]}" if others else ""
             raise DataError(
                 f"there is no column {column!r} to take {field!r} from",
                 where=f"obs of {where}",
-                fix=f"{alike or f'choose another with {option(field)}'}; columns: {', '.join(columns) or 'none'}",
+                fix=f"{hint or f'choose another with {option(field)}'}; columns: {', '.join(columns) or 'none'}",
             )
     guessed = {field: found for field in OBS_FIELDS if (found := _first((field, *_SYNONYMS.get(field, ())), columns))}
     if set(_THREE_LEVELS.values()) <= set(columns) and "subtype" not in columns:
@@ -73,8 +74,10 @@ def own_column(name: str, columns: Collection[str], mapping: Mapping[str, str], 
         return mapping[name]
     known = sorted({*columns, *mapping})
     close = difflib.get_close_matches(name, known, n=3)
-    alike = looks_like(name, columns, mapping)
-    hint = f"did you mean {' or '.join(map(repr, close))}? " if close else f"{alike}; " if alike else ""
+    others = alike(name, columns, mapping)
+    hint = f"{looks_like(name, others)}; " if others else ""
+    if close:
+        hint = f"did you mean {' or '.join(map(repr, close))}? "
     raise DataError(
         f"the cells have no column {name!r}",
         where=f"obs of {where}",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 
 from bench.dataset import OBS_FIELDS
 from bench.words import count, listing
@@ -81,13 +81,14 @@ def lookalikes(columns: Collection[str], mapping: Mapping[str, str]) -> dict[str
     return found
 
 
-def looks_like(field: str, columns: Collection[str], mapping: Mapping[str, str]) -> str:
-    """``A and B look like donors: --donor-key A``; empty if no column does."""
-    alike = [column for column, other in lookalikes(columns, mapping).items() if other == field]
-    if not alike:
-        return ""
-    verb = "looks" if len(alike) == 1 else "look"
-    return f"{listing(alike)} {verb} like {_LOOKS_LIKE[field]}: {option(field)} {alike[0]}"
+def alike(field: str, columns: Collection[str], mapping: Mapping[str, str]) -> list[str]:
+    """Columns that look as if a field could be taken from them."""
+    return [column for column, other in lookalikes(columns, mapping).items() if other == field]
+
+
+def looks_like(field: str, columns: Sequence[str]) -> str:
+    """``A and B look like donors``."""
+    return f"{listing(columns)} look{'s' if len(columns) == 1 else ''} like {_LOOKS_LIKE[field]}"
 
 
 def taken_unasked(mapping: Mapping[str, str], chosen: Collection[str], n_excluded: int | None = None) -> list[str]:
@@ -100,16 +101,25 @@ def taken_unasked(mapping: Mapping[str, str], chosen: Collection[str], n_exclude
     return lines
 
 
-def told(columns: Collection[str], mapping: Mapping[str, str], n_excluded: int | None = None) -> list[str]:
-    """Two lines for the terminal: the fields with their columns, and the columns that are not used."""
+def told(columns: Collection[str], mapping: Mapping[str, str], n_values: Mapping[str, int]) -> list[str]:
+    """Two lines for the terminal: the fields with their columns, and the columns that are not used.
+
+    Parameters
+    ----------
+    n_values
+        Of the card: where a field has one value only, other columns are offered for it.
+    """
     if not columns:
-        return ["columns:  none"]
+        return ["columns:  none; if you have a table of the cells, join it and write both as .h5ad"]
     taken = [f"{field} from obs[{mapping[field]!r}]" for field in OBS_FIELDS if field in mapping]
-    if "exclude" in mapping and n_excluded is not None:
-        taken = [f"{t} ({count(n_excluded, 'cell')} left out)" if t.startswith("exclude ") else t for t in taken]
-    alike = lookalikes(columns, mapping)
-    others = [column for column in columns if column not in mapping.values() and column not in alike]
-    unused = [f"{c} (looks like {_LOOKS_LIKE[field]}: {option(field)} {c})" for c, field in alike.items()]
+    if "exclude" in n_values:
+        out = f" ({count(n_values['exclude'], 'cell')} left out)"
+        taken = [t + out if t.startswith("exclude ") else t for t in taken]
+    names = [column for column in columns if column not in mapping.values()]
+    telling = {field: column for field, column in mapping.items() if n_values.get(field, 2) > 1}
+    offered = lookalikes(names, telling)
+    unused = [f"{c} (looks like {_LOOKS_LIKE[field]}: {option(field)} {c})" for c, field in offered.items()]
+    others = [column for column in names if column not in offered]
     more = len(others) - _SHOWN
     unused += others[:_SHOWN] + ([f"and {more} more"] if more > 0 else [])
     lines = [f"columns:  {'; '.join(taken) or 'none was recognised'}"]

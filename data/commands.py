@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.data import _lookalikes, library
+from bench.data import library
 from bench.data._spec import CohortSpec
 from bench.errors import BenchError
 from bench.files import replacing
@@ -18,14 +18,20 @@ if TYPE_CHECKING:
     from anndata import AnnData
     from numpy.typing import NDArray
 
-    from bench.dataset import Dataset
+    from bench.dataset import Dataset, DatasetSource
 
-__all__ = ["CohortSpec", "add", "columns_told", "looks_like", "marked", "pair_to", "remove", "simulate_to"]
+__all__ = ["CohortSpec", "add", "columns_told", "like_donors", "marked", "pair_to", "remove", "simulate_to"]
 
 add = library.add
 columns_told = library.columns_told
-looks_like = _lookalikes.looks_like
 remove = library.remove
+
+
+def like_donors(source: DatasetSource) -> list[str]:
+    """Columns of a dataset without known donors that look as if they named them."""
+    from bench.data._lookalikes import alike
+
+    return alike("donor", source.obs_columns(), source.mapping)
 
 
 def marked(values: pd.Series, where: str, *, gaps: bool = False) -> NDArray[np.bool_]:

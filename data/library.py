@@ -16,7 +16,7 @@ from bench.data._builtin import COHORTS, CohortSource
 from bench.data._columns import map_columns, weak_labels
 from bench.data._facts import n_values
 from bench.data._files import digest, home_dir, sha256, write_json
-from bench.data._lookalikes import looks_like, taken_unasked, told
+from bench.data._lookalikes import alike, looks_like, option, taken_unasked, told
 from bench.dataset import OBS_FIELDS, CountStore, Dataset, DatasetCard, DatasetSource, few_counts
 from bench.errors import BenchError, DataError, UnknownNameError
 
@@ -281,18 +281,18 @@ def _shallow(dataset: Dataset) -> str:
 def columns_told(name: str) -> list[str]:
     """Lines about the columns of a registered dataset: which were taken, which not and how to name them."""
     source = sources()[name]
-    return told(source.obs_columns(), source.mapping, source.card.n_values.get("exclude"))
+    return told(source.obs_columns(), source.mapping, source.card.n_values)
 
 
 def _check_arms(dataset: Dataset) -> None:
     """Refuse a named case or control that no cell has."""
     obs = dataset.adata.obs
     known = sorted(obs["condition"].astype(str).unique()) if "condition" in obs else []
-    for option, value in (("--case", dataset.card.case), ("--control", dataset.card.control)):
+    for flag, value in (("--case", dataset.card.case), ("--control", dataset.card.control)):
         if value and value not in known:
             raise DataError(
                 f"no cell is of the condition {value!r}",
-                where=option,
+                where=flag,
                 fix=f"conditions: {', '.join(known)}" if known else "name their column with --condition-key",
             )
 
@@ -330,14 +330,13 @@ def _of_columns(
     """What a reader must know of the columns: taken unasked, or missing though others look like them."""
     said = taken_unasked(mapping, chosen, n_excluded)
     for field in OBS_FIELDS:
-        if field in mapping:
-            continue
-        alike = looks_like(field, columns, mapping)
-        if field == "donor":
-            how = alike or "if not: bench data add --donor-key"
-            said.append(f"no donor column: all cells count as one library ({how})")
-        elif alike:
-            said.append(f"no {field} column ({alike})")
+        others = alike(field, columns, mapping) if field not in mapping else []
+        hint = f"{looks_like(field, others)}: bench data add {option(field)} {others[0]}" if others else ""
+        if field == "donor" and field not in mapping:
+            hint = hint or "if not: bench data add --donor-key"
+            said.append(f"no donor column: all cells count as one library ({hint})")
+        elif hint:
+            said.append(f"no {field} column ({hint})")
     return said
 
 

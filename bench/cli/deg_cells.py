@@ -24,8 +24,8 @@ class Cells:
 
     Parameters
     ----------
-    left_out
-        Lines about features and cells that are not among them.
+    notes
+        Lines about features and cells that are not among them, and about cells that may be none.
     donor
         The individual of every cell; None: not known.
     donor_hint
@@ -35,7 +35,7 @@ class Cells:
     """
 
     adata: AnnData
-    left_out: tuple[str, ...]
+    notes: tuple[str, ...]
     donor: pd.Series | None
     donor_hint: str
     doublet: NDArray[np.bool_] | None
@@ -44,7 +44,7 @@ class Cells:
         """Lines for the terminal."""
         from bench.tasks._deg_cells import about_donors
 
-        lines = [*self.left_out, *chosen.notes]
+        lines = [*self.notes, *chosen.notes]
         if self.doublet is not None and (n := int((self.doublet & chosen.cells).sum())):
             lines.append(
                 f"{count(n, 'cell')} marked as {'doublets are' if n > 1 else 'a doublet is'} tested like others"
@@ -71,7 +71,9 @@ def read_cells(
     BenchError
         If the file is not what it should be, or a column is missing.
     """
-    from bench.data.commands import looks_like, marked
+    from bench.data.commands import like_donors, marked
+    from bench.dataset import few_counts
+    from bench.normalise import totals
     from bench.registry import Registry
 
     source = Registry().dataset(data)
@@ -88,15 +90,17 @@ def read_cells(
     asked = [name for name in wanted if name != optional or name in columns]
     asked += [*([donor] if donor else []), *flags.values()]
     adata = source.columns(list(dict.fromkeys(asked)), layer=layer, counts=counts)
-    left_out = [source.card.left_out] if source.card.left_out else []
+    notes = [source.card.left_out] if source.card.left_out else []
     if "exclude" in flags and (out := marked(adata.obs[flags["exclude"]], data)).any():
         adata = adata[~out].copy()
         n = int(out.sum())
-        left_out.append(f"{count(n, 'cell')} marked in {flags['exclude']!r} {'is' if n == 1 else 'are'} left out")
+        notes.append(f"{count(n, 'cell')} marked in {flags['exclude']!r} {'is' if n == 1 else 'are'} left out")
+    if counts and (shallow := few_counts(totals(adata.X), adata.n_vars)):
+        notes.append(shallow)
     return Cells(
         adata,
-        tuple(left_out),
+        tuple(notes),
         None if donor is None else adata.obs[donor],
-        looks_like("donor", columns, mapping) or "--donor-key names their column",
+        f"--donor-key {others[0]}?" if (others := like_donors(source)) else "--donor-key names their column",
         marked(adata.obs[flags["is_doublet"]], data, gaps=True) if "is_doublet" in flags else None,
     )

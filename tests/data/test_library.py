@@ -202,8 +202,8 @@ def test_what_was_taken_unasked_is_told_and_what_looks_like_a_missing_column(cou
     for said in (
         "donor is taken from obs['donor_id']",
         "exclude is taken from obs['is_negative'] (3 cells left out)",
-        "no condition column (Diagnosis looks like conditions: --condition-key Diagnosis)",
-        "no cell_type column (Cell.Type looks like cell types: --label-key Cell.Type)",
+        "no condition column (Diagnosis looks like conditions: bench data add --condition-key Diagnosis)",
+        "no cell_type column (Cell.Type looks like cell types: bench data add --label-key Cell.Type)",
     ):
         assert said in card.caveat
     assert library.columns_told("mine") == [
@@ -238,6 +238,13 @@ def test_columns_that_look_like_a_field(column, field):
 def test_beside_a_fields_column_only_names_like_its_own_are_told():
     columns = ["donor", "donor_id", "sample", "patient"]
     assert lookalikes(columns, map_columns(columns)) == {"donor_id": "donor"}
+
+
+def test_for_a_field_of_one_value_other_columns_are_offered(counts, tmp_path):
+    counts.obs["condition"], counts.obs["Diagnosis"] = "control", ["AD", "control"] * 6
+    counts.write_h5ad(tmp_path / "a.h5ad")
+    add(tmp_path / "a.h5ad", "mine")
+    assert "Diagnosis (looks like conditions: --condition-key Diagnosis)" in library.columns_told("mine")[1]
 
 
 def test_a_missing_column_is_answered_with_those_that_look_like_it(counts, tmp_path):
