@@ -25,7 +25,7 @@ _ENTRIES = {
     "float": "a number per cell",
     "bool": "True or False per cell",
     "label": "a string per cell",
-    "expression": "ln(1 + counts per 10,000), a row per cell and a column per gene (array, sparse matrix or DataFrame)",
+    "expression": "ln(1 + counts per 10,000), a row per cell and a column per gene: array, sparse matrix, DataFrame",
 }
 #: Names shown of those that do not match.
 _EXAMPLES = 3
@@ -73,6 +73,8 @@ def check_shape(array: NDArray[Any], output: Output, n_cells: int, info: Mapping
     fix = f"return one {entry} per cell of inputs.cells, in the same order"
     if array.shape == (*shape, 1):
         fix = "return the column itself, values[:, 0] of an array or table[name] of a DataFrame"
+    elif array.shape == shape[::-1]:
+        fix = "turn it round (values.T): a row per cell"
     elif output.kind == "matrix" and len(array) == n_cells:
         fix = f"return a column for each of inputs.info[{output.columns!r}], in that order or under their names"
     raise InvalidOutputError(f"shape {array.shape}, expected {shape}", where=place(output), fix=fix)
@@ -145,8 +147,7 @@ def _plain(values: Any, inputs: Inputs, output: Output) -> Any:
 def _array(values: Any, what: str, output: Output) -> NDArray[Any]:
     array = np.asarray(values.toarray() if sparse.issparse(values) else values)
     if array.ndim == 0:
-        fix = f"return {_entry(output)}, as an array or a list" + ("" if output.required else "; or leave it out")
-        raise InvalidOutputError(f"{what} is no array of one entry per cell", where=place(output), fix=fix)
+        raise InvalidOutputError(f"{what} is no array of one entry per cell", where=place(output), fix=_as_what(output))
     return _without_objects(array, output)
 
 
@@ -157,8 +158,13 @@ def _converted(convert: Callable[[], Any], what: str, output: Output) -> Any:
         raise
     except Exception as error:  # the trial boundary: whatever the conversion of another library raises
         raise InvalidOutputError(
-            f"{what} cannot be made an array: {error}", where=place(output), fix="return a numpy array"
+            f"{what} cannot be made an array: {error}", where=place(output), fix=_as_what(output)
         ) from error
+
+
+def _as_what(output: Output) -> str:
+    kind = " (adata.X or adata.to_df() of an AnnData)" if output.kind == "expression" else ", as an array or a list"
+    return f"return {_entry(output)}{kind}" + ("" if output.required else "; or leave it out")
 
 
 def _described(value: object) -> str:
