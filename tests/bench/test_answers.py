@@ -11,7 +11,9 @@ from toy_problem import INPUTS
 
 from bench.answers import plain, what_to_return
 from bench.errors import InvalidOutputError
+from bench.method import Context
 from bench.problem import Inputs, Output
+from bench.sandbox.worker import run_method
 
 OUTPUTS = (
     Output("score", "float", "a score", required=False),
@@ -59,6 +61,20 @@ def test_each_output_may_have_an_order_of_its_own():
     call = pd.Series(VALUES["call"], index=CELLS).iloc[::-1]
     found = plain({"score": score, "call": call, "label": VALUES["label"]}, INSIDE, OUTPUTS)
     for name in ("score", "call", "label"):
+        np.testing.assert_array_equal(found[name], VALUES[name])
+
+
+def test_answers_donor_by_donor_are_aligned_and_put_together():
+    class PerDonor:
+        per_donor = True
+
+        def run(self, inputs, ctx):
+            score = pd.Series(VALUES["score"], index=CELLS).loc[inputs.cells.obs.index].sort_values()
+            chances = pd.DataFrame(VALUES["chances"], CELLS, INFO["classes"]).loc[score.index, ["oli", "ast", "mic"]]
+            return {"score": score, "chances": chances}
+
+    found = run_method(PerDonor(), INSIDE, Context(seed=0), OUTPUTS)
+    for name in ("score", "chances"):
         np.testing.assert_array_equal(found[name], VALUES[name])
 
 
