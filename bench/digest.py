@@ -42,7 +42,7 @@ def _short(content: object) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()[:16]
 
 
-def data_digest(card: DatasetCard) -> str:
+def data_key(card: DatasetCard) -> str:
     """sha256 over a dataset's bytes and over the facts of its card that tasks build problems from."""
     facts = [card.digest, card.reading, sorted(card.fields), card.truth, card.expected_doublet_rate, card.weak_labels]
     facts += [card.case, card.control] if card.case or card.control else []

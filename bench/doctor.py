@@ -6,7 +6,10 @@ import importlib.metadata
 import os
 import platform
 import shutil
+import subprocess
+import sys
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 
 import psutil
@@ -14,6 +17,42 @@ import psutil
 from bench import r_packages
 from bench.availability import R_INSTALL
 from bench.sandbox import guard
+
+
+@cache
+def cpu() -> str:
+    """Model of the processor."""
+    with suppress(OSError), Path("/proc/cpuinfo").open() as file:
+        for line in file:
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+#: Asks what methods will ask; by itself, since a process that has used CUDA or loaded PyTorch is no place to plan in.
+_GPU = """
+try:
+    import torch
+except ImportError:
+    import ctypes
+    n = ctypes.c_int()
+    try:
+        cuda = ctypes.CDLL("libcuda.so.1")
+        found = not cuda.cuInit(0) and not cuda.cuDeviceGetCount(ctypes.byref(n)) and n.value
+    except OSError:
+        found = False
+    print("" if found else "the NVIDIA driver finds no GPU here")
+else:
+    able = torch.version.cuda or torch.version.hip
+    print("" if torch.cuda.is_available() else f"PyTorch {torch.__version__} " + ("finds no GPU here" if able else
+          "is a build for CPUs"))
+"""
+
+
+def why_no_gpu() -> str:
+    """Why methods could not use a GPU on this machine; empty if they could."""
+    done = subprocess.run([sys.executable, "-P", "-c", _GPU], capture_output=True, text=True, check=False)
+    return done.stdout.strip() if done.returncode == 0 else f"PyTorch cannot be loaded: {done.stderr.strip()[-300:]}"
 
 
 def memory_mb() -> float:
@@ -37,6 +76,7 @@ def machine() -> dict[str, str]:
     facts = {
         "python": platform.python_version(),
         "system": platform.platform(),
+        "cpu": cpu(),
         "cores": str(os.cpu_count()),
         "memory": f"{memory_mb() / 2**10:.0f} GiB",
         "R": f"{r_packages.version('base')} at {r}"

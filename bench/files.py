@@ -8,6 +8,13 @@ import secrets
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+#: Beginnings of a text that spreadsheets take for a formula, or cut off before one.
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def no_space(error: BaseException | None) -> bool:
@@ -51,3 +58,23 @@ def _replace_folder(aside: Path, folder: Path) -> None:
             shutil.rmtree(old, ignore_errors=True)
         else:
             return
+
+
+def csv_text(table: pd.DataFrame) -> str:
+    """A table as CSV in which a spreadsheet runs nothing: a text like ``=SUM(A1)`` has an apostrophe before it."""
+    import pandas as pd
+
+    columns = {i: _safe(column) for i, (_, column) in enumerate(table.items())}
+    safe = pd.DataFrame(columns, index=table.index).set_axis([_shown(name) for name in table.columns], axis=1)
+    text: str = safe.to_csv(index=False)
+    return text
+
+
+def _safe(column: pd.Series) -> pd.Series:
+    from pandas.api.types import is_numeric_dtype
+
+    return column if is_numeric_dtype(column.dtype) else column.astype(object).map(_shown)
+
+
+def _shown(value: object) -> object:
+    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value

@@ -9,7 +9,7 @@ from typing import Any
 
 from bench.availability import why_unavailable
 from bench.dataset import DatasetSource
-from bench.digest import data_digest, environment_digest, path_digest, source_digest, trial_key
+from bench.digest import data_key, environment_digest, path_digest, source_digest, trial_key
 from bench.environments import environment_of
 from bench.errors import BenchError, DataError, UnknownNameError
 from bench.method import Method
@@ -224,7 +224,8 @@ def _base_spec(task: Task, track: str, source: DatasetSource, seeds: Seeds) -> T
         task_version=task.version,
         track=track,
         dataset=source.card.name,
-        dataset_digest=data_digest(source.card),
+        dataset_digest=source.card.digest,
+        data_key=data_key(source.card),
         method="",
         role="method",
         implementation="",

@@ -33,7 +33,7 @@ def _refuse_mixtures(stores: Iterable[Store]) -> None:
     for store in stores:
         for record in store.records():
             versions.setdefault(record.spec.task, {}).setdefault(record.spec.task_version, store.root)
-            digests.setdefault(record.spec.dataset, {}).setdefault(record.spec.dataset_digest, store.root)
+            digests.setdefault(record.spec.dataset, {}).setdefault(record.spec.data_key, store.root)
     for what, found in (("versions of task", versions), ("data under the name", digests)):
         for name, seen in found.items():
             if len(seen) > 1:

@@ -69,7 +69,7 @@ class BuiltProblem:
         if self._is_whole():
             return
         if trial in self._met:
-            raise DamagedInputsError("its input files were changed while it ran, by it or by another trial on them")
+            raise DamagedInputsError("its input files were changed meanwhile, by it or by another trial on them")
         raise InvalidOutputError("the method changed its input files", fix="work on a copy, in ctx.scratch")
 
     def _is_whole(self) -> bool:

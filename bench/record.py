@@ -49,6 +49,7 @@ class TrialSpec(_Frozen):
     task_version: str
     track: str
     dataset: str
+    #: sha256 of the dataset, as on its card.
     dataset_digest: str
     method: str
     role: Literal["method", "random", "perfect", "trap"]
@@ -57,6 +58,9 @@ class TrialSpec(_Frozen):
     environment_digest: str
     params: dict[str, JsonValue] = Field(default_factory=dict)
     seeds: SeedTriple = SeedTriple()
+    #: sha256 over ``dataset_digest`` and the facts of the card that problems are built from
+    #: (:func:`bench.digest.data_key`).
+    data_key: str = ""
     #: Short digest of the method's own environment (:class:`bench.environments.Environment`); empty without one.
     environment: str = ""
     #: Parameters that are files: where they lie on this machine. Not in the key, which has their digests in ``params``.
@@ -67,7 +71,7 @@ class TrialSpec(_Frozen):
     @property
     def problem(self) -> str:
         """A short name of everything that decides a problem; trials with the same one see the same bytes."""
-        parts = [self.task, self.task_version, self.track, self.dataset, self.dataset_digest]
+        parts = [self.task, self.task_version, self.track, self.dataset, self.data_key]
         parts += [str(self.seeds.split), str(self.seeds.simulation)]
         return hashlib.sha256("\x1f".join(parts).encode()).hexdigest()[:16]
 
@@ -76,7 +80,7 @@ class TrialSpec(_Frozen):
         """A short name of everything that decides what methods are shown; the problem's, where no other shows it."""
         if not self.inputs:
             return self.problem
-        return hashlib.sha256("\x1f".join([self.inputs, self.dataset, self.dataset_digest]).encode()).hexdigest()[:16]
+        return hashlib.sha256("\x1f".join([self.inputs, self.dataset, self.data_key]).encode()).hexdigest()[:16]
 
 
 class ScoreRecord(_Frozen):
@@ -108,6 +112,30 @@ class Resources(_Frozen):
     cpu_s: float | None = None
     rss_peak_mb: float | None = None
     gpu_peak_mb: float | None = None
+    #: ``cuda`` where the method held memory of a GPU, else ``cpu``; empty where nobody saw.
+    device: str = ""
+
+
+class Machine(_Frozen):
+    """Where a trial ran, and what its numbers hang on besides versions.
+
+    Parameters
+    ----------
+    cpu, cores
+        Model and number of cores.
+    load
+        Processes that wanted a core in the minute before the trial began.
+    interpreter
+        Implementation, version and compiler of the method's Python.
+    blas
+        Library, version, kernel and threads of each BLAS in the method's process.
+    """
+
+    cpu: str = ""
+    cores: int | None = None
+    load: float | None = None
+    interpreter: str = ""
+    blas: str = ""
 
 
 class TrialRecord(_Frozen):
@@ -125,12 +153,20 @@ class TrialRecord(_Frozen):
     problem_notes: list[str] = Field(default_factory=list)
     notes: list[str] = Field(default_factory=list)
     n_cells: int | None = None
-    #: sha256 over what the method was shown, where its prediction may serve other trials.
+    #: Folder, within that of the run, with the truth the scores were made from.
+    problem: str = ""
+    #: sha256 over the files that the method was shown.
     inputs_digest: str = ""
     resources: Resources = Resources()
     scores: list[ScoreRecord] = Field(default_factory=list)
     curves: list[CurveRecord] = Field(default_factory=list)
+    #: Of Python, what the method requires and what most of its kind compute with.
     versions: dict[str, str] = Field(default_factory=dict)
+    #: Every distribution imported in the method's process and, as ``R:name``, every R package loaded there.
+    imported: dict[str, str] = Field(default_factory=dict)
+    #: The same of the process that made the problem and the scores.
+    scored_with: dict[str, str] = Field(default_factory=dict)
+    machine: Machine = Machine()
     #: What kept the method from opening other files than software, its inputs and its scratch; empty: nothing did.
     guard: str = ""
     host: str = ""

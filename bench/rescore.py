@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from bench import prediction
-from bench.digest import data_digest
+from bench.digest import data_key
 from bench.errors import BenchError
 from bench.problems import Problems
 from bench.record import TrialRecord
@@ -55,7 +55,7 @@ def _check_same_problem(registry: Registry, store: Store, record: TrialRecord) -
             where=str(store.root),
             fix="run again: the inputs themselves may have changed",
         )
-    if data_digest(dataset.card) != record.spec.dataset_digest:
+    if data_key(dataset.card) != record.spec.data_key:
         raise BenchError(
             f"dataset {record.spec.dataset!r} is not the one that the predictions were made for",
             where=str(_prediction_file(store, record)),

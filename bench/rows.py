@@ -14,6 +14,7 @@ ROW_COLUMNS: dict[str, str] = {
     "method": "string",
     "implementation": "string",
     "role": "string",
+    "problem": "string",
     "params": "string",
     "split_seed": "Int64",
     "sim_seed": "Int64",
@@ -36,9 +37,17 @@ ROW_COLUMNS: dict[str, str] = {
     "threads": "Int64",
     "device": "string",
     "host": "string",
+    "cpu": "string",
+    "load": "Float64",
+    "interpreter": "string",
+    "blas": "string",
     "versions": "string",
     "environment": "string",
 }
+
+#: Columns of ``versions.csv`` and ``versions.parquet``: a row per distribution or R package that a trial's process had
+#: loaded.
+VERSION_COLUMNS: dict[str, str] = {"run_id": "string", "trial": "string", "name": "string", "version": "string"}
 
 #: Columns of ``curves.csv`` and ``curves.parquet``.
 CURVE_COLUMNS: dict[str, str] = {

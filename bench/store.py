@@ -22,7 +22,7 @@ from pydantic import BaseModel, ValidationError
 
 from bench import __version__
 from bench.errors import BenchError
-from bench.files import replacing
+from bench.files import csv_text, replacing
 from bench.record import Limits, Request, RunInfo, TrialRecord
 
 if TYPE_CHECKING:
@@ -237,7 +237,7 @@ class Store:
     # -- tables -------------------------------------------------------------------------------------------------
 
     def write_tables(self) -> bool:
-        """Rebuild ``results.*`` and ``curves.*`` from the finished trials; True if anything changed."""
+        """Rebuild ``results.*``, ``curves.*`` and ``versions.*`` from the finished trials; True if anything changed."""
         if self._are_current(_state(self._trial_files())):  # told without a lock: the folder may be read-only
             return False
         # One at a time: of two writers, the slower could put an older table under the newer one's stamp.
@@ -246,7 +246,7 @@ class Store:
 
     def _are_current(self, state: str) -> bool:
         stamp = self.root / ".tables"
-        targets = [self.root / f"{t}.{e}" for t in ("results", "curves") for e in ("csv", "parquet")]
+        targets = [self.root / f"{t}.{e}" for t in ("results", "curves", "versions") for e in ("csv", "parquet")]
         return stamp.exists() and stamp.read_text() == state and all(t.exists() for t in targets)
 
     def _write_tables(self) -> bool:
@@ -255,11 +255,12 @@ class Store:
         state = _state(found)
         if self._are_current(state):
             return False
-        from bench.tables import curve_table, result_table
+        from bench.tables import curve_table, result_table, version_table
 
         records, run_id = [_parsed(TrialRecord, content, file) for file, content in found], self.info.run_id
-        for name, table in (("results", result_table(records, run_id)), ("curves", curve_table(records, run_id))):
-            write_atomic(self.root / f"{name}.csv", table.to_csv(index=False).encode())
+        for name, make in (("results", result_table), ("curves", curve_table), ("versions", version_table)):
+            table = make(records, run_id)
+            write_atomic(self.root / f"{name}.csv", csv_text(table).encode())
             _write_parquet(table, self.root / f"{name}.parquet")
         write_atomic(self.root / ".tables", state.encode())
         return True

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from bench.record import ScoreRecord, TrialRecord
-from bench.rows import CURVE_COLUMNS, ROW_COLUMNS
+from bench.rows import CURVE_COLUMNS, ROW_COLUMNS, VERSION_COLUMNS
 
 _NO_SCORE = ScoreRecord(metric="", value=None, unit="")
 
@@ -22,6 +22,7 @@ def result_table(records: Iterable[TrialRecord], run_id: str) -> pd.DataFrame:
             "task_version": record.spec.task_version,
             "implementation": record.spec.implementation,
             "role": record.spec.role,
+            "problem": record.problem or None,
             "params": json.dumps(record.spec.params, sort_keys=True),
             "unit": score.unit or None,
             "metric": score.metric or None,
@@ -32,10 +33,11 @@ def result_table(records: Iterable[TrialRecord], run_id: str) -> pd.DataFrame:
             "status": record.status,
             "detail": score.detail or record.detail,
             "notes": "; ".join(record.notes),
-            **record.resources.model_dump(),
+            **record.resources.model_dump(exclude={"device"}),
             "threads": record.limits.threads,
-            "device": record.limits.device,
+            "device": record.resources.device or None,
             "host": record.host,
+            **record.machine.model_dump(exclude={"cores"}),
             "versions": json.dumps(record.versions, sort_keys=True),
             "environment": record.spec.environment,
         }
@@ -54,6 +56,16 @@ def curve_table(records: Iterable[TrialRecord], run_id: str) -> pd.DataFrame:
         for x, y in zip(curve.x, curve.y, strict=True)
     ]
     return _typed(rows, CURVE_COLUMNS)
+
+
+def version_table(records: Iterable[TrialRecord], run_id: str) -> pd.DataFrame:
+    """What every trial's process had loaded, a row per distribution or R package."""
+    rows = [
+        {"run_id": run_id, "trial": record.key, "name": name, "version": version}
+        for record in records
+        for name, version in sorted(record.imported.items())
+    ]
+    return _typed(rows, VERSION_COLUMNS)
 
 
 def _trial_columns(record: TrialRecord, run_id: str) -> dict[str, Any]:

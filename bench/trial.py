@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import platform
 import shutil
 import threading
 import time
@@ -17,9 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bench import __version__, logs, prediction
+from bench import logs, prediction
 from bench.answers import plain
-from bench.availability import installed_version
 from bench.digest import prediction_key
 from bench.environments import Environment, cache_dir, environment_of
 from bench.errors import BenchError, InvalidOutputError, NotApplicableError, UnavailableError
@@ -27,13 +25,14 @@ from bench.grid import Planned
 from bench.method import Method
 from bench.problem import Curve, Scored
 from bench.problems import BuiltProblem, DamagedInputsError, Problems
+from bench.provenance import Origin
 from bench.record import CurveRecord, Limits, Resources, ScoreRecord, Status, TrialRecord, TrialSpec
 from bench.registry import Registry
-from bench.sandbox import Job, Outcome, Sandbox
+from bench.sandbox import Job, Outcome, Sandbox, Session, imported
 from bench.sandbox.handover import environment_of_job
 from bench.scratch import Scratch, remove_tree
 from bench.seeds import derive_seed
-from bench.store import Store, now, scored_file
+from bench.store import Store, scored_file
 from bench.task import Task
 from bench.validate import validated
 
@@ -70,6 +69,7 @@ class TrialRunner:
         self.problems = Problems(registry, self._scratch, store)
         self._sandbox = Sandbox(limits.threads)
         self._turns: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
+        self._installed = imported.installed()
         self._aborted = False
 
     def __enter__(self) -> TrialRunner:
@@ -117,10 +117,10 @@ class TrialRunner:
         return record
 
     def _attempt(self, planned: Planned, folder: Path, begin: Callable[[], None]) -> TrialRecord:
-        started = now()
-        known: dict[str, Any] = {"versions": self._versions(planned.spec, None)}
+        spec, known = planned.spec, dict[str, Any]()
+        origin = Origin(self._installed, self.registry.method(spec.method).value if spec.role == "method" else None)
         try:
-            status, detail = self._run(planned, folder, begin, known)
+            status, detail = self._run(planned, folder, begin, known, origin)
         except UnavailableError as error:
             status, detail = "unavailable", str(error)
         except NotApplicableError as error:
@@ -132,26 +132,24 @@ class TrialRunner:
             known["retryable"] = error.retryable
         return TrialRecord(
             key=planned.key,
-            spec=planned.spec,
+            spec=spec,
             limits=self.limits,
             status=status,
             detail=detail,
             log_tail=logs.tail(folder / "log.txt"),
-            host=platform.node(),
-            started=started,
-            bench_version=__version__,
+            problem=f"problems/{spec.problem}" if self.store.has_problem(spec.problem) else "",
             **known,
+            **origin.facts(),
         )
 
     def _run(
-        self, planned: Planned, folder: Path, begin: Callable[[], None], known: dict[str, Any]
+        self, planned: Planned, folder: Path, begin: Callable[[], None], known: dict[str, Any], origin: Origin
     ) -> tuple[Status, str]:
-        """Status and detail of a trial; ``known`` gets the other fields of its record, as far as it comes."""
+        """Status and detail of a trial; ``known`` and ``origin`` get the rest of its record, as far as it comes."""
         spec, log = planned.spec, folder / "log.txt"
         if planned.unavailable:
             raise UnavailableError(planned.unavailable)
-        environment = self._environment(spec)
-        known["versions"] = self._versions(spec, environment)
+        origin.environment = self._environment(spec)
         with self._step("the problem could not be built", log, retryable=True):
             built = self.problems.get(spec)
         problem, task = built.problem, self.registry.task(spec.task)
@@ -164,6 +162,7 @@ class TrialRunner:
         what = "the method could not be run" if spec.role == "method" else "the control failed"
         with self._step(what, log, retryable=True):
             outcome, answer = self._predict(planned, built, task, folder)
+        origin.session = outcome.session
         known |= {"resources": _resources(outcome), "guard": outcome.guard}
         if outcome.status != "ok":
             shortage = self._scratch.shortage() if outcome.status == "crash" else ""
@@ -226,7 +225,8 @@ class TrialRunner:
             control = next(c for c in task.controls if c.name == spec.method)
             start = time.perf_counter()
             answer = plain(control.predict(problem, np.random.default_rng(seed)), problem.inputs, task.outputs)
-            return Outcome("ok", wall_s=time.perf_counter() - start), answer
+            wall = time.perf_counter() - start
+            return Outcome("ok", wall_s=wall, session=Session(**imported.session(self._installed))), answer
         seed = derive_seed("method", spec.method, spec.inputs_id, spec.seeds.method)
         environment, lender = self._environment(spec), self._lender(spec, built)
         if lender is not None:
@@ -275,16 +275,6 @@ class TrialRunner:
                 return record
         return None
 
-    def _versions(self, spec: TrialSpec, environment: Environment | None) -> dict[str, str]:
-        versions = {"scmamba-bench": __version__, "python": platform.python_version()}
-        if spec.role == "method":
-            cls: type[Method] = self.registry.method(spec.method).value
-            if environment and environment.interpreter:
-                versions["python"] = environment.interpreter.version
-                return versions | {r.name: v for r in cls.requires if (v := environment.version(r.name))}
-            versions |= {r.name: v for r in cls.requires if (v := installed_version(r))}
-        return versions
-
     def _environment(self, spec: TrialSpec) -> Environment | None:
         """The environment that the trial was planned for; None without one."""
         if not spec.environment:
@@ -330,6 +320,7 @@ def _resources(outcome: Outcome) -> Resources:
         cpu_s=outcome.cpu_s,
         rss_peak_mb=outcome.rss_peak_mb,
         gpu_peak_mb=outcome.gpu_peak_mb,
+        device="cuda" if outcome.session.gpu or outcome.gpu_peak_mb else "cpu" if outcome.session.versions else "",
     )
 
 
@@ -347,6 +338,8 @@ def _lent(lender: TrialRecord) -> Outcome:
         rss_peak_mb=used.rss_peak_mb,
         gpu_peak_mb=used.gpu_peak_mb,
         phases={name: seconds for name, seconds in phases.items() if seconds is not None},
+        guard=lender.guard,
+        session=Session(lender.imported, lender.machine.interpreter, lender.machine.blas, gpu=used.device == "cuda"),
         notes=[*(n for n in lender.notes if not n.startswith("not run again")), told],
     )
 

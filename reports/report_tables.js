@@ -204,7 +204,8 @@
   }
 
   function download(items, name) {
-    const quote = (v) => { const s = v === null || v === undefined ? "" : String(v); return /[",\n\r]/.test(s) ? `"${s.replaceAll('"', '""')}"` : s; };
+    // a text that a spreadsheet would run has an apostrophe before it, as in results.csv
+    const quote = (v) => { const s = v === null || v === undefined ? "" : typeof v === "string" && /^[=+\-@\t\r]/.test(v) ? `'${v}` : String(v); return /[",\n\r]/.test(s) ? `"${s.replaceAll('"', '""')}"` : s; };
     const lines = [CSV.join(","), ...items.map((item) => CSV.map((c) => quote(value(item, c))).join(","))];
     const link = el("a", { href: URL.createObjectURL(new Blob([lines.join("\n") + "\n"], { type: "text/csv" })), download: name });
     link.click();

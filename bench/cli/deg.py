@@ -10,6 +10,7 @@ import typer
 
 from bench.cli.options import names
 from bench.errors import BenchError
+from bench.files import csv_text
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -117,7 +118,7 @@ def deg(
     if all(tested.table is None for tested in results):
         raise BenchError("no cell type can be tested", where=data, fix="see the reasons above; nothing was written")
     table = joined(results)
-    table.to_csv(out, index=False)
+    out.write_text(csv_text(table), encoding="utf-8", newline="")
     used = next(tested.table.attrs.get("engine") for tested in results if tested.table is not None)
     by_whom = f", by {used} with the filters and fold changes of Seurat {seurat}" if used else ""
     typer.echo(f"wrote {out}: {len(table):,} tests{by_whom}")

@@ -77,6 +77,7 @@ def run(
     from bench.build import build
     from bench.cli.env import build_shown
     from bench.cli.live import LiveTable, Silent
+    from bench.doctor import why_no_gpu
     from bench.grid import Ask
     from bench.record import Limits
     from bench.registry import Registry
@@ -86,6 +87,8 @@ def run(
         raise BenchError("no method is named", where="--methods", fix="name methods, or give all or controls")
     if device not in {"cpu", "cuda"}:
         raise BenchError(f"unknown device {device!r}", where="--device", fix="give cpu or cuda")
+    if device == "cuda" and engine == "local" and (reason := why_no_gpu()):
+        raise BenchError(reason, where="--device cuda", fix="leave --device out, or run where PyTorch sees a GPU")
     jobs = jobs or max(1, (os.cpu_count() or 1) // threads)
     ask = Ask(
         task=task,
@@ -135,6 +138,7 @@ def trial(spec: Path) -> None:
     """Run one trial from its specification file (what an engine starts)."""
     signal.signal(signal.SIGTERM, interrupt)
     from bench.build import in_use
+    from bench.doctor import why_no_gpu
     from bench.grid import Planned
     from bench.record import Limits, TrialSpec
     from bench.registry import Registry
@@ -142,11 +146,13 @@ def trial(spec: Path) -> None:
     from bench.trial import TrialRunner
 
     given = json.loads(spec.read_text())
-    planned = Planned(given["key"], TrialSpec.model_validate(given["spec"]), given["unavailable"])
+    limits = Limits.model_validate(given["limits"])
+    unavailable = given["unavailable"] or (limits.device == "cuda" and why_no_gpu()) or ""
+    planned = Planned(given["key"], TrialSpec.model_validate(given["spec"]), unavailable)
     registry = Registry([Path(p) for p in given["plugins"]])
     for path in given["datasets"]:
         registry.dataset(path)
-    store, limits = Store.open(Path(given["run"])), Limits.model_validate(given["limits"])
+    store = Store.open(Path(given["run"]))
     with in_use([planned.spec.environment]), TrialRunner(registry, store, limits) as runner:
         record = runner.execute(planned)
     typer.echo(f"{planned.key} {record.status if record else 'aborted'}")

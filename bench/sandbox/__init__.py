@@ -4,6 +4,6 @@
 *warden* per trial; the warden forks the *worker*, which runs the method, and kills the whole tree when a limit is hit.
 """
 
-from bench.sandbox.client import Job, Outcome, Sandbox, thread_environment
+from bench.sandbox.client import Job, Outcome, Sandbox, Session, thread_environment
 
-__all__ = ["Job", "Outcome", "Sandbox", "thread_environment"]
+__all__ = ["Job", "Outcome", "Sandbox", "Session", "thread_environment"]

@@ -63,6 +63,26 @@ class Job:
 
 
 @dataclass(frozen=True)
+class Session:
+    """What a method's process had imported and computed with (:mod:`bench.sandbox.imported`).
+
+    Parameters
+    ----------
+    versions
+        Of Python, every distribution imported and, where R ran, R and its packages (``R:name``).
+    interpreter, blas
+        Python's implementation and compiler; library, version, kernel and threads of each BLAS.
+    gpu
+        Whether a GPU's memory was used.
+    """
+
+    versions: dict[str, str] = field(default_factory=dict)
+    interpreter: str = ""
+    blas: str = ""
+    gpu: bool = False
+
+
+@dataclass(frozen=True)
 class Outcome:
     """How a method's process tree ended and what it used.
 
@@ -80,6 +100,7 @@ class Outcome:
     notes: list[str] = field(default_factory=list)
     retryable: bool = False
     guard: str = ""
+    session: Session = Session()
 
 
 _OUTCOME = TypeAdapter(Outcome)

@@ -28,6 +28,7 @@ EXCHANGE = (
     "bench.normalise",
     "bench.problem",
     "bench.sandbox.hints",
+    "bench.sandbox.imported",
     "bench.sandbox.progress",
     "bench.sandbox.worker",
     "bench.scale",

@@ -12,12 +12,13 @@ import sys
 import tempfile
 import time
 import traceback
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
 import psutil
 
-from bench.sandbox import guard
+from bench.sandbox import guard, imported
 from bench.sandbox.progress import Progress, read_progress
 
 PR_SET_PDEATHSIG = 1
@@ -35,14 +36,22 @@ _NEAR_LIMIT = 0.8
 _DATA_SLACK_MB = 8192
 
 
-def watch(job: dict[str, Any], software: guard.Software) -> None:
+@dataclass(frozen=True)
+class Known:
+    """What the fork server knows of this machine, for all jobs."""
+
+    software: guard.Software
+    index: dict[str, list[imported.Installed]]
+
+
+def watch(job: dict[str, Any], known: Known) -> None:
     """Run the job's worker to its end; writes ``outcome.json`` into the job's folder."""
     os.setsid()
     prctl(PR_SET_CHILD_SUBREAPER, 1)  # orphans come to us, so no process of the method escapes the tree
     prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
     folder = Path(job["folder"])
     job["guard"] = guard.name()
-    worker = _start_worker(job, software, folder / "log.txt")
+    worker = _start_worker(job, known, folder / "log.txt")
     signal.signal(signal.SIGTERM, lambda *_: _abandon())
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     tree = _Tree(with_gpu=job["device"] != "cpu")
@@ -93,14 +102,14 @@ class _Tree:
         return rss
 
 
-def _start_worker(job: dict[str, Any], software: guard.Software, log: Path) -> int:
+def _start_worker(job: dict[str, Any], known: Known, log: Path) -> int:
     pid = os.fork()
     if pid:
         return pid
-    _run_worker(job, software, log)
+    _run_worker(job, known, log)
 
 
-def _run_worker(job: dict[str, Any], software: guard.Software, log: Path) -> NoReturn:
+def _run_worker(job: dict[str, Any], known: Known, log: Path) -> NoReturn:
     code = 1
     try:
         os.setpgid(0, 0)
@@ -114,14 +123,14 @@ def _run_worker(job: dict[str, Any], software: guard.Software, log: Path) -> NoR
             resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         _move_in(Path(job["folder"]) / "scratch")
-        guard.confine(job, software)
+        guard.confine(job, known.software)
         if job["environment"]:
             from bench.sandbox import handover
 
             handover.enter(job)  # does not come back if the environment has a Python of its own
         from bench.sandbox import worker
 
-        code = worker.main(job)
+        code = worker.main(job, known.index)
     except BaseException:  # noqa: BLE001 - told in the trial's log
         traceback.print_exc()
     finally:

@@ -25,6 +25,7 @@ from bench.files import no_space
 from bench.locate import load_class
 from bench.method import Context, Method
 from bench.problem import Inputs, Output, Prediction
+from bench.sandbox import imported
 from bench.sandbox.hints import hint
 from bench.sandbox.progress import ProgressNote
 from bench.seeds import derive_seed
@@ -35,8 +36,14 @@ _MAY_OPEN = (
 )
 
 
-def main(job: dict[str, Any]) -> int:
-    """Run one job; returns the process's exit code (0 whenever ``result.json`` tells the rest)."""
+def main(job: dict[str, Any], index: dict[str, list[imported.Installed]] | None = None) -> int:
+    """Run one job; returns the process's exit code (0 whenever ``result.json`` tells the rest).
+
+    Parameters
+    ----------
+    index
+        What is installed (:func:`bench.sandbox.imported.installed`), where it is known already.
+    """
     folder = Path(job["folder"])
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # nothing printed is lost in a crash
     faulthandler.enable()
@@ -59,6 +66,8 @@ def main(job: dict[str, Any]) -> int:
         if job["guard"] and "Permission denied" in detail:
             detail = f"{detail[:1700]} ({_MAY_OPEN})"
         result = {"status": "oom" if out_of_memory else "crash", "detail": detail[:2000], "retryable": no_space(error)}
+    with contextlib.suppress(Exception):  # a method may have left its modules, or R, in any state
+        result["session"] = imported.session(imported.installed() if index is None else index)
     temporary = folder / ".result.json"
     temporary.write_text(json.dumps(result))
     temporary.replace(folder / "result.json")

@@ -12,7 +12,7 @@ import signal
 
 import psutil
 
-from bench.sandbox import guard, warden
+from bench.sandbox import guard, imported, warden
 
 
 def main() -> None:
@@ -20,7 +20,7 @@ def main() -> None:
     answers = os.dup(1)
     os.dup2(2, 1)  # whatever a library prints must not be taken for an answer
     _preload()
-    software = guard.installed()
+    known = warden.Known(guard.installed(), imported.installed())
     warden.prctl(warden.PR_SET_CHILD_SUBREAPER, 1)  # what a killed warden leaves behind comes to us
     wake_read, wake_write = os.pipe()
     os.set_blocking(wake_write, False)
@@ -39,7 +39,7 @@ def main() -> None:
                 break
             *lines, pending = (pending + chunk).split(b"\n")
             for line in lines:
-                pid = _fork_warden(json.loads(line), software, (answers, wake_read, wake_write))
+                pid = _fork_warden(json.loads(line), known, (answers, wake_read, wake_write))
                 running[pid] = json.loads(line)["folder"]
     for pid in running:
         os.kill(pid, signal.SIGTERM)
@@ -58,7 +58,7 @@ def _preload() -> None:
     import bench.sandbox.worker  # noqa: F401
 
 
-def _fork_warden(job: dict[str, object], software: guard.Software, inherited: tuple[int, ...]) -> int:
+def _fork_warden(job: dict[str, object], known: warden.Known, inherited: tuple[int, ...]) -> int:
     pid = os.fork()
     if pid:
         return pid
@@ -68,7 +68,7 @@ def _fork_warden(job: dict[str, object], software: guard.Software, inherited: tu
         os.close(fd)
     devnull = os.open(os.devnull, os.O_RDONLY)
     os.dup2(devnull, 0)
-    warden.watch(job, software)
+    warden.watch(job, known)
     os._exit(0)
 
 

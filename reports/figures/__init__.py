@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import matplotlib
 
-from bench.files import replacing
+from bench.files import csv_text, replacing
 from bench.reports import _deg, _imputation, _supplementary
 from bench.reports._load import Run
 from bench.reports.figures import (
@@ -166,4 +166,7 @@ def _save(figure: Figure, stem: Path, frame: pd.DataFrame, formats: Sequence[str
 
 def _keep(frame: pd.DataFrame, file: Path) -> None:
     with replacing(file) as aside:
-        frame.to_csv(aside, index=False) if file.suffix == ".csv" else frame.to_parquet(aside, index=False)
+        if file.suffix == ".csv":
+            aside.write_text(csv_text(frame), encoding="utf-8", newline="")
+        else:
+            frame.to_parquet(aside, index=False)

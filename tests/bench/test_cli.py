@@ -311,3 +311,12 @@ def test_a_registered_dataset_is_told_what_it_can_be_used_for(tmp_path, counts):
     assert command.format("doublet", "bare") in told["bare"]
     assert "--task annotation" not in told["bare"]
     assert "not for annotation: no cell_type column" in told["bare"]
+
+
+def test_a_gpu_that_is_not_there_is_refused_before_anything_runs(run, tmp_path):
+    """Here it is hidden; a build of PyTorch for CPUs, or a machine without a driver, is told as well."""
+    done = run("--device", "cuda", env={"CUDA_VISIBLE_DEVICES": ""})
+    assert done.returncode == 2
+    assert "where: --device cuda" in done.stderr
+    assert "is a build for CPUs" in done.stderr or "finds no GPU here" in done.stderr
+    assert not (tmp_path / "run").exists()

@@ -8,7 +8,7 @@ import pytest
 from conftest_core import PLUGIN
 
 from bench.dataset import DatasetCard
-from bench.digest import data_digest, environment_digest, path_digest, source_digest, trial_key
+from bench.digest import data_key, environment_digest, path_digest, source_digest, trial_key
 from bench.method import Method, python_package
 from bench.record import SeedTriple, TrialSpec
 
@@ -136,8 +136,8 @@ def test_a_digest_imports_nothing_that_the_card_does_not(package):
 def test_the_facts_of_a_dataset_that_reach_problems_count():
     card = DatasetCard("d", "s", "00", frozenset({"donor"}), "none", 10, 10)
     for change in ({"digest": "01"}, {"fields": frozenset()}, {"expected_doublet_rate": 0.1}):
-        assert data_digest(dataclasses.replace(card, **change)) != data_digest(card)
-    assert data_digest(dataclasses.replace(card, summary="other words", name="e")) == data_digest(card)
+        assert data_key(dataclasses.replace(card, **change)) != data_key(card)
+    assert data_key(dataclasses.replace(card, summary="other words", name="e")) == data_key(card)
 
 
 def test_the_environment_digest_follows_the_requirements():

@@ -6,7 +6,7 @@ import pytest
 from scipy import sparse
 
 from bench import matrices
-from bench.files import replacing
+from bench.files import csv_text, replacing
 
 
 def listed(folder):
@@ -83,3 +83,26 @@ def test_a_full_disk_is_left_as_it_was(small_disk):
 def _parquet(file, numbers):
     with replacing(file) as aside:
         pd.DataFrame(numbers).to_parquet(aside)
+
+
+def test_a_text_that_looks_like_a_formula_is_text_in_a_spreadsheet_and_numbers_stay_numbers():
+    table = pd.DataFrame(
+        {
+            "gene": ["=SUM(A1)", "+1", "-x", "@y", "\tz", "MT-ND1", "a=b", None],
+            "=label": pd.Categorical(["-1", "b"] * 4),
+            "value": [-1.5, 2, np.nan, -3, 4, 5, 6, 7],
+            "n": pd.array([-1, None] * 4, dtype="Int64"),
+            "hot": [True, False] * 4,
+        }
+    )
+    text = csv_text(table)
+    assert text.splitlines()[:4] == [
+        "gene,'=label,value,n,hot",
+        "'=SUM(A1),'-1,-1.5,-1,True",
+        "'+1,b,2.0,,False",
+        "'-x,'-1,,-1,True",
+    ]
+    assert [line.partition(",")[0] for line in text.splitlines()[4:]] == ["'@y", "'\tz", "MT-ND1", "a=b", ""]
+    assert csv_text(pd.DataFrame(columns=["a"])) == "a\n"
+    plain = pd.DataFrame({"a": ["x", "y"], "b": [0.1, 1e-9]})
+    assert csv_text(plain) == plain.to_csv(index=False)

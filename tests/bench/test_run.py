@@ -1,4 +1,7 @@
 import dataclasses
+import importlib.metadata
+import json
+import platform
 import subprocess
 import sys
 from pathlib import Path
@@ -83,6 +86,38 @@ def test_predictions_are_kept_with_the_datasets_own_names_and_the_truth_beside_t
     assert prediction["cell"].tolist() == truth["cell"].tolist()
     recomputed = float(((prediction["score"] > 0.5) == truth["hot"]).mean())
     assert recomputed == pytest.approx(record.scores[0].value)
+
+
+def test_every_number_can_be_traced_to_versions_machine_device_problem_and_data(go, registry):
+    """Asked for a GPU, a method that computes without one has a row that says so."""
+    limits = Limits(timeout_s=30, device="cuda")
+    result = go(["toy", "absent"], params={"toy": {"mode": "learn"}}, limits=limits)
+    by_name = {r.spec.method: r for r in result.records}
+    toy, control = by_name["toy"], by_name["truth"]
+    for record in (toy, control):
+        for name in ("numpy", "scipy", "pandas"):
+            assert record.imported[name] == importlib.metadata.version(name)
+        assert record.versions["numpy"] == record.scored_with["numpy"] == importlib.metadata.version("numpy")
+        assert record.machine.interpreter.startswith(f"CPython {platform.python_version()}")
+        assert record.machine.cpu
+        assert record.machine.load >= 0
+        assert "openblas" in record.machine.blas or "mkl" in record.machine.blas
+        assert record.spec.dataset_digest == registry.datasets["toy-data"].card.digest
+        assert (result.store.root / record.problem / "solution.parquet").exists()
+        assert len(record.inputs_digest) == 64
+    assert toy.imported["scikit-learn"] == importlib.metadata.version("scikit-learn")
+    assert ", 1 thread(s)" in toy.machine.blas
+    assert (toy.limits.device, toy.resources.device, control.resources.device) == ("cuda", "cpu", "cpu")
+    assert by_name["absent"].imported == {}
+    for end, read in (("csv", pd.read_csv), ("parquet", pd.read_parquet)):
+        rows = read(result.store.root / f"results.{end}").set_index("method")
+        assert rows.loc["toy", "device"] == "cpu"
+        assert pd.isna(rows.loc["absent", "device"])
+        assert rows.loc["toy", "problem"] == toy.problem
+        assert rows.loc["toy", "blas"] == toy.machine.blas
+        assert json.loads(rows.loc["toy", "versions"])["scikit-learn"] == importlib.metadata.version("scikit-learn")
+        loaded = read(result.store.root / f"versions.{end}")
+        assert dict(loaded.loc[loaded["trial"] == toy.key, ["name", "version"]].to_numpy()) == toy.imported
 
 
 def test_a_finished_run_is_not_run_again(go, registry):

@@ -154,7 +154,7 @@ def test_merge_refuses_different_data_of_one_name(tmp_path):
     a, b = Store.create(tmp_path / "a"), Store.create(tmp_path / "b")
     a.save(record())
     other = record(key="00000000000000bb")
-    b.save(other.model_copy(update={"spec": other.spec.model_copy(update={"dataset_digest": "1"})}))
+    b.save(other.model_copy(update={"spec": other.spec.model_copy(update={"data_key": "1"})}))
     with pytest.raises(BenchError, match="different data under the name"):
         merge([a.root, b.root], tmp_path / "m")
 

@@ -160,6 +160,9 @@ class Toy(Method):
         os.kill(os.getppid(), signal.SIGKILL)
         time.sleep(60)
 
+    def _learn(self, ctx):
+        import sklearn.linear_model  # noqa: F401
+
     def _linger(self, ctx):
         subprocess.run(["setsid", "sleep", str(self.seconds)])
 

@@ -10,7 +10,7 @@ from scipy import sparse
 
 from bench.audit import audit_one
 from bench.dataset import OBS_FIELDS, Dataset, DatasetCard
-from bench.digest import data_digest
+from bench.digest import data_key
 from bench.errors import DataError, NotApplicableError
 from bench.task import Seeds
 from bench.tasks._doublet_problem import donors_to_test
@@ -186,7 +186,7 @@ def test_weak_labels_are_said_first() -> None:
     problem = TASK.make_problem(Dataset(card, plain.adata), "celltype", Seeds())
     assert problem.notes[0] == "WARNING derived labels (weak): derived_cell_type"
     assert problem.inputs.info["weak_labels"] == card.weak_labels
-    assert data_digest(card) != data_digest(plain.card)
+    assert data_key(card) != data_key(plain.card)
 
 
 def test_levels_that_are_not_nested_are_said() -> None:

@@ -1,0 +1,118 @@
+"""What a process has imported and what its numbers were computed with, so that every row can be traced to it.
+
+Runs on Python 3.8.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import platform
+import re
+import sys
+from importlib.metadata import Distribution
+from typing import Any, NamedTuple
+
+#: R's own packages have its version and are left out.
+_R_SESSION = """
+local({
+  of <- vapply(loadedNamespaces(), function(p) as.character(getNamespaceVersion(p)), "")
+  R <- paste(R.version$major, R.version$minor, sep = ".")
+  c(R = R, of[of != R], BLAS = basename(extSoftVersion()[["BLAS"]]))
+})
+"""
+
+
+class Installed(NamedTuple):
+    """A distribution and what is needed of it."""
+
+    name: str
+    version: str
+    distribution: Distribution
+
+
+def installed() -> dict[str, list[Installed]]:
+    """Every distribution on the search path, by the top-level modules that it brings."""
+    found: dict[str, list[Installed]] = {}
+    for distribution in importlib.metadata.distributions():
+        # Only the head is read: `distribution.metadata` parses the whole README each time.
+        text = distribution.read_text("METADATA") or distribution.read_text("PKG-INFO") or ""
+        head = dict(re.findall(r"^(Name|Version): *(.*?)\s*$", text.partition("\n\n")[0], re.M))
+        if len(head) < 2:
+            continue
+        entry = Installed(re.sub(r"[-_.]+", "-", head["Name"]).lower(), head["Version"], distribution)
+        for module in _modules(entry):
+            found.setdefault(module, []).append(entry)
+    return found
+
+
+def _modules(entry: Installed) -> set[str]:
+    """Top-level modules of a distribution; that of its own name if it tells none, as some installed in place do."""
+    listed = (entry.distribution.read_text("top_level.txt") or "").split()
+    if not listed:
+        paths = re.findall(r"^([^/,]+)(?=[/,])", entry.distribution.read_text("RECORD") or "", re.M)
+        listed = [path.partition(".")[0] for path in paths if not path.endswith((".dist-info", ".pth"))]
+    return {name for name in listed if name.isidentifier()} or {entry.name.replace("-", "_")}
+
+
+def versions(index: dict[str, list[Installed]]) -> dict[str, str]:
+    """Name and version of every distribution of which this process has imported a module."""
+    found: dict[str, str] = {}
+    for module, entries in index.items():
+        if module not in sys.modules:
+            continue
+        parts = _parts(module) if len(entries) > 1 else []
+        for entry in entries:
+            if not parts or _brings(entry, parts):
+                found[entry.name] = entry.version
+    return found
+
+
+def _parts(module: str) -> list[str]:
+    """What is imported of a module that several distributions share (a namespace), as paths."""
+    if getattr(sys.modules[module], "__file__", None):
+        return []
+    start = module + "."
+    return [name.replace(".", "/") for name in list(sys.modules) if name.startswith(start) and name.count(".") == 1]
+
+
+def _brings(entry: Installed, parts: list[str]) -> bool:
+    record = entry.distribution.read_text("RECORD") or ""
+    return any(f"\n{part}{end}" in f"\n{record}" for part in parts for end in ("/", "."))
+
+
+def session(index: dict[str, list[Installed]]) -> dict[str, Any]:
+    """Versions, interpreter, BLAS, and whether a GPU was used: a :class:`bench.sandbox.Session` as plain data."""
+    found = {"python": platform.python_version(), **versions(index)}
+    blas = _blas()
+    if "rpy2.robjects" in sys.modules:
+        of_r = {str(name): str(value) for name, value in sys.modules["rpy2.robjects"].r(_R_SESSION).items()}
+        blas.append(f"R: {of_r.pop('BLAS')}")
+        found["R"] = of_r.pop("R")
+        found.update({f"R:{name}": version for name, version in of_r.items()})
+    compiler = platform.python_compiler()
+    return {
+        "versions": found,
+        "interpreter": f"{platform.python_implementation()} {platform.python_version()} ({compiler})",
+        "blas": "; ".join(blas),
+        "gpu": _used_gpu(),
+    }
+
+
+def _blas() -> list[str]:
+    """Library, version, kernel and threads of each BLAS that is loaded."""
+    try:
+        import threadpoolctl
+    except ImportError:
+        return []
+    told = []
+    for library in threadpoolctl.threadpool_info():
+        if library["user_api"] == "blas":
+            words = [library["internal_api"], library["version"], library.get("architecture")]
+            told.append(" ".join(filter(None, words)) + f", {library['num_threads']} thread(s)")
+    return list(dict.fromkeys(told))
+
+
+def _used_gpu() -> bool:
+    """Whether PyTorch has held memory of a GPU here; other libraries' use is seen from outside."""
+    torch = sys.modules.get("torch")
+    return torch is not None and torch.cuda.is_initialized() and torch.cuda.max_memory_allocated() > 0
