@@ -110,7 +110,7 @@ def check_covariates(obs: pd.DataFrame, names: Sequence[str], cells: NDArray[np.
     DataError
         If there is no such column, or one has gaps: which, in how many cells, and what to do.
     """
-    taken, gaps = [], {}
+    taken, gaps, masks = [], {}, []
     for name in names:
         if name == DETECTION_RATE and name not in obs:
             taken.append(f"{name}, the genes detected in a cell (z-score within each type)")
@@ -119,15 +119,15 @@ def check_covariates(obs: pd.DataFrame, names: Sequence[str], cells: NDArray[np.
         missing = _missing(values)
         if missing.any():
             gaps[name] = int(missing.sum())
+            masks.append(_mask_of(values, missing))
         else:
             taken.append(_described(values))
     if gaps:
         said = listing([f"{name} is missing in {count(n, 'cell')}" for name, n in gaps.items()])
-        mask = " & ".join(f"adata.obs[{name!r}].notna()" for name in gaps)
         raise DataError(
             f"{said} (of {int(cells.sum()):,} compared)",
             where=f"--covariates {','.join(gaps)}",
-            fix=f"leave it out of --covariates, fill it in, or drop those cells: adata[{mask}]",
+            fix=f"leave it out of --covariates, fill it in, or drop those cells: adata[{' & '.join(masks)}]",
         )
     return "; ".join(taken)
 
@@ -157,6 +157,16 @@ def _missing(values: pd.Series) -> NDArray[np.bool_]:
     return as_text(values).fillna("").str.strip().str.lower().isin(_GAPS).to_numpy(dtype=bool)
 
 
+def _mask_of(values: pd.Series, missing: NDArray[np.bool_]) -> str:
+    """Code that is true where a covariate is there: what gaps it has decides."""
+    column, found = f"adata.obs[{values.name!r}]", values[missing].dropna()
+    if not len(found):
+        return f"{column}.notna()"
+    if _is_number(values):
+        return f"numpy.isfinite({column})"
+    return f"({column}.notna() & ~{column}.isin({sorted(set(found.astype(str)))}))"
+
+
 def _described(values: pd.Series) -> str:
     """How the model takes a covariate without gaps: as a number, or as levels."""
     if _is_number(values):
@@ -177,6 +187,8 @@ def about_donors(donor: pd.Series, arms: tuple[NDArray[np.bool_], NDArray[np.boo
     both = len(case & control)
     said = f"{donor.name}: {len(case):,} case and {count(len(control), 'control donor')}"
     said += f", {both:,} of them in both arms" if both else ""
+    unknown = int((names.isna() & (arms[0] | arms[1])).sum())
+    said += f"; of {count(unknown, 'cell')} it is not known" if unknown else ""
     said += ". Cells are not replicates: p says how sure a gene differs between these cells, not between people. "
     if min(len(case), len(control)) < 2:
         return said + "One donor in an arm is too few to tell the condition from the person."

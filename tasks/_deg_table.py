@@ -164,10 +164,19 @@ def deg_by_type(
         except BenchError as error:
             yield Tested(*counts, None, "; ".join(filter(None, [error.what, error.fix])))
             continue
-        dropped = table.attrs.get("dropped", ())
-        message = f"not estimable beside the others, left out: {', '.join(dropped)}" if dropped else ""
+        message = _said(table.attrs.get("dropped", ()), beside, np.concatenate(rows))
         table.insert(0, "cell_type", cell_type)
         yield Tested(*counts, table, message)
+
+
+def _said(dropped: Sequence[str], covariates: pd.DataFrame | None, rows: NDArray[np.intp]) -> str:
+    """What was left out of the model of these cells, and why."""
+    if covariates is None:
+        return ""
+    same = [name for name in dropped if name in covariates and covariates[name].iloc[rows].nunique() == 1]
+    others = [name for name in dropped if name not in same]
+    said = [f"not estimable beside the others, left out: {', '.join(others)}"] if others else []
+    return "; ".join([*said, *([f"the same in all cells, left out: {', '.join(same)}"] if same else [])])
 
 
 def joined(results: Sequence[Tested]) -> pd.DataFrame:

@@ -249,9 +249,39 @@ def test_of_a_covariate_only_the_levels_that_are_lost_are_named(study, tmp_path,
     file = write(study, lab=lab, chip=np.where(np.isin(lab, ["r", "s"]), "x", "y"), same="one")
     out = ["--out", tmp_path / "deg.csv"]
     (line,) = (x for x in run(capsys, file, "--covariates", "chip,lab,same", *out) if x.startswith("all:"))
-    assert line.endswith("(not estimable beside the others, left out: lab (1 of 4 levels: s), same)")
+    assert line.endswith(
+        "(not estimable beside the others, left out: lab (1 of 4 levels: s); the same in all cells, left out: same)"
+    )
     (line,) = (x for x in run(capsys, file, "--covariates", "lab,chip", *out) if x.startswith("all:"))
     assert line.endswith("(not estimable beside the others, left out: chip)")
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        np.where(np.arange(132) < 3, np.nan, 1.0 + np.arange(132) % 5),
+        np.where(np.arange(132) < 3, np.inf, 1.0 + np.arange(132) % 5),
+        pd.array([None] * 3 + [1, 2, 3] * 43, dtype="Int64"),
+        pd.array([None] * 3 + [True, False, True] * 43, dtype="boolean"),
+        ["NA", "", "nan"] + ["a", "b", "c"] * 43,
+        pd.Categorical([None, "NA", "N/A"] + ["a", "b", "c"] * 43),
+    ],
+)
+def test_cells_with_gaps_are_dropped_as_the_message_advises(study, tmp_path, capsys, column):
+    file = write(study, v=column)
+    with pytest.raises(BenchError, match="v is missing in 3 cells") as refusal:
+        run(capsys, file, "--covariates", "v", "--out", tmp_path / "deg.csv")
+    code = refusal.value.fix.partition("drop those cells: ")[2]
+    kept = eval(code, {"adata": anndata.read_h5ad(file), "numpy": np})
+    assert kept.n_obs == 129
+    kept.copy().write_h5ad(tmp_path / "kept.h5ad")
+    run(capsys, tmp_path / "kept.h5ad", "--covariates", "v", "--out", tmp_path / "deg.csv")
+
+
+def test_cells_of_unknown_donors_are_counted(study, tmp_path, capsys):
+    donor = pd.Categorical([None] * 4 + ["a", "b"] * 64, categories=["a", "b", "unused"])
+    lines = run(capsys, write(study, donor=donor), "--out", tmp_path / "deg.csv")
+    assert any("; of 4 cells it is not known. Cells are not replicates" in line for line in lines)
 
 
 @pytest.mark.parametrize(
