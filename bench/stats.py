@@ -79,6 +79,67 @@ def percentile_interval(draws: Floats, level: float = 0.95) -> list[tuple[float,
     return intervals
 
 
+def mean_interval(
+    values: ArrayLike, lows: ArrayLike, highs: ArrayLike, level: float = 0.95
+) -> tuple[float, float] | None:
+    """Interval of the mean of several trials on the same donors, which differ by chance alone (seeds).
+
+    Each trial's own interval tells what other donors and cells would change. Trials share them, so that averaging does
+    not narrow it: the mean of the bounds holds whatever their correlation. To its variance, on each side, is added
+    what the spread of the values says of chance (as Rubin adds that between imputations), with Satterthwaite's degrees
+    of freedom.
+
+    Parameters
+    ----------
+    values, lows, highs
+        Of each trial; ``lows`` and ``highs`` are bounds of the same ``level``.
+
+    Returns
+    -------
+    Bounds, or None if a trial has no interval.
+    """
+    value, low, high = (np.asarray(x, dtype=float) for x in (values, lows, highs))
+    if not len(value) or np.isnan([low, high]).any():
+        return None
+    centre, n = value.mean(), len(value)
+    chance = value.var(ddof=1) / n if n > 1 else 0.0
+    z = stats.norm.ppf((1 + level) / 2)
+    wider = []
+    for bound in (low.mean(), high.mean()):
+        reach = abs(bound - centre)
+        variance = (reach / z) ** 2 + chance
+        freedom = (n - 1) * (variance / chance) ** 2 if chance else np.inf
+        wider.append(stats.t.ppf((1 + level) / 2, freedom) * np.sqrt(variance) - reach if chance else 0.0)
+    return float(low.mean() - wider[0]), float(high.mean() + wider[1])
+
+
+def split_interval(values: ArrayLike, tested_to_trained: float, level: float = 0.95) -> tuple[float, float] | None:
+    """Interval of the mean over random splits of the same donors: Student's t, corrected for what splits share.
+
+    Splits share training donors, and some test donors, so that their values are no independent sample. Nadeau and
+    Bengio (doi:10.1023/A:1024068626366) add ``tested_to_trained`` to 1 / splits: the interval does not shrink
+    towards a point as more splits are drawn of the same donors. Where a value is a mean over the tested donors, all
+    splits together give the standard error of the mean over donors.
+
+    Parameters
+    ----------
+    values
+        One a split.
+    tested_to_trained
+        Number of tested donors divided by that of the others.
+
+    Returns
+    -------
+    Bounds, or None of fewer than three splits, whose spread tells nothing.
+    """
+    value = np.asarray(values, dtype=float)
+    if len(value) < 3:
+        return None
+    half = stats.t.ppf((1 + level) / 2, len(value) - 1) * value.std(ddof=1)
+    half *= np.sqrt(1 / len(value) + tested_to_trained)
+    return float(value.mean() - half), float(value.mean() + half)
+
+
 def power_floor(n: int) -> float:
     """Smallest two-sided p an exact Wilcoxon signed-rank test over ``n`` pairs can reach (5: 0.0625, 6: 0.03125)."""
     return min(1.0, 2.0 ** (1 - n))

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from itertools import combinations
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -187,3 +189,59 @@ def test_policies_respect_direction_and_total_failure() -> None:
     assert np.isnan(ranks["exclude"]["dead"])
     with pytest.raises(ValueError, match="unknown failure policy"):
         stats.ranks_under_policies(table, policies=["forgive"])  # type: ignore[list-item]
+
+
+def test_the_interval_of_trials_that_differ_by_nothing_is_their_own() -> None:
+    assert stats.mean_interval([0.6, 0.6, 0.6], [0.5] * 3, [0.65] * 3) == pytest.approx((0.5, 0.65))
+    assert stats.mean_interval([0.6], [0.61], [0.65]) == pytest.approx((0.61, 0.65))  # a bootstrap may be biased
+    assert stats.mean_interval([0.6, 0.7], [0.5, np.nan], [0.7, np.nan]) is None
+    assert stats.mean_interval([], [], []) is None
+
+
+def test_the_interval_of_seeds_without_sampling_error_is_students() -> None:
+    seeds = np.array([0.50, 0.54, 0.55, 0.61])
+    expected = scipy_stats.t.interval(0.95, 3, seeds.mean(), scipy_stats.sem(seeds))
+    assert stats.mean_interval(seeds, seeds, seeds) == pytest.approx(expected, rel=1e-6)
+
+
+def test_the_interval_of_a_mean_over_seeds_covers_the_truth() -> None:
+    """Trials share the error of the tested cells (sd 0.05) and have one of their own (sd 0.08)."""
+    rng = np.random.default_rng(0)
+    covered, narrow = 0, 0
+    for _ in range(4000):
+        shared = rng.normal(0, 0.05)
+        values = 0.6 + shared + rng.normal(0, 0.08, 5)
+        low, high = stats.mean_interval(values, values - 1.96 * 0.05, values + 1.96 * 0.05)
+        covered += low <= 0.6 <= high
+        narrow += abs(values.mean() - 0.6) <= 1.96 * 0.05
+    assert covered / 4000 == pytest.approx(0.95, abs=0.015)
+    assert narrow / 4000 < 0.91  # what the mean of the bounds covers
+
+
+def test_over_all_splits_the_corrected_variance_is_that_of_a_mean_over_donors() -> None:
+    donors = np.random.default_rng(3).normal(0.7, 0.1, 7)
+    subsets = [np.mean(chosen) for chosen in combinations(donors, 2)]
+    low, high = stats.split_interval(subsets, 2 / 5)
+    half = scipy_stats.t.ppf(0.975, len(subsets) - 1) * donors.std(ddof=1) / np.sqrt(7)
+    # the population of subsets is complete: their variance has no degree of freedom to lose
+    half *= np.sqrt(np.var(subsets, ddof=1) / np.var(subsets) * (1 / 21 + 2 / 5) / (2 / 5))
+    assert (low, high) == pytest.approx((donors.mean() - half, donors.mean() + half), rel=1e-9)
+
+
+def test_the_interval_over_splits_covers_a_mean_over_donors_where_students_does_not() -> None:
+    rng = np.random.default_rng(5)
+    covered = {"corrected": 0, "student": 0}
+    for _ in range(3000):
+        donors = rng.normal(0.5, 0.1, 10)
+        splits = [donors[rng.permutation(10)[:3]].mean() for _ in range(10)]
+        low, high = stats.split_interval(splits, 3 / 7)
+        covered["corrected"] += low <= 0.5 <= high
+        low, high = scipy_stats.t.interval(0.95, 9, np.mean(splits), scipy_stats.sem(splits))
+        covered["student"] += low <= 0.5 <= high
+    assert covered["corrected"] / 3000 > 0.93
+    assert covered["student"] / 3000 < 0.85
+
+
+def test_two_splits_have_no_interval() -> None:
+    assert stats.split_interval([0.2, 0.9], 1.0) is None
+    assert stats.split_interval([0.5, 0.5, 0.5], 0.5) == pytest.approx((0.5, 0.5))
