@@ -253,6 +253,7 @@ class DataCard(_Frozen):
     tissue: str
     caveat: str
     expected_doublet_rate: float | None
+    weak_labels: str = ""
 
 
 class PlannedTrial(_Frozen):

@@ -211,6 +211,15 @@ class Store:
         found = _read_parquet(self._problem_folder(problem_id) / "solution.parquet")
         return None if found is None else found.set_index("cell")
 
+    def tested_donors(self, problem_id: str) -> frozenset[str]:
+        """Donors of the cells of a problem that methods answer for; none where they are not kept or not told apart."""
+        from pyarrow import parquet
+
+        file = self._problem_folder(problem_id) / "solution.parquet"
+        if not file.exists() or "donor" not in parquet.read_schema(file).names:
+            return frozenset()
+        return frozenset(parquet.read_table(file, columns=["donor"])["donor"].cast("string").unique().to_pylist())
+
     def problem_table(self, problem_id: str, name: str) -> pd.DataFrame | None:
         """A table that the task made of a problem, or None."""
         return _read_parquet(self._problem_folder(problem_id) / f"table_{name}.parquet")

@@ -89,6 +89,7 @@ def _pair(
     }
 
 
-def _rounded(values: pd.Series, digits: int = 4) -> list[float | None]:
+def _rounded(values: pd.Series, digits: int = 9) -> list[float | None]:
+    # so many digits that rounding again for display gives what rounding the value itself does
     numbers = np.round(values.to_numpy(dtype=float, na_value=np.nan), digits)
     return [None if np.isnan(v) else float(v) for v in numbers]

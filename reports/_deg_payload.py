@@ -23,12 +23,12 @@ def frames(run: Run, task: str) -> dict[str, pd.DataFrame]:
     overlap, subsets = _deg.overlap(run, task), _deg.subsets(run, task)
     plain = {name: _deg.plain(run, task, name) for name in _deg.PLAIN}
     found = {
-        "overlap": overlap.drop(columns=["trial"]).round(5),
-        "boxes": _deg.boxes(subsets).round(5),
+        "overlap": overlap.drop(columns=["trial"]).round(9),
+        "boxes": _deg.boxes(subsets).round(9),
         "null": _deg.false_positives(run, task).astype({"above": "int64"}) if len(plain["null"]) else plain["null"],
         "qq": thinned(plain["qq"].fillna({"kind": ""}), ["cell_type", "kind"], "expected"),
-        "truth": plain["truth"].round(4),
-        "truthPooled": _deg.truth_pooled(plain["truth"]).round(4),
+        "truth": plain["truth"].round(9),
+        "truthPooled": _deg.truth_pooled(plain["truth"]).round(9),
         "pr": thinned(plain["pr"], ["cell_type"], "recall"),
         "pseudobulk": plain["pseudobulk"],
         "leftOut": plain["left_out"],

@@ -142,5 +142,5 @@ def group_order(name: str) -> tuple[float, str]:
 
 
 def rounded(value: float | None) -> float | None:
-    """Five significant digits; None for what is missing."""
-    return None if value is None or not math.isfinite(value) else float(f"{value:.5g}")
+    """Nine significant digits, so that rounding again is as rounding once; None for what is missing."""
+    return None if value is None or not math.isfinite(value) else float(f"{value:.9g}")

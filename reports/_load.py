@@ -12,7 +12,7 @@ import pandas as pd
 
 from bench.errors import BenchError
 from bench.record import DataCard, MethodCard, PlannedTrial, Request, RunInfo, Skipped, TaskCard, TrialRecord
-from bench.reports import _confusion, _embeddings
+from bench.reports import _confusion, _embeddings, _splits
 from bench.rows import CURVE_COLUMNS, ROW_COLUMNS
 from bench.store import Store
 
@@ -43,11 +43,14 @@ class Run:
     ----------
     rows, curves
         ``results`` and ``curves`` of the run, plus a column ``label``: the method's name, with the
-        parameters that differ where a method was run with several sets of them.
+        parameters that differ where a method was run with several sets of them. ``rows`` have ``split``, too: the
+        number of the set of donors that was tested.
     trials
         Records by key, only those that ``rows`` still shows.
     superseded
         Number of trials left out because a newer one of the same name is there.
+    splits
+        Of each (task, track, dataset) the donors that the splits test (:mod:`bench.reports._splits`).
     embeddings
         What ``bench embed --run`` has put there.
     confusions
@@ -63,6 +66,7 @@ class Run:
     curves: pd.DataFrame
     trials: dict[str, TrialRecord]
     superseded: int = 0
+    splits: dict[_splits.Pair, _splits.Splits] = field(default_factory=dict)
     tasks: dict[str, TaskCard] = field(default_factory=dict)
     methods: dict[str, MethodCard] = field(default_factory=dict)
     datasets: dict[str, DataCard] = field(default_factory=dict)
@@ -101,6 +105,8 @@ def load(folder: Path) -> Run:
     rows["label"] = rows["trial"].map(labels).astype("string")
     curves["label"] = curves["trial"].map(labels).astype("string")
     trials = {record.key: record for record in records.values() if record.key in current}
+    splits, of_trial = _splits.of_records(store, trials.values())
+    rows["split"] = rows["trial"].map(of_trial).astype("Int64")
     return Run(
         folder=folder,
         info=store.info,
@@ -109,6 +115,7 @@ def load(folder: Path) -> Run:
         curves=curves,
         trials=trials,
         superseded=len(records) - len(trials),
+        splits=splits,
         tasks={r.task.name: r.task for r in requests},
         methods={card.name: card for r in requests for card in r.methods},
         datasets={card.name: card for r in requests for card in r.datasets},

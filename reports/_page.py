@@ -15,9 +15,11 @@ from markupsafe import Markup
 
 from bench.files import replacing
 from bench.record import DECLARED, TaskCard, TrialRecord
-from bench.reports import _classes, _deg, _embeddings, _summary, _tables, figures
+from bench.reports import _caveats, _classes, _deg, _embeddings, _summary, _tables, figures
 from bench.reports._load import Run, load
 from bench.reports._payload import embed, payload
+from bench.reports._standing import not_compared
+from bench.words import count, listing
 
 SCRIPTS = (
     "report.js",
@@ -52,7 +54,7 @@ def render(run: Run) -> str:
         loader=jinja2.FunctionLoader(_asset), autoescape=True, trim_blocks=True, lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )  # fmt: skip
-    environment.filters["number"] = _summary.number
+    environment.filters["count"] = count
     data = payload(run)
     return environment.get_template("report.html.j2").render(
         run=run,
@@ -69,7 +71,7 @@ def render(run: Run) -> str:
         versions=_versions(run),
         embeddings=[(e.name, _embeddings.sentence(e)) for e in run.embeddings],
         status_words=_summary.STATUS_WORDS,
-        no_intervals=_summary.NO_INTERVALS,
+        no_interval=_summary.NO_INTERVAL,
         data=Markup(embed(data)),
         style=Markup(_asset("report.css")),
         scripts=[Markup(_asset(name)) for name in SCRIPTS],
@@ -88,10 +90,10 @@ def _plotly() -> str:
 
 def _title(run: Run) -> str:
     if run.embeddings and not run.tasks:
-        return f"Embeddings of {_summary.listing(sorted({e.card.dataset for e in run.embeddings}))}"
+        return f"Embeddings of {listing(sorted({e.card.dataset for e in run.embeddings}))}"
     names = [name.capitalize() for name in run.tasks] or ["Empty run"]
     datasets = sorted({t.dataset for _, t in run.planned.values()})
-    return f"{_summary.listing(names)} benchmark" + (f": {_summary.listing(datasets)}" if 0 < len(datasets) < 4 else "")
+    return f"{listing(names)} benchmark" + (f": {listing(datasets)}" if 0 < len(datasets) < 4 else "")
 
 
 def _task_view(run: Run, card: TaskCard) -> dict[str, Any]:
@@ -100,6 +102,8 @@ def _task_view(run: Run, card: TaskCard) -> dict[str, Any]:
     records = [r for r in run.trials.values() if r.spec.task == card.name]
     found = _summary.leaders(run, card)
     pairs = _tables.pairs(run, card.name)
+    without = _summary.without_result(run, card)
+    empty = {(track, dataset) for track, dataset, _ in without}
     names = [
         n for role in _tables.ROLE_ORDER for n in sorted(coverage.loc[coverage["role"] == role, "method"].unique())
     ]
@@ -112,13 +116,14 @@ def _task_view(run: Run, card: TaskCard) -> dict[str, Any]:
     )
     return {
         "card": card,
-        "caveats": {
-            name: card.tracks[name].caveat for name in dict(pairs) if name in card.tracks and card.tracks[name].caveat
-        },
+        "caveats": _caveats.caveats(run, card),
         "headline": _tables.headline(card),
         "sentences": _summary.sentences(run, card, found),
         "leaders": found,
-        "without": _summary.without_result(run, card),
+        "rests_on": {pair: _caveats.rests_on(run, card.name, *pair) for pair in pairs},
+        "weak": {dataset for _, dataset in pairs if _caveats.weak_labels(run, card.name, dataset)},
+        "apart": {pair: why for pair, why in not_compared(run, card).items() if pair not in empty},
+        "without": without,
         "counts": _counts(coverage),
         "pairs": pairs,
         "methods": [(name, coverage.loc[coverage["method"] == name, "role"].iloc[0]) for name in names],

@@ -26,6 +26,7 @@ from bench.reports import (
 )
 from bench.reports._load import Run
 from bench.reports._ranks import POLICIES, comparisons, power_notes, ranking
+from bench.reports._standing import not_compared
 from bench.reports._style import styles
 from bench.reports.figures.curves import CURVES, DIAGONAL
 
@@ -51,10 +52,11 @@ def payload(run: Run) -> dict[str, Any]:
     position = {key: i for i, key in enumerate(trials["trial"])}
     return {
         "tasks": {name: _task(run, card) for name, card in run.tasks.items()},
-        "trials": _columns(trials),
+        "trials": _columns(trials.drop(columns="split")),
         "rows": {"trial": [position[key] for key in rows["trial"]], **_columns(rows[[*ROW_FIELDS, "detail"]])},
         "rowsLeftOut": left_out,
         "curves": _curves(run, position),
+        "intervals": _tables.INTERVALS,
         "curveNames": {name: {**words, "diagonal": name in DIAGONAL} for name, words in CURVES.items()},
         "embeddings": [_embedding(e, len(run.embeddings)) for e in run.embeddings],
     }
@@ -74,6 +76,8 @@ def _task(run: Run, card: TaskCard) -> dict[str, Any]:
         "headline": metric.name if metric else "",
         "main": [name for name in _tables.main_metrics(card) if name not in parts],
         "pairs": [list(pair) for pair in _tables.pairs(run, card.name)],
+        "notCompared": {"/".join(pair): why for pair, why in not_compared(run, card).items()},
+        "means": _means(run, card),
         "tracks": {name: track.model_dump() for name, track in card.tracks.items()},
         "labels": [{"label": label, "role": role} for label, role in order],
         "styles": styles(order),
@@ -99,6 +103,15 @@ def _task(run: Run, card: TaskCard) -> dict[str, Any]:
     }
 
 
+def _means(run: Run, card: TaskCard) -> dict[str, Any]:
+    """Means over several trials, of every unit that is no part; what one trial gives stands in ``rows``."""
+    units = run.rows.loc[run.rows["task"] == card.name, "unit"].dropna().unique()
+    frames = [_tables.cells(run, unit).assign(unit=unit) for unit in sorted(units) if ":" not in unit]
+    frame = pd.concat(frames) if frames else _tables.cells(run).assign(unit="pooled")
+    frame = frame[(frame["task"] == card.name) & (frame["trials"] > 1)]
+    return _columns(frame.drop(columns=["task", "role"]).astype({"unit": "string", "interval": "string"}))
+
+
 def _supplementary_table(run: Run, card: TaskCard) -> dict[str, Any] | None:
     frame = _supplementary.table(run, card.name)
     if frame.empty:
@@ -107,7 +120,7 @@ def _supplementary_table(run: Run, card: TaskCard) -> dict[str, Any] | None:
     return {
         "headline": headline.name if headline else "",
         "metrics": _supplementary.metrics(frame),
-        "rows": _columns(frame.round(5)),
+        "rows": _columns(frame),
     }
 
 

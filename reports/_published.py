@@ -65,7 +65,11 @@ SOURCES = (SCMAMBA,)
 
 
 def published(task: str) -> list[tuple[Source, pd.DataFrame]]:
-    """Sources with numbers on ``task``, each with its table and a column ``note``."""
+    """Sources with numbers on ``task``, each with its table.
+
+    ``metric`` is what we call a metric (so that like stands beside like), ``reported_as`` what the paper does; ``note``
+    is what makes a number doubtful.
+    """
     found = []
     for source in SOURCES:
         with (files("bench.reports") / source.file).open(encoding="utf-8") as stream:
@@ -74,6 +78,9 @@ def published(task: str) -> list[tuple[Source, pd.DataFrame]]:
         table["value"] = pd.to_numeric(table["value"])
         keys = zip(table["task"], table["track"], table["dataset"], table["method"], table["metric"], strict=True)
         table["note"] = [source.notes.get(key, "") for key in keys]
+        names = zip(table["task"], table["track"], table["metric"], strict=True)
+        table = table.rename(columns={"metric": "reported_as"})
+        table["metric"] = [source.ours.get(name, name[-1]) for name in names]
         if len(table):
             found.append((source, table))
     return found

@@ -10,7 +10,9 @@ import pandas as pd
 from bench.record import DECLARED, TaskCard
 from bench.reports import _tables
 from bench.reports._load import Run
+from bench.reports._standing import not_compared, without_scale
 from bench.stats import paired_tests, power_floor, rank_with_ties, ranks_under_policies
+from bench.words import count
 
 #: How each policy counts a failure, in the reader's words.
 POLICIES = {
@@ -32,7 +34,7 @@ class Ranking:
         Mean ranks over datasets under each failure policy (:func:`bench.stats.ranks_under_policies`).
     within
         Ranks on each dataset by itself; a method whose confidence interval overlaps that of a group's best joins it.
-        ``place`` is the order of the values alone.
+        ``place`` is the order of the values alone: all there is (no ``tie_group``) where no method has an interval.
     unranked
         Methods that could not be tried anywhere (not installed, not applicable), which no policy ranks.
     """
@@ -43,12 +45,13 @@ class Ranking:
 
 
 def ranking(run: Run, card: TaskCard) -> Ranking:
-    """Rank the methods of one task."""
-    cells, tried = _task_cells(run, card), _tried(run, card)
+    """Rank the methods of one task where they may be compared (:mod:`bench.reports._standing`)."""
+    cells, tried, flat = _task_cells(run, card), _tried(run, card), without_scale(run, card)
     directions = {m.name: m.higher_is_better for m in card.metrics}
     policies, within = [], []
-    for track, datasets in datasets_of(run, card).items():
+    for track, every in datasets_of(run, card).items():
         for metric in _tables.main_metrics(card):
+            datasets = [dataset for dataset in every if (track, dataset, metric) not in flat]
             here = cells[(cells["track"] == track) & (cells["metric"] == metric)]
             table = _wide(here, datasets, tried[track])
             if table.isna().all(axis=None):
@@ -84,11 +87,12 @@ def power_notes(run: Run, card: TaskCard) -> dict[str, str]:
 
 
 def datasets_of(run: Run, card: TaskCard) -> dict[str, list[str]]:
-    """Track -> its datasets, without those that no method could be tried on."""
+    """Track -> its datasets whose methods may be compared and that a method could be tried on."""
+    apart = not_compared(run, card)
     found = set(_tables.trials(run).pipe(_undeclared, card)[["track", "dataset"]].itertuples(index=False, name=None))
     tracks: dict[str, list[str]] = {}
     for track, dataset in _tables.pairs(run, card.name):
-        if (track, dataset) in found:
+        if (track, dataset) in found and (track, dataset) not in apart:
             tracks.setdefault(track, []).append(dataset)
     return tracks
 
@@ -113,8 +117,8 @@ def _task_cells(run: Run, card: TaskCard) -> pd.DataFrame:
 
 
 def _wide(frame: pd.DataFrame, datasets: list[str], methods: list[str]) -> pd.DataFrame:
-    """Methods x datasets, NaN where there is no value."""
-    frame = frame[frame["role"] == "method"]
+    """Methods x datasets, NaN where there is no value, or one of fewer splits than others have."""
+    frame = frame[(frame["role"] == "method") & frame["whole"]]
     table = frame.pivot(index="label", columns="dataset", values="value").reindex(index=methods, columns=datasets)
     return table.astype(float).rename_axis(index="method")
 
@@ -130,13 +134,15 @@ def _within(frame: pd.DataFrame, table: pd.DataFrame, dataset: str, higher_is_be
     rows = frame[(frame["role"] == "method") & (frame["dataset"] == dataset)].set_index("label")
     intervals = rows[["ci_low", "ci_high"]].astype(float).reindex(table.index)
     ranks = rank_with_ties(table[dataset], higher_is_better=higher_is_better, intervals=intervals)
+    if intervals.isna().all(axis=None):
+        ranks["tie_group"] = pd.array([pd.NA] * len(ranks), dtype="Int64")
     place = table[dataset].rank(ascending=not higher_is_better, method="first")
     return ranks.assign(place=place).rename_axis("method").reset_index().assign(dataset=dataset)
 
 
 def _power_note(n: int) -> str:
     floor = power_floor(n)
-    datasets = f"{n} dataset{'s' if n != 1 else ''}"
+    datasets = count(n, "dataset")
     if floor > 0.05:
         return (
             f"With {datasets} an exact paired test cannot give p below {floor:.3g}, so no difference can reach 0.05. "

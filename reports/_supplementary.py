@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from bench.reports import _classes, _same_cells, _tables
+from bench.reports import _caveats, _classes, _same_cells, _tables
 from bench.reports._load import Run, once
 from bench.reports._published import published
 from bench.reports._ranks import ranking
@@ -21,7 +21,7 @@ METRICS = {
 }
 RUN = "this run"
 _KEYS = ["track", "dataset", "label"]
-_BASIS = ["trials", "cells", "donors"]
+_BASIS = ["splits", "trials", "cells", "donors"]
 #: A method against the best one of its level and dataset, on the same cells of the first split.
 _AGAINST = ["difference", "difference_low", "difference_high", "p_holm", "p_mcnemar_holm", "testable"]
 
@@ -33,8 +33,8 @@ def table(run: Run, task: str) -> pd.DataFrame:
     Returns
     -------
     ``source`` (:data:`RUN` or *reported, not run: ...*), ``track, dataset, label, role, status`` (``ok``, or why there
-    is no value), ``trials, cells, donors``; of each metric of :data:`METRICS` that the run has ``M, M_ci_low,
-    M_ci_high`` (means over seeds) and, among methods, ``M_tie_group``: 1 for the best value and those whose interval
+    is no value), ``splits, trials, cells, donors``; of each metric of :data:`METRICS` that the run has ``M, M_ci_low,
+    M_ci_high`` (means over splits) and, among methods, ``M_tie_group``: 1 for the best value and those whose interval
     overlaps with its. ``best`` is the method with the highest headline value, and ``difference ...`` compare with it
     (:func:`bench.reports._same_cells.comparisons`; missing for the best itself). ``note``: what a reader must mind.
     """
@@ -63,7 +63,7 @@ def _numbers(frame: pd.DataFrame) -> list[str]:
 
 def _type(name: str) -> str:
     """Said for every column of numbers: some may be missing throughout."""
-    if name in ("trials", "donors") or name.endswith("_tie_group"):
+    if name in ("splits", "trials", "donors") or name.endswith("_tie_group"):
         return "Int64"
     return "boolean" if name == "testable" else "Float64"
 
@@ -87,13 +87,16 @@ def _ties(within: pd.DataFrame) -> pd.DataFrame:
 
 
 def _basis(run: Run, task: str) -> pd.DataFrame:
-    """:data:`_BASIS`: trials, tested cells (mean over them) and tested donors (of all splits); and what to mind."""
+    """:data:`_BASIS`: splits, tested cells of one (mean over them), tested donors of all; and what to mind."""
     rows = run.rows[(run.rows["task"] == task) & (run.rows["metric"] == _headline(run, task))]
-    pooled, donors = rows[rows["unit"] == "pooled"], rows[rows["unit"].str.startswith("donor:").fillna(False)]
+    pooled = rows[rows["unit"] == "pooled"]
     by = pooled.groupby(_KEYS)
-    found = pd.DataFrame({"trials": by["trial"].nunique(), "cells": by["n"].mean().astype(float)})
-    found["donors"] = donors.groupby(_KEYS)["unit"].nunique()
+    found = by.agg(splits=("split", "nunique"), trials=("trial", "nunique"), cells=("n", "mean"))
+    found["cells"] = found["cells"].astype(float)
+    found["donors"] = [_caveats.tested_donors(run, task, *key[:2]) for key in found.index]
     said = pooled.assign(note=pooled["detail"].fillna("").str.split("; ")).explode("note")
+    one_split = said["note"].str.startswith("interval rests on ")  # says nothing of an interval over splits
+    said = said[~one_split | (said.set_index(_KEYS).index.map(found["splits"]) == 1)]
     found["note"] = said.groupby(_KEYS)["note"].agg(lambda notes: "; ".join(dict.fromkeys(filter(None, notes))))
     return found
 
@@ -140,11 +143,9 @@ def _ordered(run: Run, task: str, frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def _reported(task: str, ours: pd.DataFrame) -> list[pd.DataFrame]:
-    """Rows of the papers on the levels that the run has, each number under the metric that it is by our names."""
+    """Rows of the papers on the levels that the run has."""
     found = []
     for source, rows in published(task):
-        names = [source.ours.get((task, t, m), m) for t, m in zip(rows["track"], rows["metric"], strict=True)]
-        rows = rows.assign(metric=names)
         rows = rows[rows["track"].isin(ours["track"]) & rows["metric"].isin(METRICS)]
         if rows.empty:
             continue

@@ -2,15 +2,31 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from bench.record import MetricCard, TaskCard
-from bench.reports._load import Run
+from bench.reports import _splits
+from bench.reports._load import Run, once
+from bench.stats import mean_interval, split_interval
 
 #: Where a trial stands, from best to worst; ``missing`` was planned but has no record (interrupted or still running).
 STATUS_ORDER = ("ok", "not_applicable", "unavailable", "missing", "invalid_output", "crash", "oom", "timeout")
 ROLE_ORDER = ("method", "perfect", "trap", "random")
 PAIR = ["task", "track", "dataset"]
+#: What an interval of :func:`cells` is.
+INTERVALS = {
+    "one": "tested donors, then cells, resampled",
+    "trials": "tested donors, then cells, resampled; chance between trials added",
+    "splits": "Student's t over splits, widened for the donors they share",
+    "": "no interval",
+}
+
+Floats = NDArray[np.float64]
+_NUMBERS = ["value", "ci_low", "ci_high", "low", "high"]
 
 
 def headline(task: TaskCard) -> MetricCard | None:
@@ -38,20 +54,54 @@ def trials(run: Run) -> pd.DataFrame:
 
 
 def cells(run: Run, unit: str = "pooled") -> pd.DataFrame:
-    """Mean over seeds per task, track, dataset, label and metric, for one unit.
+    """Mean per task, track, dataset, label and metric, for one unit: over trials of a split, then over splits.
+
+    Splits that test the same donors are one (:mod:`bench.reports._splits`).
 
     Returns
     -------
-    Columns ``task, track, dataset, label, role, metric, value, ci_low, ci_high, low, high, seeds``: ``low`` and
-    ``high`` are the extremes over seeds; the interval is the mean of the seeds' intervals.
+    Columns ``task, track, dataset, label, role, metric, value, ci_low, ci_high, interval, low, high, trials, splits,
+    whole``. ``low`` and ``high`` are the extremes, over splits where there are several, else over trials. ``interval``
+    says what the 95 % bounds are: a key of :data:`INTERVALS`. ``whole`` is false where the value lacks splits that
+    another label has: then it is no fair comparison.
     """
-    rows = run.rows[(run.rows["status"] == "ok") & (run.rows["unit"] == unit)]
+    return _cells(run, unit)
+
+
+@once
+def _cells(run: Run, unit: str) -> pd.DataFrame:
     keys = [*PAIR, "label", "role", "metric"]
-    grouped = rows.groupby(keys, sort=True, dropna=False)
-    return grouped.agg(
-        value=("value", "mean"), ci_low=("ci_low", "mean"), ci_high=("ci_high", "mean"),
-        low=("value", "min"), high=("value", "max"), seeds=("trial", "nunique"),
-    ).reset_index()  # fmt: skip
+    rows = run.rows[(run.rows["status"] == "ok") & (run.rows["unit"] == unit)]
+    numbers = (rows[c].to_numpy(float, na_value=np.nan) for c in ("split", "value", "ci_low", "ci_high"))
+    split, value, low, high = numbers
+    shares = {pair: _splits.tested_to_trained(of, run.datasets.get(pair[2])) for pair, of in run.splits.items()}
+    found = [
+        dict(zip(keys, key, strict=True)) | _mean(split[i], value[i], low[i], high[i], shares.get(key[:3]))
+        for key, i in sorted(rows.groupby(keys).indices.items())
+    ]
+    frame = pd.DataFrame(found, columns=[*keys, *_NUMBERS, "interval", "trials", "splits"])
+    frame = frame.astype(dict.fromkeys(keys, "string") | dict.fromkeys(_NUMBERS, "Float64"))
+    limits = {(name, m.name): (m.low, m.high) for name, card in run.tasks.items() for m in card.metrics}
+    ends = [limits.get(names, (None, None)) for names in zip(frame["task"], frame["metric"], strict=True)]
+    least, most = (pd.Series([end[side] for end in ends], dtype="Float64") for side in (0, 1))
+    frame["ci_low"], frame["ci_high"] = frame["ci_low"].clip(lower=least), frame["ci_high"].clip(upper=most)
+    return frame.assign(whole=frame["splits"] == frame.groupby([*PAIR, "metric"])["splits"].transform("max"))
+
+
+def _mean(split: Floats, value: Floats, ci_low: Floats, ci_high: Floats, share: float | None) -> dict[str, Any]:
+    """What :func:`cells` says of the trials of one label."""
+    known = ~np.isnan(value)
+    split, value, ci_low, ci_high = split[known], value[known], ci_low[known], ci_high[known]
+    found = {"interval": "", "trials": len(value), "splits": len(np.unique(split))}
+    if not len(value):
+        return found
+    means = np.array([value[split == number].mean() for number in np.unique(split)])
+    if len(means) > 1:
+        kind, spread, bounds = "splits", means, None if share is None else split_interval(means, share)
+    else:
+        kind, spread, bounds = "trials" if len(value) > 1 else "one", value, mean_interval(value, ci_low, ci_high)
+    found |= {"value": means.mean(), "low": spread.min(), "high": spread.max()}
+    return found | ({"interval": kind, "ci_low": bounds[0], "ci_high": bounds[1]} if bounds else {})
 
 
 def coverage(run: Run) -> pd.DataFrame:
@@ -59,7 +109,8 @@ def coverage(run: Run) -> pd.DataFrame:
 
     Returns
     -------
-    A row per task, track, dataset and method with ``role``, ``planned``, ``ok`` and ``status`` (the worst one).
+    A row per task, track, dataset and method with ``role``, ``planned``, ``ok``, ``missing`` (trials without a record)
+    and ``status`` (the worst one).
     """
     status = {key: record.status for key, record in run.trials.items()}
     rows = [(task, t.track, t.dataset, t.method, key) for key, (task, t) in run.planned.items()]
@@ -79,9 +130,10 @@ def coverage(run: Run) -> pd.DataFrame:
     frame = pd.DataFrame(rows, columns=[*PAIR, "method", "key"])
     frame["status"] = frame["key"].map(status).fillna("missing")
     frame["rank"] = frame["status"].map(STATUS_ORDER.index)
+    frame["ok"], frame["missing"] = frame["status"] == "ok", frame["status"] == "missing"
     grouped = frame.groupby([*PAIR, "method"], sort=True)
     out = grouped.agg(
-        planned=("key", "size"), ok=("status", lambda s: int((s == "ok").sum())), rank=("rank", "max")
+        planned=("key", "size"), ok=("ok", "sum"), missing=("missing", "sum"), rank=("rank", "max")
     ).reset_index()
     out["status"] = out.pop("rank").map(lambda i: STATUS_ORDER[int(i)]) if len(out) else pd.Series(dtype="string")
     roles = {name: card.role for name, card in run.methods.items()}

@@ -22,12 +22,20 @@
     return node;
   }
 
-  function number(v, digits = 3) {
+  /** A value, the same text wherever it stands on the page; `number` of _words.py gives the same. */
+  function number(v) {
     if (v === null || v === undefined || Number.isNaN(v)) return "–";
     const size = Math.abs(v);
-    if (size < 10) return v.toFixed(digits);
-    return v.toLocaleString("en", { maximumFractionDigits: size < 1000 ? 1 : 0 });
+    if (size > 0 && size < 0.001) return v.toExponential(1);
+    if (size < 10) return v.toFixed(3);
+    return size < 1000 ? v.toFixed(1).replace(/\.0$/, "") : Number(v.toFixed(0)).toLocaleString("en");
   }
+  /** A paper's value, as it prints them. */
+  const reported = (v) => v.toFixed(4);
+  /** How many: a mean of several counts is rounded. */
+  const whole = (n) => (n === null || n === undefined ? "–" : Math.round(n).toLocaleString("en"));
+  const count = (n, noun, plural = `${noun}s`) => `${whole(n)} ${Math.round(n) === 1 ? noun : plural}`;
+  const percent = (v) => (v === null || v === undefined ? "–" : `${v > 0 && v < 0.001 ? (100 * v).toPrecision(1) : (100 * v).toFixed(1)} %`);
 
   const mean = (values) => values.reduce((a, b) => a + b, 0) / values.length;
   function median(values) {
@@ -87,20 +95,31 @@
       if (!cells.has(k)) cells.set(k, []);
       cells.get(k).push(i);
     }
-    const cell = (track, dataset, label, metric) => summarise(cells.get(key(track, dataset, label, metric)));
-    return { task, pairs, labels, trials: kept, rows, cell, metric: task.metrics.find((m) => m.name === state.metric), style: task.styles };
+    const means = meansOf(task);
+    const cell = (...names) => { const k = key(...names); return summarise(cells.get(k), means.get(`${k}\t${state.unit}`)); };
+    const comparable = pairs.filter((p) => !task.notCompared[p.join("/")]);
+    return { task, pairs, comparable, labels, trials: kept, rows, cell, metric: task.metrics.find((m) => m.name === state.metric), style: task.styles };
   }
 
-  function summarise(indices) {
+  /** Means over several trials, by track, dataset, label, metric and unit: made in Python, so that every table has the same. */
+  const made = new WeakMap();
+  function meansOf(task) {
+    if (!made.has(task)) {
+      const m = columns(task.means);
+      made.set(task, new Map(m.label.map((_, i) => [["track", "dataset", "label", "metric", "unit"].map((c) => m[c][i]).join("\t"), Object.fromEntries(Object.keys(m).map((c) => [c, m[c][i]]))])));
+    }
+    return made.get(task);
+  }
+
+  /** One trial's value as it is; the mean of several with the interval of that mean. */
+  function summarise(indices, several) {
     if (!indices) return null;
-    const pick = (c) => indices.map((i) => R[c][i]).filter((v) => v !== null);
-    const values = pick("value"), lows = pick("ci_low"), highs = pick("ci_high");
-    return {
-      value: values.length ? mean(values) : null, trials: indices.length,
-      ci: lows.length && highs.length ? [mean(lows), mean(highs)] : null,
-      range: values.length ? [Math.min(...values), Math.max(...values)] : null,
-      n: R.n[indices[0]], detail: indices.map((i) => R.detail[i]).find(Boolean) || "",
-    };
+    const detail = indices.map((i) => R.detail[i]).find(Boolean) || "";
+    if (indices.length > 1 && several) {
+      return { value: several.value, trials: several.trials, splits: several.splits, ci: several.interval ? [several.ci_low, several.ci_high] : null, how: data.intervals[several.interval], range: [several.low, several.high], partial: !several.whole, detail };
+    }
+    const i = indices.find((k) => R.value[k] !== null) ?? indices[0];
+    return { value: R.value[i], trials: 1, splits: 1, ci: R.ci_low[i] === null || R.ci_high[i] === null ? null : [R.ci_low[i], R.ci_high[i]], how: data.intervals.one, range: null, detail };
   }
 
   /** The best trap control of a pair, for a metric: {label, value} or null. */
@@ -134,7 +153,7 @@
     options(form.elements.metric, task.metrics.map((m) => [m.name, m.name]), state.metric);
     options(form.elements.unit, (units.length ? units : ["pooled"]).map((u) => [u, u.replace("_", " ")]), state.unit);
     const seeds = [...new Set(mine.map(seedName))].sort();
-    options(form.elements.seed, seeds.length > 1 ? [["", "mean over seeds"], ...seeds.map((s) => [s, `split.sim.method ${s}`])] : [["", "only one"]], "");
+    options(form.elements.seed, seeds.length > 1 ? [["", "mean over splits and seeds"], ...seeds.map((s) => [s, `split.sim.method ${s}`])] : [["", "only one"]], "");
     $("task-field").hidden = Object.keys(data.tasks).length < 2;
     const boxes = task.labels.map(({ label, role }) => el("label", { class: role === "method" ? null : "control" },
       el("input", { type: "checkbox", name: "label", value: label, checked: true }),
@@ -190,5 +209,5 @@
   });
   document.addEventListener("DOMContentLoaded", () => { if (state.task) { setTask(state.task); redraw(); } });
 
-  window.benchReport = { data, column, state, trials, R, T, el, $, number, mean, median, groupBy, seedName, trapOf, redraw, addView: (draw) => views.push(draw) };
+  window.benchReport = { data, column, state, trials, R, T, el, $, number, reported, whole, count, percent, mean, median, groupBy, seedName, trapOf, redraw, addView: (draw) => views.push(draw) };
 })();

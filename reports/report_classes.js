@@ -1,15 +1,17 @@
 // Scores by class and confusion matrices, for tasks that are scored by class; the whole section is absent otherwise.
 (() => {
   "use strict";
-  const { el, $, number, median, groupBy, colour, figure, escape, multiples, steps, pairName, BOX, addView } = window.benchReport;
+  const { el, $, number, whole, percent, median, groupBy, colour, figure, escape, multiples, steps, pairName, BOX, addView } = window.benchReport;
   if (!$("classes")) return;
   const SHADES = [[0, "#f4f8fa"], [0.25, "#b9d6e3"], [0.6, "#4a90ae"], [1, "#0d3f57"]];
   const WITHIN = " › ";  // as in the lineages that the page carries
   const shade = (v) => (v === null ? "#f4f5f6" : colour(v).match(/rgb\([^)]*\)/)[0]);
-  const count = (v) => (v === null ? "–" : number(v, v % 1 ? 1 : 0));
-  const percent = (v) => `${number(100 * v, 1)} %`;
+  /** A number of cells or donors; over several splits it may be a mean, which `some` tells. */
+  const some = (v) => (v === null ? "–" : v % 1 ? v.toFixed(1) : whole(v));
+  const many = (v, noun) => `${some(v)} ${v === 1 ? noun : `${noun}s`}`;
+  const averaged = (p) => (p.n.some((v) => v % 1) ? " (mean over splits)" : "");
   const chosen = { pair: "", method: "" };
-  const cellsOf = (p, i) => `${count(p.n[i])} tested cells, ${count(p.train[i])} training cells${p.donors[i] === null ? "" : ` of ${count(p.donors[i])} donors`}`;
+  const cellsOf = (p, i) => `${many(p.n[i], "tested cell")}, ${many(p.train[i], "training cell")}${p.donors[i] === null ? "" : ` of ${many(p.donors[i], "donor")}`}${averaged(p)}`;
 
   const MOST_NAMED = 10;
 
@@ -33,7 +35,7 @@
       yaxis: { type: "category", categoryorder: "array", categoryarray: [...labels].reverse(), range: [-0.6, labels.length - 0.4], tickfont: { size: 11 }, showgrid: false } });
     const traces = pairs.flatMap((p, k) => p.labels.map(({ label }) => {
       const f1 = p.scores[label].f1, seen = p.present.filter((i) => f1[i] !== null), at = groupBy(seen, (i) => f1[i]);
-      for (const i of seen) rows.push([p.track, p.dataset, label, p.names[i], f1[i], count(p.n[i]), count(p.train[i])]);
+      for (const i of seen) rows.push([p.track, p.dataset, label, p.names[i], f1[i], some(p.n[i]), some(p.train[i])]);
       return { ...BOX, x: seen.map((i) => f1[i]), y: seen.map(() => label), name: escape(label), ...axes[k], text: seen.map((i) => `<b>${escape(p.names[i])}</b><br>${p.lineage[i] ? `${escape(p.lineage[i])}<br>` : ""}${cellsOf(p, i)}${sharing(p, f1, i, at)}`),
         hoveron: "points", jitter: 1, marker: { color: view.style[label].colour, size: 4.5, opacity: 0.75 }, hovertemplate: `${escape(label)}: F1 %{x:.3f}<br>%{text}<extra></extra>` };
     }));
@@ -44,7 +46,7 @@
   function lost(view, pairs) {
     const limit = view.task.classes.lost, host = $("class-lost");
     const th = (words) => el("th", { scope: "col" }, words);
-    const part = (values) => (values.length ? count(median(values)) : "–");
+    const part = (values) => (values.length ? some(median(values)) : "–");
     const blocks = pairs.map((p, index) => {
       const methods = p.labels.filter((l) => l.role === "method").map((l) => l.label);
       if (!methods.length) return null;
@@ -54,8 +56,8 @@
         const f1 = p.scores[label].f1, gone = p.present.filter((i) => isLost(label, i)), kept = p.present.filter((i) => !isLost(label, i));
         const worst = [...gone].sort((a, b) => p.n[b] - p.n[a]).slice(0, 4);
         return el("tr", {}, el("th", { scope: "row" }, label), el("td", { class: "num" }, `${gone.length} of ${p.present.length}`), el("td", { class: "num" }, String(gone.filter((i) => f1[i] === 0).length)),
-          el("td", { class: "num" }, `${count(cells(gone))} `, el("small", {}, `(${percent(cells(gone) / all)})`)), el("td", { class: "num" }, `${part(gone.map((i) => p.n[i]))} / ${part(kept.map((i) => p.n[i]))}`), el("td", { class: "num" }, `${part(gone.map((i) => p.train[i]))} / ${part(kept.map((i) => p.train[i]))}`),
-          el("td", {}, ...worst.flatMap((i, k) => [k ? ", " : "", p.names[i], " ", el("small", {}, `${number(f1[i], 2)}, n=${count(p.n[i])}`)]), worst.length < gone.length ? `, and ${gone.length - worst.length} more` : worst.length ? "" : "–"));
+          el("td", { class: "num" }, `${some(cells(gone))} `, el("small", {}, `(${percent(cells(gone) / all)})`)), el("td", { class: "num" }, `${part(gone.map((i) => p.n[i]))} / ${part(kept.map((i) => p.n[i]))}`), el("td", { class: "num" }, `${part(gone.map((i) => p.train[i]))} / ${part(kept.map((i) => p.train[i]))}`),
+          el("td", {}, ...worst.flatMap((i, k) => [k ? ", " : "", p.names[i], " ", el("small", {}, `${number(f1[i])}, n=${some(p.n[i])}`)]), worst.length < gone.length ? `, and ${gone.length - worst.length} more` : worst.length ? "" : "–"));
       });
       const common = p.present.filter((i) => methods.every((label) => isLost(label, i)));
       const told = common.slice(0, 12).map((i) => p.names[i]).join(", ") + (common.length > 12 ? ` and ${common.length - 12} more` : "");
@@ -100,7 +102,7 @@
     const z = blank(), text = blank();
     for (const e of found) {
       z[down.get(e.row)][place.get(e.column)] = e.share;
-      text[down.get(e.row)][place.get(e.column)] = `true <b>${escape(p.names[e.row])}</b><br>answered <b>${escape(columns[e.column])}</b><br>${percent(e.share)}: ${count(e.n)} cells`;
+      text[down.get(e.row)][place.get(e.column)] = `true <b>${escape(p.names[e.row])}</b><br>answered <b>${escape(columns[e.column])}</b><br>${percent(e.share)}: ${many(e.n, "cell")}`;
     }
     const top = (i) => (p.lineage[i] || columns[i] || "").split(WITHIN)[0];
     const borders = (list) => list.map((i, k) => (k && top(i) !== top(list[k - 1]) ? k - 0.5 : null)).filter((v) => v !== null);
@@ -117,7 +119,7 @@
       traces: found.length ? [{ type: "heatmap", z, text, x: across.map((i) => escape(names[i])), y: p.present.map((i) => escape(names[i])), zmin: 0, zmax: 1, colorscale: SHADES, hoverongaps: false, hovertemplate: "%{text}<extra></extra>", xgap: side / across.length > 12 ? 1 : 0, ygap: side / p.present.length > 12 ? 1 : 0,
         colorbar: { title: { text: "share of the true class", side: narrow ? "top" : "right", font: { size: 11 } }, thickness: 10, outlinewidth: 0, tickformat: ".0%", tickfont: { size: 10 }, ...(narrow ? { orientation: "h", len: 1, y: 1, yanchor: "bottom" } : { len: Math.min(1, 240 / side), y: 1, yanchor: "top" }) } }] : [],
       layout: { height: side + room + (narrow ? 110 : 70), margin: { l: narrow ? 5 : 30, r: 10, t: narrow ? 60 : 30, b: 40 }, shapes, xaxis: { ...axis(across.length), tickangle: -90, title: { text: "answered", standoff: 6 } }, yaxis: { ...axis(p.present.length), autorange: "reversed", title: narrow ? undefined : { text: "true", standoff: 6 } } },
-      head: ["true class", "answered", "cells", "share of the true class"], rows: off.map((e) => [p.names[e.row], columns[e.column], count(e.n), percent(e.share)]) });
+      head: ["true class", "answered", "cells", "share of the true class"], rows: off.map((e) => [p.names[e.row], columns[e.column], some(e.n), percent(e.share)]) });
     if (found.length) host.append(el("p", { class: "note" }, `Rows sum to 100 %; cells are summed over seeds. ${nested ? "Relatives stand together, lines part their common ancestors. " : ""}Drag to zoom, double-click to go back. ${view.task.classes.leftOut}`));
   }
 
@@ -142,9 +144,9 @@
     const list = [...nodes.values()], deep = Math.max(0, ...p.present.map((i) => (p.lineage[i] ? p.lineage[i].split(WITHIN).length : 0)));
     figure($("class-tree"), { title: `Labels of ${pairName([p.track, p.dataset])}: width by tested cells, colour by F1 of ${method}`, alt: "Hierarchy of the labels, width by tested cells, colour by F1; the table below lists it.",
       traces: [{ type: "icicle", ids: list.map((d) => d.id || "all"), labels: list.map((d) => escape(d.name)), parents: list.map((d) => (d.parent === null ? "" : d.parent || "all")), values: list.map((d) => d.n), branchvalues: "total", tiling: { orientation: "v" }, pathbar: { thickness: 18 },
-        text: list.map((d) => (d.words ? `${d.words}<br>F1 of ${escape(method)} ${number(d.f1)}` : `${count(d.n)} tested cells in ${d.classes} class${d.classes === 1 ? "" : "es"}`)), textinfo: "label", textfont: { size: 11 }, leaf: { opacity: 1 }, hovertemplate: "<b>%{label}</b><br>%{text}<extra></extra>",
+        text: list.map((d) => (d.words ? `${d.words}<br>F1 of ${escape(method)} ${number(d.f1)}` : `${many(d.n, "tested cell")} in ${d.classes} class${d.classes === 1 ? "" : "es"}`)), textinfo: "label", textfont: { size: 11 }, leaf: { opacity: 1 }, hovertemplate: "<b>%{label}</b><br>%{text}<extra></extra>",
         marker: { colors: list.map((d) => (d.words ? shade(d.f1) : "#e9edf0")), line: { color: "#fff", width: 1 } } }],
-      layout: { height: 60 + 40 * (deep + 2), margin: { l: 4, r: 4, t: 30, b: 4 }, uniformtext: { minsize: 8, mode: "hide" } }, head: ["class", "within", "tested cells", `F1 of ${method}`], rows: list.filter((d) => d.words).map((d) => [d.name, d.parent.slice(1) || "–", count(d.n), d.f1]) });
+      layout: { height: 60 + 40 * (deep + 2), margin: { l: 4, r: 4, t: 30, b: 4 }, uniformtext: { minsize: 8, mode: "hide" } }, head: ["class", "within", "tested cells", `F1 of ${method}`], rows: list.filter((d) => d.words).map((d) => [d.name, d.parent.slice(1) || "–", some(d.n), d.f1]) });
     const stops = [0, 0.25, 0.5, 0.75, 1].map(shade).join(",");
     $("class-tree").querySelector(".plot").before(el("div", { class: "legend" }, "F1 0", el("i", { style: `background:linear-gradient(90deg,${stops})` }), "1", el("span", {}, "Click a box to look into it, the bar above to go back.")));
   }
@@ -200,9 +202,9 @@
     const mistaken = new Map();
     for (const e of found) if (e.row !== e.column && e.n > (mistaken.get(e.row)?.n || 0)) mistaken.set(e.row, e);
     const order = [...p.present].sort((a, b) => (p.scores[method].f1[a] ?? 0) - (p.scores[method].f1[b] ?? 0) || p.n[b] - p.n[a]);
-    const cell = (label, i) => { const s = p.scores[label], v = s.f1[i]; return v === null ? el("td", {}, "–") : el("td", { class: "shade", style: colour(v), title: `${label}, ${p.names[i]}: F1 ${number(v)}, precision ${number(s.precision[i])}, recall ${number(s.recall[i])}` }, number(v, 2)); };
-    const body = order.map((i) => { const e = mistaken.get(i); return el("tr", {}, el("th", { scope: "row", title: p.lineage[i] || null }, p.names[i]), el("td", { class: "num" }, count(p.n[i])), el("td", { class: "num" }, count(p.train[i])), el("td", { class: "num" }, count(p.donors[i])), ...methods.map((l) => cell(l, i)), el("td", {}, e ? `${columns[e.column]} ` : "–", e ? el("small", {}, percent(e.share)) : null)); });
-    const head = ["Class", "Tested cells", "Training cells", "Training donors", ...methods, `${method} mistakes it most for`].map((h) => el("th", { scope: "col" }, h));
+    const cell = (label, i) => { const s = p.scores[label], v = s.f1[i]; return v === null ? el("td", {}, "–") : el("td", { class: "shade", style: colour(v), title: `${label}, ${p.names[i]}: F1 ${number(v)}, precision ${number(s.precision[i])}, recall ${number(s.recall[i])}` }, number(v)); };
+    const body = order.map((i) => { const e = mistaken.get(i); return el("tr", {}, el("th", { scope: "row", title: p.lineage[i] || null }, p.names[i]), el("td", { class: "num" }, some(p.n[i])), el("td", { class: "num" }, some(p.train[i])), el("td", { class: "num" }, some(p.donors[i])), ...methods.map((l) => cell(l, i)), el("td", {}, e ? `${columns[e.column]} ` : "–", e ? el("small", {}, percent(e.share)) : null)); });
+    const head = ["Class", `Tested cells${averaged(p)}`, "Training cells", "Training donors", ...methods, `${method} mistakes it most for`].map((h) => el("th", { scope: "col" }, h));
     const absent = p.names.length - p.present.length;
     host.replaceChildren(el("details", { open: true }, el("summary", {}, `F1 of each class, worst of ${method} first (${order.length})`), el("div", { class: "scroll tall", tabindex: "0" }, el("table", { class: "plain by-class" }, el("thead", {}, el("tr", {}, ...head)), el("tbody", {}, ...body)))),
       absent ? el("p", { class: "note" }, `${absent} of the ${p.names.length} classes have no tested cell and so no F1.`) : "");
@@ -214,7 +216,7 @@
     const datasets = new Set(view.pairs.map((p) => p[1])), methods = new Set(view.labels.map((l) => l.label));
     const rows = view.task.levels.filter((r) => datasets.has(r.dataset) && methods.has(r.label));
     const steps = [...new Set(rows.map((r) => `${r.fine} within ${r.coarse}`))], by = new Map(rows.map((r) => [`${r.dataset}\t${r.label}\t${r.fine} within ${r.coarse}`, r]));
-    const body = [...new Set(rows.map((r) => `${r.dataset}\t${r.label}`))].map((key) => el("tr", {}, ...key.split("\t").map((v) => el("td", {}, v)), ...steps.map((s) => { const r = by.get(`${key}\t${s}`); return el("td", { class: "num" }, r && r.consistent !== null ? percent(r.consistent) : "–", r && r.ci_low !== null ? el("small", {}, ` [${number(100 * r.ci_low, 1)}, ${number(100 * r.ci_high, 1)}]`) : null, r ? el("small", {}, ` of ${count(r.cells)} cells${r.donors > 1 ? `, ${r.donors} donors` : ""}${r.splits > 1 ? `, ${r.splits} splits` : ""}`) : null); })));
+    const body = [...new Set(rows.map((r) => `${r.dataset}\t${r.label}`))].map((key) => el("tr", {}, ...key.split("\t").map((v) => el("td", {}, v)), ...steps.map((s) => { const r = by.get(`${key}\t${s}`); return el("td", { class: "num" }, r && r.consistent !== null ? percent(r.consistent) : "–", r && r.ci_low !== null ? el("small", {}, ` [${percent(r.ci_low)}, ${percent(r.ci_high)}]`) : null, r ? el("small", {}, ` of ${many(r.cells, "cell")}${r.donors > 1 ? `, ${r.donors} donors` : ""}${r.splits > 1 ? `, ${r.splits} splits` : ""}`) : null); })));
     $("class-levels").replaceChildren(body.length ? plain(["Dataset", "Method", ...steps], body) : el("p", { class: "empty" }, "There are no two levels of one dataset here."));
   }
 
@@ -228,10 +230,10 @@
       if (a === b) return el("td", {}, "");
       const [r, sign] = by.get(`${a}\t${b}`), low = sign > 0 ? r.ci_low : -r.ci_high, high = sign > 0 ? r.ci_high : -r.ci_low;
       const words = `${a} − ${b}: ${number(sign * r.difference)} [${number(low)}, ${number(high)}], bootstrap p ${number(r.p_holm)} (Holm)\nOnly ${r.method_a} right: ${r.only_a} cells; only ${r.method_b}: ${r.only_b}; McNemar p ${number(r.p_mcnemar_holm)} (Holm)`;
-      return el("td", { class: "num", title: words }, `${sign * r.difference > 0 ? "+" : ""}${number(sign * r.difference, 2)}`, testable && r.p_holm < 0.05 ? " *" : "", r.p_mcnemar_holm < 0.05 ? " ◦" : "");
+      return el("td", { class: "num", title: words }, `${sign * r.difference > 0 ? "+" : ""}${number(sign * r.difference)}`, testable && r.p_holm < 0.05 ? " *" : "", r.p_mcnemar_holm < 0.05 ? " ◦" : "");
     })));
-    const few = testable ? "" : ` With ${donors} tested donor${donors === 1 ? "" : "s"} no exact test over donors can reach 0.05, so * is withheld: the data cannot tell whether a difference holds for other donors.`;
-    host.replaceChildren(el("h3", {}, `Methods compared on the same ${count(cells)} cells of ${donors} donor${donors === 1 ? "" : "s"}`), el("p", { class: "note" }, `Macro F1 of the row minus that of the column (first split). *: differs over donors (donors, then cells resampled; Holm). ◦: the shares of right answers differ on these cells (McNemar, Holm), which takes cells of one donor as independent and so is too easily reached. Point at a number for intervals and p.${few}`), plain(["", ...names], body));
+    const few = testable ? "" : ` With ${many(donors, "tested donor")} no exact test over donors can reach 0.05, so * is withheld: the data cannot tell whether a difference holds for other donors.`;
+    host.replaceChildren(el("h3", {}, `Methods compared on the same ${many(cells, "cell")} of ${many(donors, "donor")}`), el("p", { class: "note" }, `Macro F1 of the row minus that of the column (first split). *: differs over donors (donors, then cells resampled; Holm). ◦: the shares of right answers differ on these cells (McNemar, Holm), which takes cells of one donor as independent and so is too easily reached. Point at a number for intervals and p.${few}`), plain(["", ...names], body));
   }
 
   let last = null;

@@ -1,7 +1,7 @@
 // Differential expression: overlap with and without imputation, calibration, truth, volcano plots.
 (() => {
   "use strict";
-  const { data, state, column, el, $, number, groupBy, figure, plainTable, escape, multiples, pairName, fillSelect, showSection, legendHeight, three, addView } = window.benchReport;
+  const { data, state, column, el, $, number, whole, percent, groupBy, figure, plainTable, escape, multiples, pairName, fillSelect, showSection, legendHeight, addView } = window.benchReport;
   const TESTS = new Map([["variance-corrected", "corrected"], ["the paper's", "paper"]]), CAP = 20, RAW = "#777777";
   const chosen = { test: "", direction: "", ratio: "", pair: "", boxPair: "", nullPair: "", truthPair: "", volcanoPair: "", type: "", alpha: "" };
   const tables = {};
@@ -21,8 +21,7 @@
     return rowsOf(state.task, name).filter((r) => pairs.has(`${r.track}/${r.dataset}`) && labels.has(r.label));
   }
   const unique = (list) => [...new Set(list)];
-  const share = (v) => (v === null ? "–" : `${number(100 * v, 1)} %`);
-  const ratioName = (v) => `${number(100 * v, 0)} %`;
+  const share = percent, ratioName = (v) => `${whole(100 * v)} %`;
   /** Whether a row's track draws several shares of the cells. */
   function severalRatios(rows) {
     const found = new Map([...groupBy(rows, (r) => `${r.track}/${r.dataset}`)].map(([k, g]) => [k, unique(g.map((r) => r.ratio)).length > 1]));
@@ -58,8 +57,8 @@
   }
 
   function tile(view, r, test) {
-    if (!r || r[test] === null) return el("td", { class: "undefined", title: r ? `undefined: overlap ${share(r.mean)} with, ${share(r.mean_raw)} without imputation; ${number(r.n_deg_full, 0)} DEGs in all cells` : "no result" }, "–");
-    const p = r[`p_${test}`], button = el("button", { type: "button", "aria-label": `${r.label}, ${r.cell_type}: ${number(r[test], 1)}` }, `${number(Math.abs(r[test]), 1)}${stars(p)}`);
+    if (!r || r[test] === null) return el("td", { class: "undefined", title: r ? `undefined: overlap ${share(r.mean)} with, ${share(r.mean_raw)} without imputation; ${whole(r.n_deg_full)} DEGs in all cells` : "no result" }, "–");
+    const p = r[`p_${test}`], button = el("button", { type: "button", "aria-label": `${r.label}, ${r.cell_type}: ${r[test].toFixed(1)}` }, `${Math.abs(r[test]).toFixed(1)}${stars(p)}`);
     const enter = () => hover(view, r, button), leave = () => { $("volcano-hover").hidden = true; };
     for (const name of ["pointerenter", "focus"]) button.addEventListener(name, enter);
     for (const name of ["pointerleave", "blur"]) button.addEventListener(name, leave);
@@ -71,7 +70,7 @@
   function hover(view, r, near) {
     const box = $("volcano-hover"), plot = plotsOf(view).find((v) => v.track === r.track && v.dataset === r.dataset)?.plots[r.label]?.[r.cell_type];
     const canvas = plot ? el("canvas", { width: 480, height: 320 }) : null;
-    box.replaceChildren(el("b", {}, `${r.label}, ${r.cell_type}`), el("div", {}, `Overlap ${share(r.mean)} ± ${share(r.sd)}; without imputation ${share(r.mean_raw)} ± ${share(r.sd_raw)}.`), el("div", {}, `P ${p3(r.p_paper)} (the paper's), ${p3(r.p_corrected)} (corrected)${r.diff_low === null ? "" : `; difference ${share(r.diff_low)} to ${share(r.diff_high)} over donors (95 %)`}; ${number(r.n_deg_full, 0)} DEGs in all ${number(r.n_case, 0)} + ${number(r.n_control, 0)} cells.`), canvas || "");
+    box.replaceChildren(el("b", {}, `${r.label}, ${r.cell_type}`), el("div", {}, `Overlap ${share(r.mean)} ± ${share(r.sd)}; without imputation ${share(r.mean_raw)} ± ${share(r.sd_raw)}.`), el("div", {}, `P ${p3(r.p_paper)} (the paper's), ${p3(r.p_corrected)} (corrected)${r.diff_low === null ? "" : `; difference ${share(r.diff_low)} to ${share(r.diff_high)} over donors (95 %)`}; ${whole(r.n_deg_full)} DEGs in all ${whole(r.n_case)} + ${whole(r.n_control)} cells.`), canvas || "");
     if (canvas) small(canvas, plot);
     box.hidden = false;
     const at = near.getBoundingClientRect(), width = box.offsetWidth;
@@ -103,16 +102,16 @@
         const first = !seen.has(label), colour = label === "raw" ? RAW : colourOf(view, label), x = points.map((r) => r.ratio), low = points.map((r) => r.mean - (r.sd ?? 0)), high = points.map((r) => r.mean + (r.sd ?? 0));
         seen.add(label);
         const band = points.length > 1 ? [{ type: "scatter", mode: "lines", x: [...x, ...[...x].reverse()], y: [...high, ...low.reverse()], fill: "toself", fillcolor: `${colour}22`, line: { width: 0 }, hoverinfo: "skip", showlegend: false, legendgroup: label, ...axes[k] }] : [];
-        traces.push(...band, { type: "scatter", mode: "lines+markers", x, y: points.map((r) => r.mean), text: points.map((r) => `± ${share(r.sd)}, ${number(r.n, 0)} subsamples`), name: label === "raw" ? "no imputation" : escape(label), legendgroup: label, showlegend: first, ...axes[k], line: { color: colour, width: 1.7, dash: label === "raw" ? "dash" : view.style[label].dash }, marker: { color: colour, size: 5 }, hovertemplate: `${escape(label)}<br>%{x:.0%} of cells<br>overlap %{y:.1%} %{text}<extra></extra>` });
+        traces.push(...band, { type: "scatter", mode: "lines+markers", x, y: points.map((r) => r.mean), text: points.map((r) => `± ${share(r.sd)}, ${whole(r.n)} subsamples`), name: label === "raw" ? "no imputation" : escape(label), legendgroup: label, showlegend: first, ...axes[k], line: { color: colour, width: 1.7, dash: label === "raw" ? "dash" : view.style[label].dash }, marker: { color: colour, size: 5 }, hovertemplate: `${escape(label)}<br>%{x:.0%} of cells<br>overlap %{y:.1%} %{text}<extra></extra>` });
       }
     });
     figure(host, { title: `Overlap over the share of cells, ${chosen.direction}: mean and SD over subsamples (${chosen.pair})`, alt: "Overlap over the share of cells, a panel a cell type; the table below has the numbers.", traces, layout: { ...layout, ...legendBelow(seen, host, plotHeight) },
-      head: ["cell type", "method", "share of cells", "overlap", "SD", "subsamples", "overlap, no imputation", "SD", "P (paper)", "P (corrected)", "difference over donors, low", "high", "DEGs in all cells"], rows: rows.map((r) => [r.cell_type, r.label, ratioName(r.ratio), r.mean, r.sd, number(r.n, 0), r.mean_raw, r.sd_raw, p3(r.p_paper), p3(r.p_corrected), r.diff_low, r.diff_high, number(r.n_deg_full, 0)]) });
+      head: ["cell type", "method", "share of cells", "overlap", "SD", "subsamples", "overlap, no imputation", "SD", "P (paper)", "P (corrected)", "difference over donors, low", "high", "DEGs in all cells"], rows: rows.map((r) => [r.cell_type, r.label, ratioName(r.ratio), r.mean, r.sd, whole(r.n), r.mean_raw, r.sd_raw, p3(r.p_paper), p3(r.p_corrected), r.diff_low, r.diff_high, whole(r.n_deg_full)]) });
   }
 
   function boxes(view) {
     const host = $("deg-boxes"), rows = pairOf("deg-box-pair", "boxPair", shown(view, "boxes")), directions = unique(rows.map((r) => r.direction)), types = unique(rows.map((r) => r.cell_type)).sort();
-    const cells = new Map(rows.map((r) => [r.cell_type, r.cells])), name = (type) => `${escape(type).replaceAll(" ", "<br>")}<br>${number(cells.get(type), 0)} cells`, seen = new Set();
+    const cells = new Map(rows.map((r) => [r.cell_type, r.cells])), name = (type) => `${escape(type).replaceAll(" ", "<br>")}<br>${whole(cells.get(type))} cells`, seen = new Set();
     const { axes, layout, plotHeight } = multiples(directions, host, { height: 290, minWidth: Math.max(320, 70 * types.length), gapY: 110, xaxis: { type: "category", tickfont: { size: 10 } }, yaxis: { title: { text: "overlap", standoff: 6 }, range: [-0.02, 1.03] } });
     const labels = ["raw", ...view.labels.map((l) => l.label).filter((l) => l !== "raw")];
     const traces = directions.flatMap((direction, k) => labels.map((label) => [label, rows.filter((r) => r.direction === direction && r.label === label && r.n > 0)]).filter(([, list]) => list.length).map(([label, list]) => {
@@ -121,7 +120,7 @@
       return { type: "box", x: list.map((r) => name(r.cell_type)), lowerfence: pick("low"), q1: pick("q1"), median: pick("median"), q3: pick("q3"), upperfence: pick("high"), mean: pick("mean"), name: label === "raw" ? "no imputation" : escape(label), legendgroup: label, showlegend: first, offsetgroup: label, alignmentgroup: String(k), ...axes[k], line: { color: label === "raw" ? RAW : colourOf(view, label), width: 1.2 }, whiskerwidth: 0.5 };
     }));
     figure(host, { title: `Overlap over subsets of patients (${chosen.boxPair}); under each cell type the median cells of a subset`, alt: "Box plots of the overlap over subsets of patients; the table below has the quartiles.", traces, layout: { ...layout, boxmode: "group", boxgap: 0.15, ...legendBelow(seen, host, plotHeight, 40) },
-      head: ["cell type", "direction", "method", "lower quartile", "median", "upper quartile", "mean", "subsets with an overlap", "subsets", "cells"], rows: rows.map((r) => [r.cell_type, r.direction, r.label, r.q1, r.median, r.q3, r.mean, number(r.n, 0), number(r.subsets, 0), number(r.cells, 0)]) });
+      head: ["cell type", "direction", "method", "lower quartile", "median", "upper quartile", "mean", "subsets with an overlap", "subsets", "cells"], rows: rows.map((r) => [r.cell_type, r.direction, r.label, r.q1, r.median, r.q3, r.mean, whole(r.n), whole(r.subsets), whole(r.cells)]) });
   }
 
   function calibration(view) {
@@ -152,7 +151,7 @@
   }
 
   function truth(view) {
-    const whole = (v) => (v === null ? null : number(v, 0)), order = new Map(view.labels.map((l, i) => [l.label, i])), sorted = (rows) => [...rows].sort((a, b) => a.dataset.localeCompare(b.dataset) || order.get(a.label) - order.get(b.label));
+    const order = new Map(view.labels.map((l, i) => [l.label, i])), sorted = (rows) => [...rows].sort((a, b) => a.dataset.localeCompare(b.dataset) || order.get(a.label) - order.get(b.label));
     const rows = sorted(shown(view, "truth")), detail = el("details", {}, el("summary", {}, `By cell type and direction (${rows.length} rows)`), plainTable(["dataset", "method", "cell type", "direction", "true", "called", "precision", "recall", "FDR"], rows.map((r) => [r.dataset, r.label, r.cell_type, r.direction, whole(r.n_true), whole(r.n_called), r.precision, r.recall, r.fdr])));
     $("deg-truth").replaceChildren(plainTable(["dataset", "track", "method", "true DEGs", "called", "precision", "recall", "FDR"], sorted(shown(view, "truthPooled")).map((r) => [r.dataset, r.track, r.label, whole(r.n_true), whole(r.n_called), r.precision, r.recall, r.fdr])), detail);
   }
@@ -179,9 +178,9 @@
   /** DEGs by cells and by donors: those of all cells, which all tracks share. */
   function donors(view) {
     const rows = unique(shown(view, "pseudobulk").map((r) => JSON.stringify([r.dataset, r.label, r.cell_type, r.direction, r.n_mast, r.n_pseudobulk, r.n_both]))).map((r) => JSON.parse(r)), head = ["dataset", "method", "cell type", "direction", "by cells", "by donors", "both"];
-    const whole = (list) => list.map((r) => [...r.slice(0, 4), ...r.slice(4).map((v) => number(v, 0))]);
+    const counted = (list) => list.map((r) => [...r.slice(0, 4), ...r.slice(4).map(whole)]);
     const sums = [...groupBy(rows.filter((r) => r[3] === "both"), (r) => `${r[0]}\t${r[1]}`).values()].map((g) => [g[0][0], g[0][1], `${g.length} together`, "both", ...[4, 5, 6].map((k) => g.reduce((s, r) => s + r[k], 0))]);
-    $("deg-pseudobulk").replaceChildren(plainTable(head, whole(sums)), el("details", {}, el("summary", {}, `By cell type and direction (${rows.length} rows)`), plainTable(head, whole(rows))));
+    $("deg-pseudobulk").replaceChildren(plainTable(head, counted(sums)), el("details", {}, el("summary", {}, `By cell type and direction (${rows.length} rows)`), plainTable(head, counted(rows))));
   }
 
   /** Why there is no number: a row a cell type and reason, with the methods that it holds for. */

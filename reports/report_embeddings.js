@@ -1,7 +1,7 @@
 // Cells and genes as pre-trained models see them. These maps belong to the run, not to a task: no filter changes them.
 (() => {
   "use strict";
-  const { data, el, number, figure, escape, column } = window.benchReport;
+  const { data, el, percent, figure, escape, column } = window.benchReport;
   const BARE = { showgrid: false, zeroline: false, showticklabels: false, ticks: "", linecolor: "#b9c1c7" };
   const layoutOf = (names) => ({
     height: 520 + 19 * Math.ceil(names / 3), margin: { l: 34, r: 10, t: 10, b: 40 + 19 * Math.ceil(names / 3) },
@@ -22,7 +22,7 @@
     }));
     const words = by ? found.colourings.find(([name]) => name === by)[1] : "";
     figure(host, { title: by ? `Cells by ${words}` : "Cells", alt: `UMAP of ${x.length} cells of ${found.dataset}${by ? `, coloured by ${words}` : ""}; the table below counts them.`, traces,
-      layout: layoutOf(by ? at.size : 0), head: [words || "", "cells shown", "share"], rows: [...at].map(([name, indices]) => [name, String(indices.length), `${number((100 * indices.length) / x.length, 1)} %`]) });
+      layout: layoutOf(by ? at.size : 0), head: [words || "", "cells shown", "share"], rows: [...at].map(([name, indices]) => [name, String(indices.length), percent(indices.length / x.length)]) });
   }
 
   function drawGenes(found, host) {

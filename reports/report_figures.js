@@ -1,7 +1,7 @@
 // Interactive figures. A figure is one function of the view; each comes with the table of what it draws.
 (() => {
   "use strict";
-  const { data, state, R, trials, el, $, number, mean, median, groupBy, seedName, trapOf, addView } = window.benchReport;
+  const { data, state, R, trials, el, $, number, whole, mean, median, groupBy, seedName, trapOf, addView } = window.benchReport;
   const FONT = { family: getComputedStyle(document.body).fontFamily, size: 12, color: "#1d2327" };
   const AXIS = { gridcolor: "#eceff1", zeroline: false, linecolor: "#b9c1c7", ticks: "outside", tickcolor: "#b9c1c7", ticklen: 4, automargin: true };
   const CONFIG = { displaylogo: false, responsive: true, modeBarButtonsToRemove: ["lasso2d", "select2d", "autoScale2d"], toImageButtonOptions: { format: "svg", scale: 2 } };
@@ -54,7 +54,7 @@
   }
 
   function plainTable(head, rows) {
-    const body = rows.map((r) => el("tr", {}, ...r.map((c) => el("td", {}, typeof c === "number" ? number(c, 4) : String(c ?? "–")))));
+    const body = rows.map((r) => el("tr", {}, ...r.map((c) => el("td", {}, typeof c === "number" ? number(c) : String(c ?? "–")))));
     return el("div", { class: "scroll", tabindex: "0" }, el("table", { class: "plain" }, el("thead", {}, el("tr", {}, ...head.map((h) => el("th", { scope: "col" }, h)))), el("tbody", {}, ...body)));
   }
 
@@ -173,15 +173,15 @@
   }
 
   function resources(view) {
-    const metric = view.metric, host = $("resources-view");
+    const metric = view.metric, host = $("resources-view"), pairs = view.comparable;
     const points = view.labels.filter((l) => l.role === "method").map(({ label }) => {
-      const values = view.pairs.map(([t, d]) => view.cell(t, d, label, metric.name)?.value).filter((v) => v !== null && v !== undefined);
-      const done = view.trials.filter((t) => t.label === label && t.status === "ok");
+      const values = pairs.map(([t, d]) => view.cell(t, d, label, metric.name)?.value).filter((v) => v !== null && v !== undefined);
+      const done = view.trials.filter((t) => t.label === label && t.status === "ok" && !view.task.notCompared[`${t.track}/${t.dataset}`]);
       const used = (c) => { const v = done.map((t) => t[c]).filter((x) => x !== null && x > 0); return v.length ? median(v) : null; };
-      const text = values.length < view.pairs.length ? `${label} (${values.length} of ${view.pairs.length})` : label;
+      const text = values.length < pairs.length ? `${label} (${values.length} of ${pairs.length})` : label;
       return { label, text, value: values.length ? mean(values) : null, pairs: values.length, wall: used("wall_s"), rss: used("rss_peak_mb"), gpu: used("gpu_peak_mb") };
     }).filter((p) => p.value !== null && (p.wall !== null || p.rss !== null));
-    const traps = view.pairs.map(([t, d]) => trapOf(view, t, d, metric)?.value).filter((v) => v !== undefined);
+    const traps = pairs.map(([t, d]) => trapOf(view, t, d, metric)?.value).filter((v) => v !== undefined);
     const wide = (host.clientWidth || 1000) > 760;
     const panels = [["wall", "wall time (s)", "x", "y", "rss"], ["rss", "peak memory (MB)", "x2", "y2", "wall"]];
     const places = Object.fromEntries(panels.map(([key]) => [key, labelPlaces(points.filter((p) => p[key] !== null), key, ((host.clientWidth || 1000) - 70) * (wide ? 0.47 : 1))]));
@@ -199,7 +199,7 @@
       layout: { height: wide ? 430 : 800, shapes: traps.length ? [line(""), line("2")] : [],
         xaxis: { ...x("wall"), title: { text: "wall time (s)" }, domain: wide ? [0, 0.47] : [0, 1], anchor: "y" }, yaxis: { ...y, domain: wide ? [0, 1] : [0.57, 1] },
         xaxis2: { ...x("rss"), title: { text: "peak memory (MB)" }, domain: wide ? [0.53, 1] : [0, 1], anchor: "y2" }, yaxis2: { ...y, anchor: "x2", domain: wide ? [0, 1] : [0, 0.43], matches: "y", title: wide ? undefined : y.title } },
-      head: ["method", metric.name, "pairs", "wall time (s)", "peak memory (MB)", "peak GPU memory (MB)"], rows: points.map((p) => [p.label, p.value, p.pairs, p.wall, p.rss, p.gpu]) });
+      head: ["method", metric.name, "pairs", "wall time (s)", "peak memory (MB)", "peak GPU memory (MB)"], rows: points.map((p) => [p.label, p.value, whole(p.pairs), p.wall, p.rss, p.gpu]) });
   }
 
   function donors(view) {

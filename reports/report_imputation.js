@@ -1,7 +1,7 @@
 // Joint densities of true and imputed expression, errors by group and level, zeros that were turned on.
 (() => {
   "use strict";
-  const { state, el, $, number, figure, escape, multiples, pairName, fillSelect, showSection, legendHeight, addView } = window.benchReport;
+  const { state, el, $, number, whole, percent, figure, escape, multiples, pairName, fillSelect, showSection, legendHeight, addView } = window.benchReport;
   const BINS = 48, LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
   const SHADES = [[0, "#e3eff5"], [0.3, "#9fc6d8"], [0.65, "#3d86a6"], [1, "#0b2f43"]];
   const chosen = { pair: "", method: "" }, EVERY = "all methods, groups together";
@@ -11,8 +11,6 @@
     const flat = [...z.replace(/\d+/g, (n) => " ".repeat(Number(n)))].map((c) => (c === " " ? null : Math.expm1(((LETTERS.indexOf(c) + 1) / LETTERS.length) * Math.log1p(most))));
     return Array.from({ length: BINS }, (_, i) => flat.slice(i * BINS, (i + 1) * BINS));
   }
-
-  const three = (v) => (v === null || v === undefined ? "–" : Math.abs(v) < 10 && v !== 0 ? Number(v.toPrecision(3)).toString() : number(v, 1));
 
   function joint(view) {
     const pairs = shown(view).filter((p) => Object.keys(p.panels).length), byName = new Map(pairs.map((p) => [pairName([p.track, p.dataset]), p]));
@@ -31,10 +29,10 @@
         hovertemplate: `${escape(name)}<br>true %{x:.2f}, imputed %{y:.2f}<br>about %{customdata:.3~s} entries<extra></extra>` };
     });
     layout.shapes = axes.map((a) => ({ type: "line", xref: a.xaxis, yref: a.yaxis, x0: 0, x1: p.end, y0: 0, y1: p.end, line: { color: "#D55E00", width: 1.2, dash: "dash" } }));
-    for (const [k, [, d]] of panels.entries()) layout.annotations.push({ xref: `${axes[k].xaxis} domain`, yref: `${axes[k].yaxis} domain`, x: 0.03, y: 0.98, xanchor: "left", yanchor: "top", align: "left", showarrow: false, bgcolor: "rgba(255,255,255,0.8)", font: { size: 10.5 }, text: `MSE ${three(d.mse)}<br>r ${three(d.pearson)}` });
+    for (const [k, [, d]] of panels.entries()) layout.annotations.push({ xref: `${axes[k].xaxis} domain`, yref: `${axes[k].yaxis} domain`, x: 0.03, y: 0.98, xanchor: "left", yanchor: "top", align: "left", showarrow: false, bgcolor: "rgba(255,255,255,0.8)", font: { size: 10.5 }, text: `MSE ${number(d.mse)}<br>r ${number(d.pearson)}` });
     const head = ["panel", "entries", "MSE", "Pearson r", "slope", "imputed above the axis (%)"];
     figure(host, { title: `True and imputed expression: ${chosen.pair}${all ? "" : `, ${chosen.method}`}`, alt: `Two-dimensional densities of true and imputed values in ${panels.length} panels; the table below has the errors.`, traces,
-      layout: { ...layout, height: plotHeight + 85, margin: { l: 46, r: 8, t: 30, b: 48 } }, head, rows: panels.map(([name, d]) => [name, d.n === null ? null : number(d.n, 0), three(d.mse), d.pearson, d.slope, d.above === null ? null : 100 * d.above]) });
+      layout: { ...layout, height: plotHeight + 85, margin: { l: 46, r: 8, t: 30, b: 48 } }, head, rows: panels.map(([name, d]) => [name, d.n === null ? null : whole(d.n), number(d.mse), d.pearson, d.slope, d.above === null ? null : 100 * d.above]) });
   }
 
   const shown = (view) => { const kept = new Set(view.pairs.map((p) => p.join("/"))); return view.task.imputation.pairs.filter((p) => kept.has(`${p.track}/${p.dataset}`)); };
@@ -53,9 +51,9 @@
     const { axes, layout, plotHeight } = multiples(pairs.map(pairName), host, { height: 30 + 21 * labels.length, minWidth: 330, gapY: 64, shareTicks: true, xaxis: { rangemode: "tozero" }, yaxis: { type: "category", categoryorder: "array", categoryarray: [...labels].reverse(), range: [-0.6, labels.length - 0.4], tickfont: { size: 11 }, showgrid: false } });
     const traces = pairs.flatMap(([t, d], k) => {
       const found = labels.map((label) => [label, view.cell(t, d, label, metric)]).filter(([, c]) => c && c.value !== null);
-      for (const [label, c] of found) rows.push([t, d, label, three(c.value), three(c.ci?.[0]), three(c.ci?.[1])]);
+      for (const [label, c] of found) rows.push([t, d, label, number(c.value), number(c.ci?.[0]), number(c.ci?.[1])]);
       return found.length ? [{ type: "bar", orientation: "h", showlegend: false, ...axes[k], y: found.map(([l]) => l), x: found.map(([, c]) => c.value), marker: { color: found.map(([l]) => view.style[l].colour) },
-        error_x: { type: "data", symmetric: false, array: found.map(([, c]) => (c.ci ? c.ci[1] - c.value : 0)), arrayminus: found.map(([, c]) => (c.ci ? c.value - c.ci[0] : 0)), color: "#222", thickness: 1, width: 3 }, text: found.map(([, c]) => three(c.value)), textposition: "none",
+        error_x: { type: "data", symmetric: false, array: found.map(([, c]) => (c.ci ? c.ci[1] - c.value : 0)), arrayminus: found.map(([, c]) => (c.ci ? c.value - c.ci[0] : 0)), color: "#222", thickness: 1, width: 3 }, text: found.map(([, c]) => number(c.value)), textposition: "none",
         hovertemplate: `%{y}<br>${escape(metric)} %{text}<extra></extra>` }] : [];
     });
     figure(host, { title: `${metric} with 95 % confidence intervals${card.neutral ? "" : card.higher_is_better ? " (higher is better)" : " (lower is better)"}`, alt: `Bars of ${metric}; the table below has the numbers.`, traces, layout: { ...layout, height: plotHeight + 80, margin: { l: 110, r: 10, t: 30, b: 40 } }, head: ["track", "dataset", "method", metric, "CI low", "CI high"], rows });
@@ -68,7 +66,7 @@
     const traces = pairs.flatMap((p, k) => view.labels.map((l) => l.label).filter((l) => p.bins[l]).map((label) => {
       const b = p.bins[label], look = view.style[label], first = !seen.has(label);
       seen.add(label);
-      b.low.forEach((low, i) => rows.push([p.track, p.dataset, label, `${three(low)} to ${three(b.high[i])}`, number(b.n[i], 0), three(b.mse[i]), b.mean_true[i], b.mean_imputed[i]]));
+      b.low.forEach((low, i) => rows.push([p.track, p.dataset, label, `${number(low)} to ${number(b.high[i])}`, whole(b.n[i]), number(b.mse[i]), b.mean_true[i], b.mean_imputed[i]]));
       return { type: "scatter", mode: "lines+markers", x: b.mean_true, y: diagonal ? b[column] : b[column].map((v) => v || null), name: escape(label), legendgroup: label, showlegend: first, ...axes[k], line: { color: look.colour, dash: look.dash, width: 1.6 }, marker: { color: look.colour, symbol: look.symbol, size: 5 }, hovertemplate: `${escape(label)}<br>true %{x:.2f}<br>${words} %{y:.3f}<extra></extra>` };
     }));
     if (diagonal) layout.shapes = pairs.map((p, k) => { const top = Math.max(...Object.values(p.bins).flatMap((b) => b.mean_true)); return { type: "line", xref: axes[k].xaxis, yref: axes[k].yaxis, x0: 0, y0: 0, x1: top, y1: top, layer: "below", line: { color: "#aab2b8", width: 1, dash: "dash" } }; });
@@ -85,7 +83,7 @@
       const found = all.filter((r) => r[0] === t && r[1] === d && r[3] === what && labels.includes(r[2]));
       return { type: "bar", orientation: "h", showlegend: false, ...axes[k], y: found.map((r) => r[2]), x: found.map((r) => r[5]), marker: { color: found.map((r) => view.style[r[2]].colour) }, hovertemplate: "%{y}: %{x:.2%}<extra></extra>" };
     });
-    for (const [t, d, label, what, n, share] of all) rows.push([t, d, label, what, n === null ? null : number(n, 0), share === null ? null : `${three(100 * share)} %`]);
+    for (const [t, d, label, what, n, share] of all) rows.push([t, d, label, what, n === null ? null : whole(n), percent(share)]);
     figure(host, { title: "Share of zeros turned on", alt: "Bars of the share of zeros that each method turned on; the table below has the numbers.", traces, layout: { ...layout, height: plotHeight + 80, margin: { l: 110, r: 10, t: 30, b: 40 } }, head: ["track", "dataset", "method", "zeros", "how many", "turned on"], rows });
   }
 
@@ -102,5 +100,4 @@
     }
     if (showSection("zeros", view.task.imputation.zeros.length)) zeros(view);
   });
-  Object.assign(window.benchReport, { three });
 })();

@@ -1,7 +1,7 @@
 // Supplementary Table 4: a table a level, its datasets one after the other, a row a method, and what the paper reports beside it.
 (() => {
   "use strict";
-  const { el, $, number, groupBy, column, addView } = window.benchReport;
+  const { el, $, number, reported, count, groupBy, column, addView } = window.benchReport;
   if (!$("supplementary")) return;
   const OURS = "this run";
   const sorted = { by: "", down: true };
@@ -20,23 +20,23 @@
   const baseName = (label) => label.replace(/ \(.*=.*\)$/s, "");
   const study = (dataset) => dataset.toLowerCase().replace(/\.(h5ad|h5|zarr)$/, "");
   const known = (list) => list.filter((v) => v !== null && v !== undefined);
-  const span = (values) => (Math.min(...values) === Math.max(...values) ? number(values[0]) : `${number(Math.min(...values))}–${number(Math.max(...values))}`);
+  const span = (values) => (Math.min(...values) === Math.max(...values) ? reported(values[0]) : `${reported(Math.min(...values))} to ${reported(Math.max(...values))}`);
 
   /** What the paper reports for a method and metric: on the same study where it has that, else over all of its studies. */
-  function reported(rows, row, metric) {
+  function paper(rows, row, metric) {
     const here = rows.filter((r) => r.source !== OURS && r.track === row.track && r.label === baseName(row.label));
     const same = here.filter((r) => study(r.dataset) === study(row.dataset));
     const used = (same.length ? same : here).filter((r) => r[metric] !== null && r[metric] !== undefined);
     if (!used.length) return null;
-    return { low: Math.min(...used.map((r) => r[metric])), text: span(used.map((r) => r[metric])), title: used.map((r) => `${r.dataset} ${number(r[metric], 4)}`).join(", ") };
+    return { low: Math.min(...used.map((r) => r[metric])), text: span(used.map((r) => r[metric])), title: used.map((r) => `${r.dataset} ${reported(r[metric])}`).join(", ") };
   }
 
-  const many = (n, noun) => `${number(n, n % 1 ? 1 : 0)} ${noun}${n === 1 ? "" : "s"}`;
   /** Over the rows of a dataset: what they rest on, and what a reader must mind (all of a note on hover). */
   function heading(dataset, rows, width) {
     const notes = [...new Set(rows.flatMap((r) => (r.note || "").split("; ")).filter(Boolean))], done = rows.filter((r) => r.status === "ok");
     const most = (name) => Math.max(0, ...known(done.map((r) => r[name])));
-    const rests = [many(most("cells"), "tested cell"), most("donors") > 1 ? many(most("donors"), "donor") : "", most("trials") > 1 ? `mean of ${most("trials")} trials` : ""];
+    const several = most("splits") > 1 ? ` in ${count(most("splits"), "split")}` : "";
+    const rests = [`${several ? "about " : ""}${count(most("cells"), "tested cell")}${several ? " a split" : ""}`, most("donors") > 0 ? `${count(most("donors"), "tested donor")}${several}` : "", most("trials") > 1 ? `mean of ${count(most("trials"), "trial")}` : ""];
     return el("tr", { class: "on" }, el("th", { scope: "rowgroup", colspan: width }, el("div", {}, el("b", {}, dataset), " ", el("small", {}, rests.filter(Boolean).join(", ")), ...notes.map((note) => el("span", { class: "flag", title: note }, note.split(":")[0])))));
   }
 
@@ -45,12 +45,12 @@
     const metrics = Object.entries(found.metrics).map(([name, words]) => ({ name, words, of: (r) => r[name], cell: (r) => score(r, name, best) }));
     const group = `${found.headline}_tie_group`, shared = (r) => rows.filter((o) => o.dataset === r.dataset && o[group] === r[group]).length > 1;
     metrics.splice(1, 0, { name: "tie", words: "Tie group", of: (r) => r[group] ?? null, cell: (r) => el("td", { class: "num" }, r[group] ? `${r[group]}${shared(r) ? " =" : ""}` : "–") });
-    const papers = known(["f1_macro", "f1_macro_union", "f1_micro", "f1_weighted"].map((name) => (rows.some((r) => reported(last.rows, r, name)) ? name : null)));
+    const papers = known(["f1_macro", "f1_macro_union", "f1_micro", "f1_weighted"].map((name) => (rows.some((r) => paper(last.rows, r, name)) ? name : null)));
     return [
       { name: "label", words: "Method", of: (r) => r.label, cell: (r) => el("th", { scope: "row" }, r.label, r.role === "method" ? "" : el("small", {}, ` ${r.role}`)) },
       ...metrics,
-      { name: "difference", words: "Against the best, same cells", of: (r) => r.difference, cell: against },
-      ...papers.map((name) => ({ name: `paper ${name}`, words: found.metrics[name], paper: true, of: (r) => reported(last.rows, r, name)?.low ?? null, cell: (r) => { const v = reported(last.rows, r, name); return el("td", { class: "num reported", title: v?.title }, v ? v.text : "–"); } })),
+      { name: "difference", words: "Against the highest, same cells", of: (r) => r.difference, cell: against },
+      ...papers.map((name) => ({ name: `paper ${name}`, words: found.metrics[name], paper: true, of: (r) => paper(last.rows, r, name)?.low ?? null, cell: (r) => { const v = paper(last.rows, r, name); return el("td", { class: "num reported", title: v?.title }, v ? v.text : "–"); } })),
     ];
   }
 
@@ -58,12 +58,12 @@
   function score(r, name, best) {
     const v = r[name], low = r[`${name}_ci_low`], high = r[`${name}_ci_high`], group = r[`${name}_tie_group`];
     if (v === null || v === undefined) return el("td", { class: "num" }, r.status === "ok" ? "n/a" : "–");
-    const top = group === 1 && v === best.get(`${r.dataset}\t${name}`), tied = group === 1 && best.get(`${r.dataset}\t${name}\tgroup`) > 1;
+    const top = r.role === "method" && v === best.get(`${r.dataset}\t${name}`), tied = group === 1 && best.get(`${r.dataset}\t${name}\tgroup`) > 1;
     return el("td", { class: top ? "num best" : "num" }, `${number(v)}${tied ? " =" : ""}`, low === null || low === undefined ? "" : el("small", {}, `[${number(low)}, ${number(high)}]`));
   }
 
   function against(r) {
-    if (r.difference === null || r.difference === undefined) return el("td", { class: "num" }, r.best_here ? "best" : "–");
+    if (r.difference === null || r.difference === undefined) return el("td", { class: "num" }, r.best_here ? "highest" : "–");
     const words = `minus ${r.best}: bootstrap p ${number(r.p_holm)} (Holm), McNemar p ${number(r.p_mcnemar_holm)} (Holm)`;
     return el("td", { class: "num", title: words }, `${r.difference > 0 ? "+" : ""}${number(r.difference)}${r.testable && r.p_holm < 0.05 ? " *" : ""}${r.p_mcnemar_holm < 0.05 ? " ◦" : ""}`, el("small", {}, `[${number(r.difference_low)}, ${number(r.difference_high)}]`));
   }
@@ -72,8 +72,9 @@
   function bestOf(found, rows) {
     const best = new Map();
     for (const [dataset, list] of groupBy(rows, (r) => r.dataset)) for (const name of Object.keys(found.metrics)) {
-      const first = list.filter((r) => r[`${name}_tie_group`] === 1);
-      best.set(`${dataset}\t${name}`, Math.max(...first.map((r) => r[name])));
+      const first = list.filter((r) => r[`${name}_tie_group`] === 1), most = Math.max(...list.map((r) => r.splits ?? 0));
+      const values = known((first.length ? first : list.filter((r) => r.role === "method" && r.splits === most)).map((r) => r[name]));
+      best.set(`${dataset}\t${name}`, Math.max(...values));
       best.set(`${dataset}\t${name}\tgroup`, first.length);
     }
     return best;
@@ -114,7 +115,7 @@
   function paperRows(found, track, papers) {
     const names = Object.keys(found.metrics).filter((name) => papers.some((r) => r[name] !== null && r[name] !== undefined));
     const head = ["Study", "Method", ...names.map((name) => found.metrics[name])].map((words) => el("th", { scope: "col" }, words));
-    const body = papers.map((r) => el("tr", { class: "reported" }, el("td", {}, r.dataset), el("th", { scope: "row" }, r.label), ...names.map((name) => el("td", { class: "num" }, r.status === "ok" ? number(r[name], 4) : "not run"))));
+    const body = papers.map((r) => el("tr", { class: "reported" }, el("td", {}, r.dataset), el("th", { scope: "row" }, r.label), ...names.map((name) => el("td", { class: "num" }, r.status !== "ok" ? "not run" : known([r[name]]).length ? reported(r[name]) : "–"))));
     return el("details", {}, el("summary", {}, `The paper's rows of ${track} (${papers.length})`), el("p", { class: "note" }, `${papers[0].source}.`), el("div", { class: "scroll tall", tabindex: "0" }, el("table", { class: "data s4" }, el("thead", {}, el("tr", {}, ...head)), el("tbody", {}, ...body))));
   }
 

@@ -1,7 +1,7 @@
 // The heat map, ranks, published numbers and the full table: HTML tables, so that they read, print and copy as text.
 (() => {
   "use strict";
-  const { data, state, R, trials, el, $, number, groupBy, seedName, trapOf, redraw, addView } = window.benchReport;
+  const { data, state, R, trials, el, $, number, reported, whole, count, groupBy, seedName, trapOf, redraw, addView } = window.benchReport;
   const VIRIDIS = [[68, 1, 84], [72, 40, 120], [62, 74, 137], [49, 104, 142], [38, 130, 142], [31, 158, 137], [53, 183, 121], [109, 205, 89], [180, 222, 44], [253, 231, 37]];
 
   function colour(s) {
@@ -61,10 +61,10 @@
     }
     if (c.value === null) return el("td", { class: "undefined", title: `${l.label}, ${m.name}: undefined. ${c.detail || m.undefined}` }, "n/a");
     const below = !m.neutral && l.role === "method" && beaten(c.value, trap, m);
-    const partly = status && status.ok < status.planned && !state.seed;
-    const title = [`${l.label}, ${m.name}: ${number(c.value, 4)}`, c.ci ? `95 % CI ${number(c.ci[0])} to ${number(c.ci[1])}` : "", c.trials > 1 ? `mean of ${c.trials} seeds, ${number(c.range[0])} to ${number(c.range[1])}` : "",
+    const partly = c.partial || (status && status.ok < status.planned && !state.seed);
+    const title = [`${l.label}, ${m.name}: ${number(c.value)}`, c.ci ? `95 % interval [${number(c.ci[0])}, ${number(c.ci[1])}]: ${c.how}` : "", c.trials > 1 ? `mean of ${count(c.trials, "trial")} in ${count(c.splits, "split")}, ${number(c.range[0])} to ${number(c.range[1])}` : "", c.partial ? "lacks splits that others have: no fair comparison" : "",
       below ? `does not beat ${trap.label} (${number(trap.value)})` : "", partly ? `${status.ok} of ${status.planned} trials finished` : "", c.detail].filter(Boolean).join("\n");
-    return el("td", { style: m.neutral ? null : colour(scaled(c.value, m, values)), class: [partly ? "partial" : "", m.neutral ? "neutral" : ""].join(" ").trim() || null, title }, m.high === null && Math.abs(c.value) < 0.1 && c.value ? c.value.toPrecision(2) : number(c.value, 2), below ? el("span", { class: "trap", "aria-label": "does not beat the trap control" }, "▾") : null);
+    return el("td", { style: m.neutral ? null : colour(scaled(c.value, m, values)), class: [partly ? "partial" : "", m.neutral ? "neutral" : ""].join(" ").trim() || null, title }, number(c.value), below ? el("span", { class: "trap", "aria-label": "does not beat the trap control" }, "▾") : null);
   }
 
   function ranks(view) {
@@ -81,14 +81,15 @@
       const body = methods.map((m) => el("tr", {}, el("th", { scope: "row" }, m), ...policies.map((p) => {
         const r = by.get(`${m}\t${p}`);
         const tied = here.filter((o) => o.policy === p && o.tie_group === r.tie_group).length > 1;
-        return el("td", { class: r.tie_group === 1 ? "best" : null }, r.mean_rank === null ? "–" : `${tied ? "=" : ""}${number(r.rank, r.rank % 1 ? 1 : 0)} `, el("small", {}, r.mean_rank === null ? "no result" : `(${number(r.mean_rank, 2)})`));
+        return el("td", { class: r.tie_group === 1 ? "best" : null }, r.mean_rank === null ? "–" : `${tied ? "=" : ""}${r.rank} `, el("small", {}, r.mean_rank === null ? "no result" : `(${r.mean_rank.toFixed(2)})`));
       }), el("td", {}, String(by.get(`${m}\tworst`).n_failed))));
-      return el("div", {}, el("h3", {}, track, " ", el("small", {}, `${state.metric}, ${n} dataset${n === 1 ? "" : "s"}`)),
+      return el("div", {}, el("h3", {}, track, " ", el("small", {}, `${state.metric}, ${count(n, "dataset")}`)),
         el("div", { class: "scroll" }, el("table", { class: "plain" }, el("thead", {}, el("tr", {}, el("th", { scope: "col" }, "Method"), ...policies.map((p) => el("th", { scope: "col" }, el("small", {}, "failures as"), found.policyNames[p])), el("th", { scope: "col" }, "no value"))), el("tbody", {}, ...body))),
         el("p", { class: "note" }, found.notes[track]), tests(found, track), within(view, found, track));
     }).filter(Boolean);
+    const apart = view.pairs.filter((p) => view.task.notCompared[p.join("/")]).map((p) => el("li", {}, `${p.join(" on ")}: ${view.task.notCompared[p.join("/")]}`));
     const unranked = found.unranked.length ? el("p", { class: "note" }, `Could not be run here and so not ranked: ${found.unranked.join(", ")}.`) : "";
-    host.replaceChildren(blocks.length ? el("div", { class: "ranks" }, ...blocks) : el("p", { class: "empty" }, "Ranks are made for the main metrics with at least one result; choose one of them."), unranked);
+    host.replaceChildren(blocks.length ? el("div", { class: "ranks" }, ...blocks) : el("p", { class: "empty" }, "Ranks are made for the main metrics with at least one result; choose one of them."), apart.length ? el("div", { class: "note" }, "Not ranked:", el("ul", {}, ...apart)) : "", unranked);
   }
 
   /** Ranks on each dataset by itself, where overlapping intervals make a tie. */
@@ -96,8 +97,10 @@
     const rows = found.within.filter((r) => r.track === track && r.metric === state.metric && r.rank !== null && view.pairs.some((p) => p[0] === track && p[1] === r.dataset) && !state.hidden.has(r.method));
     if (!rows.length) return "";
     const lines = [...groupBy(rows, (r) => r.dataset)].map(([dataset, list]) => {
-      const groups = [...groupBy([...list].sort((a, b) => a.tie_group - b.tie_group || a.place - b.place), (r) => r.tie_group).values()];
-      return el("tr", {}, el("th", { scope: "row" }, dataset), el("td", { class: "order" }, groups.map((g) => g.map((r) => r.method).join(" = ")).join(" > ")));
+      const order = [...list].sort((a, b) => a.tie_group - b.tie_group || a.place - b.place);
+      const groups = [...groupBy(order, (r) => r.tie_group).values()].map((g) => g.map((r) => r.method));
+      const words = list.every((r) => r.tie_group === null) ? `by value, without intervals to tell them apart: ${groups.flat().join(", ")}` : groups.map((g) => g.join(" = ")).join(" > ");
+      return el("tr", {}, el("th", { scope: "row" }, dataset), el("td", { class: "order" }, words));
     });
     return el("details", { open: true }, el("summary", {}, "On each dataset: = where intervals overlap with the best of the group"), el("table", { class: "plain" }, el("tbody", {}, ...lines)));
   }
@@ -116,28 +119,29 @@
     if (!view.task.published.length) return host.replaceChildren(el("p", { class: "empty" }, "No published numbers are shipped for this task."));
     host.replaceChildren(...view.task.published.flatMap(({ title, reference, remark, rows }) => {
       const tracks = [...new Set(rows.map((r) => r.track))].filter((t) => !state.track || t === state.track);
-      const here = rows.filter((r) => r.metric === state.metric && tracks.includes(r.track));
+      const here = rows.filter((r) => [r.metric, r.reported_as].includes(state.metric) && tracks.includes(r.track));
       const intro = el("p", { class: "note" }, el("b", {}, "Reported, not run: "), `${title}; ${reference}. Other datasets, labels and settings than ours: the two halves of the table do not compare cell by cell.`, remark ? ` ${remark}` : "");
       if (!here.length) return [intro, el("p", { class: "empty" }, `${title} reports no ${state.metric}${state.track ? ` in track ${state.track}` : ""}.`)];
-      return [intro, ...tracks.map((track) => side(view, track, here.filter((r) => r.track === track)))];
+      // what a paper calls by the chosen name may be another metric of ours: that one is shown then, on both sides
+      return [intro, ...tracks.flatMap((track) => [...groupBy(here.filter((r) => r.track === track), (r) => r.metric)].map(([metric, list]) => side(view, track, metric, list)))];
     }));
   }
 
-  function side(view, track, rows) {
+  function side(view, track, metric, rows) {
     const ours = view.pairs.filter((p) => p[0] === track).map((p) => p[1]), theirs = [...new Set(rows.map((r) => r.dataset))];
     const values = new Map(rows.map((r) => [`${r.method}\t${r.dataset}`, r]));
     const names = [...view.labels.filter((l) => l.role === "method" && ours.length).map((l) => l.label)];
     names.push(...[...new Set(rows.map((r) => r.method))].filter((m) => !names.includes(m)));
     const notes = [];
     const body = names.map((name) => el("tr", {}, el("th", { scope: "row" }, name),
-      ...ours.map((d) => { const c = view.cell(track, d, name, state.metric); return el("td", { class: "num" }, c ? number(c.value) : "–", c?.ci && view.task.classes.pairs.length ? el("small", {}, ` [${number(c.ci[0])}, ${number(c.ci[1])}]`) : null); }),
+      ...ours.map((d) => { const c = view.cell(track, d, name, metric); return el("td", { class: "num" }, c ? number(c.value) : "–", c?.ci && view.task.classes.pairs.length ? el("small", {}, ` [${number(c.ci[0])}, ${number(c.ci[1])}]`) : null); }),
       ...theirs.map((d) => {
         const r = values.get(`${name}\t${d}`);
         if (r?.note) notes.push([`${name}, ${d}`, r.note]);
-        return el("td", { class: "num reported", title: r?.note || null }, r ? (r.value === null ? "not run" : number(r.value)) : "–", r?.note ? el("sup", {}, String(notes.length)) : null);
+        return el("td", { class: "num reported", title: r?.note || null }, r ? (r.value === null ? "not run" : reported(r.value)) : "–", r?.note ? el("sup", {}, String(notes.length)) : null);
       })));
     const head = [el("th", { scope: "col" }, "Method"), ...ours.map((d) => el("th", { scope: "col" }, d, " ", el("small", {}, "ours"))), ...theirs.map((d) => el("th", { scope: "col", class: "reported" }, d, " ", el("small", {}, "reported")))];
-    return el("div", {}, el("h3", {}, track, " ", el("small", {}, state.metric)), el("div", { class: "scroll", tabindex: "0" }, el("table", { class: "plain" }, el("thead", {}, el("tr", {}, ...head)), el("tbody", {}, ...body))),
+    return el("div", {}, el("h3", {}, track, " ", el("small", {}, rows[0].reported_as === metric ? metric : `${metric}, which the paper calls ${rows[0].reported_as}`)), el("div", { class: "scroll", tabindex: "0" }, el("table", { class: "plain" }, el("thead", {}, el("tr", {}, ...head)), el("tbody", {}, ...body))),
       ...notes.map(([where, text], i) => el("p", { class: "warning" }, el("sup", {}, String(i + 1)), ` ${where}: ${text}`)));
   }
 
@@ -193,7 +197,7 @@
       });
       return el("th", { scope: "col", "aria-sort": table.sort === c ? (table.down ? "descending" : "ascending") : null }, button);
     });
-    const show = (item, c) => { const v = value(item, c); return typeof v === "number" ? (c === "n" ? v.toLocaleString("en") : number(v)) : v ?? "–"; };
+    const show = (item, c) => { const v = value(item, c); return typeof v === "number" ? (c === "n" ? whole(v) : number(v)) : v ?? "–"; };
     const body = slice.map((item) => el("tr", {}, ...COLUMNS.map(([c]) => el("td", { class: c === "detail" ? "detail" : null }, String(show(item, c))))));
     const step = (words, by, off) => { const b = el("button", { type: "button", disabled: off }, words); b.addEventListener("click", () => { table.page += by; renderTable(); }); return b; };
     const size = el("select", { "aria-label": "Rows a page" }, ...[25, 100, 500].map((n) => el("option", { value: n, selected: n === table.size }, `${n} rows`)));

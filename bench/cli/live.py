@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
 from pathlib import Path
+from statistics import fmean
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -20,6 +21,8 @@ from bench.grid import Plan, Planned
 from bench.record import DECLARED, TrialRecord
 from bench.run import Result
 from bench.sandbox.progress import Progress
+from bench.task import Metric
+from bench.words import count
 
 STYLES = {
     "ok": "green",
@@ -64,7 +67,7 @@ class LiveTable:
         self._start = time.monotonic()
         self._live: Live | None = None
         note = f", {finished} finished before" if finished else ""
-        self._say(Text.assemble((_plural(len(todo), "trial"), "bold"), f" to run{note}"))
+        self._say(Text.assemble((count(len(todo), "trial"), "bold"), f" to run{note}"))
         for skipped in plan.skipped:
             self._say(Text(f"not run: {skipped.dataset}/{skipped.track}: {skipped.reason}", style="yellow"))
         for name, source in plan.datasets.items():
@@ -137,7 +140,7 @@ def print_summary(result: Result, html: Path | None) -> None:
     for line, style in chain(_warnings(result), _unreadable(result), _reasons(result)):
         console.print(Text(line, style=style), soft_wrap=True)
     counts = ", ".join(f"{n} {status}" for status, n in sorted(result.counts.items()))
-    console.print(f"{_plural(sum(result.counts.values()), 'trial')}: {counts} ({result.ran} run now)")
+    console.print(f"{count(sum(result.counts.values()), 'trial')}: {counts} ({result.ran} run now)")
     console.print(Text(f"tables: {result.store.root / 'results.csv'}"), soft_wrap=True)
     if html is not None:
         console.print(Text.assemble("report: ", (str(html), "bold")), soft_wrap=True)
@@ -175,15 +178,16 @@ def _reasons(result: Result) -> Iterator[tuple[str, str]]:
 
 
 def _headline(result: Result) -> Table:
-    """Methods x (dataset, track) with the task's headline metric, mean over seeds."""
+    """Methods x (dataset, track) with the task's headline metric."""
     metric = next((m for m in result.plan.task.metrics if m.headline), None)
     if metric is None:
         raise BenchError(f"task {result.plan.task.name!r} has no headline metric", fix="mark one Metric as headline")
     columns = list(dict.fromkeys((r.spec.dataset, r.spec.track) for r in result.records))
-    table = Table(title=f"{metric.name} (pooled over donors, mean over seeds)", title_justify="left")
+    circular = {name for name, track in result.plan.task.tracks.items() if track.circular}
+    table = Table(title=f"{metric.name} (pooled over donors, mean over splits and seeds)", title_justify="left")
     table.add_column("method")
     for dataset, track in columns:
-        table.add_column(f"{dataset}\n{track}", justify="right")
+        table.add_column(f"{dataset}\n{track}{' (circular truth)' if track in circular else ''}", justify="right")
     cells: dict[str, dict[tuple[str, str], list[TrialRecord]]] = {}
     for record in result.records:
         place = (record.spec.dataset, record.spec.track)
@@ -192,29 +196,34 @@ def _headline(result: Result) -> Table:
         name: [_cell(by_place.get(place, []), metric.name) for place in columns] for name, by_place in cells.items()
     }
     roles = {record.spec.method: record.spec.role for record in result.records}
-    means = {name: _mean(chain.from_iterable(by_place.values()), metric.name) for name, by_place in cells.items()}
+    compared = [place for place in columns if place[1] not in circular]
+    means = {name: _mean([by_place.get(p, []) for p in compared], metric) for name, by_place in cells.items()}
     for name in sorted(rows, key=lambda n: (roles[n] != "method", -means[n], n)):
         shown = name if roles[name] == "method" else f"{name} ({roles[name]} control)"
         table.add_row(escape(shown), *rows[name], style="" if roles[name] == "method" else "dim")
     return table
 
 
-def _values(records: Iterable[TrialRecord], metric: str) -> list[float]:
-    return [
-        s.value for r in records for s in r.scores if s.metric == metric and s.unit == "pooled" and s.value is not None
-    ]
+def _value(records: Iterable[TrialRecord], metric: str) -> float | None:
+    """Mean over splits of the mean over a split's trials."""
+    by_split: dict[int, list[float]] = {}
+    for r in records:
+        for s in r.scores:
+            if s.metric == metric and s.unit == "pooled" and s.value is not None:
+                by_split.setdefault(r.spec.seeds.split, []).append(s.value)
+    return fmean(fmean(values) for values in by_split.values()) if by_split else None
 
 
-def _mean(records: Iterable[TrialRecord], metric: str) -> float:
-    """Mean over all columns of the table, to order its rows by; methods without any value come last."""
-    values = _values(records, metric)
-    return sum(values) / len(values) if values else float("-inf")
+def _mean(cells: Iterable[list[TrialRecord]], metric: Metric) -> float:
+    """Mean over columns, higher is better, to order the rows by; methods without any value come last."""
+    values = [value for records in cells if (value := _value(records, metric.name)) is not None]
+    return (1 if metric.higher_is_better else -1) * fmean(values) if values else float("-inf")
 
 
 def _cell(records: list[TrialRecord], metric: str) -> str:
-    values = _values(records, metric)
-    if values:
-        return f"{sum(values) / len(values):.3f}"
+    value = _value(records, metric)
+    if value is not None:
+        return f"{value:.3f}"
     if not records:
         return ""
     return "undefined" if records[0].status == "ok" else records[0].status
@@ -224,7 +233,3 @@ def _name(planned: Planned) -> str:
     spec = planned.spec
     seeds = spec.seeds
     return f"{spec.method} {spec.dataset}/{spec.track} [{seeds.split}.{seeds.simulation}.{seeds.method}]"
-
-
-def _plural(n: int, word: str) -> str:
-    return f"{n} {word}" if n == 1 else f"{n} {word}s"

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+import pandas as pd
 from matplotlib.figure import Figure
 
 from bench.reports import _imputation, _tables
 from bench.reports._load import Run
 from bench.reports._style import styles
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 PER_PAIR = True
 _METRICS = ("mse", "pearson")
@@ -19,16 +15,21 @@ _MEAN, _PREFIX = "group_mean", "group:"
 
 
 def prepare(run: Run, task: str) -> pd.DataFrame:
-    """Value and mean bounds over seeds: ``track, dataset, label, role, metric, unit, value, ci_low, ci_high``.
+    """Means with their intervals (:func:`bench.reports._tables.cells`); units ``group_mean`` and ``group:<name>``.
 
-    Units are ``group_mean`` and ``group:<name>``.
+    Returns
+    -------
+    Columns ``track, dataset, label, role, metric, unit, value, ci_low, ci_high``.
     """
-    rows = run.rows[(run.rows["task"] == task) & run.rows["metric"].isin(_METRICS)]
-    named = rows["unit"].fillna("")
-    rows = rows[(named.eq(_MEAN) | named.str.startswith(_PREFIX)) & rows["value"].notna()]
-    rows = rows[rows["dataset"].isin(rows.loc[rows["unit"] == _MEAN, "dataset"])]
     keys = ["track", "dataset", "label", "role", "metric", "unit"]
-    return rows.groupby(keys, sort=True)[["value", "ci_low", "ci_high"]].mean().reset_index()
+    rows = run.rows[(run.rows["task"] == task) & run.rows["metric"].isin(_METRICS)]
+    units = sorted(u for u in rows["unit"].dropna().unique() if u == _MEAN or u.startswith(_PREFIX))
+    if not units:
+        return pd.DataFrame(columns=[*keys, "value", "ci_low", "ci_high"])
+    frame = pd.concat([_tables.cells(run, unit).assign(unit=unit) for unit in units])
+    frame = frame[(frame["task"] == task) & frame["metric"].isin(_METRICS) & frame["value"].notna()]
+    frame = frame[frame["dataset"].isin(frame.loc[frame["unit"] == _MEAN, "dataset"])]
+    return frame.sort_values(keys)[[*keys, "value", "ci_low", "ci_high"]].reset_index(drop=True)
 
 
 def draw(run: Run, task: str, frame: pd.DataFrame) -> Figure:

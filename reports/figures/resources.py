@@ -9,9 +9,12 @@ from matplotlib.ticker import LogLocator
 
 from bench.reports import _tables
 from bench.reports._load import Run
+from bench.reports._standing import not_compared
 from bench.reports._style import styles
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     import pandas as pd
     from matplotlib.axes import Axes
 
@@ -20,20 +23,29 @@ _PLACES = ((5, 4, "left"), (5, -10, "left"), (-5, 4, "right"), (-5, -10, "right"
 
 
 def prepare(run: Run, task: str) -> pd.DataFrame:
-    """Per label: mean headline metric over pairs, and median wall time and peak memory over its finished trials."""
+    """Per label: mean headline metric over pairs, and median wall time and peak memory over its finished trials.
+
+    Of the pairs whose methods may be compared (:mod:`bench.reports._standing`).
+    """
     metric = _tables.headline(run.tasks[task])
     frame = _tables.cells(run)
     frame = frame[
         (frame["task"] == task) & (frame["metric"] == (metric.name if metric else "")) & (frame["role"] == "method")
     ]
-    trials = _tables.trials(run)
+    apart = not_compared(run, run.tasks[task])
+    frame, trials = (part[_not_of(part, apart)] for part in (frame, _tables.trials(run)))
     trials = trials[(trials["task"] == task) & (trials["status"] == "ok")]
     used = trials.groupby("label").agg(wall_s=("wall_s", "median"), rss_peak_mb=("rss_peak_mb", "median"))
     mean = frame.groupby("label").agg(value=("value", "mean"), pairs=("value", "count"))
     found = mean.join(used).dropna(subset=["value", "wall_s"]).reset_index()
-    n = len(_tables.pairs(run, task))
+    n = len([pair for pair in _tables.pairs(run, task) if pair not in apart])
     found["name"] = [row.label if row.pairs == n else f"{row.label} ({row.pairs} of {n})" for row in found.itertuples()]
     return found
+
+
+def _not_of(frame: pd.DataFrame, pairs: Collection[tuple[str, str]]) -> list[bool]:
+    """Which rows are of other (track, dataset) pairs than these."""
+    return [pair not in pairs for pair in zip(frame["track"], frame["dataset"], strict=True)]
 
 
 def draw(run: Run, task: str, frame: pd.DataFrame) -> Figure:

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from bench.reports import build
+from bench.reports._words import number
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -222,7 +223,7 @@ def test_classes_of_an_annotation_run(browser: webdriver.Chrome, annotated: Path
     column = texts(browser, ".by-class thead th").index("scibet") + 1
     values = texts(browser, f".by-class td:nth-child({column})")
     shown = dict(zip(texts(browser, ".by-class th[scope=row]"), values, strict=True))
-    assert shown == {name.removeprefix("class:"): f"{value:.2f}" for name, value in by_class.items()}
+    assert shown == {name.removeprefix("class:"): number(value) for name, value in by_class.items()}
     lost = int((by_class < 0.5).sum())
     assert f"{lost} of {len(by_class)}" in texts(browser, "#class-lost td")
     assert "recall" not in texts(browser, "#filters [name=metric] option")
@@ -261,9 +262,9 @@ def test_supplementary_table_4(browser: webdriver.Chrome, annotated: Path) -> No
             assert float(cells[method][place[words]].strip(" =")) == pytest.approx(value[metric, method], abs=6e-4)
     best, other = sorted(("scibet", "knn"), key=lambda m: -value["f1_macro", m])
     assert texts(browser, f"{table} td.best:nth-child(2)")[0].startswith(f"{value['f1_macro', best]:.3f}")
-    assert cells[best][place["Against the best, same cells"]] == "best"
-    assert cells[other][place["Against the best, same cells"]].startswith("-0.")
-    assert {"0.356–0.521", "0.480–0.649", "0.490–0.650"} <= set(texts(browser, f"{table} td.reported"))
+    assert cells[best][place["Against the highest, same cells"]] == "highest"
+    assert cells[other][place["Against the highest, same cells"]].startswith("-0.")
+    assert {"0.3557 to 0.5206", "0.4805 to 0.6486", "0.4896 to 0.6497"} <= set(texts(browser, f"{table} td.reported"))
     assert "donor" in texts(browser, f"{table} tr.on .flag")[0]
     browser.find_element(By.XPATH, "//*[@id='supplementary-subcluster']//button[text()='F1 weighted']").send_keys(
         Keys.ENTER

@@ -226,13 +226,11 @@ def test_supplementary_table_4_has_ties_failures_notes_and_the_papers_rows(run: 
     pooled = (loaded.rows["unit"] == "pooled") & (loaded.rows["metric"] == "f1_macro")
     loaded.rows.loc[pooled, ["ci_low", "ci_high"]] = [0.2, 1.0]
     loaded.rows.loc[pooled, "detail"] = "derived labels (weak); interval rests on 2 donors"
-    lacking = PlannedTrial(key="f" * 16, track="subtype", dataset="tiny", method="lost", seeds=SeedTriple())
-    loaded.requests[0].planned.append(lacking)
     frame = _supplementary.table(loaded, "annotation")
     ours = frame[frame["source"] == "this run"].set_index("label")
-    assert ours.index.tolist() == ["good", "poor", "lost"]
-    assert ours["status"].tolist() == ["ok", "ok", "missing"]
-    assert ours["f1_macro_tie_group"].tolist()[:2] == [1, 1]
+    assert ours.index.tolist() == ["good", "poor"]
+    assert ours["f1_macro_tie_group"].tolist() == [1, 1]
+    assert ours[["splits", "trials", "cells", "donors"]].to_numpy(float).tolist() == [[1, 1, 6, 2]] * 2
     assert ours.loc["poor", "difference"] == pytest.approx(ours.loc["poor", "f1_macro"] - ours.loc["good", "f1_macro"])
     assert pd.isna(ours.loc["good", "difference"])
     assert (ours.loc["poor", "best"], ours.loc["poor", "testable"]) == ("good", False)
@@ -242,6 +240,17 @@ def test_supplementary_table_4_has_ties_failures_notes_and_the_papers_rows(run: 
     assert theirs["source"].str.startswith("reported, not run").all()
     lau = theirs[theirs["dataset"] == "Lau"].set_index("label")
     assert lau.loc["scmamba", ["f1_macro", "f1_micro", "f1_weighted"]].tolist() == [0.6916, 0.8168, 0.8137]
+
+
+def test_an_unfinished_level_has_no_tie_groups_and_shows_what_is_missing(run: Path) -> None:
+    loaded = load(run)
+    lacking = PlannedTrial(key="f" * 16, track="subtype", dataset="tiny", method="lost", seeds=SeedTriple())
+    loaded.requests[0].planned.append(lacking)
+    frame = _supplementary.table(loaded, "annotation")
+    ours = frame[frame["source"] == "this run"].set_index("label")
+    assert ours["status"].to_dict() == {"good": "ok", "poor": "ok", "lost": "missing"}
+    assert "f1_macro_tie_group" not in ours
+    assert ours["difference"].isna().all()
 
 
 def test_the_papers_macro_f1_of_cell_types_is_the_one_over_all_classes(run: Path) -> None:

@@ -366,8 +366,8 @@ def test_the_page_is_escaped_and_sections_follow_the_tables(runs: dict[str, Path
 @pytest.mark.slow
 @pytest.mark.parametrize("task", TASKS)
 def test_figures_and_tables_lie_beside_the_page(runs: dict[str, Path], task: str) -> None:
-    build(runs[task], runs[task].parent / "figures.html", formats=("png",))
-    folder = runs[task] / "figures"
+    folder = runs[task].parent / f"{task}_page" / "figures"
+    build(runs[task], folder.parent / "report.html", formats=("png",))
     track = TASKS[task][0]
     per_pair = {
         "imputation": ["joint", "group_bars", "zeros"],

@@ -145,7 +145,7 @@ def test_summary_counts_every_planned_trial(page: str, full_run: Path) -> None:
     status = pd.read_csv(full_run / "results.csv").drop_duplicates("trial")["status"].value_counts()
     text = re.sub(r"\s+", " ", page)
     assert f"{status['ok']} of {planned} planned trials finished" in text
-    assert "11 methods and 4 controls were compared on 3 datasets" in text
+    assert "11 methods and 4 controls were run on 3 datasets" in text
     assert "1 more (scds-r) could not or did not run." in text
     assert f"{status['unavailable']} not installed" in text
     assert f"{status['timeout']} ran out of time" in text
@@ -294,10 +294,11 @@ def test_a_pair_nothing_can_be_tried_on_is_told_with_its_reason_and_counts_for_n
 def test_what_qualifies_the_best_value_stands_beside_it(make_run: Callable[..., Path]) -> None:
     run = make_run(METHODS, datasets=("cohort",), tracks=("simulated",), seeds=1)
     frame = pd.read_parquet(run / "results.parquet")
-    frame.loc[(frame["unit"] == "pooled") & (frame["metric"] == "auprc"), "detail"] = "interval rests on 3 donors"
+    told = "cell-level split; interval rests on 3 donors"
+    frame.loc[(frame["unit"] == "pooled") & (frame["metric"] == "auprc"), "detail"] = told
     frame.to_parquet(run / "results.parquet")
     page = build(run, formats=()).read_text(encoding="utf-8")
-    assert page.count('<small class="why">interval rests on 3 donors</small>') == 1
+    assert page.count('<small class="why">cell-level split</small>') == 1  # donors have a column of their own
 
 
 def test_lower_is_better_turns_the_order_round(make_run: Callable[..., Path]) -> None:

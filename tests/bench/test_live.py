@@ -1,0 +1,57 @@
+"""The table that the terminal shows when a run is done."""
+
+import dataclasses
+import io
+from collections import Counter
+
+import pytest
+from rich.console import Console
+
+from bench.cli.live import _headline
+from bench.grid import Plan
+from bench.record import Limits, ScoreRecord, SeedTriple, TrialRecord, TrialSpec
+from bench.run import Result
+
+
+def _record(method, track, split, seed, value):
+    spec = TrialSpec(
+        task="guess", task_version="1", track=track, dataset="d", dataset_digest="", method=method, role="method",
+        implementation="port", method_digest="", environment_digest="", seeds=SeedTriple(split=split, method=seed),
+    )  # fmt: skip
+    scores = [ScoreRecord(metric="accuracy", value=value)]
+    return TrialRecord(key=f"{method}{track}{split}{seed}", spec=spec, limits=Limits(), status="ok", scores=scores)
+
+
+@pytest.fixture
+def shown(registry, monkeypatch):
+    """Lines of the table of some records, by the name in front."""
+
+    def show(records, *, higher_is_better=True):
+        task = registry.task("guess")
+        plain = task.tracks["plain"]
+        monkeypatch.setattr(type(task), "tracks", {"plain": plain, "round": dataclasses.replace(plain, circular=True)})
+        metric = dataclasses.replace(task.metrics[0], higher_is_better=higher_is_better)
+        monkeypatch.setattr(type(task), "metrics", (metric,))
+        out = io.StringIO()
+        Console(width=200, file=out).print(
+            _headline(Result(None, Plan(task, [], [], [], {}), records, Counter(), 0, False))
+        )
+        return [line.split() for line in out.getvalue().splitlines() if "0." in line]
+
+    return show
+
+
+def test_a_value_is_the_mean_over_splits_of_each_ones_mean(shown):
+    records = [_record("a", "plain", 0, 0, 0.2), _record("a", "plain", 0, 1, 0.4), _record("a", "plain", 1, 0, 0.9)]
+    [[_, value]] = [[w for w in line if w[0].isalnum()] for line in shown(records)]
+    assert value == "0.600"
+
+
+@pytest.mark.parametrize(("higher_is_better", "order"), [(True, ["a", "b"]), (False, ["b", "a"])])
+def test_rows_are_ordered_by_what_is_compared_best_first(shown, higher_is_better, order):
+    records = [
+        _record("a", "plain", 0, 0, 0.5), _record("a", "round", 0, 0, 0.1),
+        _record("b", "plain", 0, 0, 0.4), _record("b", "round", 0, 0, 0.9),
+    ]  # fmt: skip
+    lines = [[w for w in line if w[0].isalnum()] for line in shown(records, higher_is_better=higher_is_better)]
+    assert [line[0] for line in lines] == order
