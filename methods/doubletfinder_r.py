@@ -10,11 +10,14 @@ if TYPE_CHECKING:
     from bench.problem import Inputs, Prediction
 
 #: find.pK draws a plot, so the graphics device leads nowhere. Result columns are found by prefix; parameters follow.
+#: The package takes the genes that were scaled before. With Seurat 5's new class of assay none are on record and it
+#: chooses others, among cells and artificial doublets; so the old class is asked for (Seurat 4 has no other).
 CODE = """
 function(counts, seed, threads, n_expected, pn, pk, n_pcs, n_features, homotypic) {
   suppressPackageStartupMessages({library(Seurat); library(DoubletFinder)})
   pdf(NULL)
-  on.exit(dev.off())
+  before <- options(Seurat.object.assay.version = "v3")
+  on.exit({dev.off(); options(before)})
   so <- CreateSeuratObject(counts)
   so <- NormalizeData(so, verbose = FALSE)
   so <- FindVariableFeatures(so, nfeatures = n_features, verbose = FALSE)
@@ -73,8 +76,9 @@ class DoubletFinderR(Method):
     )
     caveat = (
         "The package holds a dense matrix of all distances. It calls one doublet where none is expected; the wrapper "
-        "then calls none. Version 2.0.6 needs SeuratObject 5. RunPCA resets R's random numbers, so the sweep hardly "
-        "follows the seed. The wrapper was written from the documentation and not yet run with the package."
+        "then calls none. Version 2.0.6 needs SeuratObject 5; with Seurat's old class of assay, which the wrapper asks "
+        "for, it gives what it gave on Seurat 4, and with that of Seurat 5 other numbers for half of the cells. RunPCA "
+        "resets R's random numbers, so the sweep hardly follows the seed."
     )
 
     def __init__(

@@ -140,6 +140,7 @@ def test_seurat_part_of_doubletfinder_runs(input_a, as_inputs):
       summarizeSweep <- function(sweep, GT) stopifnot(!GT)
       find.pK <- function(stats) { plot(1); data.frame(pK = factor(c(0.01, 0.05)), BCmetric = c(1, 2)) }
       doubletFinder <- function(so, PCs, pN, pK, nExp, sct) {
+        stopifnot(inherits(so[["RNA"]], "Assay"), length(so@commands$ScaleData.RNA@params$features) > 0)
         so[[paste("pANN", pN, pK, nExp, sep = "_")]] <- seq_len(ncol(so)) / ncol(so)
         call <- ifelse(seq_len(ncol(so)) <= nExp, "Doublet", "Singlet")
         so[[paste("DF.classifications", pN, pK, nExp, sep = "_")]] <- call
