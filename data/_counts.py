@@ -11,7 +11,6 @@ import numpy as np
 from scipy import sparse
 
 from bench.data import checks
-from bench.errors import DataError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -181,12 +180,8 @@ def _csr(data: Any, indices: Any, indptr: Any, shape: tuple[int, int]) -> sparse
 
 
 def _native(values: Any) -> Any:
-    """Values of a type that scipy's matrices can have."""
+    """Numbers of a type that scipy's matrices can have."""
     dtype = values.dtype
-    if dtype.kind not in "iufb" or dtype.itemsize > 8:
-        raise DataError(
-            f"the matrix has type {dtype}", where="its values", fix="hand over a numeric cells x genes matrix"
-        )
     return values.astype(np.float32 if dtype == np.float16 else dtype.newbyteorder("="), copy=False)
 
 

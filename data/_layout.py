@@ -50,12 +50,26 @@ def by_format(
     )
 
 
+#: Endings of what others write, and how to get an ``.h5ad`` of it.
+_CONVERTED = {
+    ".csv": "scanpy.read_csv(FILE)",
+    ".h5mu": "mudata.read_h5mu(FILE)['rna']",
+    ".loom": "scanpy.read_loom(FILE)",
+    ".rds": "in R: zellkonverter::writeH5AD(...), of Seurat's objects after as.SingleCellExperiment(...)",
+    ".tsv": "scanpy.read_text(FILE)",
+    ".txt": "scanpy.read_text(FILE)",
+}
+
+
 def _instead(path: Path) -> str:
     """What to hand over where a file of this name was."""
+    ending = path.suffix.lower()
     if ".mtx" in path.suffixes:
         return "hand over the folder that it lies in, with its barcodes and features"
-    if path.suffix.lower() in (".gz", ".bz2", ".xz", ".zip", ".tar"):
+    if ending in (".gz", ".bz2", ".xz", ".zip", ".tar"):
         return "unpack it first, and hand over what is in it"
+    if ending in _CONVERTED:
+        return f"write its counts, cells x genes, as .h5ad: {_CONVERTED[ending]}"
     return "hand over .h5ad, .zarr, a 10x .h5, or a 10x folder with matrix.mtx[.gz]"
 
 

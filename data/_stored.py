@@ -50,6 +50,12 @@ def opened(path: Path) -> Iterator[Any]:
 
 
 def _check_root(root: Any, path: Path) -> None:
+    if "mod" in root and is_group(root["mod"]) and "X" not in root:
+        raise DataError(
+            f"this is MuData: several matrices ({', '.join(root['mod'])})",
+            where=str(path),
+            fix="write the one of the genes as .h5ad: mudata.read_h5mu(FILE)['rna'].write_h5ad(...)",
+        )
     if "obs" not in root or "var" not in root:
         raise DataError(
             f"this is no AnnData: it has no tables obs and var (found: {', '.join(root) or 'nothing'})",
@@ -162,14 +168,16 @@ def layout(item: Any, shape: tuple[int, int], path: Path) -> Matrix:
             where=f"{item.name} of {path}",
             fix="write it again with anndata, as a numpy array or a scipy.sparse.csr_matrix",
         )
+    dtype = (item if form == "dense" else item["data"]).dtype
+    if dtype.kind not in "iufb" or dtype.itemsize > 8:
+        fix = "write it again with numbers that a float64 can hold"
+        raise DataError(f"the matrix has type {dtype}", where=f"{item.name} of {path}", fix=fix)
     if form == "dense":
-        if tuple(item.shape) != shape:
-            raise _damaged(f"{_size(item.shape)} in the matrix, {_size(shape)} in the tables", path)
+        _check_size(tuple(item.shape), shape, path)
         return Matrix(form, shape, item)
     found = tuple(int(n) for n in item.attrs["shape"])
     data, indices, indptr = item["data"], item["indices"], item["indptr"]
-    if found != shape:
-        raise _damaged(f"{_size(found)} in the matrix, {_size(shape)} in the tables", path)
+    _check_size(found, shape, path)
     n_rows = shape[0 if form == "csr" else 1]
     if indptr.shape != (n_rows + 1,):
         raise _damaged(f"counts of {indptr.shape[0] - 1:,} {_ROWS[form]}, table of {n_rows:,}", path)
@@ -184,6 +192,18 @@ def layout(item: Any, shape: tuple[int, int], path: Path) -> Matrix:
     if missing := sum(map(_missing_chunks, parts)):
         raise _damaged(f"{missing:,} chunks of the counts are missing", path)  # they would be read as zeros
     return Matrix(form, shape, data, indices, starts.astype(np.int64))
+
+
+def _check_size(found: tuple[int, ...], shape: tuple[int, int], path: Path) -> None:
+    if found == shape:
+        return
+    if found == shape[::-1]:
+        raise DataError(
+            f"the matrix is transposed: it is {_size(found)}, for {shape[0]:,} cells and {shape[1]:,} genes",
+            where=str(path),
+            fix="write it again cells x genes; programs in R may write what they call genes x cells that way",
+        )
+    raise _damaged(f"{_size(found)} in the matrix, {_size(shape)} in the tables", path)
 
 
 def _size(shape: tuple[int, ...]) -> str:
@@ -201,11 +221,17 @@ def _damaged(what: str, path: Path) -> DataError:
 def _missing_chunks(array: Any) -> int:
     """How many pieces of an array were never written, or got lost."""
     if hasattr(array, "nchunks_initialized"):
-        return int(array.nchunks - array.nchunks_initialized)
+        # Of an array in shards, zarr counts all chunks that a shard has room for.
+        shards = array.shards or array.chunks
+        in_shard = math.prod(shard // chunk for shard, chunk in zip(shards, array.chunks, strict=True))
+        return _n_pieces(array.shape, shards) - array.nchunks_initialized // in_shard
     if array.chunks is None:
         return int(array.id.get_storage_size() < array.nbytes)
-    expected = math.prod(-(-n // chunk) for n, chunk in zip(array.shape, array.chunks, strict=True))
-    return expected - int(array.id.get_num_chunks())
+    return _n_pieces(array.shape, array.chunks) - int(array.id.get_num_chunks())
+
+
+def _n_pieces(shape: tuple[int, ...], piece: tuple[int, ...]) -> int:
+    return math.prod(-(-n // size) for n, size in zip(shape, piece, strict=True))
 
 
 def genes_of(root: Any, layer: str | None) -> Any:

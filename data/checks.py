@@ -192,8 +192,8 @@ def check_nested(obs: pd.DataFrame, where: str) -> None:
 
 
 def check_no_empty_cells(X: sparse.csr_matrix, names: pd.Index, where: str) -> None:
-    """Refuse cells without a single count: no method can say anything about them, most fail on them."""
-    empty = np.flatnonzero(np.asarray(X.sum(axis=1)).ravel() == 0)
+    """Refuse cells without a single count (zeros are not stored): most methods fail on them, none can tell anything."""
+    empty = np.flatnonzero(np.diff(X.indptr) == 0)
     if len(empty):
         raise DataError(
             f"{len(empty):,} cells have no counts at all (e.g. {names[empty[0]]})",

@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import os
 import sys
 
 import anndata
@@ -296,3 +297,104 @@ def test_the_genes_of_a_card_are_those_of_the_layer(counts, tmp_path):
     source = from_path(path, layer="raw")
     assert source.card.n_genes == source.load().adata.n_vars == 6
     assert json.loads(source.card.reading)[1] == "raw"
+
+
+def test_zarr_in_shards(counts, tmp_path):
+    zarr = pytest.importorskip("zarr")
+    path, truth = tmp_path / "a.zarr", counts.X.toarray()
+    with anndata.settings.override(zarr_write_format=3):
+        counts.write_zarr(path)
+    group = zarr.open_group(path, mode="a", use_consolidated=False)["X"]
+    for name in ("data", "indices"):
+        values, attributes = group[name][:], dict(group[name].attrs)
+        del group[name]
+        array = group.create_array(name, shape=values.shape, dtype=values.dtype, chunks=(5,), shards=(20,))
+        array[:] = values
+        array.attrs.update(attributes)
+    zarr.consolidate_metadata(str(path))
+    _same(from_path(path), truth)
+    next(file for file in (path / "X" / "data").rglob("*") if file.name.isdigit()).unlink()
+    with pytest.raises(DataError, match="1 chunks of the counts are missing"):
+        read(path)
+
+
+def test_text_of_fixed_length_without_encodings(counts, tmp_path):
+    """As written by hand, or by other languages."""
+    truth = counts.X.toarray()
+    counts.write_h5ad(path := tmp_path / "a.h5ad")
+    with h5py.File(path, "a") as file:
+        for table in (file["obs"], file["var"]):
+            names = table["_index"][:]
+            del table["_index"]
+            table["_index"] = names.astype("S20")
+            table.attrs["_index"] = np.bytes_("_index")
+            table.attrs["column-order"] = np.array(list(table.attrs["column-order"]), dtype="S20")
+        del file["obs/individual"]
+        file["obs/individual"] = np.array([b"d1", b"d2"] * 6)
+    source = from_path(path, columns={"donor": "individual"})
+    assert source.card.n_donors == 2
+    _same(source, truth, {"donor": ["d1", "d2"] * 6})
+    assert source.load().adata.obs_names[0] == "cell0"
+
+
+def test_tables_of_anndata_0_7(counts, tmp_path):
+    """Categories lie apart from their column."""
+    truth, kinds = counts.X.toarray(), list(counts.obs["cell_type"])
+    counts.write_h5ad(path := tmp_path / "a.h5ad")
+    with h5py.File(path, "a") as file:
+        obs = file["obs"]
+        for table in (obs, file["var"]):
+            table.attrs["encoding-version"] = "0.1.0"
+            for name in [name for name in table if "codes" in table[name]]:
+                codes, categories = table[name]["codes"][:], table[name]["categories"][:]
+                del table[name]
+                table[name] = codes
+                stored = table.require_group("__categories")
+                stored[name] = categories
+                stored[name].attrs["ordered"] = False
+                table[name].attrs["categories"] = stored[name].ref
+    source = from_path(path, columns={"donor": "individual"})
+    assert source.card.n_donors == 2
+    _same(source, truth, {"cell_type": kinds})
+
+
+def test_a_matrix_of_the_other_way_round_is_told_so(counts, tmp_path):
+    counts.write_h5ad(path := tmp_path / "a.h5ad")
+    with h5py.File(path, "a") as file:
+        file["X"].attrs["shape"] = (6, 12)
+    with pytest.raises(DataError, match="transposed: it is 6 x 12, for 12 cells"):
+        read(path)
+
+
+def test_mudata_is_told_so(counts, tmp_path):
+    counts.write_h5ad(path := tmp_path / "a.h5ad")
+    with h5py.File(path, "a") as file:
+        file.move("X", "mod/rna")
+    with pytest.raises(DataError, match="MuData"):
+        read(path)
+
+
+def test_names_of_files(counts, tmp_path):
+    (tmp_path / "my data").mkdir()
+    counts.write_h5ad(path := tmp_path / "my data" / "é (1).h5ad")
+    (tmp_path / "link.h5ad").symlink_to(path)
+    for name in (path, tmp_path / "link.h5ad"):
+        assert from_path(name).load().adata.n_obs == 12
+    path.unlink()
+    os.mkfifo(tmp_path / "pipe.h5ad")
+    for name, told in (("link.h5ad", "no such file"), ("pipe.h5ad", "neither a file")):
+        with pytest.raises(DataError, match=told):
+            from_path(tmp_path / name)
+    for name, told in (("a.h5ad.gz", "unpack"), ("a.rds", "zellkonverter"), ("matrix.mtx.gz", "folder"), ("a", "10x")):
+        (tmp_path / name).write_bytes(b"x")
+        with pytest.raises(DataError, match="not known") as caught:
+            from_path(tmp_path / name)
+        assert told in caught.value.fix
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="the superuser may read everything")
+def test_a_file_that_may_not_be_read(counts, tmp_path):
+    counts.write_h5ad(path := tmp_path / "a.h5ad")
+    path.chmod(0)
+    with pytest.raises(DataError, match="you may not"):
+        from_path(path)
