@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import importlib.metadata
 import json
 from collections.abc import Mapping
@@ -10,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
@@ -25,7 +27,7 @@ MODEL, CARD = "model.safetensors", "card.json"
 #: What the expression given to a model is; there is one choice so far, and a checkpoint says which it was.
 NORMALISATION = "ln(1 + counts per 10,000 of the model's genes)"
 
-_FORMAT = 1
+_FORMAT = 2
 
 
 @dataclass
@@ -67,7 +69,34 @@ def save_pretrained(folder: Path, pretrained: Pretrained) -> None:
         "genes": {"ids": list(pretrained.genes.ids), "symbols": list(pretrained.genes.symbols)},
     }
     with replacing(folder / CARD) as aside:
-        aside.write_text(json.dumps(card, indent=1))
+        aside.write_text(json.dumps(card | {"digest": _digest(card)}, indent=1))
+
+
+def _digest(card: Mapping[str, Any]) -> str:
+    """sha256 over all that a card says, that of the weights included."""
+    content = {key: value for key, value in card.items() if key != "digest"}
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+class _Seen(BaseModel):
+    name: str
+    accession: str
+    digest: str
+    donors: list[str] | None
+
+
+class _Genes(BaseModel):
+    ids: list[str]
+    symbols: list[str]
+
+
+class _Card(BaseModel):
+    model: str
+    config: dict[str, Any]
+    sha256: str
+    digest: str
+    genes: _Genes
+    trained_on: list[_Seen] = []
 
 
 def read_card(folder: Path) -> dict[str, Any]:
@@ -87,17 +116,31 @@ def read_card(folder: Path) -> dict[str, Any]:
             fix="run the same `bench pretrain` command again" if unfinished else f"give a folder with {CARD}",
         )
     try:
-        card = json.loads(file.read_text())
-        known = card["format"] == _FORMAT and card["normalisation"] == NORMALISATION
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise BenchError(f"the card cannot be read: {error!r}", where=str(file), fix="fetch it again") from error
-    if not known:
-        raise BenchError(
-            f"format {card['format']}, normalisation {card['normalisation']!r}: not what this version reads",
-            where=str(file),
-            fix="use the version of bench that wrote it",
-        )
-    return card
+        card = json.loads(file.read_text(), parse_constant=_no_number)
+        if not isinstance(card, dict):
+            raise ValueError("no JSON object")
+        version, normalisation = card.get("format"), card.get("normalisation")
+        if (version, normalisation) != (_FORMAT, NORMALISATION):
+            raise BenchError(
+                f"format {version}, normalisation {normalisation!r}: not what this version reads (format {_FORMAT})",
+                where=str(file),
+                fix="use the version of bench that wrote it, or run `bench pretrain` again",
+            )
+        _Card.model_validate(card)
+        if card["digest"] != _digest(card):
+            raise ValueError("it was changed after it had been written: its digest is another")
+    except ValidationError as error:
+        first = error.errors()[0]
+        fault = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+    except (OSError, ValueError, RecursionError) as error:
+        fault = str(error)
+    else:
+        return card
+    raise BenchError(f"the card cannot be used: {fault}", where=str(file), fix="fetch the checkpoint again")
+
+
+def _no_number(text: str) -> None:
+    raise ValueError(f"{text} is no number")
 
 
 def load_pretrained(folder: Path, expected: str | None = None) -> Pretrained:
@@ -126,16 +169,19 @@ def load_pretrained(folder: Path, expected: str | None = None) -> Pretrained:
             raise BenchError("the file is damaged or truncated", where=str(folder / MODEL), fix="fetch it again")
         config = kind.config_class(**card["config"])
         genes = Genes(tuple(card["genes"]["ids"]), tuple(card["genes"]["symbols"]))
+        if len(genes) != config.n_genes:
+            raise ValueError(f"{len(genes):,} genes are named, the model has {config.n_genes:,}")
         model = kind.masked_model(config)
         model.load_state_dict(load_file(folder / MODEL))
-    except (OSError, SafetensorError, RuntimeError, TypeError, KeyError) as error:
-        raise BenchError(
-            f"the checkpoint cannot be read: {str(error).splitlines()[0]}", where=str(folder), fix="fetch it again"
-        ) from error
+        if not all(bool(t.isfinite().all()) for t in model.state_dict().values()):
+            raise ValueError("weights are not finite")
+    except (OSError, SafetensorError, RuntimeError, TypeError, ValueError, ArithmeticError, AssertionError) as error:
+        fault = (str(error) or type(error).__name__).splitlines()[0]
+        raise BenchError(f"the checkpoint cannot be read: {fault}", where=str(folder), fix="fetch it again") from error
     return Pretrained(kind, config, genes, model, {k: v for k, v in card.items() if k not in _WRITTEN})
 
 
-_WRITTEN = {"format", "model", "config", "n_parameters", "normalisation", "sha256", "versions", "genes"}
+_WRITTEN = {"format", "model", "config", "n_parameters", "normalisation", "sha256", "digest", "versions", "genes"}
 
 
 def seen(card: Mapping[str, Any]) -> dict[str, frozenset[str] | None]:

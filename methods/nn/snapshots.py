@@ -78,8 +78,8 @@ class Snapshots:
             state = folder / "state.safetensors"
             try:
                 facts = json.loads((folder / "snapshot.json").read_text())
-                whole = facts["sha256"] == file_digest(state)
-            except (OSError, ValueError, KeyError):
+                whole = facts["sha256"] == file_digest(state) and facts["step"] >= 0 and {**facts["identity"]}
+            except (OSError, ValueError, KeyError, TypeError):
                 continue
             if not whole:
                 continue

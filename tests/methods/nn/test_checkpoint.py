@@ -7,7 +7,7 @@ from safetensors.torch import load_file, save_file
 
 from bench.errors import BenchError
 from bench.methods.nn.backbone import take_over
-from bench.methods.nn.checkpoint import Pretrained, load_pretrained, save_pretrained, seen
+from bench.methods.nn.checkpoint import Pretrained, _digest, load_pretrained, save_pretrained, seen
 from bench.methods.nn.families import FAMILIES, split_settings
 from bench.methods.nn.genes import Genes
 from bench.methods.nn.pretraining import new_model
@@ -38,6 +38,58 @@ def test_what_is_saved_comes_back(name, tmp_path):
     assert {p.name for p in (tmp_path / "c").iterdir()} == {"model.safetensors", "card.json"}
 
 
+def rewrite(folder, **changes):
+    """A card that was written by somebody who knows how."""
+    card = {**json.loads((folder / "card.json").read_text()), **changes}
+    (folder / "card.json").write_text(json.dumps(card | {"digest": _digest(card)}))
+
+
+@pytest.mark.parametrize("change", ["genes", "config", "trained_on", "versions"])
+def test_a_card_that_was_edited_is_refused(saved, change):
+    """Genes in another order gave other vectors, without a word."""
+    card = json.loads((saved / "card.json").read_text())
+    if change == "genes":
+        card["genes"]["ids"].reverse()
+    else:
+        card[change] = type(card[change])()
+    (saved / "card.json").write_text(json.dumps(card))
+    with pytest.raises(BenchError, match="changed after it had been written"):
+        load_pretrained(saved)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"genes": {"ids": ["a"], "symbols": [""]}},
+        {"genes": {"ids": ["a"] * 12, "symbols": [""] * 12}},
+        {"genes": ["a"]},
+        {"config": {}},
+        {"config": {"n_genes": "12"}},
+        {"config": {"n_genes": -1}},
+        {"model": 3},
+        {"model": "nothing"},
+        {"trained_on": "everything"},
+        {"trained_on": [{"name": "a"}]},
+        {"seed": float("nan")},
+    ],
+)
+def test_a_card_that_says_something_odd_is_refused_in_words(saved, changes):
+    rewrite(saved, **changes)
+    with pytest.raises(BenchError):
+        load_pretrained(saved)
+
+
+def test_weights_that_are_no_numbers_are_refused(saved):
+    from bench.methods.nn.snapshots import file_digest
+
+    tensors = load_file(saved / "model.safetensors")
+    tensors["mask_token"][:] = float("nan")
+    save_file(tensors, saved / "model.safetensors")
+    rewrite(saved, sha256=file_digest(saved / "model.safetensors"))
+    with pytest.raises(BenchError, match="not finite"):
+        load_pretrained(saved)
+
+
 def test_a_truncated_file_is_refused(saved):
     file = saved / "model.safetensors"
     file.write_bytes(file.read_bytes()[:-100])
@@ -51,9 +103,7 @@ def test_tensors_that_do_not_fit_the_card_are_refused(saved):
     save_file(tensors, saved / "model.safetensors")
     from bench.methods.nn.snapshots import file_digest
 
-    card = json.loads((saved / "card.json").read_text())
-    card["sha256"] = file_digest(saved / "model.safetensors")
-    (saved / "card.json").write_text(json.dumps(card))
+    rewrite(saved, sha256=file_digest(saved / "model.safetensors"))
     with pytest.raises(BenchError, match="cannot be read"):
         load_pretrained(saved)
 
