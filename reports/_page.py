@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -134,6 +135,8 @@ def _task_view(run: Run, card: TaskCard) -> dict[str, Any]:
         "skipped": [skip for name, skip in run.skipped if name == card.name],
         "notes": notes,
         "method_notes": _method_notes(records),
+        "trials": sorted(records, key=_place),
+        "processes": _processes(records),
         "cards": [run.methods[name] for name in names if name in run.methods],
     }
 
@@ -145,6 +148,23 @@ def _method_notes(records: list[TrialRecord]) -> list[tuple[str, str, list[str]]
         for note in r.notes:
             told.setdefault((r.spec.method, note), set()).add(f"{r.spec.track} · {r.spec.dataset}")
     return [(method, note, sorted(pairs)) for (method, note), pairs in sorted(told.items())]
+
+
+def _place(r: TrialRecord) -> tuple[str, str, str, str]:
+    return r.spec.method, r.spec.track, r.spec.dataset, r.spec.seeds.model_dump_json()
+
+
+def _processes(records: list[TrialRecord]) -> list[tuple[str, TrialRecord, int]]:
+    """Method, one trial, and how many there are, of each kind of process that a method ran in.
+
+    Controls run in the harness's own process, which has loaded more with every trial.
+    """
+    alike: dict[str, list[TrialRecord]] = {}
+    for r in sorted((r for r in records if r.imported), key=_place):
+        loaded = r.imported if r.spec.role == "method" else None
+        what = [r.spec.method, loaded, r.machine.model_dump(exclude={"load"}), r.host, r.guard, r.resources.device]
+        alike.setdefault(json.dumps(what, sort_keys=True), []).append(r)
+    return [(found[0].spec.method, found[0], len(found)) for found in alike.values()]
 
 
 @dataclass(frozen=True)
@@ -196,7 +216,8 @@ def _counts(coverage: Any) -> list[tuple[str, str]]:
 def _versions(run: Run) -> dict[str, list[str]]:
     """Package -> versions met in requests and trials (more than one where machines or environments differ)."""
     met: dict[str, set[str]] = {}
-    for versions in [*(r.versions for r in run.requests), *(r.versions for r in run.trials.values())]:
+    told = [{**r.versions, **r.imported} for r in run.trials.values()]
+    for versions in [*(r.versions for r in run.requests), *told]:
         for name, version in versions.items():
             met.setdefault(name, set()).add(version)
     return {name: sorted(met[name]) for name in sorted(met, key=str.lower)}

@@ -18,6 +18,7 @@ from bench.record import (
     CurveRecord,
     DataCard,
     Limits,
+    Machine,
     MethodCard,
     MetricCard,
     PlannedTrial,
@@ -254,6 +255,9 @@ def _trial(plan: Plan, track: str, dataset: str, name: str, role: str, strength:
         "started": "2025-11-22T10:00:00+00:00",
         "bench_version": "0.1.0",
         "versions": {"numpy": "2.0.1", name: "1.2"},
+        "imported": {"numpy": "2.0.1", "llvmlite": "0.44.0", name: "1.2"},
+        "machine": Machine(cpu="A CPU", cores=4, load=1.5, interpreter="CPython 3.11.2", blas="openblas 0.3 Zen"),
+        "problem": "problems/0123",
         "problem_notes": ["12 cells without a donor were left out"] if dataset == "chcl" else [],
     }
     failure = plan.failures.get((name, track, dataset), FAILURES.get((name, track, dataset)))

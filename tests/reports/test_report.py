@@ -140,6 +140,18 @@ def test_same_run_gives_the_same_bytes(page: str, full_run: Path, tmp_path: Path
     assert build(full_run, tmp_path / "again.html", formats=()).read_text(encoding="utf-8") == page
 
 
+def test_a_reader_finds_parameters_seeds_versions_device_and_folders_of_a_trial_in_the_page(
+    page: str, full_run: Path
+) -> None:
+    text = page[page.index('<section id="provenance"') : page.index('id="report-data"')]
+    rows = pd.read_parquet(full_run / "results.parquet")
+    for key in rows["trial"].unique():
+        assert f"trials/{key}" in text
+    for words in ("expected_rate=0.08", "0.0.3", "problems/0123", "openblas 0.3 Zen", "CPython 3.11.2", "A CPU"):
+        assert words in text
+    assert "<dt>llvmlite</dt><dd>0.44.0</dd>" in text
+
+
 def test_summary_counts_every_planned_trial(page: str, full_run: Path) -> None:
     planned = len(json.loads((full_run / "requests" / "0001.json").read_text())["planned"])
     status = pd.read_csv(full_run / "results.csv").drop_duplicates("trial")["status"].value_counts()
