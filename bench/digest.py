@@ -10,7 +10,9 @@ import importlib.util
 import inspect
 import json
 import platform
+import sys
 from functools import cache
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 
 from packaging.requirements import InvalidRequirement, Requirement
@@ -185,18 +187,29 @@ def _siblings(tree: ast.AST, package: str, root: str) -> set[str]:
 
 
 def _is_package(name: str) -> bool:
-    """Whether a module has submodules, told without importing it (what lies below it cannot be looked up without)."""
-    spec = importlib.util.find_spec(name)
+    """Whether a module has submodules."""
+    spec = _spec(name)
     return spec is not None and spec.submodule_search_locations is not None
 
 
 def _origin(name: str) -> Path | None:
     """File of a module; None if ``name`` is not one (a function that is imported from a module, say)."""
-    try:
-        spec = importlib.util.find_spec(name)
-    except ModuleNotFoundError:
-        return None
+    spec = _spec(name)
     return Path(spec.origin) if spec is not None and spec.origin and spec.origin.endswith(".py") else None
+
+
+def _spec(name: str) -> ModuleSpec | None:
+    """As ``importlib.util.find_spec``, which imports the packages above a module: theirs may not be installed."""
+    if name in sys.modules:
+        return sys.modules[name].__spec__
+    package, path = name.rpartition(".")[0], None
+    if package:
+        above = _spec(package)
+        path = above.submodule_search_locations if above is not None else None
+        if path is None:
+            return None
+    found = (finder.find_spec(name, path) for finder in sys.meta_path)
+    return next((spec for spec in found if spec is not None), None)
 
 
 def _strip_docstrings(tree: ast.AST) -> None:

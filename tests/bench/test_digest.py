@@ -133,6 +133,20 @@ def test_a_digest_imports_nothing_that_the_card_does_not(package):
     assert "pkg_under_test._helper" not in sys.modules
 
 
+def test_a_module_counts_though_the_package_around_it_cannot_be_imported_here(package, tmp_path):
+    heavy = tmp_path / "pkg_under_test" / "heavy"
+    (heavy / "deep").mkdir(parents=True)
+    (heavy / "__init__.py").write_text("import a_package_that_is_not_installed\n")
+    (heavy / "deep" / "__init__.py").write_text("")
+    card = CARD.replace("from pkg_under_test._helper import value", "")
+    card = card.replace("# a comment", "from pkg_under_test.heavy.deep import part as value")
+    digests = set()
+    for text in ("x = 1\n", "x = 2\n"):
+        (heavy / "deep" / "part.py").write_text(text)
+        digests.add(package(card))
+    assert len(digests) == 2
+
+
 def test_the_facts_of_a_dataset_that_reach_problems_count():
     card = DatasetCard("d", "s", "00", frozenset({"donor"}), "none", 10, 10)
     for change in ({"digest": "01"}, {"fields": frozenset()}, {"expected_doublet_rate": 0.1}):
@@ -147,11 +161,11 @@ def test_the_environment_digest_follows_the_requirements():
         def run(self, inputs, ctx):
             return {}
 
-    class WithTorch(Plain):
-        requires = (python_package("torch"),)
+    class WithPytest(Plain):
+        requires = (python_package("pytest"),)
 
     assert environment_digest(Plain) == environment_digest(Plain)
-    assert environment_digest(Plain) != environment_digest(WithTorch)
+    assert environment_digest(Plain) != environment_digest(WithPytest)
 
 
 def test_a_plugin_files_digest_is_the_same_in_every_process(tmp_path):

@@ -147,5 +147,6 @@ def test_tables_survive_the_way_into_an_environment_without_parquet(tmp_path):
     for column in ("n", "rate", "hot"):
         pd.testing.assert_series_equal(before.cells.obs[column], after.cells.obs[column])
     for column in ("donor", "label"):
-        assert [None if pd.isna(v) else v for v in before.cells.obs[column]] == list(after.cells.obs[column])
+        old, new = ([None if pd.isna(v) else v for v in cells.obs[column]] for cells in (before.cells, after.cells))
+        assert old == new
     assert after.cells.obs["nullable"].isna().tolist() == before.cells.obs["nullable"].isna().tolist()
