@@ -66,4 +66,5 @@ def _versions(method: type[Method] | None, environment: Environment | None, sess
     for r in method.requires if method else ():
         version = own.version(r.name) if own else installed_version(r)
         found |= {f"R:{r.name}" if r.kind == "r" else r.name: version} if version else {}
-    return found | {name: session.versions[name] for name in {*_USUAL, *found} & set(session.versions)}
+    found |= {name: session.versions[name] for name in {*_USUAL, *found} & set(session.versions)}
+    return dict(sorted(found.items()))
