@@ -70,6 +70,9 @@ class Halves(Method):
 """
 
 
+needs_torch = pytest.mark.skipif(importlib.util.find_spec("torch") is None, reason="torch is not installed")
+
+
 @pytest.mark.parametrize("fractional", [True, False])
 def test_half_counts_are_rounded_for_a_method_that_needs_whole_ones_and_its_row_says_so(sandbox, tmp_path, fractional):
     cells = replace(INPUTS.cells, X=INPUTS.cells.X / 2)
@@ -91,7 +94,7 @@ def test_half_counts_are_rounded_for_a_method_that_needs_whole_ones_and_its_row_
     [
         ("exit", "crash", "exit code 3"),
         ("segfault", "crash", "SIGSEGV"),
-        ("torch", "crash", "SIGSEGV"),
+        pytest.param("torch", "crash", "SIGSEGV", marks=needs_torch),
         ("raise", "crash", "ValueError: it went wrong"),
         ("allocate", "oom", "Unable to allocate"),
         ("short", "invalid_output", "shape"),

@@ -91,7 +91,7 @@ def test_a_slash_in_the_name_of_a_layer(counts, tmp_path):
     counts.X.data = np.log1p(counts.X.data)
     counts.write_h5ad(path := tmp_path / "a.h5ad")
     with h5py.File(path, "a") as file:
-        anndata.io.write_elem(file, "layers/raw/spliced", sparse.csr_matrix(truth))
+        anndata.io.write_elem(file["layers"].create_group("raw"), "spliced", sparse.csr_matrix(truth))
     with pytest.raises(DataError, match="--layer raw/spliced"):
         read(path)
     _same(from_path(path, layer="raw/spliced"), truth)
@@ -244,7 +244,8 @@ def test_the_probe_reads_a_good_file_to_its_end(counts, tmp_path, monkeypatch):
     seen = []
     monkeypatch.setattr(probe, "_read", lambda item: seen.append(item.name))
     probe.look(str(path))
-    assert {"/X/data", "/X/indptr", "/obs/_index", "/obs/cell_type/codes", "/var/ensembl_id"} <= set(seen)
+    for name in ("/X/data", "/X/indptr", "/obs/_index", "/obs/cell_type/codes", "/var/ensembl_id"):
+        assert any(f"{item}/".startswith(f"{name}/") for item in seen), name  # nullable strings are groups
 
 
 @pytest.mark.skipif(importlib.util.find_spec("hdf5plugin") is not None, reason="hdf5plugin reads these")
