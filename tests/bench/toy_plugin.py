@@ -117,7 +117,7 @@ class Toy(Method):
 
     def _misread(self, inputs):
         if self.mode == "column":
-            return inputs.cells.obs.groupby("donor").apply(lambda rows: rows["condition"])
+            return inputs.cells.obs.pipe(lambda rows: rows["condition"])
         if self.mode == "attribute":
             return inputs.cells.obs.copy().condition
         if self.mode == "fact":
