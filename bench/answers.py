@@ -134,7 +134,8 @@ def _plain(values: Any, inputs: Inputs, output: Output) -> Any:
     if isinstance(values, (pd.Series, pd.DataFrame)):
         values = by_name(values, inputs, output)
     whole = output.kind == "expression"  # which may be large, and is checked where it is taken, by blocks of rows
-    if whole and (sparse.issparse(values) or isinstance(values, np.ndarray)):
+    lazy = hasattr(values, "shape") and hasattr(values, "__getitem__") and not hasattr(values, "__array__")
+    if whole and (sparse.issparse(values) or isinstance(values, np.ndarray) or lazy):  # lazy: rows made when read
         return values
     if isinstance(values, np.ma.MaskedArray) and np.any(values.mask):
         raise _missing(int(np.sum(values.mask)), output)
