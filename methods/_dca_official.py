@@ -43,7 +43,7 @@ def _tell_epochs(report: Callable[[float, str], None]) -> None:
     import dca.train
     from keras.callbacks import EarlyStopping
 
-    class Telling(EarlyStopping):  # type: ignore[misc]
+    class Telling(EarlyStopping):
         def on_epoch_end(self, epoch: int, logs: dict[str, float]) -> None:
             report((epoch + 1) / self.params["epochs"], f"epoch {epoch + 1}, validation loss {logs['val_loss']:.4g}")
             super().on_epoch_end(epoch, logs)

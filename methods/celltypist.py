@@ -154,7 +154,7 @@ def one_against_the_rest() -> Iterator[None]:
             self.intercept_ = np.concatenate([each.intercept_ for each in fitted.estimators_])
             return self
 
-    module = sys.modules["celltypist.train"]  # the package's attribute of this name is the function
+    module: Any = sys.modules["celltypist.train"]  # the package's attribute of this name is the function
     original = module.LogisticRegression
     module.LogisticRegression = OneAgainstTheRest
     try:
