@@ -324,10 +324,9 @@ def test_text_of_fixed_length_without_encodings(counts, tmp_path):
     truth = counts.X.toarray()
     counts.write_h5ad(path := tmp_path / "a.h5ad")
     with h5py.File(path, "a") as file:
-        for table in (file["obs"], file["var"]):
-            names = table["_index"][:]
+        for table, names in ((file["obs"], counts.obs_names), (file["var"], counts.var_names)):
             del table["_index"]
-            table["_index"] = names.astype("S20")
+            table["_index"] = names.to_numpy(dtype="S20")
             table.attrs["_index"] = np.bytes_("_index")
             table.attrs["column-order"] = np.array(list(table.attrs["column-order"]), dtype="S20")
         del file["obs/individual"]
