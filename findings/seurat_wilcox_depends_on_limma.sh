@@ -34,4 +34,4 @@ beside=$(ask)
 echo "Seurat 5.2.1, a gene that separates 8 cells from 8: p by default, and with exact = FALSE"
 echo "without limma: $alone"
 echo "with limma:    $beside"
-[ "$alone" = "0.000155 0.000939" ] && [ "$beside" = "0.000939 0.000939" ]
+[ "$alone" = "0.000155 0.000939" ] && [ "$beside" = "0.000939 0.000939" ] || exit 1
