@@ -134,8 +134,7 @@ def _plain(values: Any, inputs: Inputs, output: Output) -> Any:
     if isinstance(values, (pd.Series, pd.DataFrame)):
         values = by_name(values, inputs, output)
     whole = output.kind == "expression"  # which may be large, and is checked where it is taken, by blocks of rows
-    lazy = hasattr(values, "shape") and hasattr(values, "__getitem__") and not hasattr(values, "__array__")
-    if whole and (sparse.issparse(values) or isinstance(values, np.ndarray) or lazy):  # lazy: rows made when read
+    if whole and (sparse.issparse(values) or isinstance(values, np.ndarray) or _makes_rows(values)):
         return values
     if isinstance(values, np.ma.MaskedArray) and np.any(values.mask):
         raise _missing(int(np.sum(values.mask)), output)
@@ -143,6 +142,11 @@ def _plain(values: Any, inputs: Inputs, output: Output) -> Any:
     if not whole:
         check_shape(array, output, len(inputs.cells.obs), inputs.info)
     return array
+
+
+def _makes_rows(values: Any) -> bool:
+    """Whether this is no array, but has a shape and gives arrays by slice: rows that are made when they are read."""
+    return hasattr(values, "shape") and not hasattr(values, "__array__") and isinstance(values[:0], np.ndarray)
 
 
 def _array(values: Any, what: str, output: Output) -> NDArray[Any]:

@@ -99,6 +99,18 @@ def test_a_default_index_is_no_name(index):
     np.testing.assert_array_equal(answer("chances", named_columns), VALUES["chances"])
 
 
+def test_rows_that_are_made_when_they_are_read_stay_unread():
+    class Made:
+        shape = VALUES["expression"].shape
+
+        def __getitem__(self, rows):
+            assert rows == slice(0), "read"
+            return VALUES["expression"][rows]
+
+    made = Made()
+    assert answer("expression", made) is made
+
+
 def test_what_turns_into_pandas_is_aligned_too():
     class Labelled:  # as xarray's DataArray, which is not installed here
         def to_pandas(self):
