@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
     from matplotlib.axes import Axes
+    from numpy.typing import NDArray
 
 #: Where a label may stand beside its mark (points), and how it is aligned there, from best to worst.
 _PLACES = ((5, 4, "left"), (5, -10, "left"), (-5, 4, "right"), (-5, -10, "right"))
@@ -43,9 +45,10 @@ def prepare(run: Run, task: str) -> pd.DataFrame:
     return found
 
 
-def _not_of(frame: pd.DataFrame, pairs: Collection[tuple[str, str]]) -> list[bool]:
+def _not_of(frame: pd.DataFrame, pairs: Collection[tuple[str, str]]) -> NDArray[np.bool_]:
     """Which rows are of other (track, dataset) pairs than these."""
-    return [pair not in pairs for pair in zip(frame["track"], frame["dataset"], strict=True)]
+    # An empty list would choose columns, none of them.
+    return np.array([pair not in pairs for pair in zip(frame["track"], frame["dataset"], strict=True)], dtype=bool)
 
 
 def draw(run: Run, task: str, frame: pd.DataFrame) -> Figure:

@@ -209,6 +209,12 @@ def test_unusual_runs_have_a_report(make_run: Callable[..., Path], fields: dict)
     assert "planned trial" in text
 
 
+def test_a_run_that_nothing_can_be_tried_on_has_a_report(make_run: Callable[..., Path]) -> None:
+    impossible = {(name, "simulated", "x"): ("not_applicable", "too shallow") for name in (*METHODS, *CONTROLS)}
+    run = make_run(METHODS, datasets=("x",), tracks=("simulated",), seeds=1, failures=impossible)
+    assert "too shallow" in build(run).read_text(encoding="utf-8")
+
+
 def test_empty_run_folder_has_a_report(tmp_path: Path, make_run: Callable[..., Path]) -> None:
     run = make_run(run=False)
     (run / "requests" / "0001.json").unlink()
