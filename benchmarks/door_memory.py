@@ -39,7 +39,12 @@ def make(path: Path, n_cells: int, n_genes: int, density: float, form: str, dtyp
     major, minor = (n_genes, n_cells) if form == "csc" else (n_cells, n_genes)
     per_row = max(1, int(minor * density))
     with h5py.File(path, "w") as file:
-        write_elem(file, "/", anndata.AnnData(obs=obs, var=var))
+        if form == "10x":
+            file["matrix/barcodes"], file["matrix/shape"] = obs.index.to_numpy("S"), (n_genes, n_cells)
+            for name in ("id", "name"):
+                file[f"matrix/features/{name}"] = var.index.to_numpy("S")
+        else:
+            write_elem(file, "/", anndata.AnnData(obs=obs, var=var))
         if form == "dense":
             stored = file.create_dataset("X", shape=(n_cells, n_genes), dtype=dtype)
             stored.attrs.update({"encoding-type": "array", "encoding-version": "0.2.0"})
@@ -47,7 +52,7 @@ def make(path: Path, n_cells: int, n_genes: int, density: float, form: str, dtyp
                 n = min(_ROWS, n_cells - start)
                 stored[start : start + n] = (rng.random((n, n_genes)) < density) * rng.integers(1, 9, (n, n_genes))
             return int(stored.nbytes)
-        group = file.create_group("X")
+        group = file.require_group("matrix" if form == "10x" else "X")
         group.attrs.update(
             {"encoding-type": f"{form}_matrix", "encoding-version": "0.1.0", "shape": (n_cells, n_genes)}
         )
@@ -69,11 +74,12 @@ def main() -> None:
     parser.add_argument("--cells", type=int, default=300_000)
     parser.add_argument("--genes", type=int, default=20_000)
     parser.add_argument("--density", type=float, default=0.05)
-    parser.add_argument("--form", choices=["csr", "csc", "dense"], default="csr")
+    parser.add_argument("--form", choices=["csr", "csc", "dense", "10x"], default="csr")
     parser.add_argument("--dtype", default="float32")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        small, path = Path(folder) / "small.h5ad", Path(folder) / "large.h5ad"
+        ending = "h5" if args.form == "10x" else "h5ad"
+        small, path = Path(folder) / f"small.{ending}", Path(folder) / f"large.{ending}"
         make(small, 100, 100, 0.5, args.form, args.dtype)
         size = make(path, args.cells, args.genes, args.density, args.form, args.dtype) / 2**20
         done = subprocess.run([sys.executable, "-c", _READ, path, small], check=True, stdout=subprocess.PIPE, text=True)

@@ -176,8 +176,19 @@ def layout(item: Any, shape: tuple[int, int], path: Path) -> Matrix:
         _check_size(tuple(item.shape), shape, path)
         return Matrix(form, shape, item)
     found = tuple(int(n) for n in item.attrs["shape"])
-    data, indices, indptr = item["data"], item["indices"], item["indptr"]
     _check_size(found, shape, path)
+    return compressed(item, form, shape, path)
+
+
+def compressed(item: Any, form: str, shape: tuple[int, int], path: Path) -> Matrix:
+    """A group of ``data``, ``indices`` and ``indptr``, whose entries are not read yet.
+
+    Raises
+    ------
+    bench.errors.DataError
+        If these do not fit each other or the shape.
+    """
+    data, indices, indptr = item["data"], item["indices"], item["indptr"]
     n_rows = shape[0 if form == "csr" else 1]
     if indptr.shape != (n_rows + 1,):
         raise _damaged(f"counts of {indptr.shape[0] - 1:,} {_ROWS[form]}, table of {n_rows:,}", path)

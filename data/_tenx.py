@@ -2,23 +2,46 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pandas as pd
-from scipy.sparse import csc_matrix, csr_matrix
+from scipy.sparse import csr_matrix
 
-from bench.data import checks
+from bench.data._counts import Matrix, in_memory
 from bench.data._features import check_ids, which_genes
 from bench.data._layout import folder_files, h5_group, h5_strings, opened
+from bench.data._stored import compressed
 from bench.errors import DataError
 
-if TYPE_CHECKING:
-    from anndata import AnnData
+
+@dataclass(frozen=True)
+class TenX:
+    """What CellRanger wrote, as it lies there.
+
+    Parameters
+    ----------
+    cells
+        Barcodes.
+    features
+        Table with ``gene_id`` and ``symbol``, by the former; of genes only.
+    counts
+        Cells x all features.
+    genes
+        Which features are genes; None: all.
+    """
+
+    cells: pd.Index
+    features: pd.DataFrame
+    counts: Matrix
+    genes: list[bool] | None
 
 
-def read_10x_h5(path: Path) -> AnnData:
-    """A CellRanger 2 (``<genome>/``) or 3 (``matrix/``) file; features other than gene expression are left out."""
+@contextmanager
+def opened_10x_h5(path: Path) -> Iterator[TenX]:
+    """A CellRanger 2 (``<genome>/``) or 3 (``matrix/``) file, whose counts are not read yet."""
     import h5py
 
     with h5py.File(path, "r") as file:
@@ -36,19 +59,18 @@ def read_10x_h5(path: Path) -> AnnData:
         n_genes, n_cells = (int(n) for n in group["shape"][:])
         barcodes = h5_strings(group["barcodes"])
         _check_lengths(len(table), len(barcodes), n_genes, n_cells, path)
-        X = csc_matrix((group["data"][:], group["indices"][:], group["indptr"][:]), shape=(n_genes, n_cells))
-    checks.check_structure(X, str(path))
-    return _assemble(X.T.tocsr(), barcodes, table, path)
+        yield _tenx(barcodes, table, compressed(group, "csr", (n_cells, n_genes), path), path)
 
 
-def read_10x_folder(path: Path) -> AnnData:
+@contextmanager
+def opened_10x_folder(path: Path) -> Iterator[TenX]:
     """A folder with ``matrix.mtx``, ``barcodes.tsv`` and ``features.tsv`` or ``genes.tsv``, gzipped or not."""
     from scipy.io import mmread
 
     files = folder_files(path)
     with opened(files["matrix"]) as handle:
         try:
-            X = csr_matrix(mmread(handle))
+            X = csr_matrix(mmread(handle).T)
         except ValueError as error:
             raise DataError(
                 f"not a matrix market file: {error}", where=str(files["matrix"]), fix="check that the file is complete"
@@ -58,20 +80,17 @@ def read_10x_folder(path: Path) -> AnnData:
     table = pd.DataFrame({"gene_id": read[0], "symbol": read[1] if 1 in read else read[0]})
     if 2 in read:
         table["feature_type"] = read[2]
-    n_genes, n_cells = X.shape
+    n_cells, n_genes = X.shape
     _check_lengths(len(table), len(barcodes), n_genes, n_cells, path)
-    return _assemble(X.T.tocsr(), barcodes, table, path)
+    yield _tenx(barcodes, table, in_memory(X), path)
 
 
-def _assemble(X: csr_matrix, barcodes: list[str], table: pd.DataFrame, path: Path) -> AnnData:
-    from anndata import AnnData
-
+def _tenx(barcodes: list[str], table: pd.DataFrame, counts: Matrix, path: Path) -> TenX:
     genes, _ = which_genes(table["feature_type"].tolist() if "feature_type" in table else None, str(path))
-    if genes is not None:
-        X, table = X[:, genes], table[genes]
+    table = table if genes is None else table[genes]
     check_ids(table["gene_id"].tolist(), table["genome"] if "genome" in table else (), str(path))
-    var = table[["gene_id", "symbol"]].set_axis(pd.Index(table["gene_id"], name=None))
-    return AnnData(X=X, obs=pd.DataFrame(index=pd.Index(barcodes)), var=var)
+    features = table[["gene_id", "symbol"]].set_axis(pd.Index(table["gene_id"], name=None))
+    return TenX(pd.Index(barcodes), features, counts, genes)
 
 
 def _check_lengths(n_features: int, n_barcodes: int, n_rows: int, n_columns: int, path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,10 +16,10 @@ from bench.data import _counts, checks
 from bench.data import _stored as stored
 from bench.data._builtin import EFFECTS
 from bench.data._columns import id_column, map_columns, own_column, symbol_column
-from bench.data._counts import by_cell, in_memory
+from bench.data._counts import by_cell
 from bench.data._door import readable
 from bench.data._layout import by_format
-from bench.data._tenx import read_10x_folder, read_10x_h5
+from bench.data._tenx import TenX, opened_10x_folder, opened_10x_h5
 from bench.dataset import OBS_FIELDS
 from bench.errors import DataError
 
@@ -76,8 +77,8 @@ def read(
         return by_format(
             path,
             anndata=lambda file: _read_anndata(file, wanted),
-            h5=lambda file: _read_tenx(read_10x_h5(file), file, wanted),
-            folder=lambda folder: _read_tenx(read_10x_folder(folder), folder, wanted),
+            h5=lambda file: _read_tenx(opened_10x_h5(file), file, wanted),
+            folder=lambda folder: _read_tenx(opened_10x_folder(folder), folder, wanted),
         )
 
 
@@ -123,15 +124,17 @@ def _read_anndata(path: Path, wanted: _Wanted) -> AnnData:
         return _assembled(X, obs, var, {EFFECTS: stored.element(truth[EFFECTS])} if truth else {}, where)
 
 
-def _read_tenx(adata: AnnData, path: Path, wanted: _Wanted) -> AnnData:
+def _read_tenx(opened: AbstractContextManager[TenX], path: Path, wanted: _Wanted) -> AnnData:
     where = str(path)
     if wanted.layer not in (None, "X"):
         raise DataError(f"there is no layer {wanted.layer!r}", where=where, fix="layers: X")
     chosen, more = wanted.obs([], where)
-    var = canonical_var(adata.var, where, own_names=wanted.own_names)
-    check_names(adata.obs_names, var.index, where)
-    obs = _canonical(adata.obs, chosen, more, where)
-    return _assembled(by_cell(in_memory(adata.X), where, wanted.check), obs, var, {}, where)
+    with opened as tenx:
+        var = canonical_var(tenx.features, where, own_names=wanted.own_names)
+        check_names(tenx.cells, var.index, where)
+        obs = _canonical(pd.DataFrame(index=tenx.cells), chosen, more, where)
+        X = by_cell(tenx.counts, where, wanted.check)
+        return _assembled(X if tenx.genes is None else X[:, tenx.genes], obs, var, {}, where)
 
 
 def check_names(cells: pd.Index, genes: pd.Index, where: str) -> None:
