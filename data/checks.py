@@ -20,9 +20,10 @@ if TYPE_CHECKING:
 _TRUE = {"true", "t", "yes", "1", "1.0", "doublet"}
 _FALSE = {"false", "f", "no", "0", "0.0", "singlet"}
 
-# What names of genes and of cells look like; genes that almost every cell expresses.
+# What names of genes, cells and peaks look like; genes that almost every cell expresses.
 _ENSEMBL = re.compile(r"^ENS[A-Z]*G\d{11}")
 _BARCODE = re.compile(r"[ACGT]{12}")
+_PEAK = r"(?:(?:\S+_)?chr\w+[:_-]|\S+:)\d+[-_]\d+$"
 _EXPRESSED = {name for gene in ("ACTB", "B2M", "EEF1A1", "FTL", "MALAT1") for name in (gene, gene.capitalize())}
 
 _TOO_LARGE = 2**31  # counts are held as int32
@@ -47,6 +48,18 @@ def check_orientation(cells: pd.Index, genes: pd.Index, where: str) -> None:
             f"the matrix is transposed, genes x cells: its cells are called {cells[0]}, its genes {genes[0]}",
             where=where,
             fix="turn it round, so that cells are rows: adata.T.write_h5ad(...) in Python, t(matrix) in R",
+        )
+
+
+def check_no_peaks(genes: pd.Index, where: str) -> None:
+    """Refuse genes that are called like stretches of a genome: what counts them has lost their kinds."""
+    peaks = genes[np.asarray(genes.str.match(_PEAK), dtype=bool)]
+    if len(peaks) > 0.1 * len(genes):
+        raise DataError(
+            f"{len(peaks):,} of {len(genes):,} features are called like peaks of ATAC (e.g. {peaks[0]}), not like genes",
+            where=where,
+            fix="hand over the gene expression of these cells; of both together, the genes alone: "
+            r"adata[:, ~adata.var_names.str.match(r'\S+[:_-]\d+[-_]\d+$')].write_h5ad(...)",
         )
 
 

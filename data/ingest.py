@@ -138,9 +138,10 @@ def _read_tenx(opened: AbstractContextManager[TenX], path: Path, wanted: _Wanted
 
 
 def check_names(cells: pd.Index, genes: pd.Index, where: str) -> None:
-    """Refuse an empty matrix, one that is transposed, and cells of one name."""
+    """Refuse an empty matrix, one that is transposed or of peaks, and cells of one name."""
     checks.check_not_empty((len(cells), len(genes)), where)
     checks.check_orientation(cells, genes, where)
+    checks.check_no_peaks(genes, where)
     checks.check_unique(cells, "cell", where)
 
 

@@ -79,6 +79,7 @@ def read_cells(
     source = Registry().dataset(data)
     columns, mapping = source.obs_columns(), source.mapping
     if not columns:
+        source.columns([], layer=layer, counts=counts)  # what is wrong with the counts would be wrong with columns, too
         raise BenchError(
             "these cells have counts but no columns: there is nothing to compare them by",
             where=data,

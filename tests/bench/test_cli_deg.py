@@ -327,6 +327,13 @@ def test_cells_without_columns_are_told_how_to_get_some(tmp_path, capsys):
     assert "adata.obs.join" in refusal.value.fix
 
 
+def test_what_is_wrong_with_counts_is_told_before_the_lack_of_columns(study, tmp_path, capsys):
+    adata = anndata.read_h5ad(study)
+    anndata.AnnData(-adata.X, adata.obs[[]], adata.var).write_h5ad(tmp_path / "m.h5ad")
+    with pytest.raises(BenchError, match="negative"):
+        run(capsys, tmp_path / "m.h5ad")
+
+
 def _damage(adata, what):
     if what == "cells":
         adata.obs_names = ["c0"] * 2 + list(adata.obs_names[2:])

@@ -196,6 +196,21 @@ def test_a_transposed_matrix_is_told_so(counts, tmp_path, cells, genes):
         from_path(path).open()
 
 
+@pytest.mark.parametrize("peak", ["chr1:{}00-{}50", "chr1-{}00-{}50", "GRCh38_chrX_{}00_{}50", "1:{}00-{}50"])
+@pytest.mark.parametrize("genes", [0, 4])
+def test_peaks_that_lost_their_kinds_are_told_by_their_names(counts, tmp_path, peak, genes):
+    names = ["MT-ND1", "HLA-DRB1-1", "RP11-34P13.7", "chr1", *(peak.format(i, i) for i in range(1, 7))]
+    counts.var = pd.DataFrame(index=names[4 - genes : 10 - genes])
+    counts.write_h5ad(path := tmp_path / "a.h5ad")
+    with pytest.raises(DataError, match=f"{6 - genes} of 6 features are called like peaks") as caught:
+        read(path)
+    with pytest.raises(DataError, match="peaks"):
+        from_path(path).open()
+    if genes:
+        kept = eval(caught.value.fix.partition("alone: ")[2].partition(".write")[0], {"adata": counts})
+        assert list(kept.var_names) == names[:4]
+
+
 def test_symbols_for_cells_are_transposed_too(counts, tmp_path):
     counts = counts.T
     counts.obs_names = ["ACTB", "MALAT1", *counts.obs_names[2:]]
