@@ -178,7 +178,7 @@ def few_counts(totals: NDArray[np.number], n_genes: int) -> str:
         return ""
     return (
         f"WARNING {few:,} of {len(totals):,} cells have fewer than {FEW_COUNTS} counts of {n_genes:,} genes: empty "
-        "droplets or debris, as a rule, that are scored like cells; remove them (scanpy.pp.filter_cells(adata, "
+        "droplets or debris, as a rule; remove them (scanpy.pp.filter_cells(adata, "
         f"min_counts={FEW_COUNTS})), or mark them in a column `exclude` of true and false"
     )
 

@@ -108,7 +108,7 @@ def _task_view(run: Run, card: TaskCard) -> dict[str, Any]:
     names = [
         n for role in _tables.ROLE_ORDER for n in sorted(coverage.loc[coverage["role"] == role, "method"].unique())
     ]
-    notes = sorted({(r.spec.track, r.spec.dataset, note) for r in records for note in r.problem_notes})
+    notes = _problem_notes(records)
     failures = [r for r in records if r.status != "ok"]
     missing = sorted(
         (t.method, t.track, t.dataset)
@@ -139,6 +139,12 @@ def _task_view(run: Run, card: TaskCard) -> dict[str, Any]:
         "processes": _processes(records),
         "cards": [run.methods[name] for name in names if name in run.methods],
     }
+
+
+def _problem_notes(records: list[TrialRecord]) -> list[tuple[str, str, str]]:
+    """Track, dataset, note: those of one problem together and in its order, for a note may refer to the one before."""
+    ordered = sorted(records, key=lambda r: (r.spec.track, r.spec.dataset, r.spec.seeds.split, r.spec.seeds.simulation))
+    return list(dict.fromkeys((r.spec.track, r.spec.dataset, note) for r in ordered for note in r.problem_notes))
 
 
 def _method_notes(records: list[TrialRecord]) -> list[tuple[str, str, list[str]]]:

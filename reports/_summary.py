@@ -54,6 +54,8 @@ class Leader:
         Whether no other method has a value.
     detail
         What qualifies the value of the best.
+    near_trap
+        Whether the interval of the best, which beats the trap, reaches the trap's value all the same.
     """
 
     track: str
@@ -69,6 +71,7 @@ class Leader:
     beaten: bool
     alone: bool
     detail: str
+    near_trap: bool = False
 
 
 def leaders(run: Run, task: TaskCard) -> list[Leader]:
@@ -94,6 +97,7 @@ def leaders(run: Run, task: TaskCard) -> list[Leader]:
         best = here.iloc[0]
         rest = here.iloc[1:]
         near, far = ("ci_low", "ci_high") if sign > 0 else ("ci_high", "ci_low")
+        bounds = interval(best["ci_low"], best["ci_high"])
         tied = rest[(sign * rest[far] >= sign * best[near]).fillna(False) | (rest["value"] == best["value"])]
         trap = traps.loc[(track, dataset)] if (track, dataset) in traps.index else None
         below = here[here["key"] <= sign * trap["trap"]] if trap is not None else here.iloc[:0]
@@ -103,7 +107,7 @@ def leaders(run: Run, task: TaskCard) -> list[Leader]:
                 dataset=dataset,
                 best=best["label"],
                 value=number(best["value"]),
-                interval=interval(best["ci_low"], best["ci_high"]),
+                interval=bounds,
                 how=_how(best),
                 tied=tied["label"].tolist(),
                 same=rest.loc[rest["value"] == best["value"], "label"].tolist(),
@@ -112,6 +116,9 @@ def leaders(run: Run, task: TaskCard) -> list[Leader]:
                 beaten=best["label"] in below["label"].tolist(),
                 alone=rest.empty,
                 detail=_detail(run, task, track, dataset, best["label"], metric.name),
+                near_trap=bounds != ""
+                and trap is not None
+                and bool(sign * best[near] <= sign * trap["trap"] < best["key"]),
             )
         )
     return out
@@ -193,14 +200,17 @@ def _of_one(name: str, only: Leader) -> str:
     value = " ".join(filter(None, [only.value, only.interval])) + (f" ({only.how})" if only.how else "")
     if only.beaten:
         return f"By {name}, no method beats the trap control {only.trap}: the nearest, {only.best}, has {value}."
+    trap = f"; the trap control {only.trap} lies within it" if only.near_trap else ""
     if only.alone:
-        return f"By {name}, {only.best} has {value}; no other method has a value."
+        return f"By {name}, {only.best} has {value}{trap}; no other method has a value."
     if not only.interval:
         have = "has" if not only.same else "share"
         return f"By {name}, {listing([only.best, *only.same])} {have} the best value, {value}; {NO_INTERVAL}."
     one = len(only.tied) == 1
     tied = f"; the interval{'' if one else 's'} of {listing(only.tied)} overlap{'s' if one else ''} with it"
-    return f"By {name}, {only.best} is best with {value}{tied if only.tied else ''}. In brackets: the 95 % interval."
+    return (
+        f"By {name}, {only.best} is best with {value}{tied if only.tied else ''}{trap}. In brackets: the 95 % interval."
+    )
 
 
 def _of_several(name: str, found: list[Leader]) -> list[str]:
@@ -215,7 +225,12 @@ def _of_several(name: str, found: list[Leader]) -> list[str]:
     alone = len(found) - beaten - len(ahead)
     for n, words in ((beaten, "no method beats the best trap control"), (alone, "only one method has a value")):
         if n:
-            text.append(f"By {name}, on {n} of {len(found)} pairs {words}.")
+            text.append(f"By {name}, on {n} of {len(found)} track and dataset pairs {words}.")
+    near = sum(leader.near_trap for leader in found)
+    if near:
+        text.append(
+            f"On {near} of {len(found)} pairs the best trap control lies within the interval of the best method."
+        )
     trapped = sorted({method for leader in ahead for method in leader.below_trap})
     if trapped:
         verb = "is" if len(trapped) == 1 else "are"

@@ -61,7 +61,7 @@
       });
       const common = p.present.filter((i) => methods.every((label) => isLost(label, i)));
       const told = common.slice(0, 12).map((i) => p.names[i]).join(", ") + (common.length > 12 ? ` and ${common.length - 12} more` : "");
-      return el("details", { open: pairs.length <= 3 || !index }, el("summary", {}, el("b", {}, p.dataset), " ", el("small", {}, p.track)), el("div", { class: "scroll", tabindex: "0" }, el("table", { class: "plain" },
+      return el("details", { open: pairs.length <= 3 || !index }, el("summary", {}, el("b", {}, p.dataset), " ", el("small", {}, p.track), averaged(p) ? ", cells: mean over splits" : ""), el("div", { class: "scroll", tabindex: "0" }, el("table", { class: "plain" },
         el("thead", {}, el("tr", {}, ...["Method", "Lost", "of these F1 = 0", "Tested cells in them", "Tested cells, median lost / kept", "Training cells, median lost / kept", "The largest of them (F1, tested cells)"].map(th))), el("tbody", {}, ...body))),
         common.length && methods.length > 1 ? el("p", { class: "note" }, `Lost by every method: ${told}.`) : "");
     }).filter(Boolean);
@@ -120,7 +120,7 @@
         colorbar: { title: { text: "share of the true class", side: narrow ? "top" : "right", font: { size: 11 } }, thickness: 10, outlinewidth: 0, tickformat: ".0%", tickfont: { size: 10 }, ...(narrow ? { orientation: "h", len: 1, y: 1, yanchor: "bottom" } : { len: Math.min(1, 240 / side), y: 1, yanchor: "top" }) } }] : [],
       layout: { height: side + room + (narrow ? 110 : 70), margin: { l: narrow ? 5 : 30, r: 10, t: narrow ? 60 : 30, b: 40 }, shapes, xaxis: { ...axis(across.length), tickangle: -90, title: { text: "answered", standoff: 6 } }, yaxis: { ...axis(p.present.length), autorange: "reversed", title: narrow ? undefined : { text: "true", standoff: 6 } } },
       head: ["true class", "answered", "cells", "share of the true class"], rows: off.map((e) => [p.names[e.row], columns[e.column], some(e.n), percent(e.share)]) });
-    if (found.length) host.append(el("p", { class: "note" }, `Rows sum to 100 %; cells are summed over seeds. ${nested ? "Relatives stand together, lines part their common ancestors. " : ""}Drag to zoom, double-click to go back. ${view.task.classes.leftOut}`));
+    if (found.length) host.append(el("p", { class: "note" }, `Rows sum to 100 %; cells are summed over splits and seeds. ${nested ? "Relatives stand together, lines part their common ancestors. " : ""}Drag to zoom, double-click to go back. ${view.task.classes.leftOut}`));
   }
 
   /** The hierarchy of the labels: width by tested cells, a class's colour by the method's F1. */

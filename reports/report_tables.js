@@ -99,7 +99,7 @@
     const lines = [...groupBy(rows, (r) => r.dataset)].map(([dataset, list]) => {
       const order = [...list].sort((a, b) => a.tie_group - b.tie_group || a.place - b.place);
       const groups = [...groupBy(order, (r) => r.tie_group).values()].map((g) => g.map((r) => r.method));
-      const words = list.every((r) => r.tie_group === null) ? `by value, without intervals to tell them apart: ${groups.flat().join(", ")}` : groups.map((g) => g.join(" = ")).join(" > ");
+      const words = list.length === 1 ? `${order[0].method}, the only one with a value` : list.every((r) => r.tie_group === null) ? `by value, without intervals to tell them apart: ${groups.flat().join(", ")}` : groups.map((g) => g.join(" = ")).join(" > ");
       return el("tr", {}, el("th", { scope: "row" }, dataset), el("td", { class: "order" }, words));
     });
     return el("details", { open: true }, el("summary", {}, "On each dataset: = where intervals overlap with the best of the group"), el("table", { class: "plain" }, el("tbody", {}, ...lines)));

@@ -107,8 +107,9 @@ def _blas() -> list[str]:
     told = []
     for library in threadpoolctl.threadpool_info():
         if library["user_api"] == "blas":
+            threads = library["num_threads"]
             words = [library["internal_api"], library["version"], library.get("architecture")]
-            told.append(" ".join(filter(None, words)) + f", {library['num_threads']} thread(s)")
+            told.append(" ".join(filter(None, words)) + f", {threads} thread{'' if threads == 1 else 's'}")
     return list(dict.fromkeys(told))
 
 

@@ -106,7 +106,7 @@ def test_every_number_can_be_traced_to_versions_machine_device_problem_and_data(
         assert (result.store.root / record.problem / "solution.parquet").exists()
         assert len(record.inputs_digest) == 64
     assert toy.imported["scikit-learn"] == importlib.metadata.version("scikit-learn")
-    assert ", 1 thread(s)" in toy.machine.blas
+    assert ", 1 thread" in toy.machine.blas
     assert (toy.limits.device, toy.resources.device, control.resources.device) == ("cuda", "cpu", "cpu")
     assert by_name["absent"].imported == {}
     for end, read in (("csv", pd.read_csv), ("parquet", pd.read_parquet)):

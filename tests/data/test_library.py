@@ -265,6 +265,7 @@ def test_cells_with_few_counts_are_told_unless_they_are_left_out(counts, tmp_pat
     caveat = add(tmp_path / "a.h5ad", "mine").caveat
     assert caveat.startswith("WARNING 3 of 12 cells have fewer than 100 counts of 6 genes: empty droplets or debris")
     assert "`exclude`" in caveat
+    assert "scored" not in caveat  # tracks after the paper's code leave such cells out, and `bench deg` scores nothing
     counts.obs["exclude"] = np.arange(12) < 3
     counts.write_h5ad(tmp_path / "b.h5ad")
     assert "WARNING" not in add(tmp_path / "b.h5ad", "marked").caveat

@@ -25,7 +25,7 @@ from bench.record import (
     TrialRecord,
     TrialSpec,
 )
-from bench.reports import _caveats, _standing, _summary, _tables
+from bench.reports import _caveats, _page, _standing, _summary, _tables
 from bench.reports._load import Run, load
 from bench.reports._ranks import ranking
 from bench.store import Store
@@ -204,6 +204,31 @@ def test_what_may_not_be_compared_is_in_no_verdict_and_no_rank(
         assert "No method can be called best." in text
         assert ranks.policies.empty
         assert ranks.within.empty
+
+
+@pytest.mark.parametrize(("trap", "near"), [(0.45, False), (0.5, True), (0.55, True), (0.6, False)])
+def test_a_trap_within_the_interval_of_the_best_is_told(make: Callable[..., Run], trap: float, near: bool) -> None:
+    run = make([("m", 0, 0, 0.6, 0.1), ("depth", 0, 0, trap, None)], {0: "abc"})
+    [leader] = _summary.leaders(run, run.tasks["t"])
+    assert leader.interval == "[0.500, 0.700]"
+    assert leader.near_trap is near
+    assert leader.beaten == (trap == 0.6)
+
+
+def test_a_trap_above_the_lower_is_better_interval(make: Callable[..., Run]) -> None:
+    run = make([("m", 0, 0, 0.4, 0.1), ("depth", 0, 0, 0.45, None)], {0: "abc"})
+    card = run.tasks["t"]
+    metrics = [metric.model_copy(update={"higher_is_better": False}) for metric in card.metrics]
+    [leader] = _summary.leaders(run, card.model_copy(update={"metrics": metrics}))
+    assert leader.near_trap
+
+
+def test_notes_on_a_problem_keep_their_order(make: Callable[..., Run]) -> None:
+    run = make([("m", 1, 0, 0.6, 0.1), ("m", 0, 0, 0.6, 0.1)], {0: "abc", 1: "def"})
+    told = {0: ["tested: a", "of these, for validation: b"], 1: ["tested: d", "of these, for validation: b"]}
+    records = [r.model_copy(update={"problem_notes": told[r.spec.seeds.split]}) for r in run.trials.values()]
+    notes = [note for _, _, note in _page._problem_notes(records)]
+    assert notes == ["tested: a", "of these, for validation: b", "tested: d"]
 
 
 def test_no_method_is_best_where_a_trap_is_better(make: Callable[..., Run]) -> None:

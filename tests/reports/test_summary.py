@@ -21,6 +21,10 @@ def beaten(dataset, **more):
     return leader(dataset, beaten=True, below_trap=["magic"], **more)
 
 
+def near(dataset, **more):
+    return leader(dataset, "[0.7, 0.9]", trap="raw 0.750", near_trap=True, **more)
+
+
 @pytest.mark.parametrize(
     ("found", "said", "unsaid"),
     [
@@ -36,10 +40,14 @@ def beaten(dataset, **more):
         ([leader("a", "[0, 1]"), leader("b")], "on 1 of the 1 pair with intervals its 95 % interval", NO_INTERVAL),
         ([leader("a", "[0, 1]"), leader("b", "[0, 1]")], "on 2 of them its 95 % interval stands clear", NO_INTERVAL),
         ([leader("a", "[0, 1]", ["dca"]), leader("b")], "on none of the 1 pair", NO_INTERVAL),
-        ([leader("a"), beaten("b")], "on 1 of 2 pairs no method beats the best trap control.", "magic on 2"),
+        ([leader("a"), beaten("b")], "on 1 of 2 track and dataset pairs no method beats", "magic on 2"),
         ([leader("a"), beaten("b")], "the best value belongs to magic on 1 of 2", "magic is beaten"),
-        ([beaten("a"), beaten("b")], "on 2 of 2 pairs no method beats the best trap control.", "best value"),
-        ([leader("a"), leader("b", alone=True)], "on 1 of 2 pairs only one method has a value.", "magic on 2"),
+        ([beaten("a"), beaten("b")], "on 2 of 2 track and dataset pairs no method beats", "best value"),
+        ([leader("a"), leader("b", alone=True)], "2 track and dataset pairs only one method has a", "magic on 2"),
+        ([near("a")], "[0.7, 0.9]; the trap control raw 0.750 lies within it.", "beats"),
+        ([near("a", alone=True)], "raw 0.750 lies within it; no other method has a value.", "best"),
+        ([near("a"), leader("b")], "On 1 of 2 pairs the best trap control lies within the interval", "no method"),
+        ([leader("a"), leader("b")], "the best value belongs to magic on 2", "lies within"),
         ([], "No method can be called best.", "By nmi"),
     ],
 )  # fmt: skip
