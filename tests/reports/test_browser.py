@@ -189,8 +189,13 @@ def test_every_control_and_figure_has_a_name(page: webdriver.Chrome) -> None:
     WebDriverWait(page, 20).until(lambda d: texts(d, "#resources-view details tbody tr"))
 
 
-def test_nothing_is_wider_than_a_phone(on_a_phone, html: Path) -> None:
+def test_nothing_is_wider_than_a_phone(browser: webdriver.Chrome, on_a_phone, html: Path) -> None:
     assert on_a_phone(html) == (390, [])
+    # names of datasets and methods have no spaces; text that sticks out of a box widens the page, not the box
+    browser.execute_script(
+        "for (const e of document.querySelectorAll('main h4')) e.textContent = 'long_name_'.repeat(9)"
+    )
+    assert browser.execute_script("return document.documentElement.scrollWidth") == 390
 
 
 def test_run_without_results_opens(browser: webdriver.Chrome, make_run, tmp_path: Path) -> None:
