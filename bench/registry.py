@@ -14,6 +14,7 @@ import pkgutil
 import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -196,7 +197,9 @@ def _concrete_subclasses(module: ModuleType, base: type[T]) -> Iterator[type[T]]
 
 def _describe(cls: type[T]) -> Entry[type[T]]:
     file = inspect.getfile(cls)
-    origin = f"{file}:{inspect.getsourcelines(cls)[1]}"
+    origin = file
+    with suppress(OSError):  # a class that a function made, whose source is not found
+        origin += f":{inspect.getsourcelines(cls)[1]}"
     missing = [a for a in ("name", "summary") if not isinstance(getattr(cls, a, None), str)]
     if missing:
         raise BenchError(f"{cls.__name__} has no {' and no '.join(missing)}", where=origin, fix="set class attributes")

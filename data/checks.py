@@ -59,7 +59,7 @@ def check_no_peaks(genes: pd.Index, where: str) -> None:
             f"{len(peaks):,} of {len(genes):,} features are called like peaks (e.g. {peaks[0]}), not like genes",
             where=where,
             fix="hand over the gene expression of these cells; of both together, the genes alone: "
-            r"adata[:, ~adata.var_names.str.match(r'\S+[:_-]\d+[-_]\d+$')].write_h5ad(...)",
+            f"adata[:, ~adata.var_names.str.match(r'{_PEAK}')].write_h5ad(...)",
         )
 
 

@@ -52,6 +52,17 @@ def test_a_bad_plugin_is_refused_with_its_place(tmp_path, body, told):
     assert "bad.py:2" in str(error.value)
 
 
+def test_a_class_that_a_function_made_is_a_method_too(tmp_path):
+    file = tmp_path / "made.py"
+    file.write_text(
+        "from bench.method import Method\n"
+        "def run(self, inputs, ctx): return {}\n"
+        "about = dict(name='made', tasks=('doublet',), summary='s', run=run, __module__=__name__)\n"
+        "Made = type('Made', (Method,), about)\n"
+    )
+    assert Registry([file]).method("made").origin == str(file)
+
+
 def test_a_plugin_that_raises_or_is_missing_is_named(tmp_path):
     file = tmp_path / "raises.py"
     file.write_text("1 / 0")
