@@ -168,7 +168,8 @@ def counts_elsewhere(error: DataError, root: Any, layer: str | None, path: Path)
     place = "raw.X" if good == "raw" else f"layers[{good!r}]"
     layer = f"--layer {shlex.quote(good)}"
     command = f"bench data add {shlex.quote(str(path))} --name NAME {layer}"
-    return DataError(error.what, where=f"X of {path}", fix=f"raw counts are in {place}; name it: {layer} ({command})")
+    fix = f"raw counts are in {place}: give the command {layer} if it has it, else register them as NAME: {command}"
+    return DataError(error.what, where=f"X of {path}", fix=fix)
 
 
 def _has_counts(root: Any, layer: str, path: Path) -> bool:

@@ -128,6 +128,7 @@ def test_counts_elsewhere_are_named_and_taken_only_when_asked(counts, tmp_path, 
     error = _refused(path)
     assert "log-transformed" in error.what
     assert f"--layer {place}" in error.fix
+    assert "else register them" in error.fix  # bench run, embed and pretrain have no --layer
     np.testing.assert_array_equal(read(path, layer=place).X.toarray(), original)
     assert "X" in _refused(path, layer="spliced").fix
     assert "log-transformed" in _refused(path, layer="X").what
