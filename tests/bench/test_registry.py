@@ -19,7 +19,7 @@ def test_a_plugin_file_adds_tasks_and_methods():
     registry = Registry([PLUGIN])
     assert registry.task("guess").version == "1"
     assert registry.methods_for("guess") == sorted(
-        ["toy", "noisy", "unseeded", "by-position", "supervised", "absent", "per-donor", "loaded"]
+        ["toy", "noisy", "unseeded", "by-position", "supervised", "absent", "per-donor", "loaded", "spy"]
     )
 
 
