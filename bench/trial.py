@@ -226,7 +226,8 @@ class TrialRunner:
             start = time.perf_counter()
             answer = plain(control.predict(problem, np.random.default_rng(seed)), problem.inputs, task.outputs)
             wall = time.perf_counter() - start
-            return Outcome("ok", wall_s=wall, session=Session(**imported.session(self._installed))), answer
+            session = Session(**imported.session(self._installed, with_r=False))
+            return Outcome("ok", wall_s=wall, session=session), answer
         seed = derive_seed("method", spec.method, spec.inputs_id, spec.seeds.method)
         environment, lender = self._environment(spec), self._lender(spec, built)
         if lender is not None:

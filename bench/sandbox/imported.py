@@ -80,11 +80,14 @@ def _brings(entry: Installed, parts: list[str]) -> bool:
     return any(f"\n{part}{end}" in f"\n{record}" for part in parts for end in ("/", "."))
 
 
-def session(index: dict[str, list[Installed]]) -> dict[str, Any]:
-    """Versions, interpreter, BLAS, and whether a GPU was used: a :class:`bench.sandbox.Session` as plain data."""
+def session(index: dict[str, list[Installed]], *, with_r: bool = True) -> dict[str, Any]:
+    """Versions, interpreter, BLAS, and whether a GPU was used: a :class:`bench.sandbox.Session` as plain data.
+
+    ``with_r`` is False outside of a method's process: R answers the thread that started it only, and is not ours.
+    """
     found = {"python": platform.python_version(), **versions(index)}
     blas = _blas()
-    if "rpy2.robjects" in sys.modules:
+    if with_r and "rpy2.robjects" in sys.modules:
         of_r = {str(name): str(value) for name, value in sys.modules["rpy2.robjects"].r(_R_SESSION).items()}
         blas.append(f"R: {of_r.pop('BLAS')}")
         found["R"] = of_r.pop("R")

@@ -76,6 +76,14 @@ def test_a_run_scores_methods_and_controls(go):
     assert by_name["supervised"].spec.seeds.method == 0
 
 
+def test_r_in_the_harness_own_process_is_not_asked(go, monkeypatch):
+    """It answers the thread that started it only, and controls run in others."""
+    monkeypatch.setitem(sys.modules, "rpy2.robjects", object())
+    result = go([])
+    assert set(statuses(result).values()) == {"ok"}
+    assert not [name for record in result.records for name in record.imported if name.startswith("R")]
+
+
 def test_predictions_are_kept_with_the_datasets_own_names_and_the_truth_beside_them(go):
     result = go()
     record = next(r for r in result.records if r.spec.method == "toy")
