@@ -78,16 +78,15 @@ class Snapshots:
             state = folder / "state.safetensors"
             try:
                 facts = json.loads((folder / "snapshot.json").read_text())
-                whole = facts["sha256"] == file_digest(state) and facts["step"] >= 0 and {**facts["identity"]}
+                step, identity = int(facts["step"]), dict(facts["identity"])
+                whole = facts["sha256"] == file_digest(state)
             except (OSError, ValueError, KeyError, TypeError):
                 continue
             if not whole:
                 continue
-            if facts["identity"] != self.identity:
+            if identity != self.identity:
                 changed = sorted(
-                    key
-                    for key in {*facts["identity"], *self.identity}
-                    if facts["identity"].get(key) != self.identity.get(key)
+                    key for key in {*identity, *self.identity} if identity.get(key) != self.identity.get(key)
                 )
                 raise BenchError(
                     f"the folder holds an unfinished training that differs in: {', '.join(changed)}",
@@ -95,7 +94,7 @@ class Snapshots:
                     fix="give the same arguments as before to go on, or another --out to start anew",
                 )
             _load(fitting, load_file(state))
-            fitting.step = facts["step"]
+            fitting.step = step
             return True
         return False
 

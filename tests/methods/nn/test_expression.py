@@ -32,7 +32,7 @@ def test_the_counts_stay_as_they_are():
         ([[1, np.inf]], "NaN or infinite"),
         ([[1, -2]], "negative values .smallest -2"),
         ([[0.69, 1.1]], "already log-transformed"),
-        ([[50.5, 1.0]], "already normalised"),
+        ([[50.3, 1.0]], "already normalised"),
         ([[1, 2], [0, 0]], "1 of 2 cells have no counts.*row 1"),
     ],
 )
