@@ -146,7 +146,7 @@ def _plain(values: Any, inputs: Inputs, output: Output) -> Any:
 
 def _makes_rows(values: Any) -> bool:
     """Whether this is no array, but has a shape and gives arrays by slice: rows that are made when they are read."""
-    return hasattr(values, "shape") and not hasattr(values, "__array__") and isinstance(values[:0], np.ndarray)
+    return hasattr(values, "shape") and not hasattr(values, "__array__") and isinstance(values[:1], np.ndarray)
 
 
 def _array(values: Any, what: str, output: Output) -> NDArray[Any]:
