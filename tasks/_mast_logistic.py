@@ -64,6 +64,8 @@ def fit_two_groups(n0, d0, n1, d1, out):
             det = aa * bb - ab * ab
             a = (bb * (z0 + z1) - ab * z1) / det
             b = (aa * z1 - ab * (z0 + z1)) / det
+            # Here and not after the loop, where these are lost under numba 0.68 when it is left by break.
+            out[i, 3], out[i, 4], out[i, 5] = bb / det, -ab / det, aa / det
             previous, deviance = deviance, _deviance(a, d0[i], n0[i]) + _deviance(a + b, d1[i], n1[i])
             if iteration > 0 and abs(deviance - previous) / (0.1 + abs(deviance)) < TOLERANCE:
                 break
@@ -71,7 +73,6 @@ def fit_two_groups(n0, d0, n1, d1, out):
             w0, w1 = n0[i] * p0 * (1 - p0), n1[i] * p1 * (1 - p1)
             z0, z1 = w0 * a + d0[i] - n0[i] * p0, w1 * (a + b) + d1[i] - n1[i] * p1
         out[i, 0], out[i, 1], out[i, 2] = a, b, deviance
-        out[i, 3], out[i, 4], out[i, 5] = bb / det, -ab / det, aa / det
 
 
 @njit("void(float64[::1], float64[::1], float64[::1])", **KERNEL)
