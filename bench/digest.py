@@ -11,9 +11,11 @@ import inspect
 import json
 import platform
 import sys
+from dataclasses import dataclass
 from functools import cache
 from importlib.machinery import ModuleSpec
 from pathlib import Path
+from typing import TypeVar
 
 from packaging.requirements import InvalidRequirement, Requirement
 
@@ -23,6 +25,8 @@ from bench.environments import environment_of
 from bench.errors import UnavailableError
 from bench.method import Method
 from bench.record import TrialSpec
+
+_I = TypeVar("_I", ast.Import, ast.ImportFrom)
 
 
 def trial_key(spec: TrialSpec) -> str:
@@ -54,16 +58,27 @@ def data_key(card: DatasetCard) -> str:
 def source_digest(obj: type) -> str:
     """sha256 over the module that defines ``obj`` and those that it imports of the same room, or of ``bench.methods``.
 
-    Comments and docstrings do not count: the syntax tree is hashed, so editing prose re-runs nothing. JSON files in a
-    folder that has the name of a module count as part of it.
+    Comments and docstrings do not count: the syntax tree is hashed, so editing prose re-runs nothing. A module that is
+    imported counts by its content and not by its path, so moving it re-runs nothing either. Data files count with the
+    module they lie beside, if it names them or their folder.
     """
-    digests = [_module_digest(file, tree) for file, tree in _sources(obj).values()]
-    return hashlib.sha256("".join(sorted(digests)).encode()).hexdigest()
+    sources = _sources(obj)
+    skip = {str(getattr(obj, "environment", None) or "")}  # has a digest of its own
+    own = {name: _own_digest(source, skip) for name, source in sources.items()}
+    digests = own
+    for _ in sources:  # each round reaches one import further; modules may import each other in a circle
+        digests = {
+            name: _sha256(
+                own[name], *sorted("\x1e".join([*i.names, digests.get(i.module, i.module)]) for i in source.siblings)
+            )
+            for name, source in sources.items()
+        }
+    return _sha256(*(digests[cls.__module__] for cls in obj.__mro__ if cls.__module__ in digests))
 
 
 def source_files(obj: type) -> dict[str, Path]:
     """The modules that :func:`source_digest` is taken over, by name, and where they are."""
-    return {module: file for module, (file, _) in _sources(obj).items()}
+    return {module: source.file for module, source in _sources(obj).items()}
 
 
 def path_digest(path: Path) -> str:
@@ -138,52 +153,103 @@ def _installed(name: str) -> tuple[str, str, tuple[str, ...]]:
     return str(head["Name"]).lower().replace("_", "-"), str(head["Version"]), tuple(needs)
 
 
-def _sources(obj: type) -> dict[str, tuple[Path, ast.Module]]:
-    seen: dict[str, tuple[Path, ast.Module]] = {}
+@dataclass(frozen=True)
+class _Import:
+    """A name that a module takes from a sibling: the sibling, the name there (empty: all of it), the name here."""
+
+    module: str
+    names: tuple[str, str]
+
+
+@dataclass(frozen=True)
+class _Source:
+    """A module without its docstrings and without the imports of its siblings, which stand beside it."""
+
+    file: Path
+    tree: ast.Module
+    siblings: tuple[_Import, ...]
+
+
+def _sources(obj: type) -> dict[str, _Source]:
+    found: dict[str, _Source] = {}
     roots = {_root(obj.__module__), "bench.methods"}
-    for cls in obj.__mro__:
-        if _root(cls.__module__) in roots:
-            _collect_sources(Path(inspect.getfile(cls)), cls.__module__, roots, seen)
-    return seen
+    todo = [(cls.__module__, Path(inspect.getfile(cls))) for cls in obj.__mro__ if _root(cls.__module__) in roots]
+    while todo:
+        module, file = todo.pop()
+        if module not in found:
+            found[module] = _read(file, module, roots)
+            imported = {i.module for i in found[module].siblings}
+            todo += [(name, origin) for name in imported if (origin := _origin(name)) is not None]
+    return found
 
 
-def _collect_sources(file: Path, module: str, roots: set[str], seen: dict[str, tuple[Path, ast.Module]]) -> None:
-    if module in seen:
-        return
-    tree = ast.parse(file.read_bytes())
-    seen[module] = file, tree
+def _read(file: Path, module: str, roots: set[str]) -> _Source:
     package = module if file.name == "__init__.py" else module.rpartition(".")[0]
-    for root in sorted(roots):
-        for name in sorted(_siblings(tree, package, root)):
-            origin = _origin(name)
-            if origin is not None:
-                _collect_sources(origin, name, roots, seen)
+    strip = _Strip(package, roots)
+    tree = strip.visit(ast.parse(file.read_bytes()))
+    return _Source(file, tree, tuple(strip.siblings))
 
 
-def _module_digest(file: Path, tree: ast.Module) -> str:
-    _strip_docstrings(tree)
-    data = file.with_suffix("")  # a folder named like its module holds the module's data
-    parts = [ast.dump(tree), *(f.read_text() for f in sorted(data.glob("*.json")))]
+class _Strip(ast.NodeTransformer):
+    """Takes docstrings and imports of siblings out of a syntax tree, inside functions too, and lists the latter."""
+
+    def __init__(self, package: str, roots: set[str]) -> None:
+        self.siblings: list[_Import] = []
+        self._package = package
+        self._roots = roots
+
+    def visit_Import(self, node: ast.Import) -> ast.Import | None:
+        return self._without(node, [_Import(a.name, ("", a.asname or a.name)) for a in node.names])
+
+    def visit_ImportFrom(self, node: ast.ImportFrom) -> ast.ImportFrom | None:
+        base = importlib.util.resolve_name("." * node.level + (node.module or ""), self._package)
+        imports = []
+        for alias in node.names:
+            below = f"{base}.{alias.name}"
+            is_module = self._is_sibling(below) and _is_package(base) and _origin(below) is not None
+            imports.append(
+                _Import(below if is_module else base, ("" if is_module else alias.name, alias.asname or alias.name))
+            )
+        return self._without(node, imports)
+
+    def _without(self, node: _I, imports: list[_Import]) -> _I | None:
+        siblings = [i for i in imports if self._is_sibling(i.module)]
+        self.siblings += siblings
+        node.names = [a for a, i in zip(node.names, imports, strict=True) if i not in siblings]
+        return node if node.names else None
+
+    def _is_sibling(self, module: str) -> bool:
+        return any(module == root or module.startswith(f"{root}.") for root in self._roots)
+
+    def generic_visit(self, node: ast.AST) -> ast.AST:
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            body = node.body
+            if body and isinstance(body[0], ast.Expr) and isinstance(body[0].value, ast.Constant):
+                if isinstance(body[0].value.value, str):
+                    body[0].value.value = ""
+        return super().generic_visit(node)
+
+
+def _own_digest(source: _Source, skip: set[str]) -> str:
+    data = (f"{file.name}\x1e{path_digest(file)}" for file in _data_beside(source, skip))
+    return _sha256(ast.dump(source.tree), *data)
+
+
+def _data_beside(source: _Source, skip: set[str]) -> list[Path]:
+    """Files, and folders without Python in them, that lie beside a module and that a string of it names."""
+    texts = {node.value for node in ast.walk(source.tree) if isinstance(node, ast.Constant)}
+    names = {text for text in texts if isinstance(text, str) and text} - skip
+    beside = [path for path in sorted(source.file.parent.iterdir()) if path.name in names]
+    return [path for path in beside if path.suffix != ".py" and not any(path.rglob("*.py"))]
+
+
+def _sha256(*parts: str) -> str:
     return hashlib.sha256("\x1f".join(parts).encode()).hexdigest()
 
 
 def _root(module: str) -> str:
     """The room of a built-in module, the top-level package of any other."""
     return ".".join(module.split(".")[: 2 if module.startswith("bench.") else 1])
-
-
-def _siblings(tree: ast.AST, package: str, root: str) -> set[str]:
-    """Modules below ``root`` that may be imported anywhere in ``tree``, inside functions and relatively too."""
-    names: set[str] = set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            names |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            base = importlib.util.resolve_name("." * node.level + (node.module or ""), package)
-            names.add(base)
-            if base == root or (base.startswith(f"{root}.") and _is_package(base)):
-                names |= {f"{base}.{alias.name}" for alias in node.names}
-    return {name for name in names if name.startswith(f"{root}.")}
 
 
 def _is_package(name: str) -> bool:
@@ -210,12 +276,3 @@ def _spec(name: str) -> ModuleSpec | None:
             return None
     found = (finder.find_spec(name, path) for finder in sys.meta_path)
     return next((spec for spec in found if spec is not None), None)
-
-
-def _strip_docstrings(tree: ast.AST) -> None:
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-            body = node.body
-            if body and isinstance(body[0], ast.Expr) and isinstance(body[0].value, ast.Constant):
-                if isinstance(body[0].value.value, str):
-                    body[0].value.value = ""
