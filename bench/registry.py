@@ -165,7 +165,7 @@ def _lookup(kind: str, name: str, known: dict[str, T]) -> T:
 def _room_modules(room: str) -> Iterator[ModuleType]:
     package = importlib.import_module(room)
     for info in pkgutil.iter_modules(package.__path__):
-        if not info.name.startswith("_") and not info.ispkg:
+        if not info.name.startswith("_"):
             yield importlib.import_module(f"{room}.{info.name}")
 
 

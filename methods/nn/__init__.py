@@ -1,6 +1,1 @@
-"""What the sequence models share: the selective scan, the networks, and their sizes."""
-
-from bench.methods.nn._scan import selective_scan
-from bench.methods.nn.scmamba_net import ScMambaConfig, cell_classifier, masked_expression_model
-
-__all__ = ["ScMambaConfig", "cell_classifier", "masked_expression_model", "selective_scan"]
+"""What the sequence models share: kernels, networks, training and embedding. Nothing is imported before it is used."""
