@@ -20,8 +20,8 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from bench.tasks._find_markers import fold_changes
-from bench.tasks._mast import group_sums, two_group_lrt
+from bench.tasks.deg.find_markers import fold_changes
+from bench.tasks.deg.mast.two_groups import group_sums, two_group_lrt
 
 GENES = 19_306
 #: Cells of each type, 38,000 together.

@@ -20,9 +20,9 @@ import numpy as np
 from bench.normalise import log1p_cp10k
 from bench.registry import Registry
 from bench.task import Seeds
-from bench.tasks._deg_evaluate import evaluate
-from bench.tasks._deg_problem import DegProblem
 from bench.tasks.deg import DegTask
+from bench.tasks.deg.evaluate import evaluate
+from bench.tasks.deg.problem import DegProblem
 
 
 class Smoothed:

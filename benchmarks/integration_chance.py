@@ -21,7 +21,7 @@ from bench.registry import Registry
 from bench.seeds import derive_seed
 from bench.store import Store
 from bench.task import Seeds
-from bench.tasks import _integration_score
+from bench.tasks.integration import score
 
 
 def scored(run: Path, start: int) -> pd.DataFrame:
@@ -32,8 +32,8 @@ def scored(run: Path, start: int) -> pd.DataFrame:
         registry.dataset(path)
     other = (start,) if start else ()
     with (
-        mock.patch.object(_integration_score, "derive_seed", lambda *parts: derive_seed(*parts, *other)),
-        mock.patch.object(_integration_score, "_umap", lambda components: np.zeros((len(components), 2))),
+        mock.patch.object(score, "derive_seed", lambda *parts: derive_seed(*parts, *other)),
+        mock.patch.object(score, "_umap", lambda components: np.zeros((len(components), 2))),
     ):
         for record in store.records():
             spec = record.spec

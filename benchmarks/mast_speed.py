@@ -16,8 +16,8 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from bench.tasks._mast import group_sums, two_group_lrt
-from bench.tasks._mast_zlm import zlm
+from bench.tasks.deg.mast.two_groups import group_sums, two_group_lrt
+from bench.tasks.deg.mast.zlm import zlm
 
 CELLS, GENES = 600, 1500
 #: zlm + one lrTest, seconds: ~ condition from 8.611 + 19.689 / 2, ~ condition + cngeneson from 10.061 + 11.014.

@@ -15,7 +15,7 @@ from bench.files import csv_text
 if TYPE_CHECKING:
     from rich.progress import Progress
 
-    from bench.tasks._deg_table import Tested
+    from bench.tasks.deg.by_cell_type import Tested
 
 
 def register(app: typer.Typer) -> None:
@@ -74,9 +74,9 @@ def deg(
     if not out.parent.is_dir():
         raise BenchError("there is no such folder", where=f"--out {out}", fix="name a file in a folder that exists")
     from bench.cli.deg_cells import read_cells
-    from bench.tasks._deg_cells import DETECTION_RATE, check_covariates, compared
-    from bench.tasks._deg_table import deg_by_type, joined, log_normalised
-    from bench.tasks._find_markers import find_markers
+    from bench.tasks.deg.by_cell_type import deg_by_type, joined, log_normalised
+    from bench.tasks.deg.cells import DETECTION_RATE, check_covariates, compared
+    from bench.tasks.deg.find_markers import find_markers
 
     find: Callable[..., Any] = find_markers
     if engine == "r":

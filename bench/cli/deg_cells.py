@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from anndata import AnnData
     from numpy.typing import NDArray
 
-    from bench.tasks._deg_cells import Compared
+    from bench.tasks.deg.cells import Compared
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Cells:
 
     def told(self, chosen: Compared, covariates: str) -> list[str]:
         """Lines for the terminal."""
-        from bench.tasks._deg_cells import about_donors
+        from bench.tasks.deg.cells import about_donors
 
         lines = [*self.notes, *chosen.notes]
         if self.doublet is not None and (n := int((self.doublet & chosen.cells).sum())):

@@ -12,8 +12,8 @@ from scipy import sparse
 from bench.errors import DataError, UnavailableError
 from bench.method import Context
 from bench.methods._r import Argument, call_r
-from bench.tasks._find_markers import COLUMNS, FILTERS, Seurat, Test, check_groups, coded, left_out, ranked
-from bench.tasks._mast_zlm import design_matrix, independent_columns
+from bench.tasks.deg.find_markers import COLUMNS, FILTERS, Seurat, Test, check_groups, coded, left_out, ranked
+from bench.tasks.deg.mast.zlm import design_matrix, independent_columns
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -58,7 +58,7 @@ def find_markers_r(
     min_pct: float | None = None,
     logfc_threshold: float | None = None,
 ) -> pd.DataFrame:
-    """See :func:`bench.tasks._find_markers.find_markers`; any version of Seurat that is installed serves for both.
+    """See :func:`bench.tasks.deg.find_markers.find_markers`; any version of Seurat that is installed serves for both.
 
     ``attrs["engine"]`` names the versions of Seurat and R.
 

@@ -25,7 +25,7 @@ from bench.cli import deg
 from bench.cli.seurat_markers import find_markers_r, latent_columns
 from bench.data.library import add
 from bench.errors import BenchError, UnavailableError
-from bench.tasks._deg_table import log_normalised
+from bench.tasks.deg.by_cell_type import log_normalised
 
 BENCH_DATA = os.environ.get("BENCH_DATA")
 

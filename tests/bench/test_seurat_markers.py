@@ -13,8 +13,8 @@ from scipy.sparse import csr_matrix
 from bench.availability import installed_version
 from bench.cli.seurat_markers import find_markers_r
 from bench.method import r_package
-from bench.tasks._deg_table import log_normalised
-from bench.tasks._find_markers import find_markers
+from bench.tasks.deg.by_cell_type import log_normalised
+from bench.tasks.deg.find_markers import find_markers
 
 pytestmark = pytest.mark.r
 

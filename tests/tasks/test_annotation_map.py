@@ -7,8 +7,8 @@ from scipy import sparse
 from sklearn.neighbors import KNeighborsClassifier
 
 from bench.problem import Cells, Inputs, Problem
-from bench.tasks import _annotation_map
-from bench.tasks._annotation_map import map_of_cells
+from bench.tasks.annotation import map
+from bench.tasks.annotation.map import map_of_cells
 
 
 def _problem(label: list[str], n_genes: int = 120, depth: float = 1.0) -> Problem:
@@ -36,8 +36,8 @@ def test_cells_of_a_class_lie_together_the_same_in_every_call_and_inputs_stay() 
 
 
 def test_of_many_cells_some_are_drawn_and_no_class_vanishes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_annotation_map, "MOST_CELLS", 100)
-    monkeypatch.setattr(_annotation_map, "_LEAST_OF_CLASS", 5)
+    monkeypatch.setattr(map, "MOST_CELLS", 100)
+    monkeypatch.setattr(map, "_LEAST_OF_CLASS", 5)
     label = ["common"] * 700 + ["rare"] * 8 + ["single"]
     found = map_of_cells(_problem(label))
     shown = pd.Series(label, index=[f"c{i}" for i in range(len(label))])[found["cell"]]

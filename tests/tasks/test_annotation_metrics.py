@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from sklearn import metrics as sk
 
-from bench.tasks._annotation_metrics import (
+from bench.tasks.annotation.metrics import (
     CLASS_METRICS,
     METRIC_NAMES,
     N_BINS,

@@ -13,8 +13,8 @@ from bench.dataset import OBS_FIELDS, Dataset, DatasetCard
 from bench.digest import data_key
 from bench.errors import DataError, NotApplicableError
 from bench.task import Seeds
-from bench.tasks._doublet_problem import donors_to_test
 from bench.tasks.annotation import AnnotationTask
+from bench.tasks.doublet.problem import donors_to_test
 
 TASK = AnnotationTask()
 #: subcluster -> (cell type, subtype)
@@ -128,7 +128,7 @@ def test_inputs_do_not_depend_on_hidden_labels(track: str, donors: int) -> None:
 
 
 def test_a_method_that_is_shown_hidden_labels_would_be_caught(monkeypatch: pytest.MonkeyPatch) -> None:
-    from bench.tasks import _annotation_problem
+    from bench.tasks.annotation import problem as _annotation_problem
 
     make = _annotation_problem.make_problem
 

@@ -10,8 +10,8 @@ from sklearn.metrics import f1_score
 
 from bench.errors import InvalidOutputError
 from bench.problem import Cells, Inputs, Problem, Score
-from bench.tasks._annotation_metrics import METRIC_NAMES
 from bench.tasks.annotation import AnnotationTask
+from bench.tasks.annotation.metrics import METRIC_NAMES
 from bench.validate import validated
 
 TASK = AnnotationTask()

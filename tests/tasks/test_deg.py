@@ -17,16 +17,16 @@ from bench.dataset import Dataset, DatasetCard
 from bench.errors import NotApplicableError
 from bench.normalise import log1p_cp10k
 from bench.task import Seeds
-from bench.tasks import _deg_design, _deg_pseudobulk
-from bench.tasks._deg_arms import arms_of
-from bench.tasks._deg_compare import compare
-from bench.tasks._deg_design import RATIOS, designs, donor_subsets, permuted_samples
-from bench.tasks._deg_evaluate import evaluate
-from bench.tasks._deg_markers import markers
-from bench.tasks._deg_statistics import corrected_p, donor_interval, paired_p
-from bench.tasks._find_markers import find_markers
-from bench.tasks._mast_sums import group_sums
-from bench.tasks.deg import DegTask
+from bench.tasks.deg import DegTask, pseudobulk
+from bench.tasks.deg import design as _deg_design
+from bench.tasks.deg.arms import arms_of
+from bench.tasks.deg.compare import compare
+from bench.tasks.deg.design import RATIOS, designs, donor_subsets, permuted_samples
+from bench.tasks.deg.evaluate import evaluate
+from bench.tasks.deg.find_markers import find_markers
+from bench.tasks.deg.markers import markers
+from bench.tasks.deg.mast.sums import group_sums
+from bench.tasks.deg.statistics import corrected_p, donor_interval, paired_p
 
 TASK = DegTask()
 N_GENES = 60
@@ -108,9 +108,9 @@ def test_the_numbers_of_donors_do_not_tell_their_arms():
 
 
 def test_donors_are_tested_once_for_all_tracks(monkeypatch):
-    made, tested = [], _deg_pseudobulk._tested
-    monkeypatch.setattr(_deg_pseudobulk, "_KNOWN", {})
-    monkeypatch.setattr(_deg_pseudobulk, "_tested", lambda *sums: made.append(sums) or tested(*sums))
+    made, tested = [], pseudobulk._tested
+    monkeypatch.setattr(pseudobulk, "_KNOWN", {})
+    monkeypatch.setattr(pseudobulk, "_tested", lambda *sums: made.append(sums) or tested(*sums))
     first, second = (TASK.make_problem(study(), track, Seeds()).pseudobulk for track in TASK.tracks)
     assert len(made) == 2  # of two cell types
     pd.testing.assert_frame_equal(first.table, second.table)

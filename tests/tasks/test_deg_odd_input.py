@@ -9,10 +9,10 @@ from anndata import AnnData
 from scipy import sparse
 
 from bench.errors import DataError, NotApplicableError
-from bench.tasks._deg_table import deg_by_type, log_normalised
-from bench.tasks._find_markers import find_markers
-from bench.tasks._mast import group_sums, two_group_lrt
-from bench.tasks._mast_zlm import zlm
+from bench.tasks.deg.by_cell_type import deg_by_type, log_normalised
+from bench.tasks.deg.find_markers import find_markers
+from bench.tasks.deg.mast.two_groups import group_sums, two_group_lrt
+from bench.tasks.deg.mast.zlm import zlm
 
 N = 40
 CASE = np.arange(2 * N) < N

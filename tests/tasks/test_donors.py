@@ -14,7 +14,7 @@ from scipy import sparse
 from bench.dataset import Dataset, DatasetCard, LoadedCounts
 from bench.errors import NotApplicableError
 from bench.task import Seeds, Task
-from bench.tasks._donors import donors_to_test, held_out_sets
+from bench.tasks._shared.donors import donors_to_test, held_out_sets
 from bench.tasks.annotation import AnnotationTask
 from bench.tasks.deg import DegTask
 from bench.tasks.doublet import DoubletTask

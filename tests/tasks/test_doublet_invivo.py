@@ -9,9 +9,8 @@ from scipy import sparse
 from bench.dataset import Dataset, DatasetCard
 from bench.errors import NotApplicableError
 from bench.task import Seeds
-from bench.tasks import _doublet_invivo
-from bench.tasks._doublet_invivo import label_clusters, leiden_clusters, scrublet_scores
-from bench.tasks.doublet import DoubletTask
+from bench.tasks.doublet import DoubletTask, invivo
+from bench.tasks.doublet.invivo import label_clusters, leiden_clusters, scrublet_scores
 
 
 def _planted(n: int = 700, n_genes: int = 400, seed: int = 0) -> tuple[sparse.csr_matrix, np.ndarray, np.ndarray]:
@@ -71,7 +70,7 @@ def test_labels_of_one_class_only_are_refused_with_the_reason(
     monkeypatch: pytest.MonkeyPatch, score: float, reason: str
 ) -> None:
     X, donor, _ = _planted(120, 60)
-    monkeypatch.setattr(_doublet_invivo, "scrublet_scores", lambda X, donor, seed: np.full(len(donor), score))
+    monkeypatch.setattr(invivo, "scrublet_scores", lambda X, donor, seed: np.full(len(donor), score))
     with pytest.raises(NotApplicableError, match=reason):
         label_clusters(X, donor, seed=0)
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics
 
-from bench.tasks._doublet_metrics import CURVE_POINTS, METRIC_NAMES, DoubletStatistic, n_calls, why_undefined
+from bench.tasks.doublet.metrics import CURVE_POINTS, METRIC_NAMES, DoubletStatistic, n_calls, why_undefined
 
 
 def _random_case(seed: int, n: int, levels: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -14,9 +14,9 @@ from bench.dataset import Dataset
 from bench.errors import NotApplicableError
 from bench.problem import Inputs, Problem
 from bench.task import Seeds
-from bench.tasks._donors import held_out_sets
-from bench.tasks._doublet_problem import NOMINAL_RATE, donors_to_test
+from bench.tasks._shared.donors import held_out_sets
 from bench.tasks.doublet import DoubletTask
+from bench.tasks.doublet.problem import NOMINAL_RATE, donors_to_test
 
 TASK = DoubletTask()
 SIMULATED = ("simulated-paper", "simulated", "simulated-sum", "simulated-depth")

@@ -16,8 +16,8 @@ from bench.dataset import Dataset, DatasetCard
 from bench.problem import Problem, Score
 from bench.stats import donor_weights
 from bench.task import Seeds
-from bench.tasks import _doublet_score
 from bench.tasks.doublet import DoubletTask
+from bench.tasks.doublet import score as _doublet_score
 
 TASK = DoubletTask()
 

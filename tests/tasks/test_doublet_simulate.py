@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from bench.tasks._doublet_simulate import integerise, simulate_doublets
+from bench.tasks.doublet.simulate import integerise, simulate_doublets
 
 DONOR = np.array(["a"] * 57 + ["b"] * 9 + ["c"] * 120, dtype=object)
 

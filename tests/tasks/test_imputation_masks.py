@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from scipy import sparse, stats
 
-from bench.tasks import _imputation_masks
-from bench.tasks._imputation_masks import N_GROUPS, groups, only, truth, visible_totals
-from bench.tasks._imputation_thin import KEPT, more_lost, thin, with_rows
+from bench.tasks.imputation import masks
+from bench.tasks.imputation.masks import N_GROUPS, groups, only, truth, visible_totals
+from bench.tasks.imputation.thin import KEPT, more_lost, thin, with_rows
 
 
 @pytest.fixture
@@ -57,10 +57,10 @@ def test_blocks_of_entries_change_nothing(X: sparse.csr_matrix, size: int, monke
         return [groups(X), only(X, chosen).indptr, *truths]
 
     whole = found()
-    monkeypatch.setattr(_imputation_masks, "_BLOCK", size)
+    monkeypatch.setattr(masks, "_BLOCK", size)
     for a, b in zip(found(), whole, strict=True):
         np.testing.assert_array_equal(a, b)
-    np.testing.assert_array_equal(np.concatenate([cell for *_, cell in _imputation_masks.blocks(X)]), X.tocoo().row)
+    np.testing.assert_array_equal(np.concatenate([cell for *_, cell in masks.blocks(X)]), X.tocoo().row)
 
 
 def test_thinning_keeps_molecules_one_by_one() -> None:
@@ -89,7 +89,7 @@ def test_thinning_depends_on_the_seed_and_the_cell_not_on_who_else_is_there(X: s
 
 def test_blocks_of_molecules_change_nothing(X: sparse.csr_matrix, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = thin(X, np.arange(40), seed=1)
-    monkeypatch.setattr("bench.tasks._imputation_thin._BLOCK", 7)
+    monkeypatch.setattr("bench.tasks.imputation.thin._BLOCK", 7)
     assert (thin(X, np.arange(40), seed=1) != whole).nnz == 0
 
 

@@ -12,9 +12,9 @@ from bench.audit import audit_one
 from bench.dataset import Dataset
 from bench.errors import NotApplicableError
 from bench.task import Seeds
-from bench.tasks import _imputation_problem
-from bench.tasks._imputation_masks import N_GROUPS, only, pattern
 from bench.tasks.imputation import ImputationTask
+from bench.tasks.imputation import problem as _imputation_problem
+from bench.tasks.imputation.masks import N_GROUPS, only, pattern
 
 TASK = ImputationTask()
 

@@ -13,9 +13,9 @@ from sklearn.metrics import mean_squared_error
 from bench.dataset import Dataset
 from bench.problem import Problem, Scored
 from bench.task import Seeds
-from bench.tasks._imputation_metrics import MIN_ENTRIES
-from bench.tasks._zeros import correlation_inflation, markers_of_others
+from bench.tasks._shared.zeros import correlation_inflation, markers_of_others
 from bench.tasks.imputation import ImputationTask
+from bench.tasks.imputation.metrics import MIN_ENTRIES
 
 TASK = ImputationTask()
 

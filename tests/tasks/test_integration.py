@@ -15,8 +15,8 @@ from bench.errors import NotApplicableError
 from bench.expression import Rows
 from bench.normalise import log1p_cp10k
 from bench.task import Seeds
-from bench.tasks._integration_score import _agreement, observed_kept, zeros_turned_on
 from bench.tasks.integration import IntegrationTask
+from bench.tasks.integration.score import _agreement, observed_kept, zeros_turned_on
 
 TASK = IntegrationTask()
 

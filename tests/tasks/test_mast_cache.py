@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 from numba.core.dispatcher import Dispatcher
 
-from bench.tasks import _mast_irls, _mast_logistic, _mast_ols, _mast_prior, _mast_sums, _wilcoxon
+from bench.tasks.deg import wilcoxon
+from bench.tasks.deg.mast import irls, logistic, ols, prior, sums
 
 KERNELS = {
     f"{module.__name__}.{name}": value
-    for module in (_mast_irls, _mast_logistic, _mast_ols, _mast_prior, _mast_sums, _wilcoxon)
+    for module in (irls, logistic, ols, prior, sums, wilcoxon)
     for name, value in vars(module).items()
     if isinstance(value, Dispatcher) and value.targetoptions.get("parallel")
 }
@@ -20,7 +21,7 @@ KERNELS = {
 #: The kernels that compile fastest; prints the deviances and how often the cache was used.
 CODE = """
 import numpy as np
-from bench.tasks._mast_logistic import fit_one_group, fit_two_groups
+from bench.tasks.deg.mast.logistic import fit_one_group, fit_two_groups
 
 n0, n1, d0, d1 = np.array([30.0, 30, 30]), np.array([20.0, 20, 20]), np.array([1.0, 15, 30]), np.array([0.0, 4, 20])
 two, one = np.empty((3, 6)), np.empty(3)
@@ -34,7 +35,7 @@ def test_every_kernel_has_one_signature():
     assert len(KERNELS) == 7
     assert all(len(kernel.signatures) == 1 for kernel in KERNELS.values())
     with pytest.raises(TypeError, match="No matching definition"):
-        _mast_logistic.fit_one_group(np.ones(4)[::2], np.ones(2), np.ones(2))
+        logistic.fit_one_group(np.ones(4)[::2], np.ones(2), np.ones(2))
 
 
 def test_processes_that_compile_at_once_leave_a_cache_that_is_right(tmp_path):

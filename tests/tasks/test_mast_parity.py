@@ -9,9 +9,9 @@ import pandas as pd
 import pytest
 from scipy import sparse
 
-from bench.tasks._find_markers import find_markers
-from bench.tasks._mast import group_sums, two_group_lrt
-from bench.tasks._mast_zlm import zlm
+from bench.tasks.deg.find_markers import find_markers
+from bench.tasks.deg.mast.two_groups import group_sums, two_group_lrt
+from bench.tasks.deg.mast.zlm import zlm
 
 COLUMNS = {
     "chi2": "lrt.condition_hurdle_lambda",

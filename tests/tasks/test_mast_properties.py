@@ -11,11 +11,11 @@ from scipy import optimize, sparse, stats
 from scipy.special import digamma, expit, gammaln, polygamma
 
 from bench.errors import DataError, NotApplicableError
-from bench.tasks._find_markers import find_markers
-from bench.tasks._mast import group_sums, two_group_lrt
-from bench.tasks._mast_prior import log_gamma, variance_prior, variance_priors
-from bench.tasks._mast_zlm import zlm
-from bench.tasks._wilcoxon import rank_sum_p
+from bench.tasks.deg.find_markers import find_markers
+from bench.tasks.deg.mast.prior import log_gamma, variance_prior, variance_priors
+from bench.tasks.deg.mast.two_groups import group_sums, two_group_lrt
+from bench.tasks.deg.mast.zlm import zlm
+from bench.tasks.deg.wilcoxon import rank_sum_p
 
 
 def expression(seed, n0, n1, genes=12):

@@ -1,0 +1,1 @@
+"""What several tasks need: donors, splits, labels, zeros."""

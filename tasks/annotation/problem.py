@@ -1,0 +1,157 @@
+"""Annotation problems: labelled training cells, and cells of other donors whose labels are hidden."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+from anndata import AnnData
+
+from bench.dataset import Dataset
+from bench.errors import DataError, NotApplicableError
+from bench.problem import Cells, Inputs, Problem
+from bench.tasks._shared.donors import donors_of
+from bench.tasks._shared.few_genes import detected_genes, note_few_genes
+from bench.tasks._shared.labels import LEVELS, UNASSIGNED, listed, parents, resolve
+from bench.tasks._shared.split import make_split
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from bench.problem import Json
+    from bench.task import Seeds
+
+#: Track -> label level it asks for.
+TRACK_LEVEL = {"celltype": "cell_type", "subtype": "subtype", "subcluster": "subcluster"}
+
+#: Suffix of the tracks that leave one donor out.
+LODO = "-lodo"
+
+
+def level_of(track: str) -> str:
+    """The label level of a track."""
+    return TRACK_LEVEL[track.removesuffix(LODO)]
+
+
+def make_problem(dataset: Dataset, track: str, seeds: Seeds) -> Problem:
+    """The problem of one track (see :class:`bench.tasks.annotation.AnnotationTask`)."""
+    level = level_of(track)
+    split = make_split(dataset, seeds.split, leave_one_out=track.endswith(LODO))
+    labels = resolve(dataset, level, split.train)
+    train, test = split.train & labels.keep, split.test & labels.keep
+    classes = _classes(labels.table.loc[train, level], test)
+    obs, donor = dataset.adata.obs, donors_of(dataset)
+    shown = pd.DataFrame({"donor": donor[train], "label": labels.table.loc[train, level]}, index=obs.index[train])
+    info: dict[str, Json] = {
+        "classes": list(classes),
+        "level": level,
+        "unassigned": UNASSIGNED,
+        "split": split.kind,
+        "weak_labels": dataset.card.weak_labels,
+        "validation_donors": [name for name in split.validation_donors if name in set(donor[train])],
+        "parents": {coarser: dict(found) for coarser, found in parents(labels.table[train], level).items()},
+    }
+    X, var = dataset.adata.X, dataset.adata.var
+    inputs = Inputs(
+        Cells(X[test], pd.DataFrame({"donor": donor[test]}, index=obs.index[test]), var),
+        Cells(X[train], shown.astype(object), var),
+        info,
+    )
+    solution = _solution(labels.table[test], level, donor[test], classes)
+    weak = dataset.card.weak_labels
+    notes = [f"WARNING {weak}"] if weak else []
+    note_few_genes(detected_genes(X)[train | test], X.shape[1], labels.notes)
+    notes += [*labels.notes, *split.notes, *_warnings(inputs, solution, dataset, train, test)]
+    return Problem(inputs, solution, tuple(notes))
+
+
+def scramble(dataset: Dataset, track: str, seeds: Seeds, rng: np.random.Generator) -> Dataset:
+    """The dataset with labels of the tested cells drawn anew from each other's, levels together.
+
+    Which cells take part stays: having a label at all is no secret. So does the split, which is written into the
+    dataset: where cells rather than donors are split, it is stratified by label.
+    """
+    split = make_split(dataset, seeds.split, leave_one_out=track.endswith(LODO))
+    labels = resolve(dataset, level_of(track), split.train)
+    hidden = np.flatnonzero(split.test & labels.keep)
+    obs = dataset.adata.obs.copy()
+    drawn = rng.choice(hidden, size=len(hidden))
+    for level in obs.columns.intersection(LEVELS):
+        values = obs[level].astype(object).to_numpy().copy()
+        values[hidden] = values[drawn]
+        obs[level] = values
+    if split.kind == "cell":
+        obs["split"] = np.select([split.test, split.train], ["test", "train"], default="")
+    return Dataset(dataset.card, AnnData(X=dataset.adata.X, obs=obs, var=dataset.adata.var))
+
+
+def _classes(labels: pd.Series, test: NDArray[np.bool_]) -> list[str]:
+    """The label set methods are told: that of the training cells."""
+    classes = sorted(labels.unique())
+    if len(classes) < 2:
+        raise NotApplicableError(f"the training cells have {len(classes)} classes: there is nothing to tell apart")
+    if not test.any():
+        raise NotApplicableError("no cell of the tested donors has a usable label")
+    if "cell" in classes:
+        raise DataError("a class is named 'cell', as the column of cell names is", fix="give the class another name")
+    return classes
+
+
+def _solution(table: pd.DataFrame, level: str, donor: pd.Series, classes: list[str]) -> pd.DataFrame:
+    """Truth of the tested cells: ``label``, ``donor``, ``seen`` (in training), and the coarser levels."""
+    solution = pd.DataFrame({"label": table[level].astype(str), "donor": donor}, index=table.index)
+    solution["seen"] = solution["label"].isin(classes).to_numpy()
+    for coarser in table.columns[table.columns != level]:
+        solution[coarser] = table[coarser].astype(str)
+    return solution
+
+
+def _warnings(
+    inputs: Inputs, solution: pd.DataFrame, dataset: Dataset, train: NDArray[np.bool_], test: NDArray[np.bool_]
+) -> list[str]:
+    """What makes the numbers of this problem weaker than they look."""
+    assert inputs.train is not None
+    known = inputs.train.obs
+    notes = [f"{len(known):,} training cells of {known['label'].nunique()} classes, {len(solution):,} tested cells"]
+    unseen = solution.loc[~solution["seen"], "label"].value_counts()
+    if len(unseen):
+        named = [f"{name} ({n})" for name, n in sorted(unseen.items())]
+        notes.append(
+            f"WARNING classes of tested cells (their number) without any training cell, so nobody can name them: "
+            f"{listed(named)}"
+        )
+    absent = sorted(set(known["label"]) - set(solution["label"]))
+    if absent:
+        notes.append(f"WARNING classes that no tested cell has (left out of the macro mean): {listed(absent)}")
+    size = known["label"].value_counts()
+    single = sorted(size.index[size == 1])
+    if single:
+        notes.append(f"WARNING classes with one training cell: {listed(single)}")
+    if inputs.info["split"] == "donor":
+        donors = known.groupby("label")["donor"].nunique()
+        narrow = sorted(set(donors.index[donors == 1]) - set(single)) if known["donor"].nunique() > 1 else []
+        if narrow:
+            notes.append(f"WARNING classes whose training cells come from one donor only: {listed(narrow)}")
+        notes += _conditions(dataset, train, test)
+    return notes + _genes(inputs)
+
+
+def _conditions(dataset: Dataset, train: NDArray[np.bool_], test: NDArray[np.bool_]) -> list[str]:
+    if "condition" not in dataset.adata.obs:
+        return []
+    condition = dataset.adata.obs["condition"].astype(str)
+    tested, all_of_them = sorted(condition[test].unique()), sorted(condition[train | test].unique())
+    if len(all_of_them) > 1 and len(tested) == 1:
+        return [f"WARNING all tested donors are of one condition, {tested[0]} (of {', '.join(all_of_them)})"]
+    return []
+
+
+def _genes(inputs: Inputs) -> list[str]:
+    """Genes that only the tested cells have."""
+    assert inputs.train is not None
+    in_train, in_test = (np.bincount(X.indices, minlength=X.shape[1]) > 0 for X in (inputs.train.X, inputs.cells.X))
+    missing = int((in_test & ~in_train).sum())
+    share = missing / max(int(in_test.sum()), 1)
+    word = "WARNING " if share > 0.1 else ""
+    return [f"{word}{missing:,} genes are detected in tested cells only ({share:.1%} of theirs)"] if missing else []

@@ -1,0 +1,143 @@
+"""Integration: does filling in zeros make the kinds of cells clearer, and what else does it do?"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from bench.errors import NotApplicableError
+from bench.task import Control, Metric, Output, Task, Track
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from bench.dataset import CountStore, Dataset, DatasetCard
+    from bench.problem import Prediction, Problem, Scored
+    from bench.task import Seeds
+
+_ONE_LABEL = "where all cells have one label"
+_NO_SCIB = "without scib-metrics (extra `integration`)"
+_ONE_BATCH = "where all cells are of one batch, or " + _NO_SCIB
+
+
+def _control(name: str):
+    def predict(problem: Problem, rng: np.random.Generator) -> Prediction:
+        from bench.tasks.integration import problem as _integration_problem
+
+        return getattr(_integration_problem, name)(problem, rng)
+
+    return predict
+
+
+class IntegrationTask(Task):
+    """Fill in a whole study; its zeros are replaced, what was counted is kept, and the cells are clustered.
+
+    The paper's *zero imputation*. Methods see every cell of the study, counts as measured, and no label. A model that
+    predicts masked genes masks the zeros in groups itself.
+    """
+
+    name = "integration"
+    version = "3"
+    summary = "Replace a study's zeros so that its kinds of cells stay apart and its batches do not."
+    purpose = "Compare imputers by what their output is used for, with the harm of filling in zeros that are real."
+    labelled_training = False
+    tracks = {
+        "zero": Track(
+            "Zeros are replaced by the method's values, counts kept; cells are clustered and compared with the labels.",
+            "experimental",
+            caveat="Oracle metrics choose the resolution by the labels, as the paper does.",
+            caveat_measured="Labels come, as a rule, from clusters of the same counts: agreement with them favours "
+            "methods that sharpen those clusters.",
+            seeded=False,
+        )
+    }
+    metrics = (
+        Metric(
+            "nmi",
+            "Normalised mutual information of labels and Louvain clusters: 50 principal components, resolution 1.",
+            undefined=_ONE_LABEL,
+        ),
+        Metric("ari", "Adjusted Rand index of the same clusters.", low=-0.5, undefined=_ONE_LABEL),
+        Metric(
+            "nmi_oracle",
+            "The paper's: neighbours on all genes, the best of 20 resolutions (0.1 to 2.0) by NMI with the labels.",
+            undefined=_ONE_LABEL,
+            headline=True,
+        ),
+        Metric("ari_oracle", "ARI at the resolution of `nmi_oracle`.", low=-0.5, undefined=_ONE_LABEL),
+        Metric("ilisi", "Batches in a cell's neighbourhood, scaled to 0 to 1 (scib-metrics).", undefined=_ONE_BATCH),
+        Metric(
+            "kbet", "Share of neighbourhoods whose batches are mixed as overall (scib-metrics).", undefined=_ONE_BATCH
+        ),
+        Metric("graph_connectivity", "Cells of a type that hang together (scib-metrics).", undefined=_NO_SCIB),
+        Metric(
+            "zeros_turned_on",
+            "Harm: share of zeros of other types' markers that are imputed as 1 per 10,000 or more.",
+            higher_is_better=False,
+            undefined="where no type lacks a marker of another",
+        ),
+    )
+    outputs = (Output("expression", "expression", "ln(1 + counts per 10,000) of every gene in every cell."),)
+    controls = (
+        Control(
+            "random",
+            "random",
+            "Means of random groups of cells in place of zeros.",
+            _control("random"),
+            stochastic=True,
+        ),
+        Control(
+            "cell_type_mean",
+            "perfect",
+            "Means of the cell's hidden type in place of zeros: an imputer that knows the labels, and the extreme "
+            "over-smoother.",
+            _control("cell_type_mean"),
+        ),
+        Control("raw", "trap", "No imputation: the zeros stay.", _control("raw")),
+        Control("gene_mean", "trap", "The gene's mean in place of zeros.", _control("gene_mean")),
+    )
+
+    def inputs_name(self, track: str, seeds: Seeds) -> str:
+        """The whole study, which other tasks show too."""
+        from bench.tasks._shared.study import STUDY
+
+        return STUDY
+
+    def why_not(self, card: DatasetCard, track: str) -> str | None:
+        """Why a dataset cannot serve the track, or None."""
+        levels = {"cell_type", "subtype", "subcluster"} & set(card.fields)
+        if not levels:
+            return "it has no labels of cell types to compare clusters with"
+        if all(card.n_values.get(level, 2) < 2 for level in levels):
+            return "all cells have one label: there is nothing to compare clusters with"
+        return None
+
+    def n_splits(self, cells: CountStore, track: str, at_most: int) -> int:
+        """One: nothing is held out."""
+        return 1
+
+    def make_problem(self, dataset: Dataset, track: str, seeds: Seeds) -> Problem:
+        """Build inputs and solution (label levels, ``labelled``, ``donor``, and ``batch`` and ``condition`` if known).
+
+        Raises
+        ------
+        bench.errors.NotApplicableError
+            If the dataset has no labels, or too few labelled cells.
+        """
+        reason = self.why_not(dataset.card, track)
+        if reason:
+            raise NotApplicableError(reason, where=f"dataset {dataset.card.name}, track {self.name}/{track}")
+        from bench.tasks.integration.problem import make_problem
+
+        return make_problem(dataset)
+
+    def score(self, problem: Problem, prediction: Prediction) -> Scored:
+        """Agreement of clusters with labels at every level, mixing of batches, zeros turned on; map and curves."""
+        from bench.tasks.integration.score import score
+
+        return score(problem, prediction)
+
+    def scramble(self, dataset: Dataset, track: str, seeds: Seeds, rng: np.random.Generator) -> Dataset | None:
+        """The dataset with its labels dealt anew."""
+        from bench.tasks.integration.problem import scramble
+
+        return scramble(dataset, rng)
