@@ -17,13 +17,13 @@ import torch
 from imputation_scale import simulate
 from torch.nn.functional import softplus
 
-from bench.methods import _dca
-from bench.methods._negative_binomial import DISPERSION, EPS, MEAN
+from bench.methods._ports import dca
+from bench.methods._ports.negative_binomial import DISPERSION, EPS, MEAN
 
 CELLS, BATCH, REPEATS = 1_024, 32, 25
 
 
-def plain_loss(network: _dca.Network, shown: torch.Tensor, size: torch.Tensor, counts: torch.Tensor) -> torch.Tensor:
+def plain_loss(network: dca.Network, shown: torch.Tensor, size: torch.Tensor, counts: torch.Tensor) -> torch.Tensor:
     """The formula of dca 0.3.4 at every entry."""
     decoded = network.body(shown)
     mu = network.mean(decoded).exp().clamp(*MEAN) * size
@@ -42,7 +42,7 @@ def main() -> None:
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", torch.get_num_threads())))
     X = simulate(CELLS)[0].astype(np.float32)
     X = X[:, np.flatnonzero(np.asarray(X.sum(axis=0)).ravel())]
-    scaling, cpu = _dca.Scaling.of(X), torch.device("cpu")
+    scaling, cpu = dca.Scaling.of(X), torch.device("cpu")
     threads, load, density = torch.get_num_threads(), os.getloadavg()[0], X.nnz / np.prod(X.shape)
     print(
         f"{X.shape[1]:,} genes with counts, {density:.1%} not zero; {threads} threads, load of the machine {load:.1f}"
@@ -50,19 +50,19 @@ def main() -> None:
     print(f"milliseconds, the median of {REPEATS}")
     for kind in ("nb", "zinb"):
         torch.manual_seed(0)
-        network = _dca.Network(X.shape[1], zero_inflated=kind == "zinb")
+        network = dca.Network(X.shape[1], zero_inflated=kind == "zinb")
 
         def plain(part, network=network):
             shown, size = scaling.apply(part)
             return plain_loss(network, shown, size, torch.from_numpy(part.toarray()))
 
         def ours(part, network=network):
-            return _dca._loss(network, part, scaling, cpu)
+            return dca._loss(network, part, scaling, cpu)
 
         report(kind, network, X, {"plain": plain, "ours": ours})
 
 
-def report(kind: str, network: _dca.Network, X, losses: dict[str, Callable]) -> None:
+def report(kind: str, network: dca.Network, X, losses: dict[str, Callable]) -> None:
     """Loss with its gradients, and the whole step, of both; the optimiser stands still, so that batches stay alike."""
     parameters = list(network.parameters())
     optimiser = torch.optim.RMSprop(parameters, lr=0.0)

@@ -24,8 +24,8 @@ from scipy.sparse import csr_matrix
 
 from bench.data.stream import open_counts
 from bench.dataset import CountStore, DatasetCard
-from bench.methods.nn.batches import CellBatches, shared_genes
 from bench.methods.nn.expression import log1p_cp10k
+from bench.methods.nn.training.batches import CellBatches, shared_genes
 
 _BLOCK = 5000  # cells written at a time
 _NAIVE = 2000  # rows read one by one: a whole epoch of them would take hours

@@ -25,7 +25,7 @@ import psutil
 import torch
 import torch.nn.functional as F
 
-from bench.methods.nn._scan import selective_scan
+from bench.methods.nn.kernels.scan import selective_scan
 
 LENGTH, CHANNELS, STATES = 19_306, 512, 16
 REPEATS = {"ours": 15, "mambapy": 2, "loop": 3}

@@ -19,8 +19,8 @@ from collections.abc import Callable
 import torch
 from torch.profiler import ProfilerActivity, profile
 
-from bench.methods.nn._cpu_tensors import keep_freed_memory
-from bench.methods.nn.scmamba_net import ScMambaConfig, masked_expression_model
+from bench.methods.nn.kernels.cpu_tensors import keep_freed_memory
+from bench.methods.nn.models.scmamba import ScMambaConfig, masked_expression_model
 
 GENES, REPEATS = 19_306, 5
 

@@ -44,8 +44,8 @@ class Bcds(Method):
 
     def run(self, inputs: Inputs, ctx: Context) -> Prediction:
         """Score and call each cell."""
-        from bench.methods._bcds import bcds
-        from bench.methods._scds import balanced_threshold, random_pairs
+        from bench.methods._ports.bcds import bcds
+        from bench.methods._ports.scds import balanced_threshold, random_pairs
 
         X = inputs.cells.X
         with ctx.phase("fit"):

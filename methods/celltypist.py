@@ -53,7 +53,7 @@ class CellTypist(Method):
         import os
 
         from bench.errors import NotApplicableError
-        from bench.methods._annotation import training_set
+        from bench.methods._shared.annotation import training_set
 
         os.environ.setdefault("CELLTYPIST_FOLDER", str(ctx.scratch))  # else importing it makes a folder in $HOME
         import celltypist
@@ -170,7 +170,7 @@ def _predict(model: Any, cells: Cells) -> Any:
     import pandas as pd
     from celltypist.classifier import AnnotationResult
 
-    from bench.methods._annotation import blocks
+    from bench.methods._shared.annotation import blocks
 
     parts = []
     for rows in blocks(len(cells.obs)):

@@ -40,7 +40,7 @@ class Cxds(Method):
 
     def run(self, inputs: Inputs, ctx: Context) -> Prediction:
         """Score and call each cell."""
-        from bench.methods._scds import balanced_threshold, fit_cxds, random_pairs, score_cxds, score_cxds_pairs
+        from bench.methods._ports.scds import balanced_threshold, fit_cxds, random_pairs, score_cxds, score_cxds_pairs
 
         with ctx.phase("fit"):
             model, on = fit_cxds(inputs.cells.X, ntop=self.ntop, threshold=self.bin_threshold)

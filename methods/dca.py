@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from bench.method import Context, python_package
-from bench.methods._imputer import Imputer, log_shares, row_blocks
+from bench.methods._shared.imputer import Imputer, log_shares, row_blocks
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
-    from bench.methods._imputer import Block
+    from bench.methods._shared.imputer import Block
     from bench.problem import Cells
 
 
@@ -59,11 +59,11 @@ class Dca(Imputer):
     def fit(self, cells: Cells, ctx: Context) -> Any:
         """Denoised means of the cells: the package fits and denoises in one call."""
         from bench.errors import NotApplicableError
-        from bench.methods import _dca_official
+        from bench.methods._ports import dca_official
 
         if (cells.X.max(axis=0) != cells.X.min(axis=0)).nnz == 0:
             raise NotApplicableError("dca scales each gene by its spread, and all cells are alike")
-        return _dca_official.denoise(
+        return dca_official.denoise(
             cells.X,
             random_state=ctx.seed,
             threads=ctx.threads,

@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from bench.method import Context, python_package
-from bench.methods._imputer import Imputer, log_shares, row_blocks
+from bench.methods._shared.imputer import Imputer, log_shares, row_blocks
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
-    from bench.methods._imputer import Block
+    from bench.methods._shared.imputer import Block
     from bench.problem import Cells
 
 
@@ -58,14 +58,14 @@ class DcaTorch(Imputer):
         """The trained network and how its input is scaled."""
         import torch
 
-        from bench.methods import _dca
+        from bench.methods._ports import dca
         from bench.seeds import derive_seed
 
         torch.set_num_threads(ctx.threads)
         torch.manual_seed(derive_seed("dca", ctx.seed))
-        scaling = _dca.Scaling.of(cells.X)
-        network = _dca.Network(cells.X.shape[1], zero_inflated=_zero_inflated(self.ae_type)).to(ctx.device)
-        losses = _dca.train(
+        scaling = dca.Scaling.of(cells.X)
+        network = dca.Network(cells.X.shape[1], zero_inflated=_zero_inflated(self.ae_type)).to(ctx.device)
+        losses = dca.train(
             network,
             cells.X,
             scaling,
@@ -80,12 +80,12 @@ class DcaTorch(Imputer):
 
     def blocks(self, model: Any, counts: csr_matrix, ctx: Context) -> Iterator[Block]:
         """Denoise some cells at a time."""
-        from bench.methods import _dca
+        from bench.methods._ports import dca
 
         network, scaling = model
         n_cells, n_genes = counts.shape
         for rows in row_blocks(n_cells, n_genes):
-            yield rows, slice(0, n_genes), log_shares(_dca.mean(network, counts[rows], scaling))
+            yield rows, slice(0, n_genes), log_shares(dca.mean(network, counts[rows], scaling))
             ctx.progress(0.9 + 0.1 * rows.stop / n_cells, "denoising")
 
 

@@ -63,7 +63,7 @@ class DoubletDetection(Method):
         import numpy as np
         from doubletdetection import BoostClassifier
 
-        from bench.methods._doublet_calls import require
+        from bench.methods._shared.doublets import require
 
         X = inputs.cells.X
         detected = np.unique(X.indices)

@@ -65,7 +65,7 @@ class DoubletFinder(Method):
         import numba
         import numpy as np
 
-        from bench.methods import _doubletfinder as df
+        from bench.methods._ports import doubletfinder as df
 
         numba.set_num_threads(min(ctx.threads, numba.config.NUMBA_NUM_THREADS))  # type: ignore[attr-defined]
         cells, rng = inputs.cells, np.random.default_rng(ctx.seed)

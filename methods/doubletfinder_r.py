@@ -97,8 +97,8 @@ class DoubletFinderR(Method):
 
     def run(self, inputs: Inputs, ctx: Context) -> Prediction:
         """Score and call each cell."""
-        from bench.methods._doublet_calls import expected_rate, require
-        from bench.methods._r import call_r
+        from bench.methods._shared.doublets import expected_rate, require
+        from bench.methods._shared.r_bridge import call_r
 
         X = inputs.cells.X
         require("DoubletFinder", cells=max(50, 2 * self.n_pcs), of_cells=X.shape[0], genes=100, of_genes=X.shape[1])

@@ -43,12 +43,12 @@ class Hybrid(Method):
 
     def run(self, inputs: Inputs, ctx: Context) -> Prediction:
         """Score and call each cell."""
-        from bench.methods import _bcds, _scds
+        from bench.methods._ports import bcds, scds
 
         X = inputs.cells.X
-        pairs = _scds.random_pairs(X.shape[0], self.srat, ctx.seed)
+        pairs = scds.random_pairs(X.shape[0], self.srat, ctx.seed)
         with ctx.phase("fit"):
-            b_score, b_artificial = _bcds.bcds(
+            b_score, b_artificial = bcds.bcds(
                 X,
                 pairs,
                 seed=ctx.seed,
@@ -57,8 +57,8 @@ class Hybrid(Method):
                 threads=ctx.threads,
                 report=lambda i, error: ctx.progress(i / (i + 5), f"bcds round {i}, error {error:.3f}"),
             )
-            model, on = _scds.fit_cxds(X, ntop=self.ntop)
+            model, on = scds.fit_cxds(X, ntop=self.ntop)
         with ctx.phase("predict"):
-            score = _scds.hybrid_score(_scds.score_cxds(model, on), b_score)
-            artificial = _scds.hybrid_score(_scds.score_cxds_pairs(model, on, pairs), b_artificial)
-        return {"score": score, "call": score >= _scds.balanced_threshold(score, artificial)}
+            score = scds.hybrid_score(scds.score_cxds(model, on), b_score)
+            artificial = scds.hybrid_score(scds.score_cxds_pairs(model, on, pairs), b_artificial)
+        return {"score": score, "call": score >= scds.balanced_threshold(score, artificial)}

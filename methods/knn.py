@@ -44,8 +44,8 @@ class Knn(Method):
         from sklearn.neighbors import KNeighborsClassifier
 
         from bench.errors import NotApplicableError
-        from bench.methods._annotation import most_probable, spread, training_set
-        from bench.methods._pca import fit_components, project
+        from bench.methods._shared.annotation import most_probable, spread, training_set
+        from bench.methods._shared.pca import fit_components, project
 
         train, codes, classes = training_set(inputs)
         with ctx.phase("fit"):

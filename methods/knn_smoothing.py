@@ -6,13 +6,13 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from bench.method import Context
-from bench.methods._imputer import Imputer, log_shares, row_blocks
+from bench.methods._shared.imputer import Imputer, log_shares, row_blocks
 
 if TYPE_CHECKING:
     import numpy as np
     from scipy.sparse import csr_matrix
 
-    from bench.methods._imputer import Block
+    from bench.methods._shared.imputer import Block
     from bench.problem import Cells
 
 

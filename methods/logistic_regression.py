@@ -52,7 +52,7 @@ class LogisticRegression(Method):
         from sklearn.exceptions import ConvergenceWarning
         from sklearn.linear_model import LogisticRegression as Regression
 
-        from bench.methods._annotation import most_probable, spread, training_set
+        from bench.methods._shared.annotation import most_probable, spread, training_set
 
         train, codes, classes = training_set(inputs)
         if len(classes) == 1:
@@ -94,7 +94,7 @@ class LogisticRegressionPca(LogisticRegression):
     def features(self, train: csr_matrix, cells: csr_matrix) -> tuple[csr_matrix | np.ndarray, csr_matrix | np.ndarray]:
         """Coordinates of both in the principal components of the training cells."""
         from bench.errors import NotApplicableError
-        from bench.methods._pca import fit_components, project
+        from bench.methods._shared.pca import fit_components, project
 
         components = fit_components(train, n_genes=self.n_genes, n_components=self.n_components)
         if not len(components.genes):

@@ -46,7 +46,7 @@ class PyScDblFinder(Method):
         from pyscdblfinder import classifier, sc_dbl_finder
 
         from bench.errors import BenchError
-        from bench.methods._doublet_calls import expected_rate, explain_if_tiny, require
+        from bench.methods._shared.doublets import expected_rate, explain_if_tiny, require
 
         X = inputs.cells.X
         detected = np.unique(X.indices)

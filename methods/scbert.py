@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from bench.methods._sequence_model import SequenceModel
+from bench.methods._shared.sequence_classifier import SequenceModel
 
 
 class ScBert(SequenceModel):
-    """scBERT; parameters as in :class:`bench.methods._sequence_model.SequenceModel`."""
+    """scBERT; parameters as in :class:`bench.methods._shared.sequence_classifier.SequenceModel`."""
 
     name = "scbert"
     summary = "Performer over all genes of a cell, expression in six levels, pre-trained by predicting masked levels."

@@ -58,8 +58,8 @@ class ScdsR(Method):
 
     def run(self, inputs: Inputs, ctx: Context) -> Prediction:
         """Score and call each cell."""
-        from bench.methods._doublet_calls import require
-        from bench.methods._r import call_r
+        from bench.methods._shared.doublets import require
+        from bench.methods._shared.r_bridge import call_r
 
         X = inputs.cells.X
         require("scds", cells=10, of_cells=X.shape[0], genes=500, of_genes=X.shape[1])

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from bench.methods._sequence_imputer import IMPUTES, SequenceImputer
+from bench.methods._shared.sequence_imputer import IMPUTES, SequenceImputer
 
 
 class ScHyena(SequenceImputer):
-    """scHyena; parameters as in :class:`bench.methods._sequence_model.SequenceModel`."""
+    """scHyena; parameters as in :class:`bench.methods._shared.sequence_classifier.SequenceModel`."""
 
     name = "schyena"
     summary = "Bidirectional Hyena (implicit long convolutions) over all genes of a cell, used like scMamba."

@@ -47,8 +47,8 @@ class SciBet(Method):
     def run(self, inputs: Inputs, ctx: Context) -> Prediction:
         """Label each cell."""
         from bench.errors import UnknownNameError
-        from bench.methods._annotation import most_probable, training_set
-        from bench.methods._scibet import SCALES, learn, probabilities, select_genes, summarise
+        from bench.methods._ports.scibet import SCALES, learn, probabilities, select_genes, summarise
+        from bench.methods._shared.annotation import most_probable, training_set
 
         if self.scale not in SCALES:
             raise UnknownNameError("expression scale", self.scale, SCALES, where="parameter scale of scibet")

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from bench.methods._sequence_imputer import IMPUTES, SequenceImputer
+from bench.methods._shared.sequence_imputer import IMPUTES, SequenceImputer
 
 
 class ScMamba(SequenceImputer):
-    """scMamba; parameters as in :class:`bench.methods._sequence_model.SequenceModel`."""
+    """scMamba; parameters as in :class:`bench.methods._shared.sequence_classifier.SequenceModel`."""
 
     name = "scmamba"
     summary = "Bidirectional Mamba over all genes of a cell, that classifies or imputes after masked pre-training."

@@ -48,7 +48,7 @@ class Scrublet(Method):
         import pandas as pd
         import scanpy as sc
 
-        from bench.methods._doublet_calls import call_top, expected_rate, explain_if_tiny, require
+        from bench.methods._shared.doublets import call_top, expected_rate, explain_if_tiny, require
 
         X = inputs.cells.X
         genes = int((X.getnnz(axis=0) >= 3).sum())

@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from bench.method import Context, python_package
-from bench.methods._imputer import Imputer, row_blocks
+from bench.methods._shared.imputer import Imputer, row_blocks
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
-    from bench.methods._imputer import Block
+    from bench.methods._shared.imputer import Block
     from bench.problem import Cells
 
 

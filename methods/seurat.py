@@ -111,8 +111,8 @@ class Seurat(SeuratPy):
         """Marker genes of each class."""
         import numpy as np
 
-        from bench.methods._markers import filters
-        from bench.methods._r import Argument, call_r
+        from bench.methods._ports.seurat_markers import filters
+        from bench.methods._shared.r_bridge import Argument, call_r
 
         min_pct, min_fold = filters(self.version)
         if len(np.unique(codes)) < 2 or not X.nnz:
@@ -132,8 +132,8 @@ class Seurat(SeuratPy):
     def find_clusters(self, X: csr_matrix, ctx: Context) -> np.ndarray:
         """Cluster of each cell."""
         from bench.errors import NotApplicableError, UnknownNameError
-        from bench.methods._pca import gene_moments
-        from bench.methods._r import Argument, call_r
+        from bench.methods._shared.pca import gene_moments
+        from bench.methods._shared.r_bridge import Argument, call_r
 
         if self.nn_method not in NN_METHODS:
             raise UnknownNameError("neighbour search", self.nn_method, NN_METHODS, where="parameter nn_method")

@@ -83,7 +83,7 @@ class SeuratPy(Method):
 
     def run(self, inputs: Inputs, ctx: Context) -> Prediction:
         """Label each cell."""
-        from bench.methods._seurat_protocol import annotate
+        from bench.methods._ports.seurat_protocol import annotate
 
         return annotate(
             inputs,
@@ -98,16 +98,16 @@ class SeuratPy(Method):
         """Marker genes of each class."""
         import numpy as np
 
-        from bench.methods._markers import all_markers
-        from bench.methods._seurat_preprocess import library_sizes, log_normalise
+        from bench.methods._ports.seurat_markers import all_markers
+        from bench.methods._ports.seurat_preprocess import library_sizes, log_normalise
 
         L = log_normalise(X.astype(np.float64), library_sizes(X))
         return all_markers(L, codes, n_classes, self.n_markers, self.version)
 
     def find_clusters(self, X: csr_matrix, ctx: Context) -> np.ndarray:
         """Cluster of each cell."""
-        from bench.methods._seurat_clusters import louvain, nearest, shared_neighbours
-        from bench.methods._seurat_preprocess import library_sizes, log_normalise, scaled_pca, variable_genes
+        from bench.methods._ports.seurat_clusters import louvain, nearest, shared_neighbours
+        from bench.methods._ports.seurat_preprocess import library_sizes, log_normalise, scaled_pca, variable_genes
 
         genes = variable_genes(X, self.n_features)
         coords = scaled_pca(log_normalise(X[:, genes], library_sizes(X)), self.n_pcs)

@@ -85,9 +85,9 @@ class SeuratTransfer(Method):
         from scipy.sparse import vstack
 
         from bench.errors import NotApplicableError
-        from bench.methods._annotation import most_probable, spread, training_set
-        from bench.methods._pca import gene_moments
-        from bench.methods._r import Argument, call_r
+        from bench.methods._shared.annotation import most_probable, spread, training_set
+        from bench.methods._shared.pca import gene_moments
+        from bench.methods._shared.r_bridge import Argument, call_r
 
         train, codes, classes = training_set(inputs)
         n, n_train = len(inputs.cells.obs), len(codes)

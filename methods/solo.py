@@ -67,8 +67,8 @@ class Solo(Method):
         import torch
         from lightning.pytorch.callbacks import LambdaCallback
 
-        from bench.methods._bcds import variable_genes
-        from bench.methods._doublet_calls import require
+        from bench.methods._ports.bcds import variable_genes
+        from bench.methods._shared.doublets import require
 
         X = inputs.cells.X
         filled = np.asarray(X.sum(axis=1)).ravel() > 0  # the logarithm of an empty cell's size would spoil the others

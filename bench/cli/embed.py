@@ -11,8 +11,8 @@ import typer
 from bench.errors import BenchError, UnavailableError
 
 if TYPE_CHECKING:
-    from bench.methods.nn.checkpoint import Pretrained
     from bench.methods.nn.genes import GeneMap
+    from bench.methods.nn.training.checkpoint import Pretrained
 
 
 def register(app: typer.Typer) -> None:
@@ -52,7 +52,7 @@ def embed(
         out = file.with_suffix(".embedded.h5ad")
     if isinstance(source, FileSource) and not source.is_whole:
         file = None  # vectors of genes would not fit its own
-    from bench.methods.nn import commands  # torch: only once the request makes sense
+    from bench.methods.nn.embed import commands  # torch: only once the request makes sense
 
     if run is not None:
         Store.at(run)

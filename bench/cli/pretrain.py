@@ -14,9 +14,9 @@ from bench.cli.options import folder, names, seconds, settings
 from bench.errors import BenchError
 
 if TYPE_CHECKING:
-    from bench.methods.nn.checkpoint import Pretrained
-    from bench.methods.nn.fitting import Fitting, StepReport
     from bench.methods.nn.genes import Genes
+    from bench.methods.nn.training.checkpoint import Pretrained
+    from bench.methods.nn.training.fitting import Fitting, StepReport
 
 
 def register(app: typer.Typer) -> None:
@@ -68,12 +68,12 @@ def pretrain(
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     import torch
 
-    from bench.methods.nn.batches import shared_genes
-    from bench.methods.nn.families import family, split_settings
-    from bench.methods.nn.fitting import make_fabric, processes_here
-    from bench.methods.nn.pretraining import pretrain_to
-    from bench.methods.nn.pretraining_cells import PretrainingCells
-    from bench.methods.nn.recipe import Recipe
+    from bench.methods.nn.models.families import family, split_settings
+    from bench.methods.nn.training.batches import shared_genes
+    from bench.methods.nn.training.fitting import make_fabric, processes_here
+    from bench.methods.nn.training.pretraining import pretrain_to
+    from bench.methods.nn.training.pretraining_cells import PretrainingCells
+    from bench.methods.nn.training.recipe import Recipe
     from bench.registry import Registry
 
     kind = family(model)
@@ -117,7 +117,7 @@ def pretrain(
 
 
 def _use_gene2vec(model: Any, vectors: Path, genes: Genes) -> None:
-    from bench.methods.nn._gene2vec import read_gene2vec
+    from bench.methods.nn.models.gene2vec import read_gene2vec
 
     names = [symbol or name for name, symbol in zip(genes.ids, genes.symbols, strict=True)]
     model.embedding.use_gene2vec(read_gene2vec(vectors, vectors.with_suffix(".txt"), names))

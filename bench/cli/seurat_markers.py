@@ -11,7 +11,7 @@ from scipy import sparse
 
 from bench.errors import DataError, UnavailableError
 from bench.method import Context
-from bench.methods._r import Argument, call_r
+from bench.methods._shared.r_bridge import Argument, call_r
 from bench.tasks.deg.find_markers import COLUMNS, FILTERS, Seurat, Test, check_groups, coded, left_out, ranked
 from bench.tasks.deg.mast.zlm import design_matrix, independent_columns
 

@@ -11,10 +11,10 @@ from scipy.sparse import csr_matrix
 
 pytest.importorskip("torch")
 
-from bench.methods.nn.checkpoint import Pretrained, save_pretrained
-from bench.methods.nn.families import FAMILIES
 from bench.methods.nn.genes import Genes
-from bench.methods.nn.pretraining import new_model
+from bench.methods.nn.models.families import FAMILIES
+from bench.methods.nn.training.checkpoint import Pretrained, save_pretrained
+from bench.methods.nn.training.pretraining import new_model
 
 GENES = tuple(f"ENSG{i:011d}" for i in range(20))
 

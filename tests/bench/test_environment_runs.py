@@ -214,7 +214,7 @@ def test_modules_of_a_package_that_a_method_imports_are_there_too(tmp_path, cach
     package = tmp_path / "far_package"
     package.mkdir()
     (package / "__init__.py").write_text("import something_of_the_harness_only\n")
-    (package / "_help.py").write_text("def f():\n    from bench.methods._imputer import row_blocks\n")
+    (package / "_help.py").write_text("def f():\n    from bench.methods._shared.imputer import row_blocks\n")
     (package / "unused.py").write_text("")
     source = toy_environment.PLUGIN.read_text() + "\n\ndef g():\n    from far_package._help import f\n"
     (package / "method.py").write_text(source)
@@ -226,7 +226,7 @@ def test_modules_of_a_package_that_a_method_imports_are_there_too(tmp_path, cach
     modules = environment_of_job(environment_of(InsideToy), InsideToy)["modules"]
     assert modules["far_package"] == ""  # its __init__ is not run
     assert modules["far_package._help"] == str(package / "_help.py")
-    assert modules["bench.methods._imputer"].endswith("_imputer.py")
+    assert modules["bench.methods._shared.imputer"].endswith("_shared/imputer.py")
     assert modules["bench.methods"] == ""
     assert "far_package.unused" not in modules
 

@@ -253,8 +253,8 @@ def test_no_whole_dataset_is_made_dense(method, inputs, r, tmp_path, monkeypatch
             return _to_dense(X, *args, **kwargs)
 
         monkeypatch.setattr(form, "toarray", counted)
-    monkeypatch.setattr("bench.methods._annotation.blocks.__defaults__", (block,))
-    monkeypatch.setattr("bench.methods._seurat_preprocess._ROWS", block)
+    monkeypatch.setattr("bench.methods._shared.annotation.blocks.__defaults__", (block,))
+    monkeypatch.setattr("bench.methods._ports.seurat_preprocess._ROWS", block)
     checked(method, inputs(method, test=test), tmp_path)
     if method.name == "celltypist_voting":  # it scales variable genes of the tested cells, and its card says so
         clustered = [genes for cells, genes in sizes if cells == len(test)]
@@ -279,7 +279,7 @@ def test_scibet_shrugs_at_a_cell_without_counts(inputs, r, tmp_path):
 
 
 def test_components_are_those_of_scikit_learn(inputs, r):
-    from bench.methods._pca import fit_components, gene_moments, project
+    from bench.methods._shared.pca import fit_components, gene_moments, project
     from bench.methods.knn import Knn
 
     X = inputs(Knn()).train.X

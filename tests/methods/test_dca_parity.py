@@ -8,9 +8,9 @@ torch = pytest.importorskip("torch")
 
 from bench.errors import UnknownNameError  # noqa: E402
 from bench.method import Context  # noqa: E402
-from bench.methods import _dca  # noqa: E402
-from bench.methods._imputer import log_shares  # noqa: E402
-from bench.methods._negative_binomial import NegativeLogLikelihood  # noqa: E402
+from bench.methods._ports import dca  # noqa: E402
+from bench.methods._ports.negative_binomial import NegativeLogLikelihood  # noqa: E402
+from bench.methods._shared.imputer import log_shares  # noqa: E402
 from bench.methods.dca_torch import DcaTorch  # noqa: E402
 
 
@@ -25,14 +25,14 @@ def official(parity):
 def test_it_denoises_like_the_package(kind, official):
     X = csr_matrix(official["counts"].astype(np.float32))
     truth = np.log1p(official["proportion"][official["kind"]] * 1e4)
-    scaling = _dca.Scaling.of(X)
+    scaling = dca.Scaling.of(X)
     ours, losses = [], []
     for seed in range(3):
         torch.manual_seed(seed)
-        network = _dca.Network(X.shape[1], zero_inflated=kind == "zinb")
-        history = _dca.train(network, X, scaling, epochs=300, batch_size=32, reduce_lr=10, early_stop=15)
+        network = dca.Network(X.shape[1], zero_inflated=kind == "zinb")
+        history = dca.train(network, X, scaling, epochs=300, batch_size=32, reduce_lr=10, early_stop=15)
         losses.append(min(history))
-        ours.append(log_shares(_dca.mean(network, X, scaling)))
+        ours.append(log_shares(dca.mean(network, X, scaling)))
     found = {
         "mse": np.mean([np.square(one - truth).mean() for one in ours]),
         "r": np.mean([np.corrcoef(one.ravel(), truth.ravel())[0, 1] for one in ours]),
@@ -98,8 +98,8 @@ def test_a_zero_that_is_stored_is_no_count():
     counts = np.random.default_rng(0).poisson(0.5, (30, 12)).astype(np.float32)
     plain, stored = csr_matrix(counts), csr_matrix(counts + 1)
     stored.data -= 1
-    network, scaling = _dca.Network(12, zero_inflated=True), _dca.Scaling.of(plain)
-    one, other = (_dca._loss(network, X, scaling, torch.device("cpu")) for X in (plain, stored))
+    network, scaling = dca.Network(12, zero_inflated=True), dca.Scaling.of(plain)
+    one, other = (dca._loss(network, X, scaling, torch.device("cpu")) for X in (plain, stored))
     torch.testing.assert_close(one, other)
 
 
@@ -108,12 +108,12 @@ def test_the_input_is_that_of_scanpy(official, monkeypatch):
     import scanpy as sc
 
     X = official["counts"].astype(np.float32)
-    monkeypatch.setattr("bench.methods._imputer.BLOCK_VALUES", 7 * X.shape[1])
+    monkeypatch.setattr("bench.methods._shared.imputer.BLOCK_VALUES", 7 * X.shape[1])
     adata = ad.AnnData(X.copy())
     sc.pp.normalize_total(adata)
     sc.pp.log1p(adata)
     sc.pp.scale(adata)
-    shown, size = _dca.Scaling.of(csr_matrix(X)).apply(csr_matrix(X))
+    shown, size = dca.Scaling.of(csr_matrix(X)).apply(csr_matrix(X))
     np.testing.assert_allclose(shown, adata.X, atol=1e-4)
     np.testing.assert_allclose(size[:, 0], X.sum(axis=1) / np.median(X.sum(axis=1)), rtol=1e-6)
 

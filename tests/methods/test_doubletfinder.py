@@ -10,7 +10,7 @@ from sklearn.metrics import roc_auc_score
 
 from bench.errors import BenchError, NotApplicableError
 from bench.method import Context
-from bench.methods import _bcmvn, _doubletfinder, _seurat_preprocess
+from bench.methods._ports import bcmvn, doubletfinder, seurat_preprocess
 from bench.methods.doubletfinder import DoubletFinder
 
 
@@ -34,17 +34,17 @@ def test_is_reproducible_and_follows_the_seed(input_a, as_inputs):
 
 def test_permuted_cells_get_permuted_scores_for_the_same_pairs(input_a):
     rng = np.random.default_rng(5)
-    counts = _doubletfinder.Counts.select(input_a[0], 500)
-    pairs, order = _doubletfinder.draw_pairs(600, 0.25, rng), rng.permutation(600)
+    counts = doubletfinder.Counts.select(input_a[0], 500)
+    pairs, order = doubletfinder.draw_pairs(600, 0.25, rng), rng.permutation(600)
     rank = np.argsort(order)
-    score = _doubletfinder.pann(_doubletfinder.embed(counts, pairs, 10), 600, 0.05)
-    permuted = _doubletfinder.embed(counts.take(order), rank[pairs], 10)
-    np.testing.assert_allclose(_doubletfinder.pann(permuted, 600, 0.05), score[order])
+    score = doubletfinder.pann(doubletfinder.embed(counts, pairs, 10), 600, 0.05)
+    permuted = doubletfinder.embed(counts.take(order), rank[pairs], 10)
+    np.testing.assert_allclose(doubletfinder.pann(permuted, 600, 0.05), score[order])
 
 
 def test_doublets_are_means_of_two_cells(input_a):
-    counts = _doubletfinder.Counts.select(input_a[0], 200)
-    coords = _doubletfinder.embed(counts, np.array([[4, 4], [7, 7]]), 5)
+    counts = doubletfinder.Counts.select(input_a[0], 200)
+    coords = doubletfinder.embed(counts, np.array([[4, 4], [7, 7]]), 5)
     np.testing.assert_allclose(coords[600:], coords[[4, 7]], atol=1e-9)
 
 
@@ -102,35 +102,35 @@ def test_shares_outside_0_1_are_refused(wrong):
 
 
 def test_neighbourhood_is_never_empty_nor_everything():
-    assert _doubletfinder.n_neighbours(40, 0.001) == 1
-    assert _doubletfinder.n_neighbours(4, 0.99) == 3
-    assert _doubletfinder.n_neighbours(50, 0.05) == 2  # half to even
+    assert doubletfinder.n_neighbours(40, 0.001) == 1
+    assert doubletfinder.n_neighbours(4, 0.99) == 3
+    assert doubletfinder.n_neighbours(50, 0.05) == 2  # half to even
 
 
 def test_equal_scores_at_the_cut_go_to_the_earlier_cells():
-    called = _doubletfinder.call_top(np.array([0.1, 0.5, 0.9, 0.5, 0.5]), 3)
+    called = doubletfinder.call_top(np.array([0.1, 0.5, 0.9, 0.5, 0.5]), 3)
     np.testing.assert_array_equal(called, [False, True, True, True, False])
 
 
 def test_constant_pann_is_left_out_of_bcmvn():
-    assert np.isnan(_bcmvn.pann_bimodality(np.full(50, 0.25)))
+    assert np.isnan(bcmvn.pann_bimodality(np.full(50, 0.25)))
     with np.errstate(all="raise"):
-        result = _bcmvn.bcmvn(np.array([[0.5, np.nan, 0.3], [0.7, 0.6, 0.3]]))
+        result = bcmvn.bcmvn(np.array([[0.5, np.nan, 0.3], [0.7, 0.6, 0.3]]))
     assert result[0] == pytest.approx(0.6 / 0.02)
     assert np.isnan(result[1:]).all()
 
 
 def test_sweep_above_its_limit_runs_on_a_subset(input_a, monkeypatch):
-    monkeypatch.setattr(_doubletfinder, "SWEEP_CELLS", 200)
-    counts = _doubletfinder.Counts.select(input_a[0], 300)
+    monkeypatch.setattr(doubletfinder, "SWEEP_CELLS", 200)
+    counts = doubletfinder.Counts.select(input_a[0], 300)
     asked = []
 
     def sweep_pann(counts, pairs, pks, n_pcs, threads):
         asked.append(len(counts))
         return np.random.default_rng(len(pairs)).random((len(counts), len(pks)))
 
-    monkeypatch.setattr(_doubletfinder, "sweep_pann", sweep_pann)
-    found = _doubletfinder.sweep(counts, np.random.default_rng(0), 10)
+    monkeypatch.setattr(doubletfinder, "sweep_pann", sweep_pann)
+    found = doubletfinder.sweep(counts, np.random.default_rng(0), 10)
     assert asked == [200] * 6
     assert found.coefficients.shape == (6, 29)
 
@@ -139,8 +139,8 @@ def test_clusters_have_the_types_frequencies():
     rng = np.random.default_rng(0)
     types = rng.choice(3, size=900, p=[0.6, 0.3, 0.1])
     coords = rng.normal(scale=0.1, size=(900, 5)) + 20 * np.eye(3, 5)[types]
-    labels = _doubletfinder.cluster(coords, np.random.default_rng(1))
-    again = _doubletfinder.cluster(coords, np.random.default_rng(1))
+    labels = doubletfinder.cluster(coords, np.random.default_rng(1))
+    again = doubletfinder.cluster(coords, np.random.default_rng(1))
     np.testing.assert_array_equal(labels, again)
     assert pd.crosstab(labels, types).astype(bool).sum(axis=1).max() == 1  # no cluster mixes types
 
@@ -156,7 +156,7 @@ def test_sparse_pca_equals_dense_also_where_values_are_clipped():
     L = rng.poisson(0.3, size=(2000, 40)) * rng.random((2000, 40))
     L[:3, :5] = 50  # scaled values far above 10
     assert ((L - L.mean(axis=0)) / L.std(axis=0, ddof=1) > 10).sum() >= 15
-    ours, dense = _seurat_preprocess.scaled_pca(csr_matrix(L), 4), dense_scaled_pca(L, 4)
+    ours, dense = seurat_preprocess.scaled_pca(csr_matrix(L), 4), dense_scaled_pca(L, 4)
     np.testing.assert_allclose(ours * np.sign((ours * dense).sum(axis=0)), dense, atol=1e-9)
 
 
@@ -165,11 +165,11 @@ def test_no_dense_cells_by_genes_is_allocated():
     rng = np.random.default_rng(0)
     X = csr_matrix((rng.random((n_cells, n_genes), np.float32) < 0.02).astype(np.float32))
     X.data[:] = rng.integers(1, 9, size=X.nnz)
-    _doubletfinder.Counts.select(X[:100], 50)
+    doubletfinder.Counts.select(X[:100], 50)
     tracemalloc.start()
-    counts = _doubletfinder.Counts.select(X, 500)
-    coords = _doubletfinder.embed(counts, _doubletfinder.draw_pairs(n_cells, 0.25, rng), 10)
-    _doubletfinder.pann(coords, n_cells, 0.05)
+    counts = doubletfinder.Counts.select(X, 500)
+    coords = doubletfinder.embed(counts, doubletfinder.draw_pairs(n_cells, 0.25, rng), 10)
+    doubletfinder.pann(coords, n_cells, 0.05)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 70e6  # dense floats: 80 MB; distances: 267 MB

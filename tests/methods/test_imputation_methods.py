@@ -13,7 +13,7 @@ from scipy.sparse import csr_matrix
 
 from bench.errors import NotApplicableError
 from bench.method import Context, Method
-from bench.methods._imputer import Imputer
+from bench.methods._shared.imputer import Imputer
 from bench.normalise import log1p_cp10k
 from bench.problem import Cells, Inputs
 
@@ -309,7 +309,7 @@ def test_smoothing_sums_counts_of_the_most_alike(context):
 @pytest.mark.slow
 def test_a_sequence_model_keeps_counts_and_masks_each_zero_once(context):
     pytest.importorskip("lightning")
-    from bench.methods._sequence_imputer import _zero_groups
+    from bench.methods._shared.sequence_imputer import _zero_groups
     from bench.methods.schyena import ScHyena
 
     cells, _ = simulate(40, np.random.default_rng(13))

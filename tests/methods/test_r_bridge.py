@@ -35,7 +35,7 @@ def counts():
 
 
 def call(code, counts, **arguments):
-    from bench.methods._r import call_r
+    from bench.methods._shared.r_bridge import call_r
 
     return call_r(code, counts, Context(seed=3, threads=1), arguments)
 
@@ -117,7 +117,7 @@ def test_the_r_code_of_a_wrapper_parses_and_takes_what_it_is_given(module, count
         n = X.shape[0]
         return {"score": np.zeros(n), "call": np.zeros(n), "pk": np.array([0.1])}
 
-    monkeypatch.setattr("bench.methods._r.call_r", record)
+    monkeypatch.setattr("bench.methods._shared.r_bridge.call_r", record)
     (cls,) = (c for c in vars(card).values() if isinstance(c, type) and c.__module__ == card.__name__)
     result = cls().run(as_inputs(input_a[0]), Context(seed=0))
     assert parameters == {"counts", "seed", "threads", *seen}
@@ -162,7 +162,7 @@ def test_without_r_the_reason_is_given(tmp_path):
 import scipy.sparse as sp
 from bench.errors import UnavailableError
 from bench.method import Context
-from bench.methods._r import call_r
+from bench.methods._shared.r_bridge import call_r
 try:
     call_r("function(...) list()", sp.csr_matrix((1, 1)), Context(seed=0), {})
 except UnavailableError as error:

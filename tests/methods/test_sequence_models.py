@@ -11,8 +11,8 @@ pytest.importorskip("torch")
 
 from bench.errors import BenchError
 from bench.method import Context
-from bench.methods.nn.checkpoint import save_pretrained
-from bench.methods.nn.presets import presets
+from bench.methods.nn.models.presets import presets
+from bench.methods.nn.training.checkpoint import save_pretrained
 from bench.problem import Cells, Inputs
 from bench.registry import Registry
 
@@ -61,7 +61,7 @@ def test_the_recipe_is_that_of_the_level_of_labels(level, epochs, problem, metho
     """Of what each level has in a preset, as ``paper`` has for all three."""
     tiny = json.loads(json.dumps(presets("scmamba")))
     tiny["tiny"] |= {"classification/subtype": {"epochs": 3}}
-    monkeypatch.setattr("bench.methods.nn.presets.presets", {"scmamba": tiny}.__getitem__)
+    monkeypatch.setattr("bench.methods.nn.models.presets.presets", {"scmamba": tiny}.__getitem__)
     inputs, _ = problem
     label = np.where(inputs.train.obs["is_doublet"], "b", "a")
     train = Cells(inputs.train.X, inputs.train.obs[["donor"]].assign(label=label), inputs.train.var)
@@ -98,10 +98,10 @@ def test_the_seed_decides(problem, method):
 @pytest.fixture
 def checkpoint(tmp_path):
     """A pre-trained scMamba of the genes that ``problem`` has, in their order."""
-    from bench.methods.nn.checkpoint import Pretrained
-    from bench.methods.nn.families import family
     from bench.methods.nn.genes import Genes
-    from bench.methods.nn.pretraining import new_model
+    from bench.methods.nn.models.families import family
+    from bench.methods.nn.training.checkpoint import Pretrained
+    from bench.methods.nn.training.pretraining import new_model
 
     kind = family("scmamba")
     config = kind.config_class.from_preset("tiny", 30)

@@ -9,7 +9,7 @@ from scipy.sparse import csr_matrix
 
 from bench.errors import NotApplicableError, UnknownNameError
 from bench.method import Context
-from bench.methods import _markers, _seurat_clusters, _seurat_protocol
+from bench.methods._ports import seurat_clusters, seurat_markers, seurat_protocol
 from bench.methods.seurat_py import SeuratPy
 from bench.problem import Cells, Inputs
 
@@ -79,18 +79,18 @@ def test_classes_called_otherwise_have_no_brain_markers(two_types):
 )  # fmt: skip
 def test_which_classes_are_known_brain_types(name, known):
     names = np.array(["MBP", "VCAN", "AQP4", "SLC17A7", "GAD1", "CSF1R", "CLDN5", "PDGFRB"])
-    (columns,) = _seurat_protocol.brain_markers([name], names)
+    (columns,) = seurat_protocol.brain_markers([name], names)
     assert names[columns].tolist() == ([known] if known else [])
 
 
 def test_training_cells_are_drawn_by_class():
     codes = np.repeat([0, 1, 2], [50, 3, 20])
-    rows = _seurat_protocol.some_of_each(codes, 10, seed=1)
+    rows = seurat_protocol.some_of_each(codes, 10, seed=1)
     assert np.bincount(codes[rows]).tolist() == [10, 3, 10]
     assert len(np.unique(rows)) == 23
     assert (np.diff(rows) > 0).all()
-    assert (rows != _seurat_protocol.some_of_each(codes, 10, seed=2)).any()
-    np.testing.assert_array_equal(_seurat_protocol.some_of_each(codes, 0, seed=1), np.arange(73))
+    assert (rows != seurat_protocol.some_of_each(codes, 10, seed=2)).any()
+    np.testing.assert_array_equal(seurat_protocol.some_of_each(codes, 0, seed=1), np.arange(73))
 
 
 def test_a_class_without_markers_is_told_and_never_given(two_types):
@@ -120,12 +120,12 @@ def test_scores_are_means_of_scaled_expression():
     L[:, 4] = 1
     clusters = np.arange(12) % 3
     markers = [np.array([0, 2]), np.zeros(0, int), np.array([4, 3])]
-    scores = _markers.dot_plot_scores(csr_matrix(L), clusters, markers)
+    scores = seurat_markers.dot_plot_scores(csr_matrix(L), clusters, markers)
     scaled = (L - L.mean(axis=0)) / np.where(L.std(axis=0) > 0, L.std(axis=0, ddof=1), 1)
     for c in range(3):
         mean = scaled[clusters == c].mean(axis=0)
         np.testing.assert_allclose(scores[c], [mean[[0, 2]].mean(), -np.inf, mean[[3, 4]].mean()], atol=1e-12)
-    names = _markers.name_clusters(np.array([[0.1, 0.1], [-1, 0], [-np.inf, 2]]), ["a", "b"], "none")
+    names = seurat_markers.name_clusters(np.array([[0.1, 0.1], [-1, 0], [-np.inf, 2]]), ["a", "b"], "none")
     assert names.tolist() == ["a", "none", "b"]
 
 
@@ -134,9 +134,9 @@ def test_singletons_join_the_cluster_they_share_most_with():
     weights[6, [0, 1, 2]] = 0.2, 0.2, 0.2
     weights[6, [3, 4]] = 0.3, 0.1  # a mean of 0.2, too, but of a cluster of two cells: the larger cluster wins
     labels = np.array([5, 5, 5, 1, 1, 8, 2])
-    merged = _seurat_clusters.merge_singletons(labels, csr_matrix(weights + weights.T))
+    merged = seurat_clusters.merge_singletons(labels, csr_matrix(weights + weights.T))
     assert merged[6] == merged[0]
     assert merged[5] == merged[0]  # shares with nobody: the largest
     assert len(set(merged)) == 2
-    alone = _seurat_clusters.merge_singletons(np.arange(4), csr_matrix((4, 4)))
+    alone = seurat_clusters.merge_singletons(np.arange(4), csr_matrix((4, 4)))
     assert len(set(alone)) == 4

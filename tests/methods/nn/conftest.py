@@ -7,12 +7,12 @@ import pandas as pd
 import pytest
 from scipy.sparse import csr_matrix
 
-from bench.methods.nn.batches import CellBatches
-from bench.methods.nn.families import family
-from bench.methods.nn.fitting import make_fabric
 from bench.methods.nn.genes import Genes
-from bench.methods.nn.recipe import Recipe
-from bench.methods.nn.scmamba_net import ScMambaConfig
+from bench.methods.nn.models.families import family
+from bench.methods.nn.models.scmamba import ScMambaConfig
+from bench.methods.nn.training.batches import CellBatches
+from bench.methods.nn.training.fitting import make_fabric
+from bench.methods.nn.training.recipe import Recipe
 from bench.problem import Cells
 
 N_CELLS, N_GENES = 120, 40

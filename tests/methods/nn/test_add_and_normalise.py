@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from bench.methods.nn._norm import add_and_normalise
+from bench.methods.nn.kernels.norm import add_and_normalise
 
 
 def literal(h, residual, weight):

@@ -7,8 +7,8 @@ from scipy.sparse import csr_matrix, vstack
 from bench.data.library import from_path
 from bench.dataset import Dataset, DatasetCard, LoadedCounts
 from bench.errors import BenchError
-from bench.methods.nn.batches import CellBatches, shared_genes
 from bench.methods.nn.genes import Genes
+from bench.methods.nn.training.batches import CellBatches, shared_genes
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*[zZ]arr:UserWarning")
 

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from bench.methods.nn._conv import causal_conv_silu
+from bench.methods.nn.kernels.conv import causal_conv_silu
 
 
 def conv_inputs(batch, length, channels, taps):

@@ -6,11 +6,11 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from bench.errors import BenchError
-from bench.methods.nn.backbone import take_over
-from bench.methods.nn.checkpoint import Pretrained, _digest, load_pretrained, save_pretrained, seen
-from bench.methods.nn.families import FAMILIES, split_settings
 from bench.methods.nn.genes import Genes
-from bench.methods.nn.pretraining import new_model
+from bench.methods.nn.models.families import FAMILIES, split_settings
+from bench.methods.nn.models.weights import take_over
+from bench.methods.nn.training.checkpoint import Pretrained, _digest, load_pretrained, save_pretrained, seen
+from bench.methods.nn.training.pretraining import new_model
 
 TRAINED_ON = {"trained_on": [{"name": "a", "accession": "GSE1", "digest": "ff", "donors": ["x"]}]}
 
@@ -80,7 +80,7 @@ def test_a_card_that_says_something_odd_is_refused_in_words(saved, changes):
 
 
 def test_weights_that_are_no_numbers_are_refused(saved):
-    from bench.methods.nn.snapshots import file_digest
+    from bench.methods.nn.training.snapshots import file_digest
 
     tensors = load_file(saved / "model.safetensors")
     tensors["mask_token"][:] = float("nan")
@@ -101,7 +101,7 @@ def test_tensors_that_do_not_fit_the_card_are_refused(saved):
     tensors = load_file(saved / "model.safetensors")
     tensors.pop("mask_token")
     save_file(tensors, saved / "model.safetensors")
-    from bench.methods.nn.snapshots import file_digest
+    from bench.methods.nn.training.snapshots import file_digest
 
     rewrite(saved, sha256=file_digest(saved / "model.safetensors"))
     with pytest.raises(BenchError, match="cannot be read"):

@@ -10,15 +10,15 @@ from scipy.sparse import csr_matrix
 
 from bench.dataset import Dataset, DatasetCard, LoadedCounts
 from bench.errors import BenchError
-from bench.methods.nn.checkpoint import Pretrained, save_pretrained
-from bench.methods.nn.commands import embed
-from bench.methods.nn.embedded_file import write_copy
-from bench.methods.nn.embedding import along, embed_cells, gene_embedding
-from bench.methods.nn.embedding_maps import map_of_cells, map_of_genes, markers, write_maps
+from bench.methods.nn.embed.commands import embed
+from bench.methods.nn.embed.embedded_file import write_copy
+from bench.methods.nn.embed.embedding import along, embed_cells, gene_embedding
+from bench.methods.nn.embed.embedding_maps import map_of_cells, map_of_genes, markers, write_maps
 from bench.methods.nn.expression import log1p_cp10k
-from bench.methods.nn.families import FAMILIES
 from bench.methods.nn.genes import Genes, match
-from bench.methods.nn.pretraining import new_model
+from bench.methods.nn.models.families import FAMILIES
+from bench.methods.nn.training.checkpoint import Pretrained, save_pretrained
+from bench.methods.nn.training.pretraining import new_model
 
 N_GENES = 24
 SIZES = {

@@ -3,8 +3,8 @@ import math
 import pytest
 import torch
 
-from bench.methods.nn import _favor
-from bench.methods.nn._favor import favor_attention, orthogonal_features
+from bench.methods.nn.models import favor
+from bench.methods.nn.models.favor import favor_attention, orthogonal_features
 
 
 def features_of(m, d, seed=0):
@@ -35,7 +35,7 @@ def literal_favor(q, k, v, w, eps=1e-4, maximum_over_batch=False):
 @pytest.mark.parametrize("tile", [2**19, 70, 1])
 @pytest.mark.parametrize("maximum_over_batch", [False, True])
 def test_output_and_gradients_are_those_of_the_plain_estimator(monkeypatch, tile, maximum_over_batch, eps):
-    monkeypatch.setattr(_favor, "_CPU_TILE", tile)
+    monkeypatch.setattr(favor, "_CPU_TILE", tile)
     inputs = [x.requires_grad_() for x in qkv(2, 3, 17, 8, dtype=torch.float64)]
     w = features_of(20, 8).double()
     found = favor_attention(*inputs, w, eps=eps, maximum_over_batch=maximum_over_batch)
@@ -82,7 +82,7 @@ def test_a_step_along_the_gradient_of_the_keys_gains_what_the_gradient_says():
 @pytest.mark.parametrize("maximum_over_batch", [False, True])
 def test_where_several_attain_a_maximum_they_share_its_gradient(monkeypatch, maximum_over_batch):
     """Keys that are equal, as genes without a vector of their own are, and queries and keys of zeros."""
-    monkeypatch.setattr(_favor, "_CPU_TILE", 70)
+    monkeypatch.setattr(favor, "_CPU_TILE", 70)
     q, k, v = qkv(2, 2, 9, 4, dtype=torch.float64)
     w = features_of(10, 4).double()
     k[..., 3:, :] = 3 * k[:, :, 3:4]  # the largest of most cells and heads, seven times

@@ -6,12 +6,12 @@ import torch
 from sklearn.metrics import average_precision_score
 
 from bench.errors import NotApplicableError
-from bench.methods.nn import fitting
 from bench.methods.nn.expression import log1p_cp10k
-from bench.methods.nn.finetuning import fine_tune_classifier, fine_tune_imputer, predict
-from bench.methods.nn.fitting import make_fabric
-from bench.methods.nn.pretraining import new_model
-from bench.methods.nn.validation import Split, judge, no_validation, split_by_donor
+from bench.methods.nn.training import fitting
+from bench.methods.nn.training.finetuning import fine_tune_classifier, fine_tune_imputer, predict
+from bench.methods.nn.training.fitting import make_fabric
+from bench.methods.nn.training.pretraining import new_model
+from bench.methods.nn.training.validation import Split, judge, no_validation, split_by_donor
 
 
 @pytest.fixture

@@ -11,9 +11,9 @@ import pytest
 import torch
 
 from bench.methods.nn.expression import log1p_cp10k
-from bench.methods.nn.fitting import DivergedError, Fitting
-from bench.methods.nn.pretraining import MaskedExpression, new_model
-from bench.methods.nn.recipe import Recipe
+from bench.methods.nn.training.fitting import DivergedError, Fitting
+from bench.methods.nn.training.pretraining import MaskedExpression, new_model
+from bench.methods.nn.training.recipe import Recipe
 
 TWO_PROCESSES = Path(__file__).with_name("two_processes.py")
 

@@ -7,7 +7,7 @@ import pytest
 FAULTS_OF_A_LATER_BLOCK = """
 import resource, sys
 import torch
-from bench.methods.nn._cpu_tensors import keep_freed_memory
+from bench.methods.nn.kernels.cpu_tensors import keep_freed_memory
 
 if sys.argv[1] == "keep":
     keep_freed_memory()

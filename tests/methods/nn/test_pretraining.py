@@ -14,12 +14,12 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from bench.errors import BenchError
-from bench.methods.nn import snapshots as snapshots_module
-from bench.methods.nn.batches import CellBatches
-from bench.methods.nn.fitting import DivergedError, Fitting
-from bench.methods.nn.pretraining import MaskedExpression, new_model, pretrain, pretrain_to
-from bench.methods.nn.pretraining_cells import PretrainingCells
-from bench.methods.nn.snapshots import Snapshots
+from bench.methods.nn.training import snapshots as snapshots_module
+from bench.methods.nn.training.batches import CellBatches
+from bench.methods.nn.training.fitting import DivergedError, Fitting
+from bench.methods.nn.training.pretraining import MaskedExpression, new_model, pretrain, pretrain_to
+from bench.methods.nn.training.pretraining_cells import PretrainingCells
+from bench.methods.nn.training.snapshots import Snapshots
 
 SETTINGS = ["--set", "d_model=8", "--set", "n_layers=1", "--set", "d_state=2"]
 

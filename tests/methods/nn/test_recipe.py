@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from bench.errors import BenchError, UnknownNameError
-from bench.methods.nn.presets import presets
-from bench.methods.nn.recipe import Recipe
+from bench.methods.nn.models.presets import presets
+from bench.methods.nn.training.recipe import Recipe
 
 
 def official_cosine(t, total, peak):

@@ -8,11 +8,11 @@ import torch.nn.functional as F
 from safetensors.torch import save_file
 
 from bench.errors import BenchError
-from bench.methods.nn._favor import orthogonal_features
-from bench.methods.nn._gene2vec import Gene2Vec, read_gene2vec
-from bench.methods.nn.backbone import take_over
-from bench.methods.nn.family import MaskRates
-from bench.methods.nn.scbert_net import MASK, ScBertConfig, ScBertFamily, tokens_of
+from bench.methods.nn.models.family import MaskRates
+from bench.methods.nn.models.favor import orthogonal_features
+from bench.methods.nn.models.gene2vec import Gene2Vec, read_gene2vec
+from bench.methods.nn.models.scbert import MASK, ScBertConfig, ScBertFamily, tokens_of
+from bench.methods.nn.models.weights import take_over
 
 FAMILY = ScBertFamily()
 OFFICIAL_GENES, PAPER_GENES = 16_906, 19_306

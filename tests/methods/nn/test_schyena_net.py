@@ -5,9 +5,9 @@ import torch
 import torch.nn.functional as F
 
 from bench.errors import BenchError
-from bench.methods.nn._long_conv import short_convolution, two_sided_convolution
-from bench.methods.nn.hyena import HyenaOperator, ImplicitFilter, lags_of
-from bench.methods.nn.schyena_net import ScHyenaConfig, ScHyenaFamily
+from bench.methods.nn.models.hyena import HyenaOperator, ImplicitFilter, lags_of
+from bench.methods.nn.models.long_conv import short_convolution, two_sided_convolution
+from bench.methods.nn.models.schyena import ScHyenaConfig, ScHyenaFamily
 
 PAPER_GENES = 19_306
 FAMILY = ScHyenaFamily()

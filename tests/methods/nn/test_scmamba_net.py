@@ -5,10 +5,10 @@ import torch
 import torch.nn.functional as F
 
 from bench.errors import BenchError
-from bench.methods.nn.expression_models import cls_positions, with_cls
-from bench.methods.nn.family import MaskRates
-from bench.methods.nn.presets import preset
-from bench.methods.nn.scmamba_net import ScMambaConfig, ScMambaFamily, cell_classifier, masked_expression_model
+from bench.methods.nn.models.family import MaskRates
+from bench.methods.nn.models.heads import cls_positions, with_cls
+from bench.methods.nn.models.presets import preset
+from bench.methods.nn.models.scmamba import ScMambaConfig, ScMambaFamily, cell_classifier, masked_expression_model
 
 PAPER_GENES = 19_306
 

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from bench.errors import BenchError
-from bench.methods.nn import _scan
-from bench.methods.nn._scan import selective_scan
+from bench.methods.nn.kernels import scan as _scan
+from bench.methods.nn.kernels.scan import selective_scan
 
 TENSORS = ("u", "delta", "A", "B", "C", "D", "z", "delta_bias")
 

@@ -1,10 +1,10 @@
 import pytest
 
 from bench.errors import BenchError
-from bench.methods.nn.recipe import Recipe
-from bench.methods.nn.scbert_net import ScBertConfig
-from bench.methods.nn.schyena_net import ScHyenaConfig
-from bench.methods.nn.scmamba_net import ScMambaConfig
+from bench.methods.nn.models.scbert import ScBertConfig
+from bench.methods.nn.models.schyena import ScHyenaConfig
+from bench.methods.nn.models.scmamba import ScMambaConfig
+from bench.methods.nn.training.recipe import Recipe
 
 CASES = [
     (ScMambaConfig, "d_model", "abc"),

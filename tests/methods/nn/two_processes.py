@@ -10,11 +10,11 @@ import torch
 from scipy.sparse import csr_matrix
 
 from bench.methods.nn.expression import log1p_cp10k
-from bench.methods.nn.families import family
-from bench.methods.nn.fitting import Fitting, make_fabric
-from bench.methods.nn.pretraining import MaskedExpression, new_model
-from bench.methods.nn.recipe import Recipe
-from bench.methods.nn.scmamba_net import ScMambaConfig
+from bench.methods.nn.models.families import family
+from bench.methods.nn.models.scmamba import ScMambaConfig
+from bench.methods.nn.training.fitting import Fitting, make_fabric
+from bench.methods.nn.training.pretraining import MaskedExpression, new_model
+from bench.methods.nn.training.recipe import Recipe
 
 folder = Path(sys.argv[1])
 X = csr_matrix(np.load(folder / "cells.npz")["X"])

@@ -1,0 +1,1 @@
+"""Algorithms re-implemented from their papers and checked against the official code."""

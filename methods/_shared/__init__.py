@@ -1,0 +1,1 @@
+"""Bases of several methods, and bridges to what they wrap."""

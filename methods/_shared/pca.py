@@ -1,0 +1,83 @@
+"""Principal components of training cells, and other cells in the same space, without a dense cells x genes array."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy.linalg import eigh
+
+from bench.methods._shared.annotation import blocks
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
+
+
+@dataclass(frozen=True)
+class Components:
+    """A centred linear map learned from training cells.
+
+    Parameters
+    ----------
+    genes
+        Columns of the genes used.
+    mean
+        Their means over the training cells.
+    vectors
+        (genes, components), orthonormal, by falling variance; the sign of a component is arbitrary.
+    """
+
+    genes: np.ndarray
+    mean: np.ndarray
+    vectors: np.ndarray
+
+
+def gene_moments(X: csr_matrix) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and (biased) variance of each gene over the cells, zeros included."""
+    total, square = np.zeros((2, X.shape[1]))
+    for rows in blocks(X.shape[0]):
+        part = slice(X.indptr[rows.start], X.indptr[rows.stop])
+        values, genes = X.data[part].astype(np.float64), X.indices[part]
+        total += np.bincount(genes, weights=values, minlength=X.shape[1])
+        square += np.bincount(genes, weights=values**2, minlength=X.shape[1])
+    mean = total / X.shape[0]
+    variance = square / X.shape[0] - mean**2
+    variance[variance < 1e-12 * square / X.shape[0]] = 0  # lost in rounding: the gene is constant
+    return mean, variance
+
+
+def fit_components(X: csr_matrix, *, n_genes: int, n_components: int) -> Components:
+    """Leading principal components of the most variable genes, centred, not scaled.
+
+    Exact, from the genes x genes covariance; deterministic.
+
+    Parameters
+    ----------
+    X
+        Log-normalised expression (cells, genes).
+    n_genes
+        Genes of highest variance to use; those that do not vary are never used.
+    n_components
+        Components wanted; fewer where cells or varying genes are fewer, none where nothing varies.
+    """
+    mean, variance = gene_moments(X)
+    genes = np.sort(np.argsort(-variance, kind="stable")[: min(n_genes, int((variance > 0).sum()))])
+    covariance = -X.shape[0] * np.outer(mean[genes], mean[genes])
+    for rows in blocks(X.shape[0]):
+        block = X[rows][:, genes].toarray().astype(np.float64)
+        covariance += block.T @ block
+    n = min(n_components, len(genes), X.shape[0] - 1)
+    if n < 1:
+        return Components(genes[:0], mean[:0], np.zeros((0, 0)))
+    vectors = eigh(covariance, subset_by_index=(len(genes) - n, len(genes) - 1))[1][:, ::-1]
+    return Components(genes, mean[genes], np.ascontiguousarray(vectors))
+
+
+def project(components: Components, X: csr_matrix) -> np.ndarray:
+    """Coordinates of cells (cells, components), float64."""
+    shift = components.mean @ components.vectors
+    out = np.empty((X.shape[0], components.vectors.shape[1]))
+    for rows in blocks(X.shape[0]):
+        out[rows] = X[rows][:, components.genes] @ components.vectors - shift
+    return out

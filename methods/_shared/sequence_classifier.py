@@ -1,0 +1,259 @@
+"""What the plugins of scMamba, scHyena and scBERT share: pre-train or load, fine-tune, predict."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from bench.errors import NotApplicableError
+from bench.method import Context, Method, python_package
+from bench.seeds import derive_seed
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+    from lightning.fabric import Fabric
+    from numpy.typing import NDArray
+    from scipy.sparse import csr_matrix
+
+    from bench.methods.nn.models.family import Family
+    from bench.methods.nn.training.checkpoint import Pretrained
+    from bench.problem import Cells, Inputs, Prediction
+
+#: Where a trial's progress is shown to stand after pre-training, and after fine-tuning.
+_PRETRAINING_SHARE, _PREDICTING_FROM = 0.4, 0.8
+
+
+class SequenceModel(Method):
+    """A pre-trained model of all genes of a cell, fine-tuned on labelled training donors.
+
+    Parameters
+    ----------
+    size
+        Preset of sizes and recipes: ``paper``, ``small`` or ``tiny``.
+    checkpoint
+        Folder of ``bench pretrain``; its sizes are used. Without one the model is pre-trained on the training cells
+        first, known doublets left out.
+    pretrain_epochs
+        Passes of that pre-training; 0 fine-tunes a model that starts from random weights.
+    epochs, lr
+        Of the fine-tuning; None: the preset's.
+    options
+        Further settings of the model or of the fine-tuning by name, such as ``{"monitor": "accuracy"}``; see
+        ``bench.methods.nn.training.recipe.Recipe`` and the model's configuration.
+    """
+
+    tasks: ClassVar[tuple[str, ...]] = ("doublet", "annotation")
+    implementation = "port"
+    fractional_counts = True
+    supervised = True
+    requires = (
+        python_package("torch", extra="models"),
+        python_package("lightning", extra="models"),
+        python_package("safetensors", extra="models"),
+        python_package("scdataset", extra="models"),
+    )
+    files = ("checkpoint",)
+    presets: ClassVar = {name: {"size": name} for name in ("paper", "small", "tiny")}
+
+    def __init__(
+        self,
+        size: str = "tiny",
+        checkpoint: str = "",
+        pretrain_epochs: int | None = None,
+        epochs: int | None = None,
+        lr: float | None = None,
+        options: dict[str, Any] | None = None,
+    ) -> None:
+        self.size = size
+        self.checkpoint = checkpoint
+        self.pretrain_epochs = pretrain_epochs
+        self.epochs = epochs
+        self.lr = lr
+        self.options = options or {}
+
+    @classmethod
+    def seen_before(cls, files: Mapping[str, Path]) -> Mapping[str, frozenset[str] | None]:
+        """The data that the checkpoint was trained on."""
+        from bench.methods.nn.training.checkpoint import read_card, seen
+
+        return seen(read_card(files["checkpoint"])) if files else {}
+
+    def run(self, inputs: Inputs, ctx: Context) -> Prediction:
+        """Probability of being a doublet, called above one half; or of every class of cells."""
+        import numpy as np
+
+        from bench.methods._shared.annotation import most_probable, training_set
+
+        if inputs.train is None:
+            raise NotApplicableError("there are no labelled cells to learn from")
+        if "label" in inputs.train.obs:
+            train, code, classes = training_set(inputs)
+            everything = np.ones(len(code), dtype=bool)
+            level = str(inputs.info.get("level"))
+            probabilities, _ = self._classify(level, inputs.cells, train, code, len(classes), everything, ctx)
+            return most_probable(probabilities, classes)
+        code = inputs.train.obs["is_doublet"].to_numpy(bool).astype(np.int64)
+        probabilities, filled = self._classify("doublet", inputs.cells, inputs.train, code, 2, code == 0, ctx)
+        score = np.where(filled, probabilities[:, 1], 0.0)
+        return {"score": score, "call": score > 0.5}
+
+    def _classify(
+        self,
+        what: str,
+        cells: Cells,
+        train: Cells,
+        label: NDArray[np.intp],
+        n_classes: int,
+        typical: NDArray[np.bool_],
+        ctx: Context,
+    ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+        """Probabilities (cells, classes), and which cells have counts in the model's genes; others get the frequencies.
+
+        ``what`` is told: doublets, or which level of labels; recipes may differ. ``typical`` marks the training cells
+        that a pre-training in the trial may use.
+        """
+        import numpy as np
+        import torch
+        from scipy.special import softmax
+
+        from bench.methods.nn.genes import match
+        from bench.methods.nn.models.families import family, split_settings
+        from bench.methods.nn.training.finetuning import fine_tune_classifier, predict
+        from bench.methods.nn.training.fitting import make_fabric
+        from bench.methods.nn.training.recipe import Recipe
+        from bench.methods.nn.training.validation import no_validation, split_by_donor
+
+        torch.set_num_threads(ctx.threads)
+        kind = family(self.name)
+        of_model, of_recipe = split_settings(kind, self.options)
+        settings = {"epochs": self.epochs, "lr": self.lr} | of_recipe
+        recipe = Recipe.of(self.name, self.size, f"classification/{what}", settings)
+        fabric = make_fabric(recipe, ctx.device)
+        with ctx.phase("fit"):
+            pretrained = self._pretrained(kind, of_model, train, typical, fabric, ctx)
+            genes = match(pretrained.genes, train.var, where="training cells")
+            ctx.log.info("%d of the model's %d genes are in the data", genes.matched, len(pretrained.genes))
+            counts, known = _with_counts(genes.select(train.X))
+            donor = train.obs["donor"].to_numpy()[known]
+            rng = np.random.default_rng(derive_seed("validation", ctx.seed))
+            one_epoch = recipe.n_epochs(int(known.sum())) == 1
+            split = no_validation(len(donor)) if one_epoch else split_by_donor(donor, label[known], rng)
+            ctx.note(split.note)
+            tuned = fine_tune_classifier(
+                fabric,
+                pretrained.family,
+                pretrained.config,
+                counts,
+                label[known],
+                split,
+                recipe,
+                ctx.seed,
+                n_classes=n_classes,
+                pretrained=None if self.pretrain_epochs == 0 and not self.checkpoint else pretrained.model,
+                report=lambda done, line: ctx.progress(
+                    _PRETRAINING_SHARE + (_PREDICTING_FROM - _PRETRAINING_SHARE) * done, line
+                ),
+            )
+            ctx.log.info("best epoch %d of %s", tuned.best_epoch, [round(value, 4) for value in tuned.history])
+        with ctx.phase("predict"):
+            tested, filled = _with_counts(genes.select(cells.X))
+            probabilities = np.tile(np.bincount(label, minlength=n_classes) / len(label), (len(filled), 1))
+            if filled.any():
+                logits = predict(
+                    fabric,
+                    tuned.model,
+                    tested,
+                    recipe.micro_batch,
+                    lambda done: ctx.progress(_PREDICTING_FROM + (1 - _PREDICTING_FROM) * done, "predicting"),
+                )
+                probabilities[filled] = softmax(logits.astype(float), axis=1)
+        return probabilities, filled
+
+    def _pretrained(
+        self,
+        kind: Family,
+        settings: dict[str, Any],
+        train: Cells,
+        typical: NDArray[np.bool_],
+        fabric: Fabric,
+        ctx: Context,
+    ) -> Pretrained:
+        """The checkpoint, or a model pre-trained here."""
+        from bench.methods.nn.genes import Genes
+        from bench.methods.nn.training.batches import CellBatches
+        from bench.methods.nn.training.checkpoint import Pretrained, load_pretrained
+        from bench.methods.nn.training.pretraining import new_model, pretrain
+        from bench.methods.nn.training.recipe import Recipe
+
+        if self.checkpoint:
+            pretrained = load_pretrained(Path(self.checkpoint), self.name)
+            ctx.note(f"fine-tuned from checkpoint {Path(self.checkpoint).name}")
+            return pretrained
+        genes = Genes.of(train.var)
+        config = replace(kind.config_class.from_preset(self.size, len(genes)), **settings)
+        model = new_model(kind, config, ctx.seed)
+        recipe = Recipe.of(self.name, self.size, "pretraining", {"epochs": self.pretrain_epochs or None})
+        if self.pretrain_epochs == 0:
+            ctx.note("no checkpoint, no pre-training: random initial weights")
+        else:
+            cells = CellBatches([_TrainingCells(train.take(typical))], genes, recipe.batch_size, ctx.seed)
+            pretrain(
+                fabric,
+                kind,
+                model,
+                cells,
+                recipe,
+                ctx.seed,
+                on_step=lambda fitting, step: ctx.progress(
+                    _PRETRAINING_SHARE * fitting.step / fitting.n_steps, f"pre-training, loss {step.loss:.3g}"
+                ),
+            )
+            ctx.note(
+                f"no checkpoint: pre-trained here on {cells.n_cells:,} training cells "
+                f"(size {self.size}, epochs {recipe.epochs})"
+            )
+        return Pretrained(kind, config, genes, model)
+
+
+class _TrainingCells:
+    """Training cells of a trial as :class:`bench.dataset.CountStore`."""
+
+    name, digest, accession = "training cells of the trial", "", ""
+
+    def __init__(self, cells: Cells) -> None:
+        self._cells = cells
+
+    @property
+    def var(self) -> pd.DataFrame:
+        """Genes."""
+        return self._cells.var
+
+    @property
+    def obs(self) -> pd.DataFrame:
+        """Cells."""
+        return self._cells.obs
+
+    @property
+    def n_entries(self) -> NDArray[np.int64]:
+        """Counts stored of each cell."""
+        import numpy as np
+
+        return np.diff(self._cells.X.indptr).astype(np.int64)
+
+    def __len__(self) -> int:
+        return self._cells.X.shape[0]
+
+    def rows(self, index: NDArray[np.intp]) -> csr_matrix:
+        """Counts of some cells."""
+        return self._cells.X[index]
+
+
+def _with_counts(counts: csr_matrix) -> tuple[csr_matrix, NDArray[np.bool_]]:
+    """The cells that have counts, and which they are."""
+    import numpy as np
+
+    filled = np.asarray(counts.sum(axis=1)).ravel() > 0
+    return (counts if filled.all() else counts[filled]), filled

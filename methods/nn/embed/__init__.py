@@ -1,0 +1,1 @@
+"""``bench embed``: cells in the space of a pre-trained model."""

@@ -1,0 +1,1 @@
+"""Operators written by hand, each with a plain reference."""

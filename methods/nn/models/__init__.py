@@ -1,0 +1,1 @@
+"""Networks, their sizes and their weights."""
