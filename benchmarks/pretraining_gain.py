@@ -22,13 +22,13 @@ from sklearn.metrics import average_precision_score, f1_score
 
 from bench.methods._shared.sequence_classifier import _TrainingCells
 from bench.methods.nn.genes import Genes, match
-from bench.methods.nn.models.families import family, split_settings
+from bench.methods.nn.models.families import family
 from bench.methods.nn.training.batches import CellBatches
 from bench.methods.nn.training.checkpoint import load_pretrained
 from bench.methods.nn.training.finetuning import fine_tune_classifier, predict
 from bench.methods.nn.training.fitting import make_fabric
 from bench.methods.nn.training.pretraining import new_model, pretrain
-from bench.methods.nn.training.recipe import Recipe
+from bench.methods.nn.training.recipe import Recipe, split_settings
 from bench.methods.nn.training.validation import no_validation
 from bench.registry import Registry
 from bench.task import Seeds

@@ -68,12 +68,12 @@ def pretrain(
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     import torch
 
-    from bench.methods.nn.models.families import family, split_settings
+    from bench.methods.nn.models.families import family
     from bench.methods.nn.training.batches import shared_genes
     from bench.methods.nn.training.fitting import make_fabric, processes_here
     from bench.methods.nn.training.pretraining import pretrain_to
     from bench.methods.nn.training.pretraining_cells import PretrainingCells
-    from bench.methods.nn.training.recipe import Recipe
+    from bench.methods.nn.training.recipe import Recipe, split_settings
     from bench.registry import Registry
 
     kind = family(model)

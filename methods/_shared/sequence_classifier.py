@@ -120,10 +120,10 @@ class SequenceModel(Method):
         from scipy.special import softmax
 
         from bench.methods.nn.genes import match
-        from bench.methods.nn.models.families import family, split_settings
+        from bench.methods.nn.models.families import family
         from bench.methods.nn.training.finetuning import fine_tune_classifier, predict
         from bench.methods.nn.training.fitting import make_fabric
-        from bench.methods.nn.training.recipe import Recipe
+        from bench.methods.nn.training.recipe import Recipe, split_settings
         from bench.methods.nn.training.validation import no_validation, split_by_donor
 
         torch.set_num_threads(ctx.threads)

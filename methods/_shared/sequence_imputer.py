@@ -107,11 +107,11 @@ class SequenceImputer(SequenceModel):
 
         from bench.errors import NotApplicableError
         from bench.methods.nn.genes import match
-        from bench.methods.nn.models.families import family, split_settings
+        from bench.methods.nn.models.families import family
         from bench.methods.nn.training.finetuning import fine_tune_imputer
         from bench.methods.nn.training.fitting import make_fabric
         from bench.methods.nn.training.pretraining import new_model
-        from bench.methods.nn.training.recipe import Recipe
+        from bench.methods.nn.training.recipe import Recipe, split_settings
         from bench.methods.nn.training.validation import split_by_donor
         from bench.seeds import derive_seed
 

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from bench.errors import BenchError, UnknownNameError
-from bench.methods.nn.models.family import MaskRates
+from bench.methods.nn.models.family import Family, MaskRates
 from bench.methods.nn.models.presets import preset
 from bench.methods.nn.models.settings import check_settings
 
@@ -149,3 +149,22 @@ def _restarts(epoch: int, peak: float, first: int = 15, warm: int = 5) -> float:
     if epoch < warm:
         return _FIRST_LR + (peak - _FIRST_LR) * epoch / warm
     return _FIRST_LR + (peak - _FIRST_LR) * (1 + math.cos(math.pi * (epoch - warm) / (length - warm))) / 2
+
+
+def split_settings(kind: Family, settings: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Settings by name, parted into those of the model's configuration and those of a recipe.
+
+    Raises
+    ------
+    UnknownNameError
+        If neither has such a setting.
+    """
+    of_model = {field.name for field in dataclasses.fields(kind.config_class)} - {"n_genes"}
+    of_recipe = {field.name for field in dataclasses.fields(Recipe)}
+    for name in settings:
+        if name not in of_model | of_recipe:
+            raise UnknownNameError(f"setting of {kind.name}", name, of_model | of_recipe)
+    return (
+        {name: value for name, value in settings.items() if name in of_model},
+        {name: value for name, value in settings.items() if name in of_recipe},
+    )

@@ -7,10 +7,11 @@ from safetensors.torch import load_file, save_file
 
 from bench.errors import BenchError
 from bench.methods.nn.genes import Genes
-from bench.methods.nn.models.families import FAMILIES, split_settings
+from bench.methods.nn.models.families import FAMILIES
 from bench.methods.nn.models.weights import take_over
 from bench.methods.nn.training.checkpoint import Pretrained, _digest, load_pretrained, save_pretrained, seen
 from bench.methods.nn.training.pretraining import new_model
+from bench.methods.nn.training.recipe import split_settings
 
 TRAINED_ON = {"trained_on": [{"name": "a", "accession": "GSE1", "digest": "ff", "donors": ["x"]}]}
 
