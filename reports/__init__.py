@@ -39,6 +39,6 @@ def build(run_dir: Path, out: Path | None = None, formats: Sequence[str] = ("png
         raise UnavailableError(
             f"the report needs {' and '.join(missing)}", where="bench report", fix="pip install 'scmamba-bench[report]'"
         )
-    from bench.reports._page import write
+    from bench.reports.page.html import write
 
     return write(run_dir, run_dir / "report.html" if out is None else out, formats)

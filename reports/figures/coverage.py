@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
 
-from bench.reports import _tables
-from bench.reports._load import Run
+from bench.reports.run import tables
+from bench.reports.run.load import Run
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,17 +27,15 @@ LOOKS = {
 
 
 def prepare(run: Run, task: str) -> pd.DataFrame:
-    """:func:`bench.reports._tables.coverage` of one task."""
-    frame = _tables.coverage(run)
+    """:func:`bench.reports.run.tables.coverage` of one task."""
+    frame = tables.coverage(run)
     return frame[frame["task"] == task].reset_index(drop=True)
 
 
 def draw(run: Run, task: str, frame: pd.DataFrame) -> Figure:
     """Tiles with the number of trials obtained of those planned."""
-    pairs = _tables.pairs(run, task)
-    found = [
-        name for role in _tables.ROLE_ORDER for name in sorted(frame.loc[frame["role"] == role, "method"].unique())
-    ]
+    pairs = tables.pairs(run, task)
+    found = [name for role in tables.ROLE_ORDER for name in sorted(frame.loc[frame["role"] == role, "method"].unique())]
     figure = Figure(figsize=(2.2 + 1.0 * len(pairs), 1.6 + 0.26 * len(found)))
     axes = figure.add_subplot()
     for row in frame.itertuples():

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 from matplotlib.figure import Figure
 
-from bench.reports import _tables
-from bench.reports._load import Run
-from bench.reports._style import LINES, styles
+from bench.reports.run import tables
+from bench.reports.run.load import Run
+from bench.reports.run.style import LINES, styles
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -35,8 +35,8 @@ def draw(run: Run, task: str, frame: pd.DataFrame) -> Figure:
     """A row per kind of curve, a column per (track, dataset)."""
     names = [*(n for n in CURVES if (frame["curve"] == n).any()), *sorted(set(frame["curve"]) - set(CURVES))]
     found = set(zip(frame["track"], frame["dataset"], strict=True))
-    pairs = [pair for pair in _tables.pairs(run, task) if pair in found]
-    looks = styles(_tables.label_order(run, task))
+    pairs = [pair for pair in tables.pairs(run, task) if pair in found]
+    looks = styles(tables.label_order(run, task))
     figure = Figure(figsize=(2.6 * len(pairs) + 1.6, 2.5 * len(names)), layout="constrained")
     grid = figure.subplots(len(names), len(pairs), squeeze=False)
     lines = {}

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 from matplotlib.figure import Figure
 
-from bench.reports import _tables
-from bench.reports._load import Run
-from bench.reports._style import styles
+from bench.reports.run import tables
+from bench.reports.run.load import Run
+from bench.reports.run.style import styles
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 def prepare(run: Run, task: str) -> pd.DataFrame:
     """Mean over seeds of the headline metric for each part (``donor:<name>``) of each (track, dataset)."""
-    metric = _tables.headline(run.tasks[task])
+    metric = tables.headline(run.tasks[task])
     rows = run.rows[(run.rows["task"] == task) & (run.rows["metric"] == (metric.name if metric else ""))]
     rows = rows[rows["unit"].str.contains(":").fillna(False) & rows["value"].notna()]
     grouped = rows.groupby(["track", "dataset", "label", "role", "unit"], sort=True)
@@ -25,11 +25,11 @@ def prepare(run: Run, task: str) -> pd.DataFrame:
 
 def draw(run: Run, task: str, frame: pd.DataFrame) -> Figure:
     """A panel per (track, dataset): a box and its donors for each method."""
-    order = [label for label, _ in _tables.label_order(run, task) if (frame["label"] == label).any()]
-    looks = styles(_tables.label_order(run, task))
+    order = [label for label, _ in tables.label_order(run, task) if (frame["label"] == label).any()]
+    looks = styles(tables.label_order(run, task))
     found = set(zip(frame["track"], frame["dataset"], strict=True))
-    pairs = [pair for pair in _tables.pairs(run, task) if pair in found]
-    metric = _tables.headline(run.tasks[task])
+    pairs = [pair for pair in tables.pairs(run, task) if pair in found]
+    metric = tables.headline(run.tasks[task])
     across = min(3, len(pairs))
     down = -(-len(pairs) // across)
     figure = Figure(figsize=(2.9 * across + 1, (0.24 * len(order) + 0.9) * down), layout="constrained")

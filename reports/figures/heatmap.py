@@ -11,8 +11,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from bench.record import MetricCard, TaskCard
-from bench.reports import _tables
-from bench.reports._load import Run
+from bench.reports.run import tables
+from bench.reports.run.load import Run
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -20,17 +20,17 @@ if TYPE_CHECKING:
 
 def prepare(run: Run, task: str) -> pd.DataFrame:
     """Mean over seeds of the pooled main metrics, with the best trap control of each pair and metric."""
-    frame = _tables.cells(run)
-    frame = frame[(frame["task"] == task) & frame["metric"].isin(_tables.main_metrics(run.tasks[task]))]
-    traps = _tables.trap_values(frame, run.tasks[task])
-    return frame.merge(traps, on=[*_tables.PAIR, "metric"], how="left").reset_index(drop=True)
+    frame = tables.cells(run)
+    frame = frame[(frame["task"] == task) & frame["metric"].isin(tables.main_metrics(run.tasks[task]))]
+    traps = tables.trap_values(frame, run.tasks[task])
+    return frame.merge(traps, on=[*tables.PAIR, "metric"], how="left").reset_index(drop=True)
 
 
 def draw(run: Run, task: str, frame: pd.DataFrame) -> Figure:
     """One panel per (track, dataset); a triangle marks a value that does not beat the best trap control."""
-    pairs, order, card = _tables.pairs(run, task), _tables.label_order(run, task), run.tasks[task]
-    parts = _tables.part_metrics(run, task)
-    metrics = [name for name in _tables.main_metrics(card) if name not in parts]
+    pairs, order, card = tables.pairs(run, task), tables.label_order(run, task), run.tasks[task]
+    parts = tables.part_metrics(run, task)
+    metrics = [name for name in tables.main_metrics(card) if name not in parts]
     across = min(3, len(pairs))
     down = -(-len(pairs) // across)
     width, height = 0.46 * len(metrics) + 1.3, 0.23 * len(order) + 1.1

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 from matplotlib.figure import Figure
 
-from bench.reports import _tables
-from bench.reports._load import Run
-from bench.reports._ranks import POLICIES, ranking
-from bench.reports._style import styles
+from bench.reports.run import tables
+from bench.reports.run.load import Run
+from bench.reports.run.ranks import POLICIES, ranking
+from bench.reports.run.style import styles
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 def prepare(run: Run, task: str) -> pd.DataFrame:
     """Ranks by the headline metric, per track and policy."""
-    metric = _tables.headline(run.tasks[task])
+    metric = tables.headline(run.tasks[task])
     frame = ranking(run, run.tasks[task]).policies
     return frame[frame["metric"] == (metric.name if metric else "")].reset_index(drop=True)
 
@@ -25,7 +25,7 @@ def prepare(run: Run, task: str) -> pd.DataFrame:
 def draw(run: Run, task: str, frame: pd.DataFrame) -> Figure:
     """A panel per track, a column per policy, a line per method; equal mean ranks meet."""
     tracks = list(dict.fromkeys(frame["track"]))
-    looks = styles(_tables.label_order(run, task))
+    looks = styles(tables.label_order(run, task))
     figure = Figure(figsize=(4.2 * len(tracks), 0.28 * frame["method"].nunique() + 1.4), layout="constrained")
     for axes, track in zip(figure.subplots(1, len(tracks), squeeze=False).flat, tracks, strict=True):
         here = frame[frame["track"] == track].pivot(index="method", columns="policy", values="mean_rank")

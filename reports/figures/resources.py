@@ -8,10 +8,10 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator
 
-from bench.reports import _tables
-from bench.reports._load import Run
-from bench.reports._standing import not_compared
-from bench.reports._style import styles
+from bench.reports.run import tables
+from bench.reports.run.load import Run
+from bench.reports.run.standing import not_compared
+from bench.reports.run.style import styles
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -27,20 +27,20 @@ _PLACES = ((5, 4, "left"), (5, -10, "left"), (-5, 4, "right"), (-5, -10, "right"
 def prepare(run: Run, task: str) -> pd.DataFrame:
     """Per label: mean headline metric over pairs, and median wall time and peak memory over its finished trials.
 
-    Of the pairs whose methods may be compared (:mod:`bench.reports._standing`).
+    Of the pairs whose methods may be compared (:mod:`bench.reports.run.standing`).
     """
-    metric = _tables.headline(run.tasks[task])
-    frame = _tables.cells(run)
+    metric = tables.headline(run.tasks[task])
+    frame = tables.cells(run)
     frame = frame[
         (frame["task"] == task) & (frame["metric"] == (metric.name if metric else "")) & (frame["role"] == "method")
     ]
     apart = not_compared(run, run.tasks[task])
-    frame, trials = (part[_not_of(part, apart)] for part in (frame, _tables.trials(run)))
+    frame, trials = (part[_not_of(part, apart)] for part in (frame, tables.trials(run)))
     trials = trials[(trials["task"] == task) & (trials["status"] == "ok")]
     used = trials.groupby("label").agg(wall_s=("wall_s", "median"), rss_peak_mb=("rss_peak_mb", "median"))
     mean = frame.groupby("label").agg(value=("value", "mean"), pairs=("value", "count"))
     found = mean.join(used).dropna(subset=["value", "wall_s"]).reset_index()
-    n = len([pair for pair in _tables.pairs(run, task) if pair not in apart])
+    n = len([pair for pair in tables.pairs(run, task) if pair not in apart])
     found["name"] = [row.label if row.pairs == n else f"{row.label} ({row.pairs} of {n})" for row in found.itertuples()]
     return found
 
@@ -53,8 +53,8 @@ def _not_of(frame: pd.DataFrame, pairs: Collection[tuple[str, str]]) -> NDArray[
 
 def draw(run: Run, task: str, frame: pd.DataFrame) -> Figure:
     """Two panels that share the metric's axis."""
-    looks = styles(_tables.label_order(run, task))
-    metric = _tables.headline(run.tasks[task])
+    looks = styles(tables.label_order(run, task))
+    metric = tables.headline(run.tasks[task])
     figure = Figure(figsize=(8, 3.6), layout="constrained")
     panels = figure.subplots(1, 2, sharey=True)
     for axes, column, words in zip(

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from bench.reports import build
-from bench.reports._words import number
+from bench.reports.run.words import number
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 

@@ -25,9 +25,14 @@ from bench.record import (
     TrialRecord,
     TrialSpec,
 )
-from bench.reports import _class_payload, _classes, _levels, _payload, _same_cells, _supplementary, _tables, build
-from bench.reports._load import load
-from bench.reports.figures import confusion
+from bench.reports import build
+from bench.reports.classes import label_levels, same_cells, supplementary
+from bench.reports.classes import payload as class_payload
+from bench.reports.classes import tables as class_tables
+from bench.reports.classes.figures import confusion
+from bench.reports.page import payload
+from bench.reports.run import tables
+from bench.reports.run.load import load
 from bench.store import Store
 
 TRUTH = ["a1", "a1", "a2", "<b>", "<b>", "<b>"]
@@ -101,15 +106,15 @@ def _embedded(page: str) -> dict:
 
 
 def test_classes_carry_their_scores_cells_and_relatives(run: Path) -> None:
-    frame = _classes.table(load(run), "annotation").set_index(["label", "class"])
+    frame = class_tables.table(load(run), "annotation").set_index(["label", "class"])
     assert frame.loc[("poor", "a1"), ["f1", "n", "train_cells", "train_donors"]].tolist() == [0.5, 2, 9, 1]
     assert frame.loc[("poor", "a2"), "f1"] == 0
     assert frame["lineage"].xs("good").to_dict() == PARENT
-    assert _classes.order(frame.reset_index()) == ["a1", "a2", "gone", "<b>"]
+    assert class_tables.order(frame.reset_index()) == ["a1", "a2", "gone", "<b>"]
 
 
 def test_confusions_are_counted_from_the_kept_files_whatever_their_order(run: Path) -> None:
-    pair = _class_payload.of_task(load(run), "annotation")["pairs"][0]
+    pair = class_payload.of_task(load(run), "annotation")["pairs"][0]
     assert (pair["names"], pair["extra"]) == (["a1", "a2", "gone", "<b>"], ["unassigned"])
     for method, answers in ANSWERS.items():
         found = pair["confusion"][method]
@@ -121,9 +126,9 @@ def test_confusions_are_counted_from_the_kept_files_whatever_their_order(run: Pa
 
 
 def test_too_many_entries_lose_the_smallest_shares_and_say_so(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_class_payload, "ENTRIES_BUDGET", 2)
-    monkeypatch.setattr(_class_payload, "_SHARES", (0.0, 0.4))
-    found = _class_payload.of_task(load(run), "annotation")
+    monkeypatch.setattr(class_payload, "ENTRIES_BUDGET", 2)
+    monkeypatch.setattr(class_payload, "_SHARES", (0.0, 0.4))
+    found = class_payload.of_task(load(run), "annotation")
     assert "below 40 %" in found["leftOut"]
     poor = found["pairs"][0]["confusion"]["poor"]
     assert poor["n"] == [2, 1, 1, 1]  # one of three <b> is unassigned: left out, and still counted in the row's cells
@@ -132,8 +137,8 @@ def test_too_many_entries_lose_the_smallest_shares_and_say_so(run: Path, monkeyp
 
 def test_metrics_of_classes_are_no_columns_of_pooled_tables(run: Path) -> None:
     loaded = load(run)
-    assert _tables.part_metrics(loaded, "annotation") == {"f1", "recall", "train_cells"}
-    task = _payload.payload(loaded)["tasks"]["annotation"]
+    assert tables.part_metrics(loaded, "annotation") == {"f1", "recall", "train_cells"}
+    task = payload.payload(loaded)["tasks"]["annotation"]
     assert [m["name"] for m in task["metrics"]] == task["main"] == ["f1_macro"]
 
 
@@ -161,7 +166,7 @@ def test_the_page_has_the_section_and_the_figures_and_no_markup_from_a_class(run
 def test_without_kept_files_the_scores_remain(run: Path) -> None:
     for file in run.glob("trials/*/prediction.parquet"):
         file.unlink()
-    pair = _class_payload.of_task(load(run), "annotation")["pairs"][0]
+    pair = class_payload.of_task(load(run), "annotation")["pairs"][0]
     assert pair["confusion"] == {}
     assert pair["scores"]["good"]["f1"] == [1, 1, None, 1]
     assert 'id="classes"' in build(run, formats=("svg",)).read_text(encoding="utf-8")
@@ -189,11 +194,11 @@ def test_a_run_without_classes_has_no_such_section(full_run: Path) -> None:
 
 
 def test_the_map_tells_truth_and_answer_of_each_cell_where_the_run_has_one(run: Path) -> None:
-    assert _class_payload.of_task(load(run), "annotation")["pairs"][0]["map"] is None
+    assert class_payload.of_task(load(run), "annotation")["pairs"][0]["map"] is None
     (folder,) = (run / "problems").iterdir()
     cells = [f"c{i}" for i in (5, 0, 3)]
     pd.DataFrame({"cell": cells, "x": [0.0, 1.0, 4.0], "y": [2.0, 2.0, 2.0]}).to_parquet(folder / "table_map.parquet")
-    pair = _class_payload.of_task(load(run), "annotation")["pairs"][0]
+    pair = class_payload.of_task(load(run), "annotation")["pairs"][0]
     columns = [*pair["names"], *pair["extra"]]
     found = pair["map"]
     assert (found["cells"], found["x"], found["y"]) == (6, [0, 250, 999], [0, 0, 0])
@@ -207,10 +212,10 @@ def test_the_map_tells_truth_and_answer_of_each_cell_where_the_run_has_one(run: 
 
 
 def test_methods_are_compared_on_the_same_cells_and_few_donors_give_no_star(run: Path) -> None:
-    assert _same_cells.comparisons(load(run), "annotation").empty  # this solution tells no donors
+    assert same_cells.comparisons(load(run), "annotation").empty  # this solution tells no donors
     (file,) = run.glob("problems/*/solution.parquet")
     pd.read_parquet(file).assign(donor=list("pqpqpq")).to_parquet(file)
-    (row,) = _same_cells.comparisons(load(run), "annotation").to_dict("records")
+    (row,) = same_cells.comparisons(load(run), "annotation").to_dict("records")
     assert (row["method_a"], row["method_b"], row["only_a"], row["only_b"]) == ("good", "poor", 3, 0)
     f1 = {m: sum(_f1(n, a) or 0 for n in ("a1", "a2", "<b>")) / 3 for m, a in ANSWERS.items()}
     assert row["difference"] == pytest.approx(f1["good"] - f1["poor"])
@@ -226,7 +231,7 @@ def test_supplementary_table_4_has_ties_failures_notes_and_the_papers_rows(run: 
     pooled = (loaded.rows["unit"] == "pooled") & (loaded.rows["metric"] == "f1_macro")
     loaded.rows.loc[pooled, ["ci_low", "ci_high"]] = [0.2, 1.0]
     loaded.rows.loc[pooled, "detail"] = "derived labels (weak); interval rests on 2 donors"
-    frame = _supplementary.table(loaded, "annotation")
+    frame = supplementary.table(loaded, "annotation")
     ours = frame[frame["source"] == "this run"].set_index("label")
     assert ours.index.tolist() == ["good", "poor"]
     assert ours["f1_macro_tie_group"].tolist() == [1, 1]
@@ -246,7 +251,7 @@ def test_an_unfinished_level_has_no_tie_groups_and_shows_what_is_missing(run: Pa
     loaded = load(run)
     lacking = PlannedTrial(key="f" * 16, track="subtype", dataset="tiny", method="lost", seeds=SeedTriple())
     loaded.requests[0].planned.append(lacking)
-    frame = _supplementary.table(loaded, "annotation")
+    frame = supplementary.table(loaded, "annotation")
     ours = frame[frame["source"] == "this run"].set_index("label")
     assert ours["status"].to_dict() == {"good": "ok", "poor": "ok", "lost": "missing"}
     assert "f1_macro_tie_group" not in ours
@@ -256,11 +261,11 @@ def test_an_unfinished_level_has_no_tie_groups_and_shows_what_is_missing(run: Pa
 def test_the_papers_macro_f1_of_cell_types_is_the_one_over_all_classes(run: Path) -> None:
     loaded = load(run)
     ours = pd.DataFrame({"track": ["celltype"]})
-    (theirs,) = _supplementary._reported("annotation", ours)
+    (theirs,) = supplementary._reported("annotation", ours)
     assert theirs.set_index(["dataset", "label"]).loc[("Lau", "seurat"), "f1_macro_union"] == 0.9938
     assert "f1_macro" not in theirs
-    assert _supplementary.table(loaded, "doublet").empty
+    assert supplementary.table(loaded, "doublet").empty
 
 
 def test_one_level_has_nothing_to_agree_with(run: Path) -> None:
-    assert _levels.consistency(load(run), "annotation").empty
+    assert label_levels.consistency(load(run), "annotation").empty

@@ -10,7 +10,9 @@ import pandas as pd
 import pytest
 
 from bench.errors import BenchError
-from bench.reports import _embeddings, _payload, build
+from bench.reports import build
+from bench.reports.embeddings import tables as embedding_tables
+from bench.reports.page import payload
 from bench.store import Store
 
 ODD = "</script><b>T & 'cell'"
@@ -71,11 +73,11 @@ def test_cells_and_markers_are_in_the_page_and_in_files(make_run: Callable[..., 
     assert ODD not in text.replace("</script>\n", "")
     (found,) = payload_of(text)
     assert found["colourings"] == [["cell_type", "cell type"], ["donor", "donor"]]
-    assert set(found["colours"]["cell_type"]) == {ODD, _embeddings.UNLABELLED}
+    assert set(found["colours"]["cell_type"]) == {ODD, embedding_tables.UNLABELLED}
     cells = pd.read_parquet(folder / "cells.parquet")
     np.testing.assert_allclose(found["cells"]["x"], cells["x"], atol=5e-4)
     codes, words = found["cells"]["cell_type"]["codes"], found["cells"]["cell_type"]["words"]
-    assert [words[i] for i in codes] == [ODD, _embeddings.UNLABELLED] * 20
+    assert [words[i] for i in codes] == [ODD, embedding_tables.UNLABELLED] * 20
     assert [(m["label"], m["marker_of"]) for m in found["markers"]] == [("AQP4", "astrocyte"), (ODD, "neuron")]
     assert len(found["genes"]["x"]) == 28
     names = {f"embedding_scmamba-study_{kind}.{ext}" for kind in ("cells", "genes") for ext in ("png", "svg", "csv")}
@@ -94,7 +96,7 @@ def test_embeddings_alone_make_a_report(empty_run: Path) -> None:
 
 
 def test_large_maps_are_thinned_but_for_the_markers(empty_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_payload, "POINTS_BUDGET", 20)
+    monkeypatch.setattr(payload, "POINTS_BUDGET", 20)
     write_embedding(empty_run, donor=["a", "b"] * 20)
     (found,) = payload_of(build(empty_run, formats=()).read_text())
     assert [len(found["cells"]["x"]), len(found["genes"]["x"]), len(found["markers"])] == [10, 10, 2]
@@ -113,18 +115,18 @@ def test_a_damaged_embedding_is_named(empty_run: Path, damage: str) -> None:
 
 
 def test_every_label_has_a_colour_of_its_own() -> None:
-    found = _embeddings.colours(pd.Series([f"type {i}" for i in range(72)] + [_embeddings.UNLABELLED]))
+    found = embedding_tables.colours(pd.Series([f"type {i}" for i in range(72)] + [embedding_tables.UNLABELLED]))
     assert len(set(found.values())) == 73
-    assert found[_embeddings.UNLABELLED] == _embeddings.UNLABELLED_COLOUR
+    assert found[embedding_tables.UNLABELLED] == embedding_tables.UNLABELLED_COLOUR
 
 
 def test_labels_do_not_hide_each_other() -> None:
     rng = np.random.default_rng(1)
     xy, texts = rng.uniform(0.2, 0.8, (40, 2)), ["SLC17A7"] * 40
     size = np.array([600.0, 500.0])
-    centres = xy * size + _embeddings.label_places(xy, texts, (600.0, 500.0))
+    centres = xy * size + embedding_tables.label_places(xy, texts, (600.0, 500.0))
     gap = np.abs(centres[:, None] - centres[None])
     overlapping = (gap[..., 0] < 42) & (gap[..., 1] < 11)
     assert overlapping.sum() == 40  # each with itself only
     assert ((centres > 0) & (centres < size)).all()
-    assert _embeddings.label_places(np.empty((0, 2)), [], (600.0, 500.0)).shape == (0, 2)
+    assert embedding_tables.label_places(np.empty((0, 2)), [], (600.0, 500.0)).shape == (0, 2)

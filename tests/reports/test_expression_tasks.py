@@ -26,8 +26,14 @@ from bench.record import (
     TrialRecord,
     TrialSpec,
 )
-from bench.reports import _deg, _deg_payload, _density, _imputation, _integration, _style, build
-from bench.reports._load import Run, load
+from bench.reports import build
+from bench.reports.deg import payload as deg_payload
+from bench.reports.deg import tables as deg_tables
+from bench.reports.imputation import density
+from bench.reports.imputation import tables as imputation_tables
+from bench.reports.integration import tables as integration_tables
+from bench.reports.run import style
+from bench.reports.run.load import Run, load
 from bench.store import Store
 
 SHIFT = {"raw": 0.0, "magic": 0.35, "dca": 0.2, "gene_mean": 0.6}
@@ -209,17 +215,17 @@ def page_data(run: Path) -> tuple[str, dict[str, Any]]:
 
 def decoded(panel: dict[str, Any]) -> np.ndarray:
     text = re.sub(r"\d+", lambda gap: " " * int(gap.group()), panel["z"])
-    level = np.array([_density.LEVELS.index(c) + 1 if c != " " else 0 for c in text])
-    return np.expm1(level / len(_density.LEVELS) * np.log1p(panel["most"])).reshape(_density.BINS, _density.BINS)
+    level = np.array([density.LEVELS.index(c) + 1 if c != " " else 0 for c in text])
+    return np.expm1(level / len(density.LEVELS) * np.log1p(panel["most"])).reshape(density.BINS, density.BINS)
 
 
 @pytest.mark.parametrize("run", ["imputation"], indirect=True)
 def test_joint_densities_keep_the_entries_and_their_place(run: Run) -> None:
-    joint = _imputation.joint(run, "imputation")
+    joint = imputation_tables.joint(run, "imputation")
     here = joint[(joint["dataset"] == "kang") & (joint["label"] == "magic")]
-    grid = _density.regrid(here, end=6.0)
+    grid = density.regrid(here, end=6.0)
     assert grid.sum() == pytest.approx(here["n"].sum())
-    centre = (np.arange(_density.BINS) + 0.5) * 6 / _density.BINS
+    centre = (np.arange(density.BINS) + 0.5) * 6 / density.BINS
     for axis, column in ((0, "x"), (1, "y")):
         mean = np.average((here[f"{column}_low"] + here[f"{column}_high"]) / 2, weights=here["n"])
         assert (grid.sum(axis=axis) * centre).sum() / grid.sum() == pytest.approx(mean, abs=0.01)
@@ -227,10 +233,10 @@ def test_joint_densities_keep_the_entries_and_their_place(run: Run) -> None:
 
 @pytest.mark.parametrize("run", ["imputation"], indirect=True)
 def test_the_page_has_the_densities_to_within_15_per_cent(run: Run) -> None:
-    pair = _imputation.of_task(run, "imputation")["pairs"][0]
-    joint = _imputation.joint(run, "imputation")
+    pair = imputation_tables.of_task(run, "imputation")["pairs"][0]
+    joint = imputation_tables.joint(run, "imputation")
     here = joint[(joint["dataset"] == pair["dataset"]) & (joint["label"] == "dca")]
-    grid = _density.regrid(here, pair["end"])
+    grid = density.regrid(here, pair["end"])
     shown = decoded(pair["panels"]["dca"][""])
     big = grid > 1
     assert np.abs(shown[big] / grid[big] - 1).max() < 0.15
@@ -239,11 +245,11 @@ def test_the_page_has_the_densities_to_within_15_per_cent(run: Run) -> None:
     rows = run.rows[(run.rows["track"] == pair["track"]) & (run.rows["dataset"] == pair["dataset"])]
     mine = rows[(rows["label"] == "dca") & (rows["metric"] == "mse") & (rows["unit"] == "pooled")]
     assert pair["panels"]["dca"][""]["mse"] == pytest.approx(mine["value"].mean(), rel=1e-4)
-    errors = _imputation.groups(run, "imputation")
+    errors = imputation_tables.groups(run, "imputation")
     one = errors[(errors["dataset"] == pair["dataset"]) & (errors["label"] == "dca") & (errors["group"] == "2")]
     assert pair["panels"]["dca"]["2"]["mse"] == pytest.approx(one["mse"].item(), rel=1e-4)
     rows = run.rows.assign(value=run.rows["value"].where(run.rows["metric"] != "pearson").astype("Float64"))
-    undefined = _imputation.of_task(replace(run, rows=rows, made={}), "imputation")["pairs"][0]
+    undefined = imputation_tables.of_task(replace(run, rows=rows, made={}), "imputation")["pairs"][0]
     assert undefined["panels"]["dca"][""]["pearson"] is None
 
 
@@ -254,25 +260,25 @@ def test_controls_of_one_kind_do_not_look_alike() -> None:
         *((f"trap {k}", "trap") for k in range(4)),
         ("random", "random"),
     ]
-    looks = [tuple(look.values()) for look in _style.styles(order).values()]
+    looks = [tuple(look.values()) for look in style.styles(order).values()]
     assert len(set(looks)) == len(looks)
-    assert {look[1] for look in looks} <= set(_style.LINES)
+    assert {look[1] for look in looks} <= set(style.LINES)
 
 
 def test_mass_outside_the_axes_is_told() -> None:
     frame = pd.DataFrame({"x_low": [1.0], "x_high": [2.0], "y_low": [3.0], "y_high": [5.0], "n": [10.0]})
-    assert _density.regrid(frame, end=4.0).sum() == pytest.approx(5.0)
+    assert density.regrid(frame, end=4.0).sum() == pytest.approx(5.0)
     point = pd.DataFrame({"x_low": [1.0], "x_high": [1.0], "y_low": [0.0], "y_high": [0.0], "n": [3.0]})
-    assert _density.regrid(point, end=4.0).sum() == 3.0
+    assert density.regrid(point, end=4.0).sum() == 3.0
 
 
 @pytest.mark.parametrize("run", ["integration"], indirect=True)
 def test_maps_show_the_same_cells_with_their_labels(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_integration, "_MOST_POINTS", 50)
-    pair = _integration.of_task(run, "integration")["pairs"][0]
+    monkeypatch.setattr(integration_tables, "_MOST_POINTS", 50)
+    pair = integration_tables.of_task(run, "integration")["pairs"][0]
     assert (pair["cells"], pair["shown"]) == (120, 50)
     assert [name for name, _ in pair["colourings"]] == ["cell_type", "subtype", "donor"]
-    points = _integration.maps(run, "integration")
+    points = integration_tables.maps(run, "integration")
     here = points[(points["dataset"] == pair["dataset"]) & (points["label"] == "magic")]
     got = pair["maps"]["magic"]
     assert len(got["x"]) == 50
@@ -287,26 +293,26 @@ def test_maps_show_the_same_cells_with_their_labels(run: Run, monkeypatch: pytes
 
 @pytest.mark.parametrize("run", ["integration"], indirect=True)
 def test_the_best_resolution_is_that_of_the_highest_nmi(run: Run) -> None:
-    found = _integration.best(_integration.resolutions(run, "integration"))
+    found = integration_tables.best(integration_tables.resolutions(run, "integration"))
     row = found[(found["label"] == "magic") & (found["level"] == "cell_type")].iloc[0]
     assert row["resolution"] == pytest.approx(0.8)
 
 
 @pytest.mark.parametrize("run", ["deg"], indirect=True)
 def test_p_values_carry_the_sign_of_the_difference_and_are_capped(run: Run) -> None:
-    found = _deg.overlap(run, "deg")
+    found = deg_tables.overlap(run, "deg")
     one = found[(found["label"] == "gene_mean") & (found["ratio"] == 0.9) & (found["direction"] == "up")]
     one = one[one["dataset"] == "kang"].set_index("cell_type")
-    assert one.loc["Microglia", "paper"] == _deg.CAP
-    assert one.loc["Astrocyte", "paper"] == -_deg.CAP
+    assert one.loc["Microglia", "paper"] == deg_tables.CAP
+    assert one.loc["Astrocyte", "paper"] == -deg_tables.CAP
     assert one.loc["Microglia", "corrected"] == pytest.approx(0.1 * 40 * 0.6 * 0.9)
     assert found.loc[found["label"] == "raw", "paper"].isna().all()
 
 
 @pytest.mark.parametrize("run", ["deg"], indirect=True)
 def test_boxes_of_subsets(run: Run) -> None:
-    frame = _deg.subsets(run, "deg")
-    found = _deg.boxes(frame)
+    frame = deg_tables.subsets(run, "deg")
+    found = deg_tables.boxes(frame)
     assert set(found["label"]) == {"raw", "magic", "dca", "gene_mean"}
     case = (frame["label"] == "dca") & (frame["dataset"] == "kang") & (frame["cell_type"] == "Microglia")
     values = frame[case & (frame["direction"] == "up")]["overlap"]
@@ -323,7 +329,7 @@ def test_pooled_truth_adds_counts(run: Run) -> None:
         {"track": "t", "dataset": "d", "label": "m", "role": "method", "n_true": [10, 0, 30], "n_called": [5, 3, 0],
          "precision": [0.8, 0.0, np.nan], "recall": [0.4, np.nan, 0.0]}
     )  # fmt: skip
-    found = _deg.truth_pooled(frame).iloc[0]
+    found = deg_tables.truth_pooled(frame).iloc[0]
     assert found["precision"] == pytest.approx(4 / 8)
     assert found["recall"] == pytest.approx(4 / 40)
     assert found["fdr"] == pytest.approx(0.5)
@@ -331,9 +337,9 @@ def test_pooled_truth_adds_counts(run: Run) -> None:
 
 @pytest.mark.parametrize("run", ["deg"], indirect=True)
 def test_volcano_keeps_the_strongest_genes_and_counts_all(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_deg_payload, "_MOST_GENES", 60)
-    entry = _deg_payload.volcanoes(run, "deg")[0]
-    whole = _deg.volcano(run, "deg")
+    monkeypatch.setattr(deg_payload, "_MOST_GENES", 60)
+    entry = deg_payload.volcanoes(run, "deg")[0]
+    whole = deg_tables.volcano(run, "deg")
     here = whole[(whole["dataset"] == entry["dataset"]) & (whole["label"] == "dca")]
     here = here[here["cell_type"] == "Microglia"]
     plot = entry["plots"]["dca"]["Microglia"]
@@ -349,8 +355,8 @@ def test_curves_keep_both_ends_when_thinned() -> None:
     frame = pd.DataFrame(
         {"track": "t", "dataset": "d", "label": "m", "cell_type": "c", "expected": np.arange(99_999.0)}
     )
-    got = _deg_payload.thinned(frame, ["cell_type"], "expected")["expected"]
-    assert len(got) <= _deg_payload.CURVE_BUDGET + 1
+    got = deg_payload.thinned(frame, ["cell_type"], "expected")["expected"]
+    assert len(got) <= deg_payload.CURVE_BUDGET + 1
     assert (got.iloc[0], got.iloc[-1]) == (0.0, 99_998.0)
 
 

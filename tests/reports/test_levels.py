@@ -22,8 +22,8 @@ from bench.record import (
     TrialRecord,
     TrialSpec,
 )
-from bench.reports import _levels
-from bench.reports._load import load
+from bench.reports.classes import label_levels
+from bench.reports.run.load import load
 from bench.store import Store
 
 TRUTH = {
@@ -103,7 +103,7 @@ BOTH = [(track, split, "") for track in TRUTH for split in TESTED]
 
 
 def test_all_splits_count_and_a_cell_tested_twice_is_one_cell_to_resample(make) -> None:
-    (row,) = _levels.consistency(load(make(*BOTH)), "annotation").to_dict("records")
+    (row,) = label_levels.consistency(load(make(*BOTH)), "annotation").to_dict("records")
     assert (row["coarse"], row["fine"], row["splits"]) == ("celltype", "subtype", 2)
     # c0 and c2 agree in split 0, c1 not; c2 not in split 1; c3 has no answer at one level
     assert row["consistent"] == 2 / 4
@@ -112,14 +112,14 @@ def test_all_splits_count_and_a_cell_tested_twice_is_one_cell_to_resample(make) 
 
 
 def test_a_split_that_only_one_level_has_is_left_out(make) -> None:
-    (row,) = _levels.consistency(
+    (row,) = label_levels.consistency(
         load(make(("celltype", 0, ""), ("subtype", 0, ""), ("subtype", 1, ""))), "annotation"
     ).to_dict("records")
     assert (row["consistent"], row["splits"], row["cells"]) == (pytest.approx(2 / 3), 1, 3)
 
 
 def test_variants_are_compared_among_themselves(make) -> None:
-    found = _levels.consistency(load(make(*BOTH, *((t, s, "-lodo") for t, s, _ in BOTH))), "annotation")
+    found = label_levels.consistency(load(make(*BOTH, *((t, s, "-lodo") for t, s, _ in BOTH))), "annotation")
     assert sorted(zip(found["coarse"], found["fine"], strict=True)) == [
         ("celltype", "subtype"),
         ("celltype-lodo", "subtype-lodo"),

@@ -2,7 +2,7 @@
 
 import pytest
 
-from bench.reports._published import published
+from bench.reports.run.published import published
 
 
 @pytest.mark.parametrize(("task", "empty"), [("annotation", 15), ("doublet", None)])

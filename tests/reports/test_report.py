@@ -11,8 +11,9 @@ import pandas as pd
 import pytest
 
 from bench.errors import BenchError
-from bench.reports import _payload, build
-from bench.reports._page import SCRIPTS
+from bench.reports import build
+from bench.reports.page import payload
+from bench.reports.page.html import SCRIPTS
 
 METHODS = {"scrublet": 1.8, "cxds": 1.5, "doubletfinder": 1.1, "solo": 1.9}
 CONTROLS = ("truth", "library_size", "n_genes", "random")
@@ -100,7 +101,7 @@ def test_what_cannot_be_written_leaves_the_earlier_report_and_nothing_beside_it(
         patched.setattr("matplotlib.figure.Figure.savefig", full)
         with pytest.raises(OSError, match="No space left"):
             build(run, formats=("png",))
-    monkeypatch.setattr("bench.reports._page.render", lambda run: "half a page \udcff")
+    monkeypatch.setattr("bench.reports.page.html.render", lambda run: "half a page \udcff")
     with pytest.raises(UnicodeEncodeError):
         build(run, formats=())
     assert sorted(run.rglob("*")) == files
@@ -251,7 +252,7 @@ def test_too_many_rows_leave_out_donors_of_minor_metrics_first_and_say_so(
     rows = pd.read_csv(run / "results.csv")
     donors = rows["unit"].str.startswith("donor:", na=False)
     kept = (~donors | (rows["metric"] == "auprc")) & rows["metric"].notna()
-    monkeypatch.setattr(_payload, "ROWS_BUDGET", int(kept.sum()) * _payload._ROW_BYTES)
+    monkeypatch.setattr(payload, "ROWS_BUDGET", int(kept.sum()) * payload._ROW_BYTES)
     data = embedded(build(run, formats=()).read_text(encoding="utf-8"))
     assert len(data["rows"]["trial"]) == kept.sum()
     assert f"{(~kept).sum():,} rows, all of them in results.csv" in data["rowsLeftOut"]

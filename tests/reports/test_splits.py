@@ -25,9 +25,10 @@ from bench.record import (
     TrialRecord,
     TrialSpec,
 )
-from bench.reports import _caveats, _page, _standing, _summary, _tables
-from bench.reports._load import Run, load
-from bench.reports._ranks import ranking
+from bench.reports.page import html
+from bench.reports.run import caveats, standing, summary, tables
+from bench.reports.run.load import Run, load
+from bench.reports.run.ranks import ranking
 from bench.store import Store
 
 ROLES = {"truth": "perfect", "coin": "random", "depth": "trap"}
@@ -101,7 +102,7 @@ def make(tmp_path: Path) -> Callable[..., Run]:
 
 
 def cell(run: Run, label: str = "m") -> pd.Series:
-    frame = _tables.cells(run)
+    frame = tables.cells(run)
     return frame[(frame["label"] == label) & (frame["metric"] == "auprc")].iloc[0]
 
 
@@ -151,7 +152,7 @@ def test_seeds_on_the_same_donors_add_their_own_chance(make: Callable[..., Run])
 def test_cells_without_known_donors_are_one_split(make: Callable[..., Run]) -> None:
     run = make([("m", k, 0, 0.5 + k / 10, 0.1) for k in range(3)], {0: "lll", 1: "lll", 2: "lll"}, n_donors=None)
     assert cell(run)[["splits", "trials", "interval"]].tolist() == [1, 3, "trials"]
-    assert _caveats.rests_on(run, "t", "plain", "d") == "cells whose donors are not told apart"
+    assert caveats.rests_on(run, "t", "plain", "d") == "cells whose donors are not told apart"
 
 
 def test_a_method_that_lacks_a_split_neither_leads_nor_is_ranked_before_one_that_has_all(
@@ -159,7 +160,7 @@ def test_a_method_that_lacks_a_split_neither_leads_nor_is_ranked_before_one_that
 ) -> None:
     trials = [("m", k, 0, v, 0.01) for k, v in enumerate([0.5, 0.5, 0.4])] + [("lucky", 0, 0, 0.9, 0.01)]
     run = make(trials, {0: "abc", 1: "bcd", 2: "efg"})
-    [leader] = _summary.leaders(run, run.tasks["t"])
+    [leader] = summary.leaders(run, run.tasks["t"])
     assert (leader.best, leader.alone, leader.how) == ("m", True, "over 3 splits")
     policies = ranking(run, run.tasks["t"]).policies
     worst = policies[(policies["policy"] == "worst") & (policies["metric"] == "auprc")].set_index("method")
@@ -189,16 +190,16 @@ def test_what_may_not_be_compared_is_in_no_verdict_and_no_rank(
 ) -> None:
     run = make(trials, {0: "abc"}, **fields)
     card, track = run.tasks["t"], fields.get("track", "plain")
-    found = _summary.leaders(run, card)
-    text = " ".join(_summary.sentences(run, card, found))
+    found = summary.leaders(run, card)
+    text = " ".join(summary.sentences(run, card, found))
     ranks = ranking(run, card)
     if why is None:
-        assert _standing.not_compared(run, card) == {}
+        assert standing.not_compared(run, card) == {}
         assert [leader.best for leader in found] == ["m"]
         assert "Not compared" not in text
         assert set(ranks.policies["method"]) == {"m", "n"}
     else:
-        assert _standing.not_compared(run, card) == {(track, "d"): why}
+        assert standing.not_compared(run, card) == {(track, "d"): why}
         assert not found
         assert f"Not compared: {track} on d ({why})." in text
         assert "No method can be called best." in text
@@ -209,7 +210,7 @@ def test_what_may_not_be_compared_is_in_no_verdict_and_no_rank(
 @pytest.mark.parametrize(("trap", "near"), [(0.45, False), (0.5, True), (0.55, True), (0.6, False)])
 def test_a_trap_within_the_interval_of_the_best_is_told(make: Callable[..., Run], trap: float, near: bool) -> None:
     run = make([("m", 0, 0, 0.6, 0.1), ("depth", 0, 0, trap, None)], {0: "abc"})
-    [leader] = _summary.leaders(run, run.tasks["t"])
+    [leader] = summary.leaders(run, run.tasks["t"])
     assert leader.interval == "[0.500, 0.700]"
     assert leader.near_trap is near
     assert leader.beaten == (trap == 0.6)
@@ -219,7 +220,7 @@ def test_a_trap_above_the_lower_is_better_interval(make: Callable[..., Run]) -> 
     run = make([("m", 0, 0, 0.4, 0.1), ("depth", 0, 0, 0.45, None)], {0: "abc"})
     card = run.tasks["t"]
     metrics = [metric.model_copy(update={"higher_is_better": False}) for metric in card.metrics]
-    [leader] = _summary.leaders(run, card.model_copy(update={"metrics": metrics}))
+    [leader] = summary.leaders(run, card.model_copy(update={"metrics": metrics}))
     assert leader.near_trap
 
 
@@ -227,15 +228,15 @@ def test_notes_on_a_problem_keep_their_order(make: Callable[..., Run]) -> None:
     run = make([("m", 1, 0, 0.6, 0.1), ("m", 0, 0, 0.6, 0.1)], {0: "abc", 1: "def"})
     told = {0: ["tested: a", "of these, for validation: b"], 1: ["tested: d", "of these, for validation: b"]}
     records = [r.model_copy(update={"problem_notes": told[r.spec.seeds.split]}) for r in run.trials.values()]
-    notes = [note for _, _, note in _page._problem_notes(records)]
+    notes = [note for _, _, note in html._problem_notes(records)]
     assert notes == ["tested: a", "of these, for validation: b", "tested: d"]
 
 
 def test_no_method_is_best_where_a_trap_is_better(make: Callable[..., Run]) -> None:
     run = make([*TWO, ("depth", 0, 1, 1.0, None)], {0: "abc"})  # the mean of the trap's trials is 0.6
-    [leader] = _summary.leaders(run, run.tasks["t"])
+    [leader] = summary.leaders(run, run.tasks["t"])
     assert leader.beaten
-    text = " ".join(_summary.sentences(run, run.tasks["t"], [leader]))
+    text = " ".join(summary.sentences(run, run.tasks["t"], [leader]))
     assert "no method beats the trap control depth 0.600: the nearest, m, has 0.600 [0.500, 0.700]." in text
     assert "best" not in text
 
@@ -258,17 +259,17 @@ def test_without_intervals_nothing_is_told_apart(make: Callable[..., Run]) -> No
 )
 def test_the_headline_says_how_many_donors_it_rests_on(make: Callable[..., Run], donors: dict, words: str) -> None:
     run = make([(m, k, 0, v, 0.1) for k in donors for m, v in (("m", 0.6), ("n", 0.5))], donors)
-    assert _caveats.rests_on(run, "t", "plain", "d") == words
-    found = _summary.leaders(run, run.tasks["t"])
-    assert f"It rests on {words}." in " ".join(_summary.sentences(run, run.tasks["t"], found))
+    assert caveats.rests_on(run, "t", "plain", "d") == words
+    found = summary.leaders(run, run.tasks["t"])
+    assert f"It rests on {words}." in " ".join(summary.sentences(run, run.tasks["t"], found))
 
 
 def test_weak_labels_stand_in_the_headline_and_in_a_box(make: Callable[..., Run]) -> None:
     run = make(TWO, {0: "abc"}, weak="derived labels (weak): derived_type")
-    found = _summary.leaders(run, run.tasks["t"])
-    text = " ".join(_summary.sentences(run, run.tasks["t"], found))
+    found = summary.leaders(run, run.tasks["t"])
+    text = " ".join(summary.sentences(run, run.tasks["t"], found))
     assert "The labels of d are weak: not the authors' own." in text
-    assert ("d", "the labels are not the authors': derived labels (weak): derived_type") in _caveats.caveats(
+    assert ("d", "the labels are not the authors': derived labels (weak): derived_type") in caveats.caveats(
         run, run.tasks["t"]
     )
 
@@ -281,4 +282,4 @@ def test_a_caveat_is_told_where_it_holds(make: Callable[..., Run], truth: str, s
         update={"caveat": "always", "caveat_measured": "of a hashing", "caveat_simulated": "of a simulator"}
     )
     card = card.model_copy(update={"tracks": {"plain": track}})
-    assert _caveats.caveats(run, card) == [("plain", "always"), ("plain", said)]
+    assert caveats.caveats(run, card) == [("plain", "always"), ("plain", said)]

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench.reports import _words
+from bench.reports.run import words
 
-SCRIPT = Path(__file__).parents[2] / "reports" / "report.js"
+SCRIPT = Path(__file__).parents[2] / "reports" / "page" / "report.js"
 
 
 @pytest.mark.parametrize(
@@ -23,12 +23,12 @@ SCRIPT = Path(__file__).parents[2] / "reports" / "report.js"
     ],
 )  # fmt: skip
 def test_numbers(value, text):
-    assert _words.number(value) == text
+    assert words.number(value) == text
 
 
 def test_intervals():
-    assert _words.interval(0.5, 0.66049) == "[0.500, 0.660]"
-    assert _words.interval(0.5, None) == _words.interval(float("nan"), 1) == ""
+    assert words.interval(0.5, 0.66049) == "[0.500, 0.660]"
+    assert words.interval(0.5, None) == words.interval(float("nan"), 1) == ""
 
 
 @pytest.mark.skipif(shutil.which("node") is None, reason="needs node")
@@ -39,11 +39,11 @@ def test_the_pages_script_writes_numbers_alike():
     values = [*ties, *(10 ** rng.uniform(-9, 7, 3000)), *rng.random(2000), 999.95, 9.9995, 0.00099999]
     code = f"{function} console.log(JSON.stringify({json.dumps(values)}.map(number)));"
     theirs = json.loads(subprocess.run(["node", "-e", code], capture_output=True, text=True, check=True).stdout)
-    assert [_words.number(value) for value in values] == theirs
+    assert [words.number(value) for value in values] == theirs
 
 
 def test_rounding_what_the_page_carries_is_rounding_the_value():
     """Values are stored with nine digits in places: a second rounding must not differ from one."""
     values = np.random.default_rng(1).random(20_000)
-    assert [_words.number(v) for v in values.round(9)] == [_words.number(v) for v in values]
-    assert [_words.number(v) for v in values.round(4)] != [_words.number(v) for v in values]
+    assert [words.number(v) for v in values.round(9)] == [words.number(v) for v in values]
+    assert [words.number(v) for v in values.round(4)] != [words.number(v) for v in values]

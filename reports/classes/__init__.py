@@ -1,0 +1,1 @@
+"""Scores by class: tables, confusions, maps of cells."""

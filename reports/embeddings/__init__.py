@@ -1,0 +1,1 @@
+"""What ``bench embed`` has put into a run."""

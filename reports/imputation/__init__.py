@@ -1,0 +1,1 @@
+"""Imputed values in the report."""

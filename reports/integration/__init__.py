@@ -1,0 +1,1 @@
+"""Integrated embeddings in the report."""

@@ -1,0 +1,1 @@
+"""The HTML file and the figures beside it."""

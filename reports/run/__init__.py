@@ -1,0 +1,1 @@
+"""A run as the report sees it: loaded, tabulated, ranked."""

@@ -1,0 +1,59 @@
+"""What must be known before numbers are read: the donors they rest on, weak labels, caveats of tracks."""
+
+from __future__ import annotations
+
+from bench.record import TaskCard
+from bench.reports.run import tables
+from bench.reports.run.load import Run
+from bench.reports.run.splits import tested
+from bench.words import count, listing
+
+
+def tested_donors(run: Run, task: str, track: str, dataset: str) -> int | None:
+    """How many donors some split tests; None where they are not told apart, or the run folder does not tell them."""
+    splits, card = run.splits.get((task, track, dataset), {}), run.datasets.get(dataset)
+    if not splits or not all(splits.values()) or (card is not None and "donor" not in card.fields):
+        return None
+    return len(tested(splits))
+
+
+def rests_on(run: Run, task: str, track: str, dataset: str) -> str:
+    """How many donors were tested, in how many splits: ``1 tested donor``, ``7 tested donors in 3 splits``."""
+    n, splits = tested_donors(run, task, track, dataset), run.splits.get((task, track, dataset), {})
+    if n is None:
+        return "cells whose donors are not told apart"
+    if len(splits) == 1 and dataset in run.datasets and run.datasets[dataset].n_donors == n:
+        return count(n, "donor")
+    donors = count(n, "tested donor")
+    return donors if len(splits) == 1 else f"{donors} in {count(len(splits), 'split')}"
+
+
+def weak_labels(run: Run, task: str, dataset: str) -> str:
+    """Why the labels that a task scores are weaker than the authors'; empty where they are not, or are not used."""
+    card = run.datasets.get(dataset)
+    if card is None or not card.weak_labels:
+        return ""
+    records = (r for r in run.trials.values() if (r.spec.task, r.spec.dataset) == (task, dataset))
+    return card.weak_labels if any(f"WARNING {card.weak_labels}" in r.problem_notes for r in records) else ""
+
+
+def caveats(run: Run, card: TaskCard) -> list[tuple[str, str]]:
+    """What must be known of tracks and datasets before their numbers are read: of what, and the warning."""
+    pairs = [pair for pair in tables.pairs(run, card.name) if pair[0] in card.tracks]
+    said: dict[str, list[tuple[str, str]]] = {}
+    for track, dataset in pairs:
+        about, data = card.tracks[track], run.datasets.get(dataset)
+        of_truth = about.caveat_simulated if data is not None and data.truth == "generative" else about.caveat_measured
+        for caveat in filter(None, (about.caveat, of_truth)):
+            said.setdefault(caveat, []).append((track, dataset))
+    found = [(_where(of, pairs), caveat) for caveat, of in said.items()]
+    weak = {dataset: weak_labels(run, card.name, dataset) for _, dataset in pairs}
+    return found + [(dataset, f"the labels are not the authors': {why}") for dataset, why in weak.items() if why]
+
+
+def _where(of: list[tuple[str, str]], pairs: list[tuple[str, str]]) -> str:
+    """Tracks where all of their datasets are meant, else tracks and datasets."""
+    tracks = list(dict(of))
+    if all(pair in of for pair in pairs if pair[0] in tracks):
+        return listing(tracks)
+    return f"{listing(tracks)} on {listing(list(dict.fromkeys(dataset for _, dataset in of)))}"

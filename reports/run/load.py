@@ -1,0 +1,161 @@
+"""Read a run folder: the tables, the requests and the trial records, checked against the core's models."""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pandas as pd
+
+from bench.errors import BenchError
+from bench.record import DataCard, MethodCard, PlannedTrial, Request, RunInfo, Skipped, TaskCard, TrialRecord
+from bench.reports.classes import confusion
+from bench.reports.embeddings import tables as embedding_tables
+from bench.reports.run.splits import Pair, Splits, of_records
+from bench.rows import CURVE_COLUMNS, ROW_COLUMNS
+from bench.store import Store
+
+#: Together with the parameters these name a trial; a second trial of the same name replaces the first.
+IDENTITY = ["task", "track", "dataset", "method", "split_seed", "sim_seed", "method_seed"]
+
+
+Table = Callable[["Run", str], pd.DataFrame]
+
+
+def once(make: Table) -> Table:
+    """Keep the table of a run and task once it is made: page and files show the same. Nobody may change it in place."""
+
+    @functools.wraps(make)
+    def kept(run: Run, task: str) -> pd.DataFrame:
+        if (make, task) not in run.made:
+            run.made[make, task] = make(run, task)
+        return run.made[make, task]
+
+    return kept
+
+
+@dataclass(frozen=True)
+class Run:
+    """Everything the report shows.
+
+    Parameters
+    ----------
+    rows, curves
+        ``results`` and ``curves`` of the run, plus a column ``label``: the method's name, with the
+        parameters that differ where a method was run with several sets of them. ``rows`` have ``split``, too: the
+        number of the set of donors that was tested.
+    trials
+        Records by key, only those that ``rows`` still shows.
+    superseded
+        Number of trials left out because a newer one of the same name is there.
+    splits
+        Of each (task, track, dataset) the donors that the splits test (:mod:`bench.reports.run.splits`).
+    embeddings
+        What ``bench embed --run`` has put there.
+    confusions
+        Cells by true and answered class (:func:`bench.reports.classes.confusion.load`).
+        Empty for tasks without classes.
+    made
+        What functions under :func:`once` gave, by function and task.
+    """
+
+    folder: Path
+    info: RunInfo
+    requests: list[Request]
+    rows: pd.DataFrame
+    curves: pd.DataFrame
+    trials: dict[str, TrialRecord]
+    superseded: int = 0
+    splits: dict[Pair, Splits] = field(default_factory=dict)
+    tasks: dict[str, TaskCard] = field(default_factory=dict)
+    methods: dict[str, MethodCard] = field(default_factory=dict)
+    datasets: dict[str, DataCard] = field(default_factory=dict)
+    embeddings: list[embedding_tables.Embedding] = field(default_factory=list)
+    confusions: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=confusion.COLUMNS))
+    made: dict[tuple[Table, str], pd.DataFrame] = field(default_factory=dict)
+
+    @property
+    def planned(self) -> dict[str, tuple[str, PlannedTrial]]:
+        """Key -> (task, planned trial), over all requests."""
+        return {trial.key: (request.task.name, trial) for request in self.requests for trial in request.planned}
+
+    @property
+    def skipped(self) -> list[tuple[str, Skipped]]:
+        """(task, skipped pair) without repeats, over all requests."""
+        return list(dict.fromkeys((r.task.name, s) for r in self.requests for s in r.skipped))
+
+
+def load(folder: Path) -> Run:
+    """Read the run in ``folder``.
+
+    Raises
+    ------
+    bench.errors.BenchError
+        If the folder is not a run, or one of its files does not have the expected form.
+    """
+    store = Store.open(folder)
+    requests = store.requests()
+    records = {record.key: record for record in store.records()}
+    rows = _table(folder, "results", ROW_COLUMNS)
+    current = _newest(rows, {record.key: record.started for record in records.values()})
+    rows = rows[rows["trial"].isin(current)].reset_index(drop=True)
+    curves = _table(folder, "curves", CURVE_COLUMNS)
+    curves = curves[curves["trial"].isin(current)].reset_index(drop=True)
+    labels = _labels(rows)
+    rows["label"] = rows["trial"].map(labels).astype("string")
+    curves["label"] = curves["trial"].map(labels).astype("string")
+    trials = {record.key: record for record in records.values() if record.key in current}
+    splits, of_trial = of_records(store, trials.values())
+    rows["split"] = rows["trial"].map(of_trial).astype("Int64")
+    return Run(
+        folder=folder,
+        info=store.info,
+        requests=requests,
+        rows=rows,
+        curves=curves,
+        trials=trials,
+        superseded=len(records) - len(trials),
+        splits=splits,
+        tasks={r.task.name: r.task for r in requests},
+        methods={card.name: card for r in requests for card in r.methods},
+        datasets={card.name: card for r in requests for card in r.datasets},
+        embeddings=embedding_tables.load(folder),
+        confusions=confusion.load(folder, trials, rows),
+    )
+
+
+def _table(folder: Path, name: str, columns: dict[str, str]) -> pd.DataFrame:
+    path = folder / f"{name}.parquet"
+    if not path.is_file():
+        return pd.DataFrame(columns=list(columns)).astype(columns)
+    frame = pd.read_parquet(path)
+    missing = [column for column in columns if column not in frame.columns]
+    if missing:
+        raise BenchError(
+            f"columns missing: {', '.join(missing)}", where=str(path), fix="run `bench rescore` on the run"
+        )
+    return frame[list(columns)].astype(columns)
+
+
+def _newest(rows: pd.DataFrame, started: dict[str, str]) -> set[str]:
+    """Keys of the newest trial for each identity and parameter set."""
+    trials = rows.drop_duplicates("trial")[["trial", "params", *IDENTITY]].copy()
+    trials["started"] = trials["trial"].map(started).fillna("")
+    newest = trials.sort_values(["started", "trial"]).drop_duplicates(["params", *IDENTITY], keep="last")
+    return set(newest["trial"])
+
+
+def _labels(rows: pd.DataFrame) -> dict[str, str]:
+    """Trial key -> method name, with the parameters that differ between trials of the same method."""
+    labels = {}
+    for _, group in rows.drop_duplicates("trial").groupby(["task", "method"], sort=True):
+        sets = {text: json.loads(text) if isinstance(text, str) and text else {} for text in group["params"]}
+        names = sorted({name for params in sets.values() for name in params})
+        varying = [n for n in names if len({json.dumps(params.get(n)) for params in sets.values()}) > 1]
+        for key, method, text in zip(group["trial"], group["method"], group["params"], strict=True):
+            shown = ", ".join(f"{n}={json.dumps(sets[text].get(n))}" for n in varying)
+            labels[key] = f"{method} ({shown})" if shown else method
+    return labels

@@ -1,0 +1,186 @@
+"""The tidy frames behind the figures and the text: each prepared once, here."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from bench.record import MetricCard, TaskCard
+from bench.reports.run import splits
+from bench.reports.run.load import Run, once
+from bench.stats import mean_interval, split_interval
+
+#: Where a trial stands, from best to worst; ``missing`` was planned but has no record (interrupted or still running).
+STATUS_ORDER = ("ok", "not_applicable", "unavailable", "missing", "invalid_output", "crash", "oom", "timeout")
+ROLE_ORDER = ("method", "perfect", "trap", "random")
+PAIR = ["task", "track", "dataset"]
+#: What an interval of :func:`cells` is.
+INTERVALS = {
+    "one": "tested donors, then cells, resampled",
+    "trials": "tested donors, then cells, resampled; chance between trials added",
+    "splits": "Student's t over splits, widened for the donors they share",
+    "": "no interval",
+}
+
+Floats = NDArray[np.float64]
+_NUMBERS = ["value", "ci_low", "ci_high", "low", "high"]
+
+
+def headline(task: TaskCard) -> MetricCard | None:
+    """The metric the task asks to be judged by first."""
+    return next((m for m in task.metrics if m.headline), task.metrics[0] if task.metrics else None)
+
+
+def main_metrics(task: TaskCard) -> list[str]:
+    """Metrics shown and ranked first: no variants (``f1@10%``) of another, none that has no better and worse."""
+    return [m.name for m in task.metrics if "@" not in m.name and not m.neutral]
+
+
+def part_metrics(run: Run, task: str) -> set[str]:
+    """Metrics that only parts (``class:NAME``) have, never a whole: they would be empty columns beside the others."""
+    rows = run.rows[(run.rows["task"] == task) & run.rows["metric"].notna()]
+    whole = ~rows["unit"].str.contains(":").fillna(False)
+    return set(rows["metric"]) - set(rows.loc[whole, "metric"])
+
+
+def trials(run: Run) -> pd.DataFrame:
+    """One row per trial: every column of the results that does not change within a trial, and ``label``."""
+    varying = ["unit", "metric", "value", "ci_low", "ci_high", "n"]
+    frame = run.rows.drop(columns=varying).drop_duplicates("trial").reset_index(drop=True)
+    return frame.assign(detail=frame["detail"].where(frame["status"] != "ok", ""))
+
+
+def cells(run: Run, unit: str = "pooled") -> pd.DataFrame:
+    """Mean per task, track, dataset, label and metric, for one unit: over trials of a split, then over splits.
+
+    Splits that test the same donors are one (:mod:`bench.reports.run.splits`).
+
+    Returns
+    -------
+    Columns ``task, track, dataset, label, role, metric, value, ci_low, ci_high, interval, low, high, trials, splits,
+    whole``. ``low`` and ``high`` are the extremes, over splits where there are several, else over trials. ``interval``
+    says what the 95 % bounds are: a key of :data:`INTERVALS`. ``whole`` is false where the value lacks splits that
+    another label has: then it is no fair comparison.
+    """
+    return _cells(run, unit)
+
+
+@once
+def _cells(run: Run, unit: str) -> pd.DataFrame:
+    keys = [*PAIR, "label", "role", "metric"]
+    rows = run.rows[(run.rows["status"] == "ok") & (run.rows["unit"] == unit)]
+    numbers = (rows[c].to_numpy(float, na_value=np.nan) for c in ("split", "value", "ci_low", "ci_high"))
+    split, value, low, high = numbers
+    shares = {pair: splits.tested_to_trained(of, run.datasets.get(pair[2])) for pair, of in run.splits.items()}
+    found = [
+        dict(zip(keys, key, strict=True)) | _mean(split[i], value[i], low[i], high[i], shares.get(key[:3]))
+        for key, i in sorted(rows.groupby(keys).indices.items())
+    ]
+    frame = pd.DataFrame(found, columns=[*keys, *_NUMBERS, "interval", "trials", "splits"])
+    frame = frame.astype(dict.fromkeys(keys, "string") | dict.fromkeys(_NUMBERS, "Float64"))
+    limits = {(name, m.name): (m.low, m.high) for name, card in run.tasks.items() for m in card.metrics}
+    ends = [limits.get(names, (None, None)) for names in zip(frame["task"], frame["metric"], strict=True)]
+    least, most = (pd.Series([end[side] for end in ends], dtype="Float64") for side in (0, 1))
+    frame["ci_low"], frame["ci_high"] = frame["ci_low"].clip(lower=least), frame["ci_high"].clip(upper=most)
+    return frame.assign(whole=frame["splits"] == frame.groupby([*PAIR, "metric"])["splits"].transform("max"))
+
+
+def _mean(split: Floats, value: Floats, ci_low: Floats, ci_high: Floats, share: float | None) -> dict[str, Any]:
+    """What :func:`cells` says of the trials of one label."""
+    known = ~np.isnan(value)
+    split, value, ci_low, ci_high = split[known], value[known], ci_low[known], ci_high[known]
+    found = {"interval": "", "trials": len(value), "splits": len(np.unique(split))}
+    if not len(value):
+        return found
+    means = np.array([value[split == number].mean() for number in np.unique(split)])
+    if len(means) > 1:
+        kind, spread, bounds = "splits", means, None if share is None else split_interval(means, share)
+    else:
+        kind, spread, bounds = "trials" if len(value) > 1 else "one", value, mean_interval(value, ci_low, ci_high)
+    found |= {"value": means.mean(), "low": spread.min(), "high": spread.max()}
+    return found | ({"interval": kind, "ci_low": bounds[0], "ci_high": bounds[1]} if bounds else {})
+
+
+def coverage(run: Run) -> pd.DataFrame:
+    """Planned against obtained.
+
+    Returns
+    -------
+    A row per task, track, dataset and method with ``role``, ``planned``, ``ok``, ``missing`` (trials without a record)
+    and ``status`` (the worst one).
+    """
+    status = {key: record.status for key, record in run.trials.items()}
+    rows = [(task, t.track, t.dataset, t.method, key) for key, (task, t) in run.planned.items()]
+    known = {row[-1] for row in rows}
+    identity = {(*row[:4], run.planned[row[-1]][1].seeds.model_dump_json()) for row in rows if row[-1] in status}
+    # a planned key whose code has changed since is answered by the newer trial of the same name
+    rows = [
+        row
+        for row in rows
+        if row[-1] in status or (*row[:4], run.planned[row[-1]][1].seeds.model_dump_json()) not in identity
+    ]
+    rows += [
+        (r.spec.task, r.spec.track, r.spec.dataset, r.spec.method, key)
+        for key, r in run.trials.items()
+        if key not in known
+    ]
+    frame = pd.DataFrame(rows, columns=[*PAIR, "method", "key"])
+    frame["status"] = frame["key"].map(status).fillna("missing")
+    frame["rank"] = frame["status"].map(STATUS_ORDER.index)
+    frame["ok"], frame["missing"] = frame["status"] == "ok", frame["status"] == "missing"
+    grouped = frame.groupby([*PAIR, "method"], sort=True)
+    out = grouped.agg(
+        planned=("key", "size"), ok=("ok", "sum"), missing=("missing", "sum"), rank=("rank", "max")
+    ).reset_index()
+    out["status"] = out.pop("rank").map(lambda i: STATUS_ORDER[int(i)]) if len(out) else pd.Series(dtype="string")
+    roles = {name: card.role for name, card in run.methods.items()}
+    out["role"] = out["method"].map(roles).fillna("method") if len(out) else pd.Series(dtype="string")
+    return out
+
+
+def pairs(run: Run, task: str) -> list[tuple[str, str]]:
+    """(track, dataset) pairs of a task, in the order of its card, then by name."""
+    tracks = list(run.tasks[task].tracks) if task in run.tasks else []
+    seen = {(t.track, t.dataset) for name, t in run.planned.values() if name == task}
+    seen |= {(r.spec.track, r.spec.dataset) for r in run.trials.values() if r.spec.task == task}
+    return sorted(seen, key=lambda p: (tracks.index(p[0]) if p[0] in tracks else len(tracks), p[0], p[1]))
+
+
+def label_order(run: Run, task: str) -> list[tuple[str, str]]:
+    """(label, role) of a task: methods from best to worst mean headline value, then controls by role."""
+    metric = headline(run.tasks[task]) if task in run.tasks else None
+    frame = cells(run)
+    frame = frame[(frame["task"] == task) & (frame["metric"] == (metric.name if metric else ""))]
+    mean = frame.groupby("label")["value"].mean()
+    sign = -1.0 if metric is None or metric.higher_is_better else 1.0
+    found = trials(run)
+    entries = {
+        (str(a), str(b)) for a, b, t in zip(found["label"], found["role"], found["task"], strict=True) if t == task
+    }
+    started = {record.spec.method for record in run.trials.values() if record.spec.task == task}
+    for name, planned in run.planned.values():
+        if name == task and planned.method not in started:
+            role = run.methods[planned.method].role if planned.method in run.methods else "method"
+            entries.add((planned.method, role))
+
+    def place(entry: tuple[str, str]) -> tuple[int, float, str]:
+        value = mean.get(entry[0])
+        return (
+            ROLE_ORDER.index(entry[1]),
+            float("inf") if value is None or pd.isna(value) else sign * float(value),
+            entry[0],
+        )
+
+    return sorted(entries, key=place)
+
+
+def trap_values(frame: pd.DataFrame, task: TaskCard) -> pd.DataFrame:
+    """The best trap control per pair and metric of :func:`cells`: columns ``trap`` (its value) and ``trap_label``."""
+    better = {m.name: m.higher_is_better for m in task.metrics}
+    traps = frame[(frame["role"] == "trap") & (frame["task"] == task.name) & frame["value"].notna()].copy()
+    traps["key"] = [v if better.get(m, True) else -v for v, m in zip(traps["value"], traps["metric"], strict=True)]
+    best = traps.sort_values(["key", "label"], ascending=[False, True]).drop_duplicates([*PAIR, "metric"])
+    return best.rename(columns={"value": "trap", "label": "trap_label"})[[*PAIR, "metric", "trap", "trap_label"]]
