@@ -3,45 +3,36 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from bench.errors import BenchError
+from bench.record import TrialRecord
+from bench.reports.run.load import Run, once
 
-if TYPE_CHECKING:
-    from bench.record import TrialRecord
-
-COLUMNS = ["task", "track", "dataset", "label", "truth", "answer", "n"]
+COLUMNS = ["track", "dataset", "label", "truth", "answer", "n"]
 _KEYS = COLUMNS[:-1]
 
 
-def load(folder: Path, records: dict[str, TrialRecord], rows: pd.DataFrame) -> pd.DataFrame:
-    """Count the cells of each true and answered class, for every method that was scored by class.
-
-    Parameters
-    ----------
-    records
-        Trials to count, by key.
-    rows
-        Results with the column ``label``; trials with units ``class:NAME`` are counted, controls are not.
+@once
+def counts(run: Run, task: str) -> pd.DataFrame:
+    """Cells of each true and answered class, for every method that was scored by class; of controls none.
 
     Returns
     -------
-    Columns ``task, track, dataset, label, truth, answer, n``: cells, summed over seeds; pairs without cells are absent.
+    Columns ``track, dataset, label, truth, answer, n``: cells, summed over seeds; pairs without cells are absent.
     A trial whose prediction or solution is not in the folder has no rows.
     """
-    by_class = rows["unit"].str.startswith("class:").fillna(False) & (rows["role"] == "method")
-    labels = rows[by_class].drop_duplicates("trial").set_index("trial")["label"]
+    rows = run.rows[(run.rows["task"] == task) & (run.rows["role"] == "method")]
+    labels = rows[rows["unit"].str.startswith("class:").fillna(False)].drop_duplicates("trial").set_index("trial")
     found = []
-    for key, label in labels.items():
-        record = records.get(str(key))
-        table = None if record is None else answers(folder, record)
+    for key, label in labels["label"].items():
+        record = run.trials.get(str(key))
+        table = None if record is None else answers(run.folder, record)
         if record is None or table is None:
             continue
-        counts = table.value_counts(["truth", "answer"], sort=False).rename("n").reset_index()
-        spec = record.spec
-        found.append(counts.assign(task=spec.task, track=spec.track, dataset=spec.dataset, label=str(label)))
+        cells = table.value_counts(["truth", "answer"], sort=False).rename("n").reset_index()
+        found.append(cells.assign(track=record.spec.track, dataset=record.spec.dataset, label=str(label)))
     if not found:
         return pd.DataFrame(columns=COLUMNS)
     return pd.concat(found).groupby(_KEYS, sort=True)["n"].sum().reset_index()

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bench.reports.classes import cell_map
+from bench.reports.classes import cell_map, confusion
 from bench.reports.classes import tables as class_tables
 from bench.reports.run.load import Run
 
@@ -31,7 +31,7 @@ def of_task(run: Run, task: str) -> dict[str, Any]:
     No pairs for a task without classes.
     """
     frame = class_tables.table(run, task)
-    confusions = run.confusions[run.confusions["task"] == task]
+    confusions = confusion.counts(run, task)
     least = _least_share(confusions)
     left_out = (
         f"Entries below {100 * least:g} % of a class's cells are left out to keep this file small." if least else ""

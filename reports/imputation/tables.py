@@ -10,6 +10,7 @@ import pandas as pd
 from bench.reports.imputation import density
 from bench.reports.run import scored, tables
 from bench.reports.run.load import Run
+from bench.reports.run.words import rounded
 
 #: Characters of all joint densities in the HTML; beyond it the groups are left out and only their sums are shown.
 JOINT_BUDGET = 1_200_000
@@ -141,8 +142,3 @@ def _panel(frame: pd.DataFrame, end: float, numbers: pd.Series) -> dict[str, Any
 def group_order(name: str) -> tuple[float, str]:
     """Numbers as numbers, then names."""
     return (float(name), "") if name.isdecimal() else (math.inf, name)
-
-
-def rounded(value: float | None) -> float | None:
-    """Nine significant digits, so that rounding again is as rounding once; None for what is missing."""
-    return None if value is None or not math.isfinite(value) else float(f"{value:.9g}")

@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 
 from bench.reports.embeddings import tables as embedding_tables
-from bench.reports.imputation.tables import rounded
 from bench.reports.run import scored, tables
 from bench.reports.run.load import Run
+from bench.reports.run.words import rounded
 
 #: Points of all maps in the HTML, and of one; the figures show all cells.
 POINTS_BUDGET = 90_000

@@ -22,6 +22,7 @@ from bench.reports.classes.figures import by_class, cell_maps, confusion, hierar
 from bench.reports.deg import tables as deg_tables
 from bench.reports.deg.figures import null, overlap, pr, qq, ratios, subsets, volcano
 from bench.reports.embeddings import figure as embedding_figure
+from bench.reports.embeddings.tables import Embedding
 from bench.reports.figures import coverage, curves, donors, heatmap, ranks, resources
 from bench.reports.imputation import tables as imputation_tables
 from bench.reports.imputation.figures import expression_bins, group_bars, joint, zeros
@@ -87,7 +88,7 @@ _STYLE: dict[Any, Any] = {
 _METADATA = {"pdf": {"CreationDate": None}, "svg": {"Date": None}, "png": {"Software": None}}
 
 
-def write_figures(run: Run, folder: Path, formats: Sequence[str]) -> list[Path]:
+def write_figures(run: Run, embeddings: Sequence[Embedding], folder: Path, formats: Sequence[str]) -> list[Path]:
     """Draw every figure that has data into ``folder``, once per format and task, with its data as CSV."""
     folder.mkdir(parents=True, exist_ok=True)
     written = []
@@ -109,7 +110,7 @@ def write_figures(run: Run, folder: Path, formats: Sequence[str]) -> list[Path]:
                 stem = folder / (name if len(run.tasks) == 1 else f"{task}_{name}")
                 for kind in ("csv", "parquet"):
                     _keep(frame, Path(f"{stem}.{kind}"))
-    for found in run.embeddings:
+    for found in embeddings:
         for kind, frame, draw in (
             ("cells", found.cells, embedding_figure.draw_cells),
             ("genes", found.genes, embedding_figure.draw_genes),

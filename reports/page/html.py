@@ -44,23 +44,23 @@ LOGS_BUDGET = 1_000_000
 
 def write(run_dir: Path, target: Path, formats: Sequence[str]) -> Path:
     """Load the run, draw its figures and put the HTML in place in one step."""
-    run = load(run_dir)
+    run, embeddings = load(run_dir), embedding_tables.load(run_dir)
     if formats:
-        write_figures(run, target.parent / "figures", formats)
+        write_figures(run, embeddings, target.parent / "figures", formats)
     target.parent.mkdir(parents=True, exist_ok=True)
     with replacing(target) as aside:
-        aside.write_text(render(run), encoding="utf-8")
+        aside.write_text(render(run, embeddings), encoding="utf-8")
     return target
 
 
-def render(run: Run) -> str:
+def render(run: Run, embeddings: Sequence[embedding_tables.Embedding]) -> str:
     """The HTML text."""
     environment = jinja2.Environment(
         loader=jinja2.FunctionLoader(_asset), autoescape=True, trim_blocks=True, lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )  # fmt: skip
     environment.filters["count"] = count
-    data = payload(run)
+    data = payload(run, embeddings)
     return environment.get_template("page/report.html.j2").render(
         run=run,
         by_class=any(task["classes"]["pairs"] for task in data["tasks"].values()),
@@ -70,11 +70,11 @@ def render(run: Run) -> str:
         deg=any(task["deg"] or task["volcanoes"] for task in data["tasks"].values()),
         why_corrected=deg_tables.WHY_CORRECTED,
         lost=class_tables.LOST,
-        title=_title(run),
+        title=_title(run, embeddings),
         tasks=[_task_view(run, card) for card in run.tasks.values()],
         commands=[(r.created, shlex.join(r.command), r.host, r.git) for r in run.requests],
         versions=_versions(run),
-        embeddings=[(e.name, embedding_tables.sentence(e)) for e in run.embeddings],
+        embeddings=[(e.name, embedding_tables.sentence(e)) for e in embeddings],
         status_words=summary.STATUS_WORDS,
         no_interval=summary.NO_INTERVAL,
         data=Markup(embed(data)),
@@ -93,9 +93,9 @@ def _plotly() -> str:
     return text.replace("</script", "<\\/script")
 
 
-def _title(run: Run) -> str:
-    if run.embeddings and not run.tasks:
-        return f"Embeddings of {listing(sorted({e.card.dataset for e in run.embeddings}))}"
+def _title(run: Run, embeddings: Sequence[embedding_tables.Embedding]) -> str:
+    if embeddings and not run.tasks:
+        return f"Embeddings of {listing(sorted({e.card.dataset for e in embeddings}))}"
     names = [name.capitalize() for name in run.tasks] or ["Empty run"]
     datasets = sorted({t.dataset for _, t in run.planned.values()})
     return f"{listing(names)} benchmark" + (f": {listing(datasets)}" if 0 < len(datasets) < 4 else "")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -40,7 +41,7 @@ _POINT_BYTES = 13
 ROW_FIELDS = ["unit", "metric", "value", "ci_low", "ci_high", "n"]
 
 
-def payload(run: Run) -> dict[str, Any]:
+def payload(run: Run, embeddings: Sequence[embedding_tables.Embedding]) -> dict[str, Any]:
     """Everything the page's script needs, as plain JSON."""
     trials = tables.trials(run)
     rows, left_out = _fitting(run)
@@ -53,7 +54,7 @@ def payload(run: Run) -> dict[str, Any]:
         "curves": _curves(run, position),
         "intervals": tables.INTERVALS,
         "curveNames": {name: {**words, "diagonal": name in DIAGONAL} for name, words in CURVES.items()},
-        "embeddings": [_embedding(e, len(run.embeddings)) for e in run.embeddings],
+        "embeddings": [_embedding(e, len(embeddings)) for e in embeddings],
     }
 
 

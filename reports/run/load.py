@@ -12,8 +12,6 @@ import pandas as pd
 
 from bench.errors import BenchError
 from bench.record import DataCard, MethodCard, PlannedTrial, Request, RunInfo, Skipped, TaskCard, TrialRecord
-from bench.reports.classes import confusion
-from bench.reports.embeddings import tables as embedding_tables
 from bench.reports.run.splits import Pair, Splits, of_records
 from bench.rows import CURVE_COLUMNS, ROW_COLUMNS
 from bench.store import Store
@@ -53,11 +51,6 @@ class Run:
         Number of trials left out because a newer one of the same name is there.
     splits
         Of each (task, track, dataset) the donors that the splits test (:mod:`bench.reports.run.splits`).
-    embeddings
-        What ``bench embed --run`` has put there.
-    confusions
-        Cells by true and answered class (:func:`bench.reports.classes.confusion.load`).
-        Empty for tasks without classes.
     made
         What functions under :func:`once` gave, by function and task.
     """
@@ -73,8 +66,6 @@ class Run:
     tasks: dict[str, TaskCard] = field(default_factory=dict)
     methods: dict[str, MethodCard] = field(default_factory=dict)
     datasets: dict[str, DataCard] = field(default_factory=dict)
-    embeddings: list[embedding_tables.Embedding] = field(default_factory=list)
-    confusions: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=confusion.COLUMNS))
     made: dict[tuple[Table, str], pd.DataFrame] = field(default_factory=dict)
 
     @property
@@ -122,8 +113,6 @@ def load(folder: Path) -> Run:
         tasks={r.task.name: r.task for r in requests},
         methods={card.name: card for r in requests for card in r.methods},
         datasets={card.name: card for r in requests for card in r.datasets},
-        embeddings=embedding_tables.load(folder),
-        confusions=confusion.load(folder, trials, rows),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from decimal import ROUND_HALF_UP, Decimal
 
 import pandas as pd
@@ -26,3 +27,8 @@ def number(value: float | None) -> str:
 def interval(low: float | None, high: float | None) -> str:
     """``[0.561, 0.701]``; nothing where a bound is missing."""
     return "" if pd.isna(low) or pd.isna(high) else f"[{number(low)}, {number(high)}]"
+
+
+def rounded(value: float | None) -> float | None:
+    """Nine significant digits, so that rounding again is as rounding once; None for what is missing."""
+    return None if value is None or not math.isfinite(value) else float(f"{value:.9g}")

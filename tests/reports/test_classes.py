@@ -138,7 +138,7 @@ def test_too_many_entries_lose_the_smallest_shares_and_say_so(run: Path, monkeyp
 def test_metrics_of_classes_are_no_columns_of_pooled_tables(run: Path) -> None:
     loaded = load(run)
     assert tables.part_metrics(loaded, "annotation") == {"f1", "recall", "train_cells"}
-    task = payload.payload(loaded)["tasks"]["annotation"]
+    task = payload.payload(loaded, [])["tasks"]["annotation"]
     assert [m["name"] for m in task["metrics"]] == task["main"] == ["f1_macro"]
 
 
@@ -184,7 +184,7 @@ def test_a_prediction_of_other_cells_is_refused(run: Path) -> None:
     file = next(run.glob("trials/*/prediction.parquet"))
     pd.read_parquet(file).assign(cell="x").to_parquet(file)
     with pytest.raises(BenchError, match="same cells"):
-        load(run)
+        build(run)
 
 
 def test_a_run_without_classes_has_no_such_section(full_run: Path) -> None:

@@ -101,7 +101,7 @@ def test_what_cannot_be_written_leaves_the_earlier_report_and_nothing_beside_it(
         patched.setattr("matplotlib.figure.Figure.savefig", full)
         with pytest.raises(OSError, match="No space left"):
             build(run, formats=("png",))
-    monkeypatch.setattr("bench.reports.page.html.render", lambda run: "half a page \udcff")
+    monkeypatch.setattr("bench.reports.page.html.render", lambda run, embeddings: "half a page \udcff")
     with pytest.raises(UnicodeEncodeError):
         build(run, formats=())
     assert sorted(run.rglob("*")) == files

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from matplotlib.figure import Figure
 
 from bench.reports.classes import tables as class_tables
+from bench.reports.classes.confusion import counts
 from bench.reports.run import tables
 from bench.reports.run.load import Run
 
@@ -28,7 +29,7 @@ MOST_LETTERS = 34
 
 def prepare(run: Run, task: str) -> pd.DataFrame:
     """Cells by true and answered class for every method, with the share of the true class."""
-    frame = run.confusions[run.confusions["task"] == task].drop(columns="task")
+    frame = counts(run, task)
     total = frame.groupby(["track", "dataset", "label", "truth"])["n"].transform("sum")
     return frame.assign(share=frame["n"] / total).reset_index(drop=True)
 
