@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def load_class(locator: Mapping[str, Any]) -> type[Method]:
-    """The method class that a locator (:class:`bench.registry.Entry`) points to."""
+    """The method class that a locator (:class:`bench.plan.registry.Entry`) points to."""
     module = (
         load_file(Path(str(locator["file"]))) if "file" in locator else importlib.import_module(str(locator["module"]))
     )

@@ -105,7 +105,7 @@ class Context:
 
     def written(self, out: np.ndarray) -> None:
         """Say that a part of an array of :meth:`empty` is done: it leaves the memory that a trial is measured by."""
-        from bench.expression import release
+        from bench.exchange.expression import release
 
         release(out)
 
@@ -156,7 +156,7 @@ class Method(ABC):
         Parameters that name a file or folder (empty: none): its bytes become part of a trial's key.
     environment
         Name of a TOML file beside the method's own that lists packages which cannot live beside the harness's
-        (:mod:`bench.environments`); ``run`` is then called in a process of that environment.
+        (:mod:`bench.environments.declaration`); ``run`` is then called in a process of that environment.
     caveat
         What a reader of a table must know about this row.
     presets

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from bench.normalise import log1p_cp10k
-from bench.registry import Registry
+from bench.plan.registry import Registry
 from bench.task import Seeds
 from bench.tasks.deg import DegTask
 from bench.tasks.deg.evaluate import evaluate

@@ -25,9 +25,9 @@ from memory_watch import MemoryWatch
 from scipy.sparse import csr_matrix
 
 from bench.dataset import Dataset, DatasetCard
-from bench.expression import Rows
+from bench.exchange.expression import Rows
 from bench.normalise import log1p_cp10k
-from bench.registry import Registry
+from bench.plan.registry import Registry
 from bench.task import Seeds
 
 TRACKS = (("integration", "zero"), ("imputation", "nonzero"), ("imputation", "dropout"))

@@ -16,10 +16,10 @@ from unittest import mock
 import numpy as np
 import pandas as pd
 
-from bench import prediction
-from bench.registry import Registry
+from bench.exchange import prediction
+from bench.plan.registry import Registry
+from bench.results.store import Store
 from bench.seeds import derive_seed
-from bench.store import Store
 from bench.task import Seeds
 from bench.tasks.integration import score
 

@@ -30,7 +30,7 @@ from bench.methods.nn.training.fitting import make_fabric
 from bench.methods.nn.training.pretraining import new_model, pretrain
 from bench.methods.nn.training.recipe import Recipe, split_settings
 from bench.methods.nn.training.validation import no_validation
-from bench.registry import Registry
+from bench.plan.registry import Registry
 from bench.task import Seeds
 
 

@@ -21,9 +21,9 @@ import numpy as np
 import pandas as pd
 from scipy.sparse import csr_matrix
 
-from bench.exchange import read_prediction, write_inputs
+from bench.exchange.files import read_prediction, write_inputs
+from bench.plan.registry import Registry
 from bench.problem import Cells, Inputs
-from bench.registry import Registry
 from bench.sandbox import Job, Sandbox
 
 GENES, CLASSES, BLOCK = 20_000, 20, 1_000

@@ -25,7 +25,7 @@ from bench.data._builtin import CohortSource
 from bench.data.cohort import CohortSpec
 from bench.dataset import Dataset
 from bench.normalise import log1p_cp10k
-from bench.registry import Registry
+from bench.plan.registry import Registry
 from bench.task import Seeds
 from bench.tasks.doublet import DoubletTask
 

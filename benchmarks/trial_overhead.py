@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from bench.exchange import write_inputs
+from bench.exchange.files import write_inputs
 from bench.problem import Cells, Inputs, Output
 from bench.sandbox import Job, Sandbox
 
@@ -30,7 +30,9 @@ class Total(Method):
     def run(self, inputs, ctx):
         return {"score": inputs.cells.X.sum(axis=1).A1}
 """
-IMPORTS = "import numpy.random, pandas, psutil, pyarrow.parquet, scipy.sparse, bench.exchange, bench.sandbox.worker"
+IMPORTS = (
+    "import numpy.random, pandas, psutil, pyarrow.parquet, scipy.sparse, bench.exchange.files, bench.sandbox.worker"
+)
 
 
 def main() -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import platformdirs
 
 from bench.data._layout import folder_files, is_zarr
-from bench.files import replacing
+from bench.system import replacing
 
 _APP = "scmamba-bench"
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from bench.data import library
 from bench.data._spec import CohortSpec
 from bench.errors import BenchError
-from bench.files import replacing
+from bench.system import replacing
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -15,14 +15,14 @@ CONTRACTS = {
     "bench.task",
     "bench.dataset",
     "bench.errors",
-    "bench.files",
+    "bench.system",
     "bench.seeds",
     "bench.stats",
     "bench.labels",
     "bench.normalise",
     "bench.words",
 }
-READERS = CONTRACTS | {"bench.record", "bench.rows", "bench.store", "bench.tables"}
+READERS = CONTRACTS | {"bench.results.records", "bench.results.rows", "bench.results.store", "bench.results.tables"}
 ALLOWED = {"tasks": CONTRACTS, "methods": CONTRACTS, "data": CONTRACTS, "reports": READERS}
 
 
@@ -73,7 +73,7 @@ def test_the_core_imports_no_room_except_from_the_command_line():
 
 
 def test_the_core_names_no_task_method_or_dataset():
-    from bench.registry import Registry
+    from bench.plan.registry import Registry
 
     registry = Registry()
     names = {*registry.tasks, *registry.methods}

@@ -49,7 +49,7 @@ def _rooms(error: OSError) -> str:
     import os
     import shutil
 
-    from bench.files import no_space
+    from bench.system import no_space
 
     if not no_space(error):
         return ""

@@ -85,7 +85,7 @@ def add(
 
 def _tell_uses(card: DatasetCard) -> None:
     """The command for each task that the dataset serves, and what it lacks for the others."""
-    from bench.registry import Registry
+    from bench.plan.registry import Registry
 
     lacking = []
     for name, entry in sorted(Registry().tasks.items()):
@@ -138,7 +138,7 @@ def pair(
 ) -> None:
     """Join two studies over their common genes: methods train on one and are tested on the other."""
     from bench.data import commands
-    from bench.registry import Registry
+    from bench.plan.registry import Registry
 
     registry = Registry()
     for note in commands.pair_to(out, registry.load(train), registry.load(test), labels):
@@ -152,7 +152,7 @@ def calibrate(
 ) -> None:
     """Print simulated against real: zeros, UMI and gene quantiles, mean-variance trend, principal components."""
     from bench.data.calibrate import calibrate as compare
-    from bench.registry import Registry
+    from bench.plan.registry import Registry
 
     table: Any = compare(Registry().load(str(real)).adata)
     typer.echo(json.dumps(table.to_dict("records"), indent=1) if as_json else table.to_string())

@@ -74,7 +74,7 @@ def read_cells(
     from bench.data.commands import like_donors, marked
     from bench.dataset import few_counts
     from bench.normalise import totals
-    from bench.registry import Registry
+    from bench.plan.registry import Registry
 
     source = Registry().dataset(data)
     columns, mapping = source.obs_columns(), source.mapping

@@ -14,7 +14,7 @@ from bench.cli.options import AsJson, Plugins, names
 from bench.errors import BenchError, UnknownNameError
 
 if TYPE_CHECKING:
-    from bench.registry import Registry
+    from bench.plan.registry import Registry
 
 MARKS = {"pass": "green", "fail": "red", "leak": "red", "skip": "yellow", "not_applicable": "yellow"}
 
@@ -34,8 +34,8 @@ def new_method(
     out: Annotated[Path, typer.Option(help="Where to make the package.")] = Path("."),
 ) -> None:
     """Write a package with one method, its entry point and its conformance test."""
-    from bench.registry import Registry
-    from bench.scaffold import new_method as scaffold
+    from bench.develop.scaffold import new_method as scaffold
+    from bench.plan.registry import Registry
 
     files = scaffold(name, Registry().task(task), out)
     file, folder = shlex.quote(str(files[0])), shlex.quote(str(files[0].parent))
@@ -55,9 +55,9 @@ def check(
 ) -> None:
     """Run the conformance suite on a method: schema, determinism, equivariance, edge cases, time-out."""
     from bench.cli.env import build_shown
-    from bench.conformance import Conformance
-    from bench.environments import environment_of
-    from bench.registry import Registry
+    from bench.develop.conformance import Conformance
+    from bench.environments.declaration import environment_of
+    from bench.plan.registry import Registry
 
     registry = Registry(plugin or ())
     entry = registry.method(method)
@@ -103,9 +103,9 @@ def audit(
     as_json: AsJson = False,
 ) -> None:
     """Scramble the hidden truth, build the inputs again, and require the same bytes."""
-    from bench.audit import audit as audit_all
-    from bench.grid import check_tracks
-    from bench.registry import Registry
+    from bench.develop.leakage_audit import audit as audit_all
+    from bench.plan.grid import check_tracks
+    from bench.plan.registry import Registry
     from bench.task import Seeds
 
     registry = Registry(plugin or ())

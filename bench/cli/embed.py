@@ -39,8 +39,8 @@ def embed(
     if device not in {"cpu", "cuda"}:
         raise BenchError(f"unknown device {device!r}", where="--device", fix="give cpu or cuda")
     from bench.data.library import FileSource
-    from bench.registry import Registry
-    from bench.store import Store
+    from bench.plan.registry import Registry
+    from bench.results.store import Store
 
     registry = Registry()
     registered = data in registry.datasets

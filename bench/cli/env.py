@@ -14,8 +14,8 @@ from bench.cli.run import interrupt
 from bench.errors import BenchError, UnavailableError
 
 if TYPE_CHECKING:
-    from bench.environments import Environment
-    from bench.registry import Registry
+    from bench.environments.declaration import Environment
+    from bench.plan.registry import Registry
 
 _ROW = "{:<14} {:<15} {:<9} {:<18} {}"
 
@@ -39,8 +39,8 @@ def build(
     plugin: Plugins = None,
 ) -> None:
     """Build the environments of methods, where they are not built yet: minutes and gigabytes, once."""
-    from bench.environments import environment_of
-    from bench.registry import Registry
+    from bench.environments.declaration import environment_of
+    from bench.plan.registry import Registry
 
     signal.signal(signal.SIGTERM, interrupt)
     registry = Registry(plugin or ())
@@ -74,9 +74,9 @@ def build(
 
 def list_(plugin: Plugins = None, as_json: AsJson = False) -> None:
     """List which methods bring an environment, whether it is built, its size, and what else lies in the cache."""
-    from bench.build import stored
-    from bench.environments import environments_dir
-    from bench.registry import Registry
+    from bench.environments.builder import stored
+    from bench.environments.declaration import environments_dir
+    from bench.plan.registry import Registry
 
     there = {one.folder.name: one for one in stored()}
     rows, in_use = [], set()
@@ -122,8 +122,8 @@ def clean(
     plugin: Plugins = None,
 ) -> None:
     """Remove environments that no method uses, and half-built ones; what a run uses at this moment is left."""
-    from bench.build import clean as remove
-    from bench.registry import Registry
+    from bench.environments.builder import clean as remove
+    from bench.plan.registry import Registry
 
     environments = _environments(Registry(plugin or ())).values()
     used = [] if all_ else [e.name for e in environments if not isinstance(e, UnavailableError)]
@@ -141,7 +141,7 @@ def build_shown(environment: Environment) -> None:
     from rich.console import Console
     from rich.text import Text
 
-    from bench.build import build as make
+    from bench.environments.builder import build as make
 
     console = Console(stderr=True)
     start = time.monotonic()
@@ -159,7 +159,7 @@ def build_shown(environment: Environment) -> None:
 
 
 def _environments(registry: Registry) -> dict[str, Environment | UnavailableError]:
-    from bench.environments import environment_of
+    from bench.environments.declaration import environment_of
 
     found: dict[str, Environment | UnavailableError] = {}
     for name, entry in registry.methods.items():

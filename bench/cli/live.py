@@ -17,9 +17,9 @@ from rich.table import Table
 from rich.text import Text
 
 from bench.errors import BenchError
-from bench.grid import Plan, Planned
-from bench.record import DECLARED, TrialRecord
-from bench.run import Result
+from bench.execution.run import Result
+from bench.plan.grid import Plan, Planned
+from bench.results.records import DECLARED, TrialRecord
 from bench.sandbox.progress import Progress
 from bench.task import Metric
 from bench.words import count

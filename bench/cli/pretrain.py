@@ -74,7 +74,7 @@ def pretrain(
     from bench.methods.nn.training.pretraining import pretrain_to
     from bench.methods.nn.training.pretraining_cells import PretrainingCells
     from bench.methods.nn.training.recipe import Recipe, split_settings
-    from bench.registry import Registry
+    from bench.plan.registry import Registry
 
     kind = family(model)
     chosen = device if device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"

@@ -27,7 +27,7 @@ def report(
 ) -> None:
     """Render the report of a run: one HTML file that needs no network, and every figure as files."""
     from bench.reports import build
-    from bench.store import Store
+    from bench.results.store import Store
 
     for kind in names(figures):
         if kind not in FIGURES:
@@ -42,9 +42,9 @@ def report(
 
 def rescore(run: Annotated[Path, typer.Argument(help="A run folder.")], plugin: Plugins = None) -> None:
     """Score the kept predictions again with today's metrics; no method is run."""
-    from bench.registry import Registry
-    from bench.rescore import rescore as rescore_run
-    from bench.store import Store
+    from bench.execution.rescore import rescore as rescore_run
+    from bench.plan.registry import Registry
+    from bench.results.store import Store
 
     store = Store.open(run)
 
@@ -62,7 +62,7 @@ def merge(
     out: Annotated[Path, typer.Option(help="The merged run folder.")],
 ) -> None:
     """Put the trials of several run folders into one; refuses mixed task versions."""
-    from bench.merge import merge as merge_runs
+    from bench.results.merge import merge as merge_runs
 
     if folder(out).resolve() in {run.resolve() for run in runs}:
         raise BenchError("a run cannot be merged into itself", where=f"--out {out}", fix="name a new folder")

@@ -17,8 +17,8 @@ from bench.cli.options import AsJson, Plugins, assignments, folder, megabytes, n
 from bench.errors import BenchError, UnknownNameError
 
 if TYPE_CHECKING:
-    from bench.registry import Registry
-    from bench.run import Result
+    from bench.execution.run import Result
+    from bench.plan.registry import Registry
 
 #: Share of the memory at hand that all trials running at once may use together.
 MEMORY_SHARE = 0.85
@@ -74,14 +74,14 @@ def run(
     trial failed or a dataset could not be read, 2 if the request itself cannot be run.
     """
     signal.signal(signal.SIGTERM, interrupt)
-    from bench.build import build
     from bench.cli.env import build_shown
     from bench.cli.live import LiveTable, Silent
-    from bench.doctor import why_no_gpu
-    from bench.grid import Ask
-    from bench.record import Limits
-    from bench.registry import Registry
-    from bench.run import run as run_request
+    from bench.environments.builder import build
+    from bench.environments.doctor import why_no_gpu
+    from bench.execution.run import run as run_request
+    from bench.plan.grid import Ask
+    from bench.plan.registry import Registry
+    from bench.results.records import Limits
 
     if not names(methods):
         raise BenchError("no method is named", where="--methods", fix="name methods, or give all or controls")
@@ -137,13 +137,13 @@ def _check_forced(registry: Registry, task: str, forced: Sequence[str]) -> None:
 def trial(spec: Path) -> None:
     """Run one trial from its specification file (what an engine starts)."""
     signal.signal(signal.SIGTERM, interrupt)
-    from bench.build import in_use
-    from bench.doctor import why_no_gpu
-    from bench.grid import Planned
-    from bench.record import Limits, TrialSpec
-    from bench.registry import Registry
-    from bench.store import Store
-    from bench.trial import TrialRunner
+    from bench.environments.builder import in_use
+    from bench.environments.doctor import why_no_gpu
+    from bench.execution.trial import TrialRunner
+    from bench.plan.grid import Planned
+    from bench.plan.registry import Registry
+    from bench.results.records import Limits, TrialSpec
+    from bench.results.store import Store
 
     given = json.loads(spec.read_text())
     limits = Limits.model_validate(given["limits"])
@@ -164,7 +164,7 @@ def interrupt(*_: object) -> None:
 
 
 def _share(jobs: int) -> float:
-    from bench.doctor import memory_mb
+    from bench.environments.doctor import memory_mb
 
     return memory_mb() * MEMORY_SHARE / jobs
 
@@ -172,7 +172,7 @@ def _share(jobs: int) -> float:
 def _engine(
     name: str, jobs: int, slurm_option: list[str] | None, plugins: Sequence[Path], datasets: Sequence[str]
 ) -> Any:
-    from bench.engine import LocalEngine, SlurmEngine
+    from bench.execution.engines import LocalEngine, SlurmEngine
 
     options = sbatch_options(slurm_option)
     if name == "local":

@@ -13,7 +13,7 @@ from bench.errors import UnavailableError, UnknownNameError
 
 if TYPE_CHECKING:
     from bench.method import Method
-    from bench.registry import Registry
+    from bench.plan.registry import Registry
 
 KINDS = ("tasks", "methods", "datasets")
 
@@ -31,7 +31,7 @@ def list_(
     as_json: AsJson = False,
 ) -> None:
     """List what is registered, and whether it can run here."""
-    from bench.registry import Registry
+    from bench.plan.registry import Registry
 
     if kind is not None and kind not in KINDS:
         raise UnknownNameError("kind", kind, KINDS)
@@ -69,9 +69,9 @@ def describe(
     as_json: AsJson = False,
 ) -> None:
     """Print the card of a task, method or dataset."""
-    from bench.availability import why_unavailable
-    from bench.cards import data_card, method_card, task_card
-    from bench.registry import Registry
+    from bench.environments.availability import why_unavailable
+    from bench.plan.cards import data_card, method_card, task_card
+    from bench.plan.registry import Registry
 
     registry = Registry(plugin or ())
     if name in registry.tasks:
@@ -115,9 +115,9 @@ def _assigned(params: dict[str, Any]) -> list[str]:
 
 def doctor(plugin: Plugins = None, as_json: AsJson = False) -> None:
     """Say what is missing for which method, and the command that installs it."""
-    from bench.availability import installed_version, missing
-    from bench.doctor import machine
-    from bench.registry import Registry
+    from bench.environments.availability import installed_version, missing
+    from bench.environments.doctor import machine
+    from bench.plan.registry import Registry
 
     registry = Registry(plugin or ())
     lacking = {name: missing(entry.value) for name, entry in registry.methods.items()}
@@ -148,7 +148,7 @@ def _task_rows(registry: Registry) -> list[dict[str, Any]]:
 
 
 def _method_rows(registry: Registry) -> list[dict[str, Any]]:
-    from bench.availability import why_unavailable
+    from bench.environments.availability import why_unavailable
 
     rows = []
     for name, entry in registry.methods.items():
@@ -172,7 +172,7 @@ def _method_rows(registry: Registry) -> list[dict[str, Any]]:
 
 def _environment_state(method: type[Method]) -> str:
     """How it stands with the method's own environment; empty without one."""
-    from bench.environments import environment_of
+    from bench.environments.declaration import environment_of
 
     try:
         own = environment_of(method)

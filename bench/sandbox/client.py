@@ -16,7 +16,7 @@ from typing import Literal
 
 from pydantic import TypeAdapter, ValidationError
 
-from bench.environments import cache_dir
+from bench.environments.declaration import cache_dir
 from bench.problem import Json, Output
 
 
@@ -29,15 +29,15 @@ class Job:
     folder
         The trial's own scratch folder; log, prediction and outcome are written there.
     inputs
-        Folder written by :func:`bench.exchange.write_rounds`.
+        Folder written by :func:`bench.exchange.files.write_rounds`.
     locator
-        Where the method's class is (:class:`bench.registry.Entry`).
+        Where the method's class is (:class:`bench.plan.registry.Entry`).
     timeout_s, memory_mb
         Limits on the whole process tree; ``memory_mb`` None means none.
     outputs
         What the method is to return.
     environment
-        Where a method of its own environment runs (:func:`bench.sandbox.handover.environment_of_job`).
+        Where a method of its own environment runs (:func:`bench.sandbox.own_environment.environment_of_job`).
     verify_inputs
         Refuse the output of a method that changed its inputs in memory (``bench check``).
     files
@@ -106,7 +106,7 @@ class Outcome:
 _OUTCOME = TypeAdapter(Outcome)
 
 #: The fork server's modules are ours: started with ``-m``, files of the working directory would shadow them.
-_START = "import sys; sys.path[:] = sys.argv[1:]; del sys.argv[1:]; from bench.sandbox.zygote import main; main()"
+_START = "import sys; sys.path[:] = sys.argv[1:]; del sys.argv[1:]; from bench.sandbox.fork_server import main; main()"
 
 
 #: Variables of ours that a method's process has too: where programs and libraries are, and the language.

@@ -17,11 +17,10 @@ from typing import Any
 import numpy as np
 from scipy.sparse import issparse
 
-from bench import expression
-from bench.answers import plain
 from bench.errors import InvalidOutputError, NotApplicableError, UnavailableError
-from bench.exchange import has_fractions, read_inputs, round_folders, write_prediction
-from bench.files import no_space
+from bench.exchange import expression
+from bench.exchange.alignment import plain
+from bench.exchange.files import has_fractions, read_inputs, round_folders, write_prediction
 from bench.locate import load_class
 from bench.method import Context, Method
 from bench.problem import Inputs, Output, Prediction
@@ -29,6 +28,7 @@ from bench.sandbox import imported
 from bench.sandbox.hints import hint
 from bench.sandbox.progress import ProgressNote
 from bench.seeds import derive_seed
+from bench.system import no_space
 
 _MAY_OPEN = (
     "a trial may open installed software, its inputs, and files that its parameters name; "

@@ -10,7 +10,7 @@ import pandas as pd
 from bench.reports.classes import confusion
 from bench.reports.run import scored
 from bench.reports.run.load import Run
-from bench.store import Store
+from bench.results.store import Store
 
 #: Cells of one map in the HTML.
 MOST_POINTS = 2_500

@@ -7,8 +7,8 @@ from pathlib import Path
 import pandas as pd
 
 from bench.errors import BenchError
-from bench.record import TrialRecord
 from bench.reports.run.load import Run, once
+from bench.results.records import TrialRecord
 
 COLUMNS = ["track", "dataset", "label", "truth", "answer", "n"]
 _KEYS = COLUMNS[:-1]

@@ -8,13 +8,13 @@ import numpy as np
 import pandas as pd
 
 from bench.labels import agreement, ratio
-from bench.record import TrialRecord
 from bench.reports.classes import confusion
 from bench.reports.classes import tables as class_tables
 from bench.reports.run import scored, tables
 from bench.reports.run.load import Run, once
+from bench.results.records import TrialRecord
+from bench.results.store import Store
 from bench.stats import donor_weights, percentile_interval
-from bench.store import Store
 
 COLUMNS = ["dataset", "label", "coarse", "fine", "consistent", "ci_low", "ci_high", "cells", "donors", "splits"]
 N_BOOT = 500

@@ -10,8 +10,8 @@ from bench.reports.classes import confusion
 from bench.reports.classes import tables as class_tables
 from bench.reports.run import scored, tables
 from bench.reports.run.load import Run, once
+from bench.results.store import Store
 from bench.stats import power_floor
-from bench.store import Store
 
 _PAIR = ["track", "dataset"]
 _COMPARED = ["difference", "ci_low", "ci_high", "p_holm", "only_a", "only_b", "p_mcnemar_holm"]

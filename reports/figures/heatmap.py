@@ -10,9 +10,9 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from bench.record import MetricCard, TaskCard
 from bench.reports.run import tables
 from bench.reports.run.load import Run
+from bench.results.records import MetricCard, TaskCard
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

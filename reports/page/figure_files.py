@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 
 import matplotlib
 
-from bench.files import csv_text, replacing
 from bench.reports.classes import supplementary
 from bench.reports.classes.figures import by_class, cell_maps, confusion, hierarchy, label_agreement, lost, same_cells
 from bench.reports.deg import tables as deg_tables
@@ -28,6 +27,7 @@ from bench.reports.imputation import tables as imputation_tables
 from bench.reports.imputation.figures import expression_bins, group_bars, joint, zeros
 from bench.reports.integration.figures import resolutions, umaps
 from bench.reports.run.load import Run
+from bench.system import csv_text, replacing
 
 if TYPE_CHECKING:
     import pandas as pd

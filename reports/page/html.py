@@ -14,8 +14,6 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from bench.files import replacing
-from bench.record import DECLARED, TaskCard, TrialRecord
 from bench.reports.classes import tables as class_tables
 from bench.reports.deg import tables as deg_tables
 from bench.reports.embeddings import tables as embedding_tables
@@ -24,6 +22,8 @@ from bench.reports.page.payload import embed, payload
 from bench.reports.run import caveats, summary, tables
 from bench.reports.run.load import Run, load
 from bench.reports.run.standing import not_compared
+from bench.results.records import DECLARED, TaskCard, TrialRecord
+from bench.system import replacing
 from bench.words import count, listing
 
 SCRIPTS = (

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bench.record import TaskCard
 from bench.reports.classes import label_levels, same_cells, supplementary
 from bench.reports.classes import payload as class_payload
 from bench.reports.classes import tables as class_tables
@@ -25,6 +24,7 @@ from bench.reports.run.load import Run
 from bench.reports.run.ranks import POLICIES, comparisons, power_notes, ranking
 from bench.reports.run.standing import not_compared
 from bench.reports.run.style import styles
+from bench.results.records import TaskCard
 
 #: Budget for the results in the HTML, in bytes; beyond it per-donor rows are left out, of minor metrics first.
 ROWS_BUDGET = 2_600_000

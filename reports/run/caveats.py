@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from bench.record import TaskCard
 from bench.reports.run import tables
 from bench.reports.run.load import Run
 from bench.reports.run.splits import tested
+from bench.results.records import TaskCard
 from bench.words import count, listing
 
 

@@ -11,10 +11,10 @@ from pathlib import Path
 import pandas as pd
 
 from bench.errors import BenchError
-from bench.record import DataCard, MethodCard, PlannedTrial, Request, RunInfo, Skipped, TaskCard, TrialRecord
 from bench.reports.run.splits import Pair, Splits, of_records
-from bench.rows import CURVE_COLUMNS, ROW_COLUMNS
-from bench.store import Store
+from bench.results.records import DataCard, MethodCard, PlannedTrial, Request, RunInfo, Skipped, TaskCard, TrialRecord
+from bench.results.rows import CURVE_COLUMNS, ROW_COLUMNS
+from bench.results.store import Store
 
 #: Together with the parameters these name a trial; a second trial of the same name replaces the first.
 IDENTITY = ["task", "track", "dataset", "method", "split_seed", "sim_seed", "method_seed"]

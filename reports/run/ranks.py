@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from bench.record import DECLARED, TaskCard
 from bench.reports.run import tables
 from bench.reports.run.load import Run
 from bench.reports.run.standing import not_compared, without_scale
+from bench.results.records import DECLARED, TaskCard
 from bench.stats import paired_tests, power_floor, rank_with_ties, ranks_under_policies
 from bench.words import count
 

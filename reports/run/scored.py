@@ -7,7 +7,7 @@ import pandas as pd
 from bench.errors import BenchError
 from bench.reports.run import tables
 from bench.reports.run.load import Run
-from bench.store import Store
+from bench.results.store import Store
 
 #: What every joined table starts with.
 TRIAL = ["track", "dataset", "label", "role", "trial"]

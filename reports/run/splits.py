@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from bench.record import DataCard, TrialRecord
-from bench.store import Store
+from bench.results.records import DataCard, TrialRecord
+from bench.results.store import Store
 
 #: Task, track and dataset.
 Pair = tuple[str, str, str]

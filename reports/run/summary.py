@@ -6,12 +6,12 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from bench.record import DECLARED, TaskCard
 from bench.reports.run import tables
 from bench.reports.run.caveats import rests_on, tested_donors, weak_labels
 from bench.reports.run.load import Run
 from bench.reports.run.standing import not_compared
 from bench.reports.run.words import interval, number
+from bench.results.records import DECLARED, TaskCard
 from bench.words import count, listing
 
 if TYPE_CHECKING:

@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bench.record import MetricCard, TaskCard
 from bench.reports.run import splits
 from bench.reports.run.load import Run, once
+from bench.results.records import MetricCard, TaskCard
 from bench.stats import mean_interval, split_interval
 
 #: Where a trial stands, from best to worst; ``missing`` was planned but has no record (interrupted or still running).

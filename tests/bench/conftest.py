@@ -9,8 +9,8 @@ from conftest_core import PLUGIN
 from scipy import sparse
 
 from bench.dataset import Dataset, DatasetCard, DatasetSource
-from bench.record import Limits
-from bench.registry import Registry
+from bench.plan.registry import Registry
+from bench.results.records import Limits
 
 
 class ToySource(DatasetSource):

@@ -41,7 +41,7 @@ class InsideToy(Method):
         ctx.note(f"python {sys.prefix}")
         ctx.note(f"home {os.environ['HOME']}")
         ctx.note(f"libraries of R {os.environ.get('R_LIBS', '')}")
-        for module in ("bench.store", "bench.trial", "bench.tasks.doublet", "toy_plugin"):
+        for module in ("bench.results.store", "bench.execution.trial", "bench.tasks.doublet", "toy_plugin"):
             try:
                 __import__(module)
             except ImportError:

@@ -9,8 +9,8 @@ import pytest
 from scipy import sparse
 from toy_problem import INPUTS
 
-from bench.answers import plain, what_to_return
 from bench.errors import InvalidOutputError
+from bench.exchange.alignment import plain, what_to_return
 from bench.method import Context
 from bench.problem import Inputs, Output
 from bench.sandbox.worker import run_method

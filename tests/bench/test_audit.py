@@ -1,6 +1,6 @@
 from conftest import ToySource
 
-from bench.audit import audit, audit_one
+from bench.develop.leakage_audit import audit, audit_one
 from bench.task import Seeds
 
 

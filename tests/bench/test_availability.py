@@ -1,6 +1,6 @@
 import pytest
 
-from bench.availability import missing, why_unavailable
+from bench.environments.availability import missing, why_unavailable
 from bench.method import Method, python_package
 
 

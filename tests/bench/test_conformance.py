@@ -1,7 +1,7 @@
 import pytest
 from conftest import ToySource
 
-from bench.conformance import Conformance
+from bench.develop.conformance import Conformance
 
 
 def results(registry, name, **kwargs):

@@ -16,13 +16,13 @@ from conftest import ToySource
 from conftest_core import PLUGIN
 from toy_environment import bench, declare, environment, go, the_row
 
-from bench.build import build, clean, stored
-from bench.conformance import Conformance
-from bench.environments import environment_of, environments_dir
+from bench.develop.conformance import Conformance
+from bench.environments.builder import build, clean, stored
+from bench.environments.declaration import environment_of, environments_dir
 from bench.errors import BenchError
-from bench.record import Limits
-from bench.registry import Registry
-from bench.sandbox.handover import environment_of_job
+from bench.plan.registry import Registry
+from bench.results.records import Limits
+from bench.sandbox.own_environment import environment_of_job
 
 
 @pytest.fixture(scope="module")

@@ -8,11 +8,11 @@ import pytest
 import toy_environment
 from toy_environment import declare, environment
 
-from bench.environments import read_variants
+from bench.environments.declaration import read_variants
+from bench.environments.interpreters import find_python
 from bench.errors import BenchError, UnavailableError
-from bench.interpreters import find_python
-from bench.registry import Registry
-from bench.sandbox.handover import EXCHANGE
+from bench.plan.registry import Registry
+from bench.sandbox.own_environment import EXCHANGE
 
 
 def test_the_name_follows_pins_files_and_python(tmp_path, cache):

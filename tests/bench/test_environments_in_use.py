@@ -13,13 +13,13 @@ from conftest import ToySource
 from conftest_core import PLUGIN as TOYS
 from toy_environment import bench, declare, environment
 
-from bench.build import build, clean, in_use, stored
-from bench.conformance import Conformance
-from bench.engine import write_spec
-from bench.grid import Ask, make_plan
-from bench.record import Limits
-from bench.registry import Registry
-from bench.store import Store
+from bench.develop.conformance import Conformance
+from bench.environments.builder import build, clean, in_use, stored
+from bench.execution.engines import write_spec
+from bench.plan.grid import Ask, make_plan
+from bench.plan.registry import Registry
+from bench.results.records import Limits
+from bench.results.store import Store
 
 
 @pytest.fixture(scope="module")

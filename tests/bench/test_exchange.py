@@ -6,7 +6,7 @@ from scipy import sparse
 from toy_problem import INPUTS
 
 from bench.errors import InvalidOutputError
-from bench.exchange import (
+from bench.exchange.files import (
     has_fractions,
     permutation,
     plain_copy,

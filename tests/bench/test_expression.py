@@ -10,19 +10,19 @@ from conftest import ToySource
 from expression_plugin import N_ROUNDS, hide
 from scipy import sparse
 
-from bench import expression, matrices
-from bench.audit import audit_one
+from bench.develop.leakage_audit import audit_one
 from bench.errors import InvalidOutputError
-from bench.expression import Rows
-from bench.grid import Ask, make_plan
+from bench.exchange import expression, matrices
+from bench.exchange.expression import Rows
+from bench.execution.rescore import rescore
+from bench.execution.trial import TrialRunner
 from bench.method import Context
 from bench.normalise import log1p_cp10k
+from bench.plan.grid import Ask, make_plan
+from bench.plan.registry import Registry
 from bench.problem import Cells, Inputs, Rounds
-from bench.registry import Registry
-from bench.rescore import rescore
-from bench.store import Store
+from bench.results.store import Store
 from bench.task import Seeds
-from bench.trial import TrialRunner
 
 PLUGIN = Path(__file__).with_name("expression_plugin.py")
 TRUTH = log1p_cp10k(ToySource().load().adata.X).toarray()

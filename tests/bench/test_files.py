@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 from scipy import sparse
 
-from bench import matrices
-from bench.files import csv_text, replacing
+from bench.exchange import matrices
+from bench.system import csv_text, replacing
 
 
 def listed(folder):

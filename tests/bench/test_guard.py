@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from toy_problem import INPUTS, toy_job
 
-from bench.engine import LocalEngine
-from bench.exchange import write_inputs
-from bench.grid import Ask
-from bench.run import run
+from bench.exchange.files import write_inputs
+from bench.execution.engines import LocalEngine
+from bench.execution.run import run
+from bench.plan.grid import Ask
 from bench.sandbox import Sandbox, landlock
 
 needs_landlock = pytest.mark.skipif(not landlock.version(), reason="this system cannot guard files")

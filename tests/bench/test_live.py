@@ -8,9 +8,9 @@ import pytest
 from rich.console import Console
 
 from bench.cli.live import _headline
-from bench.grid import Plan
-from bench.record import Limits, ScoreRecord, SeedTriple, TrialRecord, TrialSpec
-from bench.run import Result
+from bench.execution.run import Result
+from bench.plan.grid import Plan
+from bench.results.records import Limits, ScoreRecord, SeedTriple, TrialRecord, TrialSpec
 
 
 def _record(method, track, split, seed, value):

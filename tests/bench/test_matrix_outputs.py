@@ -5,12 +5,12 @@ import pandas as pd
 import pytest
 from toy_problem import INPUTS
 
-from bench import prediction as predictions
 from bench.errors import InvalidOutputError
-from bench.exchange import permutation, read_prediction, write_prediction
+from bench.exchange import prediction as predictions
+from bench.exchange.files import permutation, read_prediction, write_prediction
+from bench.exchange.outputs import validated
 from bench.problem import Inputs, Problem
 from bench.task import Output
-from bench.validate import validated
 
 OUTPUTS = (
     Output("label", "label", "a label"),

@@ -2,9 +2,10 @@
 
 import pytest
 
-from bench import digest, r_packages
-from bench.availability import installed_version
+from bench.environments import r_packages
+from bench.environments.availability import installed_version
 from bench.method import Method, r_package
+from bench.plan import keys
 
 
 @pytest.fixture
@@ -63,7 +64,7 @@ def test_a_newer_need_of_a_needed_package_makes_another_environment(install):
 
     install("one", "1.0", needs="Imports: two")
     install("two", "2.0")
-    before = digest.environment_digest(Wrapper)
+    before = keys.environment_digest(Wrapper)
     install("two", "2.1")
     r_packages.versions.cache_clear()
-    assert digest.environment_digest(Wrapper) != before
+    assert keys.environment_digest(Wrapper) != before

@@ -6,7 +6,7 @@ import pytest
 from conftest_core import PLUGIN
 
 from bench.errors import BenchError, UnknownNameError
-from bench.registry import Registry
+from bench.plan.registry import Registry
 
 
 def test_built_in_methods_are_found_with_their_origin():
@@ -75,8 +75,8 @@ def test_a_plugin_that_raises_or_is_missing_is_named(tmp_path):
 def test_listing_imports_no_package_that_a_method_wraps():
     code = """
 import sys, json
-from bench.registry import Registry
-from bench.availability import why_unavailable
+from bench.plan.registry import Registry
+from bench.environments.availability import why_unavailable
 r = Registry(); [why_unavailable(e.value) for e in r.methods.values()]; list(r.tasks)
 heavy = "torch scvi scanpy anndata xgboost doubletdetection sklearn numba pandas scipy rpy2 matplotlib plotly".split()
 print(json.dumps([m for m in heavy if m in sys.modules]))

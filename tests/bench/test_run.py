@@ -11,15 +11,15 @@ import pandas as pd
 import pytest
 from conftest_core import PLUGIN
 
-from bench.engine import LocalEngine, SlurmEngine, write_spec
 from bench.errors import BenchError, InvalidOutputError, UnknownNameError
-from bench.grid import Ask, make_plan
-from bench.problems import BuiltProblem, DamagedInputsError
-from bench.record import Limits
-from bench.rescore import rescore
-from bench.run import run
+from bench.execution.engines import LocalEngine, SlurmEngine, write_spec
+from bench.execution.problem_cache import BuiltProblem, DamagedInputsError
+from bench.execution.rescore import rescore
+from bench.execution.run import run
+from bench.plan.grid import Ask, make_plan
+from bench.results.records import Limits
+from bench.results.store import Store
 from bench.sandbox import Sandbox
-from bench.store import Store
 
 
 class Watcher:
@@ -255,7 +255,7 @@ def test_a_crash_that_is_not_the_methods_is_tried_again_on_resume(go):
 
 
 def test_an_overlong_log_keeps_its_two_ends(go, monkeypatch):
-    monkeypatch.setattr("bench.logs.KEPT_BYTES", 300)
+    monkeypatch.setattr("bench.execution.logs.KEPT_BYTES", 300)
     result = go(params={"toy": {"mode": "environment"}})
     key = next(r.key for r in result.records if r.spec.method == "toy")
     log = (result.store.trial_folder(key) / "log.txt").read_text()
@@ -275,7 +275,7 @@ def test_a_dataset_is_loaded_once_however_many_problems_it_serves(go):
 
 
 def test_a_method_may_not_be_called_like_a_control(go, registry, tmp_path):
-    from bench.registry import Registry
+    from bench.plan.registry import Registry
 
     file = tmp_path / "clash.py"
     file.write_text(
@@ -428,7 +428,7 @@ def test_rescore_uses_the_kept_predictions(go, registry, monkeypatch):
 
 def test_the_slurm_engine_runs_trials_as_commands(tmp_path, monkeypatch, limits):
     """Through submitit's local executor: the same specification file and command, without a cluster."""
-    from bench.registry import Registry
+    from bench.plan.registry import Registry
 
     pytest.importorskip("submitit")
     file = tmp_path / "counts.h5ad"

@@ -8,14 +8,14 @@ from conftest import ToySource
 from conftest_core import PLUGIN
 
 from bench import cli
-from bench.engine import LocalEngine
 from bench.errors import BenchError
-from bench.grid import Ask
-from bench.problems import Problems
-from bench.record import Limits
-from bench.registry import Registry
-from bench.run import run
-from bench.scratch import Scratch
+from bench.execution.engines import LocalEngine
+from bench.execution.problem_cache import Problems
+from bench.execution.run import run
+from bench.execution.scratch import Scratch
+from bench.plan.grid import Ask
+from bench.plan.registry import Registry
+from bench.results.records import Limits
 
 RUDE = PLUGIN.with_name("rude_plugin.py")
 
@@ -120,7 +120,7 @@ def test_the_time_of_building_the_problem_is_no_trials_own(go, builds):
 
 
 def test_a_fault_of_the_harness_in_one_trial_ends_no_other(go, monkeypatch):
-    from bench.trial import TrialRunner
+    from bench.execution.trial import TrialRunner
 
     attempt = TrialRunner._attempt
 

@@ -15,8 +15,8 @@ import psutil
 import pytest
 from toy_problem import INPUTS, toy_job
 
-from bench.exchange import read_prediction, write_inputs
-from bench.sandbox import Sandbox, warden, worker
+from bench.exchange.files import read_prediction, write_inputs
+from bench.sandbox import Sandbox, supervisor, worker
 from bench.sandbox.progress import Progress, ProgressNote, read_progress
 
 
@@ -279,8 +279,8 @@ def test_a_killed_fork_server_is_replaced_and_after_the_end_refused(tmp_path):
     [
         ("worker", signal.SIGKILL),
         ("worker", signal.SIGTERM),
-        ("warden", signal.SIGKILL),
-        ("warden", signal.SIGTERM),
+        ("supervisor", signal.SIGKILL),
+        ("supervisor", signal.SIGTERM),
         ("fork server", signal.SIGKILL),
     ],
 )
@@ -294,9 +294,9 @@ def test_who_is_killed_from_outside_is_tried_again_and_no_method_is_blamed(tmp_p
         while not (found := sleepers("4324.5")) and time.monotonic() < deadline:
             time.sleep(0.01)
         server = psutil.Process(sandbox._process.pid)
-        [warden] = server.children()
-        [worker] = [p for p in warden.children() if p not in found]
-        {"fork server": server, "warden": warden, "worker": worker}[whom].send_signal(by)
+        [supervisor] = server.children()
+        [worker] = [p for p in supervisor.children() if p not in found]
+        {"fork server": server, "supervisor": supervisor, "worker": worker}[whom].send_signal(by)
         outcome = running.result()
     assert (outcome.status, outcome.retryable) == ("crash", True)
     assert "the same command tries it again" in outcome.detail
@@ -313,7 +313,7 @@ def test_who_is_killed_from_outside_is_tried_again_and_no_method_is_blamed(tmp_p
     [(900, 1000, False, "oom"), (100, 1000, True, "crash"), (100, None, True, "oom"), (100, None, False, "crash")],
 )
 def test_a_kill_is_for_want_of_memory_where_the_method_used_what_it_may(peak_mb, limit_mb, short_of_memory, status):
-    found = warden._killed(signal.SIGKILL, peak_mb, limit_mb, short_of_memory)
+    found = supervisor._killed(signal.SIGKILL, peak_mb, limit_mb, short_of_memory)
     assert found["status"] == status
     assert found.get("retryable", False) is (status == "crash")
 

@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 from scipy import sparse
 
-from bench import expression, scale
 from bench.errors import InvalidOutputError
+from bench.exchange import expression, expression_scale
 from bench.normalise import cp10k, log1p_cp10k, totals
 from bench.problem import Cells, Inputs
 
@@ -109,10 +109,10 @@ def test_many_genes_filled_in_are_no_reason():
     logs = log1p_cp10k(X).toarray()
     answer = np.where(logs > 0, logs, 3.5)
     assert np.expm1(answer).sum(axis=1).min() > 1e6
-    scale.check_scale(expression.Rows(answer), inputs_of(X), "expression")
+    expression_scale.check_scale(expression.Rows(answer), inputs_of(X), "expression")
 
 
 def test_few_cells_or_genes_alike_say_nothing():
     for X in (np.ones((4, 60), int), np.eye(60, dtype=int), np.zeros((5, 60), int)):
         matrix = sparse.csr_matrix(X)
-        scale.check_scale(expression.Rows(log1p_cp10k(matrix)), inputs_of(matrix), "expression")
+        expression_scale.check_scale(expression.Rows(log1p_cp10k(matrix)), inputs_of(matrix), "expression")

@@ -4,7 +4,7 @@ import tempfile
 
 import pytest
 
-from bench.scratch import Scratch, freeze, remove_tree
+from bench.execution.scratch import Scratch, freeze, remove_tree
 
 
 @pytest.fixture(autouse=True)
@@ -14,7 +14,7 @@ def temporary_folder(tmp_path, monkeypatch):
 
 
 def test_the_scratch_of_a_killed_run_is_removed_and_that_of_a_living_one_is_not(temporary_folder):
-    code = "import os, sys, tempfile; tempfile.tempdir = sys.argv[1]; from bench.scratch import Scratch\n"
+    code = "import os, sys, tempfile; tempfile.tempdir = sys.argv[1]; from bench.execution.scratch import Scratch\n"
     code += "print(Scratch().folder); sys.stdout.flush(); os.kill(os.getpid(), 9)"
     killed = subprocess.run([sys.executable, "-c", code, temporary_folder], capture_output=True, text=True, check=False)
     first = Scratch()

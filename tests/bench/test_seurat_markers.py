@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 from scipy.sparse import csr_matrix
 
-from bench.availability import installed_version
 from bench.cli.seurat_markers import find_markers_r
+from bench.environments.availability import installed_version
 from bench.method import r_package
 from bench.tasks.deg.by_cell_type import log_normalised
 from bench.tasks.deg.find_markers import find_markers

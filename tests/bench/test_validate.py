@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from bench.errors import InvalidOutputError
+from bench.exchange.outputs import validated
 from bench.task import Output
-from bench.validate import validated
 
 OUTPUTS = (
     Output("score", "float", "a score", low=0, high=1),

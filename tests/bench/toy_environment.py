@@ -12,12 +12,12 @@ from conftest import ToySource
 from conftest_core import PLUGIN as TOYS
 
 from bench.cli.live import Silent
-from bench.engine import LocalEngine
-from bench.environments import environment_of
-from bench.grid import Ask
-from bench.record import Limits
-from bench.registry import Registry
-from bench.run import run
+from bench.environments.declaration import environment_of
+from bench.execution.engines import LocalEngine
+from bench.execution.run import run
+from bench.plan.grid import Ask
+from bench.plan.registry import Registry
+from bench.results.records import Limits
 
 PLUGIN = Path(__file__).with_name("environment_plugin.py")
 PYTHON = f"{sys.version_info[0]}.{sys.version_info[1]}"

@@ -12,7 +12,7 @@ from bench.data.commands import pair_to
 from bench.data.pair import pair, read_label_map
 from bench.dataset import Dataset, DatasetCard
 from bench.errors import BenchError, DataError
-from bench.registry import Registry
+from bench.plan.registry import Registry
 
 
 def study(name, genes, labels, symbols=None, **columns):

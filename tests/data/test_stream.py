@@ -12,7 +12,7 @@ from bench.data.library import add, from_path, remove, sources
 from bench.data.stream import StreamedCounts
 from bench.dataset import LoadedCounts
 from bench.errors import DataError
-from bench.registry import Registry
+from bench.plan.registry import Registry
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*[zZ]arr:UserWarning")
 

@@ -16,7 +16,7 @@ from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression as Reference
 from sklearn.metrics import accuracy_score
 
-from bench.availability import why_unavailable
+from bench.environments.availability import why_unavailable
 from bench.errors import NotApplicableError, UnknownNameError
 from bench.method import Context, Method
 from bench.normalise import log1p_cp10k

@@ -7,20 +7,20 @@ import pandas as pd
 import pytest
 from scipy.sparse import csr_matrix
 
-from bench import environments
-from bench.build import build
+from bench.environments import declaration
+from bench.environments.builder import build
+from bench.environments.interpreters import find_python
 from bench.errors import BenchError, UnavailableError
-from bench.exchange import permutation, write_inputs
-from bench.interpreters import find_python
+from bench.exchange.files import permutation, write_inputs
 from bench.methods.dca import Dca
 from bench.problem import Cells, Inputs, Output
 from bench.sandbox import Job, Sandbox
-from bench.sandbox.handover import environment_of_job
+from bench.sandbox.own_environment import environment_of_job
 from bench.sandbox.progress import read_progress
 
 pytestmark = pytest.mark.slow
 
-VARIANTS = environments.read_variants(environments.declared_file(Dca))
+VARIANTS = declaration.read_variants(declaration.declared_file(Dca))
 #: Seeds for the parity of each variant; one is enough to see that the fallback still is the same method.
 SEEDS = {"3.8": 3, "3.11": 1}
 
@@ -36,9 +36,9 @@ def own(request, tmp_path_factory):
     """The environment that a machine has whose only Python is the variant's."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("BENCH_CACHE", str(tmp_path_factory.mktemp("cache")))
-        patch.setattr(environments, "find_python", lambda v: find_python(v) if v == request.param else None)
+        patch.setattr(declaration, "find_python", lambda v: find_python(v) if v == request.param else None)
         try:
-            environment = environments.environment_of(Dca)
+            environment = declaration.environment_of(Dca)
             build(environment)
         except UnavailableError as error:
             pytest.skip(str(error))

@@ -13,8 +13,8 @@ from bench.errors import BenchError
 from bench.method import Context
 from bench.methods.nn.models.presets import presets
 from bench.methods.nn.training.checkpoint import save_pretrained
+from bench.plan.registry import Registry
 from bench.problem import Cells, Inputs
-from bench.registry import Registry
 
 NAMES = ("scmamba", "schyena", "scbert")
 FAST = {"epochs": 10, "lr": 1e-2, "options": {"batch_size": 8}}

@@ -10,7 +10,7 @@ import pytest
 from scipy.sparse import csr_matrix
 from sklearn.metrics import accuracy_score, adjusted_rand_score
 
-from bench.availability import why_unavailable
+from bench.environments.availability import why_unavailable
 from bench.errors import NotApplicableError, UnknownNameError
 from bench.method import Context
 from bench.methods.seurat import Seurat

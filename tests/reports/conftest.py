@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bench.record import (
+from bench.results.records import (
     CurveRecord,
     DataCard,
     Limits,
@@ -33,7 +33,7 @@ from bench.record import (
     TrialRecord,
     TrialSpec,
 )
-from bench.rows import CURVE_COLUMNS, ROW_COLUMNS
+from bench.results.rows import CURVE_COLUMNS, ROW_COLUMNS
 
 METHODS = {
     "scmamba": 2.6,

@@ -12,7 +12,15 @@ from scipy import sparse
 
 from bench.errors import BenchError
 from bench.problem import Cells, Inputs, Problem
-from bench.record import (
+from bench.reports import build
+from bench.reports.classes import label_levels, same_cells, supplementary
+from bench.reports.classes import payload as class_payload
+from bench.reports.classes import tables as class_tables
+from bench.reports.classes.figures import confusion
+from bench.reports.page import payload
+from bench.reports.run import tables
+from bench.reports.run.load import load
+from bench.results.records import (
     Limits,
     MethodCard,
     MetricCard,
@@ -25,15 +33,7 @@ from bench.record import (
     TrialRecord,
     TrialSpec,
 )
-from bench.reports import build
-from bench.reports.classes import label_levels, same_cells, supplementary
-from bench.reports.classes import payload as class_payload
-from bench.reports.classes import tables as class_tables
-from bench.reports.classes.figures import confusion
-from bench.reports.page import payload
-from bench.reports.run import tables
-from bench.reports.run.load import load
-from bench.store import Store
+from bench.results.store import Store
 
 TRUTH = ["a1", "a1", "a2", "<b>", "<b>", "<b>"]
 ANSWERS = {"good": TRUTH, "poor": ["a1", "a2", "a1", "unassigned", "<b>", "<b>"]}

@@ -13,7 +13,7 @@ from bench.errors import BenchError
 from bench.reports import build
 from bench.reports.embeddings import tables as embedding_tables
 from bench.reports.page import payload
-from bench.store import Store
+from bench.results.store import Store
 
 ODD = "</script><b>T & 'cell'"
 

@@ -12,7 +12,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bench.record import (
+from bench.reports import build
+from bench.reports.deg import payload as deg_payload
+from bench.reports.deg import tables as deg_tables
+from bench.reports.imputation import density
+from bench.reports.imputation import tables as imputation_tables
+from bench.reports.integration import tables as integration_tables
+from bench.reports.run import style
+from bench.reports.run.load import Run, load
+from bench.results.records import (
     Limits,
     MethodCard,
     MetricCard,
@@ -26,15 +34,7 @@ from bench.record import (
     TrialRecord,
     TrialSpec,
 )
-from bench.reports import build
-from bench.reports.deg import payload as deg_payload
-from bench.reports.deg import tables as deg_tables
-from bench.reports.imputation import density
-from bench.reports.imputation import tables as imputation_tables
-from bench.reports.integration import tables as integration_tables
-from bench.reports.run import style
-from bench.reports.run.load import Run, load
-from bench.store import Store
+from bench.results.store import Store
 
 SHIFT = {"raw": 0.0, "magic": 0.35, "dca": 0.2, "gene_mean": 0.6}
 ROLES = {"gene_mean": "trap"}

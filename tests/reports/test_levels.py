@@ -9,7 +9,9 @@ import pytest
 from scipy import sparse
 
 from bench.problem import Cells, Inputs, Problem
-from bench.record import (
+from bench.reports.classes import label_levels
+from bench.reports.run.load import load
+from bench.results.records import (
     Limits,
     MethodCard,
     MetricCard,
@@ -22,9 +24,7 @@ from bench.record import (
     TrialRecord,
     TrialSpec,
 )
-from bench.reports.classes import label_levels
-from bench.reports.run.load import load
-from bench.store import Store
+from bench.results.store import Store
 
 TRUTH = {
     "celltype": {"c0": "a", "c1": "a", "c2": "b", "c3": "b"},

@@ -11,7 +11,11 @@ import pytest
 from scipy import sparse, stats
 
 from bench.problem import Cells, Inputs, Problem
-from bench.record import (
+from bench.reports.page import html
+from bench.reports.run import caveats, standing, summary, tables
+from bench.reports.run.load import Run, load
+from bench.reports.run.ranks import ranking
+from bench.results.records import (
     DataCard,
     Limits,
     MethodCard,
@@ -25,11 +29,7 @@ from bench.record import (
     TrialRecord,
     TrialSpec,
 )
-from bench.reports.page import html
-from bench.reports.run import caveats, standing, summary, tables
-from bench.reports.run.load import Run, load
-from bench.reports.run.ranks import ranking
-from bench.store import Store
+from bench.results.store import Store
 
 ROLES = {"truth": "perfect", "coin": "random", "depth": "trap"}
 METRICS = [

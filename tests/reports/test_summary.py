@@ -4,8 +4,8 @@ import dataclasses
 
 import pytest
 
-from bench.record import MetricCard, TaskCard, TrackCard
 from bench.reports.run.summary import NO_INTERVAL, Leader, _verdict
+from bench.results.records import MetricCard, TaskCard, TrackCard
 
 METRIC = MetricCard(name="nmi", summary="", low=0, high=1, higher_is_better=True, undefined="", headline=True)
 TRACK = TrackCard(summary="", truth="experimental", default=True, caveat="")

@@ -8,10 +8,10 @@ import pytest
 from anndata import AnnData
 from scipy import sparse
 
-from bench.audit import audit_one
 from bench.dataset import OBS_FIELDS, Dataset, DatasetCard
-from bench.digest import data_key
+from bench.develop.leakage_audit import audit_one
 from bench.errors import DataError, NotApplicableError
+from bench.plan.keys import data_key
 from bench.task import Seeds
 from bench.tasks.annotation import AnnotationTask
 from bench.tasks.doublet.problem import donors_to_test

@@ -9,10 +9,10 @@ from scipy import sparse
 from sklearn.metrics import f1_score
 
 from bench.errors import InvalidOutputError
+from bench.exchange.outputs import validated
 from bench.problem import Cells, Inputs, Problem, Score
 from bench.tasks.annotation import AnnotationTask
 from bench.tasks.annotation.metrics import METRIC_NAMES
-from bench.validate import validated
 
 TASK = AnnotationTask()
 CLASSES = ["Ast_A", "Ast_B", "Exc_1", "Exc_2"]

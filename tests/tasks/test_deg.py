@@ -12,8 +12,8 @@ import pytest
 from anndata import AnnData
 from scipy import sparse, stats
 
-from bench.audit import audit_one
 from bench.dataset import Dataset, DatasetCard
+from bench.develop.leakage_audit import audit_one
 from bench.errors import NotApplicableError
 from bench.normalise import log1p_cp10k
 from bench.task import Seeds
@@ -480,7 +480,7 @@ def test_the_donor_interval_of_a_mean_is_that_of_the_t_test():
 
 @pytest.mark.skipif(not os.environ.get("BENCH_DATA"), reason="needs BENCH_DATA")
 def test_interferon_genes_lead_in_stimulated_blood_cells():
-    from bench.registry import Registry
+    from bench.plan.registry import Registry
 
     problem = TASK.make_problem(Registry().load("deg_kang_pbmc_ifnb_2donors"), "patients", Seeds())
     assert any("compared: stim (case) with ctrl (control)" in note for note in problem.notes)
@@ -491,7 +491,7 @@ def test_interferon_genes_lead_in_stimulated_blood_cells():
 
 @pytest.mark.skipif(not os.environ.get("BENCH_DATA"), reason="needs BENCH_DATA")
 def test_48_nuclei_end_in_a_message_for_each_cell_type():
-    from bench.registry import Registry
+    from bench.plan.registry import Registry
 
     file = Path(os.environ["BENCH_DATA"]) / "grubman_GSE138852_AD_micro48.h5ad"
     data = Registry().load(file.stem)

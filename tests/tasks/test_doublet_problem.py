@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 from anndata import AnnData
 
-from bench.audit import audit_one
 from bench.dataset import Dataset
+from bench.develop.leakage_audit import audit_one
 from bench.errors import NotApplicableError
 from bench.problem import Inputs, Problem
 from bench.task import Seeds

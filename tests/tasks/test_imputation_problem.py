@@ -8,8 +8,8 @@ import pytest
 from anndata import AnnData
 from scipy import sparse
 
-from bench.audit import audit_one
 from bench.dataset import Dataset
+from bench.develop.leakage_audit import audit_one
 from bench.errors import NotApplicableError
 from bench.task import Seeds
 from bench.tasks.imputation import ImputationTask

@@ -13,7 +13,7 @@ import pytest
 from scipy import sparse, stats
 
 from bench.dataset import Dataset
-from bench.store import Store
+from bench.results.store import Store
 
 
 def bench(*args: str | Path, code: int = 0) -> str:

@@ -12,7 +12,7 @@ import h5py
 from anndata.io import write_elem
 
 from bench.errors import BenchError
-from bench.files import replacing
+from bench.system import replacing
 
 if TYPE_CHECKING:
     from anndata import AnnData

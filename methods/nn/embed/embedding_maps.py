@@ -15,9 +15,9 @@ import numpy as np
 import pandas as pd
 
 from bench.dataset import CountStore
-from bench.files import replacing
 from bench.methods.nn.embed.embedding import is_embedded
 from bench.methods.nn.genes import GeneMap, Genes
+from bench.system import replacing
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

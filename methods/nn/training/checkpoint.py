@@ -16,11 +16,11 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from bench.errors import BenchError
-from bench.files import replacing
 from bench.methods.nn.genes import Genes
 from bench.methods.nn.models.families import family
 from bench.methods.nn.models.family import Family, MaskedModel
 from bench.methods.nn.training.snapshots import file_digest, write_tensors
+from bench.system import replacing
 
 MODEL, CARD = "model.safetensors", "card.json"
 

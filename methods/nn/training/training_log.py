@@ -7,8 +7,8 @@ import time
 from pathlib import Path
 from typing import IO, Self
 
-from bench.files import replacing
 from bench.methods.nn.training.fitting import StepReport
+from bench.system import replacing
 
 LOG, PICTURE = "log.csv", "loss.png"
 

@@ -1,0 +1,1 @@
+"""For authors of methods and tasks: scaffold, conformance, leakage audit."""

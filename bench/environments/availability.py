@@ -1,0 +1,90 @@
+"""Is what a method requires installed? Answered without importing it and without starting R."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import shutil
+
+from packaging.specifiers import SpecifierSet
+
+from bench.environments import r_packages
+from bench.environments.declaration import environment_of
+from bench.errors import UnavailableError
+from bench.method import Method, Requirement, r_package
+
+R_INSTALL = "scripts/install-r.sh (Debian), or install R >= 4.2"
+RPY2_INSTALL = "pip install 'scmamba-bench[r]'"
+
+
+def missing(method: type[Method]) -> list[Requirement]:
+    """What ``method`` requires and this machine lacks, in the order to install it.
+
+    What a method's own environment brings does not count: it can be built.
+    """
+    if not method.environment:
+        return _lacking(method.requires)
+    try:
+        environment = environment_of(method)
+    except UnavailableError as error:
+        return [Requirement("python", "an interpreter for its environment", str(error))]
+    if environment is None or environment.python:
+        return []
+    others = [r for r in method.requires if r.name not in environment.variant.r_packages]
+    return _lacking((r_package("base", install=R_INSTALL), *others))
+
+
+def _lacking(requires: tuple[Requirement, ...]) -> list[Requirement]:
+    absent: list[Requirement] = []
+    for requirement in requires:
+        if requirement.kind == "r":
+            absent += [r for r in _missing_r(requirement) if r not in absent]
+        elif not _serves(requirement):
+            absent.append(requirement)
+    return absent
+
+
+def why_unavailable(method: type[Method]) -> str:
+    """One line that names what is missing and the command that installs it; empty if nothing is."""
+    absent = missing(method)
+    return "; ".join(f"{_fault(r)}: {r.install}" for r in absent)
+
+
+def installed_version(requirement: Requirement) -> str:
+    """Installed version of a required Python distribution or R package, or an empty string."""
+    if requirement.kind == "r":
+        return r_packages.version(requirement.name)
+    try:
+        return importlib.metadata.version(requirement.name)
+    except importlib.metadata.PackageNotFoundError:
+        return ""
+
+
+def _missing_r(requirement: Requirement) -> list[Requirement]:
+    absent = []
+    if shutil.which("R") is None:
+        absent.append(Requirement("r", "R", R_INSTALL))
+    if not _has_distribution("rpy2"):
+        absent.append(Requirement("python", "rpy2", RPY2_INSTALL))
+    if not r_packages.version(requirement.name):
+        absent.append(requirement)
+    return absent
+
+
+def _serves(requirement: Requirement) -> bool:
+    version = installed_version(requirement)
+    return bool(version) and SpecifierSet(requirement.version).contains(version, prereleases=True)
+
+
+def _fault(requirement: Requirement) -> str:
+    version = installed_version(requirement) if requirement.version else ""
+    if version:
+        return f"{requirement.name} {version} is installed and {requirement.version} is needed"
+    return f"{requirement.name} is missing"
+
+
+def _has_distribution(name: str) -> bool:
+    try:
+        importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return False
+    return True

@@ -1,0 +1,264 @@
+"""Building the environments of methods: aside, then moved into place whole; one builder at a time; and clearing up."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import secrets
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from bench.environments.declaration import FACTS, Environment, environments_dir
+from bench.environments.interpreters import clean_env
+from bench.errors import BenchError
+from bench.results.store import now
+from bench.sandbox.supervisor import PR_SET_PDEATHSIG, prctl
+
+#: Lines of the log that an error tells.
+_TOLD = 15
+#: Must be importable in every environment: the exchange code uses them.
+_NEEDED = "import numpy, scipy.sparse, pandas"
+_R_INSTALL = """
+a <- commandArgs(TRUE); lib <- a[1]; repos <- strsplit(a[2], " ")[[1]]; packages <- a[-(1:2)]
+dir.create(lib); .libPaths(c(lib, .libPaths()))
+names <- sub("_.*", "", basename(packages))
+for (p in packages) {
+  if (file.exists(p)) install.packages(p, lib = lib, repos = NULL, type = "source")
+  else install.packages(p, lib = lib, repos = repos)
+}
+absent <- names[!dir.exists(file.path(lib, names))]
+if (length(absent)) stop("not installed: ", paste(absent, collapse = ", "))
+"""
+
+Report = Callable[[str], None]
+
+
+def build(environment: Environment, report: Report = lambda line: None) -> None:
+    """Make an environment, unless it is there; waits for another process that is at it.
+
+    Parameters
+    ----------
+    report
+        Told each line of what the installers print.
+
+    Raises
+    ------
+    BenchError
+        If it cannot be built; what the installers printed is kept in a file.
+    """
+    root = environments_dir()
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        with _lock(root / f"{environment.name}.lock", report):
+            for left in root.glob(f".{environment.name}-*"):  # by a builder that was killed
+                shutil.rmtree(left, ignore_errors=True)
+            if not environment.is_built:
+                _build_aside(environment, root, report)
+    except OSError as error:
+        raise BenchError(
+            f"the environment of {environment.method} cannot be written: {error.strerror or error}",
+            where=str(error.filename or root),
+            fix="free some space, or name another folder in BENCH_CACHE",
+        ) from error
+
+
+def _build_aside(environment: Environment, root: Path, report: Report) -> None:
+    log = root / f"{environment.name}.log"
+    # A name of its own: what a killed builder's installer still writes never gets into this one.
+    aside = root / f".{environment.name}-{secrets.token_hex(4)}"
+    started = time.monotonic()
+    try:
+        with log.open("w") as kept:
+            for command in _commands(environment, aside):
+                code = _execute(command, environment.declared.parent, kept.write, report)
+                if code:
+                    kept.flush()
+                    raise _failed(environment, command, code, log)
+        facts = {
+            "method": environment.method,
+            "built": now(),
+            "seconds": round(time.monotonic() - started, 1),
+            "mb": round(_size(aside) / 1e6),
+            "lock": environment.lock,
+        }
+        (aside / FACTS).write_text(json.dumps(facts, indent=1))
+        shutil.rmtree(environment.folder, ignore_errors=True)  # one whose interpreter has gone
+        aside.rename(environment.folder)
+        log.unlink()
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def _commands(environment: Environment, aside: Path) -> Iterator[list[str]]:
+    variant, folder = environment.variant, environment.declared.parent
+    aside.mkdir()
+    if environment.interpreter:
+        lock = aside / "requirements.txt"
+        lines = (str(folder / line) if line in variant.local else line for line in variant.requirements)
+        lock.write_text("".join(f"{line}\n" for line in lines))
+        base, python = str(environment.interpreter.path), str(aside / "bin" / "python")
+        if uv := shutil.which("uv"):
+            yield [uv, "venv", "--quiet", "--allow-existing", "--python", base, str(aside)]
+            yield [uv, "pip", "install", "--no-deps", "--python", python, "--requirements", str(lock)]
+        else:
+            yield [base, "-m", "venv", str(aside)]
+            pip = [python, "-m", "pip", "--no-input", "--disable-pip-version-check"]
+            yield [*pip, "install", "--no-deps", "--progress-bar", "off", "--requirement", str(lock)]
+        yield [python, "-c", _NEEDED]
+    if variant.r_packages:
+        repositories = " ".join(variant.r_repositories)
+        yield ["Rscript", "--vanilla", "-e", _R_INSTALL, str(aside / "R"), repositories, *variant.r_packages]
+
+
+def _execute(command: Sequence[str], folder: Path, keep: Callable[[str], object], report: Report) -> int:
+    keep(f"$ {' '.join(word for word in command if word != _R_INSTALL)}\n")
+    try:
+        process = subprocess.Popen(
+            command,
+            cwd=folder,  # R packages that are files are named from the TOML's folder
+            env=clean_env(),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            start_new_session=True,
+            preexec_fn=lambda: prctl(PR_SET_PDEATHSIG, signal.SIGKILL),
+        )
+    except FileNotFoundError:
+        keep(f"{command[0]}: not found\n")
+        return 127
+    assert process.stdout is not None
+    try:
+        for line in process.stdout:
+            keep(line)
+            report(line.strip())
+        return process.wait()
+    except BaseException:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)  # the installer and the compilers it started
+        process.wait()
+        raise
+
+
+def _failed(environment: Environment, command: Sequence[str], code: int, log: Path) -> BenchError:
+    lines = [line for line in log.read_text().splitlines() if line.strip()]
+    missing = command[-1] == _NEEDED
+    reason = next((line for line in reversed(lines) if "error" in line.lower()), lines[-1]).strip()
+    ended = f"{Path(command[0]).name} ended with exit code {code} ({reason[:300]})"
+    what = "it lacks numpy, scipy or pandas" if missing else ended
+    tail = "\n".join(f"  | {line}" for line in lines[-_TOLD:])
+    return BenchError(
+        f"the environment of {environment.method} ({environment.summary}) could not be built: {what}",
+        where=f"{log}, which ends with\n{tail}",
+        fix="add them to its requirements" if missing else "see the log; the next attempt starts from nothing",
+    )
+
+
+@contextlib.contextmanager
+def _lock(file: Path, report: Report) -> Iterator[None]:
+    with file.open("w") as handle:
+        if not _locked(handle):
+            report("another process is building it; waiting")
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+
+
+def _locked(handle: IO[str]) -> bool:
+    """Lock a file for this process alone; False if another process holds it."""
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+@contextlib.contextmanager
+def in_use(names: Iterable[str]) -> Iterator[None]:
+    """Keep environments from :func:`clean`, in any process, until the block or this process ends.
+
+    Parameters
+    ----------
+    names
+        Names of environments; an empty one stands for the harness's own.
+    """
+    with contextlib.ExitStack() as held:
+        for name in set(names) - {""}:
+            with contextlib.suppress(FileNotFoundError):  # not built, or just removed: its trials tell
+                fcntl.flock(held.enter_context((environments_dir() / name / FACTS).open()), fcntl.LOCK_SH)
+        yield
+
+
+@dataclass(frozen=True)
+class Stored:
+    """Something in the folder of environments.
+
+    Parameters
+    ----------
+    method
+        The method it was built for; empty: it is half-built.
+    """
+
+    folder: Path
+    method: str
+    built: str
+    mb: float
+
+
+def stored() -> list[Stored]:
+    """Every environment of the cache, and what killed builders left there."""
+    found = []
+    for folder in sorted(environments_dir().glob("*")):
+        if folder.is_dir():
+            facts = folder / FACTS
+            told = json.loads(facts.read_text()) if facts.exists() and folder.name[0] != "." else {}
+            mb = told.get("mb") or _size(folder) / 1e6
+            found.append(Stored(folder, told.get("method", ""), told.get("built", ""), mb))
+    return found
+
+
+def clean(used: Sequence[str]) -> tuple[list[Stored], list[Stored]]:
+    """Remove all environments but those of the names ``used``, and what killed builders left.
+
+    Returns
+    -------
+    What was removed, and what was left because a builder or a run (:func:`in_use`) is at it.
+    """
+    root = environments_dir()
+    removed: list[Stored] = []
+    left: list[Stored] = []
+    for one in stored():
+        name = one.folder.name.lstrip(".").partition("-")[0]
+        if one.method and name in used:
+            continue
+        with (root / f"{name}.lock").open("w") as builders:
+            if not one.folder.exists():  # another process was faster
+                continue
+            gone = _locked(builders) and _taken_away(one, root / f".{name}-{secrets.token_hex(4)}")
+            if gone:
+                (root / f"{name}.log").unlink(missing_ok=True)
+        (removed if gone else left).append(one)
+    return removed, left
+
+
+def _taken_away(one: Stored, aside: Path) -> bool:
+    """Remove an environment unless a run uses it; by one rename first, so that what is there is always whole."""
+    if one.method:
+        with (one.folder / FACTS).open("r+") as users:
+            if not _locked(users):
+                return False
+            one.folder.rename(aside)
+    shutil.rmtree(aside if one.method else one.folder, ignore_errors=True)
+    return True
+
+
+def _size(folder: Path) -> int:
+    return sum(file.lstat().st_size for file in folder.rglob("*") if not file.is_dir())

@@ -1,0 +1,243 @@
+"""Environments that methods bring: declared in a TOML file beside the method, kept in the user's cache.
+
+The file lists variants, best first; the first whose interpreter is on this machine is used::
+
+    [[variant]]
+    python = "3.8"
+    requirements = ["numpy==1.19.5", ...]    # all of them, as `pip freeze` writes them; or "./a-wheel-beside-it.whl"
+
+    [[variant]]                              # or, for a method that calls R: a private library
+    r_packages = ["scds", "./a-source-package_1.0.tar.gz"]
+    r_repositories = ["https://packagemanager.posit.co/cran/2026-11-01"]
+"""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import json
+import os
+import platform
+import re
+import sys
+import tomllib
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import platformdirs
+from packaging.requirements import InvalidRequirement, Requirement
+
+from bench.environments.interpreters import Interpreter, find_python
+from bench.errors import BenchError, UnavailableError, UnknownNameError
+from bench.method import Method, r_package
+
+#: File of an environment that is whole: when it was built, and of what. Who uses the environment holds a lock on it.
+FACTS = "environment.json"
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One way to make an environment.
+
+    Parameters
+    ----------
+    python
+        Version of the interpreter, such as ``3.8``; empty: the harness's own Python, only R packages are added.
+    requirements
+        Every distribution to install, pinned, or a file beside the TOML (``./name.whl``). Nothing else is installed.
+    r_packages, r_repositories
+        R packages of a private library (names, or ``./name.tar.gz``), and where they and what they need come from.
+    """
+
+    python: str = ""
+    requirements: tuple[str, ...] = ()
+    r_packages: tuple[str, ...] = ()
+    r_repositories: tuple[str, ...] = ()
+
+    @property
+    def local(self) -> list[str]:
+        """Files beside the TOML that are part of it."""
+        return [name for name in self.requirements + self.r_packages if name.startswith("./")]
+
+
+@dataclass(frozen=True)
+class Environment:
+    """The variant that this machine can have.
+
+    Parameters
+    ----------
+    method
+        Name of the method it was asked for.
+    declared
+        The TOML file.
+    digest
+        sha256 over the variant, the files it names, the versions of Python and R, and the platform.
+    """
+
+    method: str
+    declared: Path
+    variant: Variant
+    interpreter: Interpreter | None
+    digest: str
+
+    @property
+    def name(self) -> str:
+        """Short digest: the name of its folder, and what rows of results say."""
+        return self.digest[:16]
+
+    @property
+    def folder(self) -> Path:
+        """Where it is, once it is built."""
+        return environments_dir() / self.name
+
+    @property
+    def python(self) -> Path | None:
+        """Its interpreter; None if methods run in the harness's own."""
+        return self.folder / "bin" / "python" if self.interpreter else None
+
+    @property
+    def r_library(self) -> Path | None:
+        """Its private R library."""
+        return self.folder / "R" if self.variant.r_packages else None
+
+    @property
+    def is_built(self) -> bool:
+        """Whether it is there, whole, and the interpreter it was made from still is."""
+        return (self.folder / FACTS).exists() and (self.python is None or self.python.exists())
+
+    @property
+    def summary(self) -> str:
+        """What is in it, in a few words."""
+        parts = []
+        if self.interpreter:
+            parts.append(f"Python {self.interpreter.version}, {len(self.variant.requirements)} packages")
+        if self.variant.r_packages:
+            parts.append(f"R packages: {', '.join(self.variant.r_packages)}")
+        return ", ".join(parts)
+
+    @property
+    def lock(self) -> list[str]:
+        """The exact content, a line each."""
+        python = [f"python=={self.interpreter.version}"] if self.interpreter else []
+        r = [f"R:{name} ({', '.join(self.variant.r_repositories) or 'file'})" for name in self.variant.r_packages]
+        return [*python, *self.variant.requirements, *r]
+
+    def version(self, distribution: str) -> str:
+        """Version of a distribution of the lock, or an empty string."""
+        wanted = distribution.lower().replace("_", "-")
+        for line in self.variant.requirements:
+            name, _, version = line.partition("==")
+            if name.strip().lower().replace("_", "-") == wanted:
+                return version.strip()
+        return ""
+
+
+def cache_dir() -> Path:
+    """Folder of what can be made again; ``BENCH_CACHE`` overrides the user's cache folder."""
+    return Path(os.environ.get("BENCH_CACHE") or platformdirs.user_cache_dir("scmamba-bench")).absolute()
+
+
+def environments_dir() -> Path:
+    """Folder of all environments."""
+    return cache_dir() / "environments"
+
+
+def declared_file(method: type[Method]) -> Path | None:
+    """The TOML that a method names: beside the class that names it, which a subclass elsewhere inherits."""
+    if not method.environment:
+        return None
+    namer = next(cls for cls in method.__mro__ if "environment" in vars(cls))
+    return Path(inspect.getfile(namer)).resolve().parent / method.environment
+
+
+def environment_of(method: type[Method]) -> Environment | None:
+    """The environment of a method on this machine; None if it declares none.
+
+    Raises
+    ------
+    UnavailableError
+        If no variant's interpreter is here.
+    BenchError
+        If the file is missing or not as it must be.
+    """
+    file = declared_file(method)
+    if file is None:
+        return None
+    variants = read_variants(file)
+    for variant in variants:
+        interpreter = find_python(variant.python) if variant.python else None
+        if interpreter or not variant.python:
+            return Environment(method.name, file, variant, interpreter, _digest(file, variant, interpreter))
+    versions = " or ".join(variant.python for variant in variants)
+    raise UnavailableError(f"no Python {versions} on PATH, in pyenv or in uv")
+
+
+def read_variants(file: Path) -> list[Variant]:
+    """The variants that a TOML file lists.
+
+    Raises
+    ------
+    BenchError
+        If it cannot be read or lists something that could not be built the same way twice.
+    """
+    try:
+        content = tomllib.loads(file.read_text())
+    except FileNotFoundError as error:
+        raise BenchError(
+            "there is no such environment file", where=str(file), fix="put it beside the method's file"
+        ) from error
+    except tomllib.TOMLDecodeError as error:
+        raise BenchError(f"not a TOML file: {error}", where=str(file), fix="repair it") from error
+    entries = content.get("variant", [])
+    if not entries or not isinstance(entries, list):
+        raise BenchError("no variant is listed", where=str(file), fix="write [[variant]] and what it holds below it")
+    return [_variant(entry, file) for entry in entries]
+
+
+def _variant(entry: dict[str, Any], file: Path) -> Variant:
+    known = list(Variant.__dataclass_fields__)
+    for key, value in entry.items():
+        if key not in known:
+            raise UnknownNameError("key of a variant", key, known, where=str(file))
+        if key == "python" and not (isinstance(value, str) and re.fullmatch(r"3\.\d+", value)):
+            raise BenchError(f"python = {value!r} is not a version", where=str(file), fix='write python = "3.8"')
+        if key != "python" and not (isinstance(value, list) and all(isinstance(v, str) for v in value)):
+            raise BenchError(f"{key} is not a list of strings", where=str(file), fix=f'write {key} = ["..."]')
+    variant = Variant(entry.get("python", ""), *(tuple(entry.get(key, ())) for key in known[1:]))
+    if not (variant.requirements if variant.python else variant.r_packages and not variant.requirements):
+        raise BenchError(
+            "a variant has neither a Python with its packages nor R packages",
+            where=str(file),
+            fix="give python and requirements, or r_packages",
+        )
+    for line in variant.requirements:
+        if not line.startswith("./") and not _is_pinned(line):
+            raise BenchError(
+                f"{line!r} is not pinned",
+                where=str(file),
+                fix="write name==version for every package, as `pip freeze` does in an environment that works",
+            )
+    for name in variant.local:
+        if not (file.parent / name).is_file():
+            raise BenchError(f"there is no file {name}", where=str(file), fix="put it beside this file")
+    return variant
+
+
+def _is_pinned(line: str) -> bool:
+    try:
+        requirement = Requirement(line)
+    except InvalidRequirement:
+        return False
+    pins = [pin for pin in requirement.specifier if pin.operator == "==" and not pin.version.endswith("*")]
+    return requirement.url is not None or len(pins) == 1
+
+
+def _digest(file: Path, variant: Variant, interpreter: Interpreter | None) -> str:
+    content: list[Any] = [asdict(variant), interpreter.version if interpreter else "", sys.platform, platform.machine()]
+    content += [hashlib.sha256((file.parent / name).read_bytes()).hexdigest() for name in variant.local]
+    if variant.r_packages:
+        from bench.environments.availability import installed_version  # which asks for environments
+
+        content.append(installed_version(r_package("base", install="")))
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

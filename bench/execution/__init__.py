@@ -1,0 +1,1 @@
+"""Trials from a plan to records in the run folder."""

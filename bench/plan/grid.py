@@ -1,0 +1,277 @@
+"""From what the user asked for to the list of trials: tracks x datasets x methods x seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from bench.dataset import DatasetSource
+from bench.environments.availability import why_unavailable
+from bench.environments.declaration import environment_of
+from bench.errors import BenchError, DataError, UnknownNameError
+from bench.method import Method
+from bench.plan.keys import data_key, environment_digest, path_digest, source_digest, trial_key
+from bench.plan.registry import Registry
+from bench.results.records import SeedTriple, Skipped, TrialSpec
+from bench.task import Control, Seeds, Task
+from bench.words import count
+
+
+@dataclass(frozen=True)
+class Ask:
+    """What ``bench run`` was asked for.
+
+    Parameters
+    ----------
+    tracks
+        Empty: the task's default tracks.
+    methods
+        Names, ``all`` (every method and control) or ``controls``; controls are always in the table.
+    datasets
+        Registered names or paths; empty: the built-in ones.
+    split_seeds, simulation_seeds, method_seeds
+        Replicates on each seed axis.
+    params
+        ``{method: {parameter: value}}``.
+    """
+
+    task: str
+    tracks: Sequence[str] = ()
+    methods: Sequence[str] = ("all",)
+    datasets: Sequence[str] = ()
+    split_seeds: int = 1
+    simulation_seeds: int = 1
+    method_seeds: int = 1
+    preset: str | None = None
+    params: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A trial to be run, or known from its card not to be runnable here."""
+
+    key: str
+    spec: TrialSpec
+    unavailable: str = ""
+
+    @property
+    def problem(self) -> str:
+        """Identity of the problem it shares with other trials."""
+        return self.spec.problem
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All trials of one request.
+
+    Parameters
+    ----------
+    unreadable
+        The datasets, as they were asked for, of which nothing can be planned, and why.
+    """
+
+    task: Task
+    trials: list[Planned]
+    skipped: list[Skipped]
+    methods: list[str]
+    datasets: dict[str, DatasetSource]
+    unreadable: dict[str, DataError] = field(default_factory=dict)
+
+
+def make_plan(registry: Registry, ask: Ask) -> Plan:
+    """List the trials of a request.
+
+    Raises
+    ------
+    BenchError
+        If a name is unknown, or no dataset can be read or serves any of the tracks.
+    """
+    task = registry.task(ask.task)
+    tracks = list(ask.tracks) or [name for name, track in task.tracks.items() if track.default]
+    check_tracks(task, tracks)
+    sources, unreadable = _datasets(registry, ask.datasets)
+    names = _methods(registry, task, ask.methods)
+    _check_preset(registry, names, ask.preset)
+    for name in ask.params:
+        if name not in names:
+            raise UnknownNameError("method in --set", name, names)
+    served, skipped = _served(task, tracks, sources)
+    for name, error in unreadable.items():
+        reason = f"its data cannot be used: {error.what}"
+        skipped += [Skipped(track=track, dataset=Path(name).name, reason=reason) for track in tracks]
+    if not served:
+        reasons = "; ".join(f"{s.dataset} on {s.track}: {s.reason}" for s in skipped)
+        raise BenchError(
+            f"none of the datasets can serve the asked tracks of {task.name}", where=reasons, fix="see bench list"
+        )
+    trials: list[Planned] = []
+    for (dataset, track), n_splits in _n_splits(registry, task, served, ask.split_seeds).items():
+        if n_splits < ask.split_seeds:
+            skipped.append(Skipped(track=track, dataset=dataset, reason=_repeated(n_splits, ask.split_seeds)))
+        for problem_seeds in _problem_seeds(n_splits, ask.simulation_seeds if task.tracks[track].seeded else 1):
+            base = _base_spec(task, track, sources[dataset], problem_seeds)
+            trials += [_control_trial(base, control) for control in _control_seeds(task, ask.method_seeds)]
+            for name in names:
+                trials += _method_trials(base, registry, name, ask)
+    return Plan(task, trials, skipped, names, sources, unreadable)
+
+
+def check_tracks(task: Task, tracks: Sequence[str]) -> None:
+    """Refuse a track that ``task`` does not have."""
+    for track in tracks:
+        if track not in task.tracks:
+            raise UnknownNameError(f"track of {task.name}", track, task.tracks)
+
+
+def _datasets(registry: Registry, names: Sequence[str]) -> tuple[dict[str, DatasetSource], dict[str, DataError]]:
+    """The datasets by name, and those that cannot be read; an error if it is all of them."""
+    if not names:
+        return {name: source for name, source in registry.datasets.items() if source.card.builtin}, {}
+    sources, unreadable = {}, {}
+    for name in names:
+        try:
+            source = registry.dataset(name)
+        except DataError as error:
+            unreadable[name] = error
+        else:
+            sources[source.card.name] = source
+    if not sources:
+        raise next(iter(unreadable.values()))
+    return sources, unreadable
+
+
+def _methods(registry: Registry, task: Task, asked: Sequence[str]) -> list[str]:
+    known = registry.methods_for(task.name)
+    controls = {c.name for c in task.controls}
+    for name in known:
+        if name in controls | {"all", "controls"}:
+            raise BenchError(
+                f"{name!r} cannot be the name of a method of {task.name!r}: a control or --methods uses it",
+                where=registry.methods[name].origin,
+                fix="rename the method (its class attribute `name`)",
+            )
+    names: list[str] = []
+    for name in asked:
+        if name == "all":
+            names += known
+        elif name == "controls" or name in controls:
+            continue
+        elif name in known:
+            names.append(name)
+        elif name in registry.methods:
+            raise BenchError(
+                f"method {name!r} does not answer task {task.name!r}",
+                where=registry.methods[name].origin,
+                fix=f"methods for {task.name}: {', '.join(known)}",
+            )
+        else:
+            raise UnknownNameError("method", name, [*known, "all", "controls"])
+    return list(dict.fromkeys(names))
+
+
+def _check_preset(registry: Registry, methods: Sequence[str], preset: str | None) -> None:
+    known = {p for name in methods for p in registry.methods[name].value.presets}
+    if preset is not None and preset not in known:
+        raise UnknownNameError("preset (of the selected methods)", preset, known)
+
+
+def _served(
+    task: Task, tracks: Sequence[str], sources: Mapping[str, DatasetSource]
+) -> tuple[list[tuple[str, str]], list[Skipped]]:
+    served, skipped = [], []
+    for name, source in sources.items():
+        for track in tracks:
+            reason = task.why_not(source.card, track)
+            if reason:
+                skipped.append(Skipped(track=track, dataset=name, reason=reason))
+            else:
+                served.append((name, track))
+    return served, skipped
+
+
+def _n_splits(
+    registry: Registry, task: Task, served: Sequence[tuple[str, str]], asked: int
+) -> dict[tuple[str, str], int]:
+    """Of the (dataset, track) pairs, how many of the split seeds are different; reads tables if several are asked."""
+    found = dict.fromkeys(served, asked)
+    for dataset in dict(served) if asked > 1 else ():
+        try:
+            cells = registry.open(dataset)
+        except BenchError:  # each of its trials will say so
+            continue
+        found |= {(d, track): task.n_splits(cells, track, asked) for d, track in served if d == dataset}
+    return found
+
+
+def _repeated(n: int, asked: int) -> str:
+    rest = f"seed {n}" if asked == n + 1 else f"seeds {n} to {asked - 1}"
+    return f"it has {count(n, 'different split')}: split {rest} would repeat one"
+
+
+def _problem_seeds(splits: int, simulations: int) -> list[Seeds]:
+    return [Seeds(s, m) for s in range(splits) for m in range(simulations)]
+
+
+def _control_seeds(task: Task, n: int) -> list[tuple[Control, int]]:
+    return [(control, i) for control in task.controls for i in range(n if control.stochastic else 1)]
+
+
+def _base_spec(task: Task, track: str, source: DatasetSource, seeds: Seeds) -> TrialSpec:
+    return TrialSpec(
+        task=task.name,
+        task_version=task.version,
+        track=track,
+        dataset=source.card.name,
+        dataset_digest=source.card.digest,
+        data_key=data_key(source.card),
+        method="",
+        role="method",
+        implementation="",
+        method_digest="",
+        environment_digest="",
+        seeds=SeedTriple(split=seeds.split, simulation=seeds.simulation),
+        inputs=task.inputs_name(track, seeds),
+    )
+
+
+def _control_trial(base: TrialSpec, control: tuple[Control, int]) -> Planned:
+    what, seed = control
+    update = {"method": what.name, "role": what.role, "implementation": "control", "method_digest": base.task_version}
+    spec = base.model_copy(update={**update, "seeds": base.seeds.model_copy(update={"method": seed})})
+    return Planned(trial_key(spec), spec)
+
+
+def _existing(method: str, parameter: str, value: str) -> Path:
+    path = Path(value).expanduser().absolute()
+    if not path.exists():
+        raise BenchError(
+            "there is no such file or folder", where=f"--set {method}.{parameter}={value}", fix="check the path"
+        )
+    return path
+
+
+def _method_trials(base: TrialSpec, registry: Registry, name: str, ask: Ask) -> list[Planned]:
+    cls: type[Method] = registry.methods[name].value
+    params = cls.resolve(ask.params.get(name, {}), ask.preset)
+    files = {
+        parameter: _existing(name, parameter, str(params[parameter])) for parameter in cls.files if params[parameter]
+    }
+    named = {parameter: f"{path.name} (sha256 {path_digest(path)[:16]})" for parameter, path in files.items()}
+    update = {
+        "method": name,
+        "implementation": cls.implementation,
+        "method_digest": source_digest(cls),
+        "environment_digest": environment_digest(cls),
+        "params": params | named,
+        "files": {parameter: str(path) for parameter, path in files.items()},
+    }
+    unavailable = why_unavailable(cls)
+    environment = None if unavailable else environment_of(cls)
+    update["environment"] = environment.name if environment else ""
+    planned = []
+    for seed in range(ask.method_seeds if cls.stochastic else 1):
+        spec = base.model_copy(update={**update, "seeds": base.seeds.model_copy(update={"method": seed})})
+        planned.append(Planned(trial_key(spec), spec, unavailable))
+    return planned

@@ -1,0 +1,59 @@
+"""``bench merge``: several run folders into one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from bench.errors import BenchError
+from bench.results.store import Store, write_atomic
+
+
+def merge(sources: list[Path], target: Path) -> Store:
+    """Copy the trials and requests of several run folders into one.
+
+    Raises
+    ------
+    BenchError
+        If they hold different versions of one task, or different data under one name: their scores do not compare.
+    """
+    stores = [Store.open(source) for source in sources]
+    _refuse_mixtures([*stores, *([Store.open(target)] if (target / "run.json").exists() else [])])
+    merged = Store.create(target)
+    for store in stores:
+        if not store.root.samefile(merged.root):
+            _copy(store, merged)
+    merged.write_tables()
+    return merged
+
+
+def _refuse_mixtures(stores: Iterable[Store]) -> None:
+    versions: dict[str, dict[str, Path]] = {}
+    digests: dict[str, dict[str, Path]] = {}
+    for store in stores:
+        for record in store.records():
+            versions.setdefault(record.spec.task, {}).setdefault(record.spec.task_version, store.root)
+            digests.setdefault(record.spec.dataset, {}).setdefault(record.spec.data_key, store.root)
+    for what, found in (("versions of task", versions), ("data under the name", digests)):
+        for name, seen in found.items():
+            if len(seen) > 1:
+                raise BenchError(
+                    f"the run folders hold different {what} {name!r}",
+                    where="; ".join(f"{key[:12]} in {root}" for key, root in sorted(seen.items())),
+                    fix="run the older ones again, or report them apart",
+                )
+
+
+def _copy(store: Store, merged: Store) -> None:
+    for record in store.records():
+        mine = merged.record(record.key)
+        if mine is None or (mine.status != "ok" and record.status == "ok"):
+            folder = store.trial_folder(record.key)
+            merged.save(record, [p for p in folder.iterdir() if p.name != "trial.json"])
+    for request in store.requests():
+        merged.save_request(request)
+    for file in (store.root / "problems").glob("*/[!.]*"):
+        destination = merged.root / "problems" / file.parent.name / file.name
+        if not destination.exists():
+            destination.parent.mkdir(parents=True, exist_ok=True)
+            write_atomic(destination, file.read_bytes())

@@ -1,0 +1,301 @@
+"""What is written about a trial and a run: typed, validated when read back, plain JSON on disk."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, field_validator
+
+Status = Literal["ok", "timeout", "oom", "crash", "invalid_output", "not_applicable", "unavailable"]
+
+#: Statuses that are an answer about the plan, not a failure of it.
+DECLARED: frozenset[str] = frozenset({"unavailable", "not_applicable"})
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _printable(cls, value: object) -> object:
+        """Lone surrogates (of an undecodable file name in an error, say) could not be written down."""
+        if isinstance(value, list) and value and isinstance(value[0], str):
+            return [cls._printable(part) for part in value]
+        return value.encode("utf-8", "replace").decode() if isinstance(value, str) else value
+
+
+class Limits(_Frozen):
+    """What a trial may use."""
+
+    timeout_s: float = 3600.0
+    memory_mb: float | None = None
+    threads: int = 1
+    device: str = "cpu"
+
+
+class SeedTriple(_Frozen):
+    """Replicate numbers on the three seed axes."""
+
+    split: int = 0
+    simulation: int = 0
+    method: int = 0
+
+
+class TrialSpec(_Frozen):
+    """Everything that decides a trial's outcome; its hash is the trial's key."""
+
+    task: str
+    task_version: str
+    track: str
+    dataset: str
+    #: sha256 of the dataset, as on its card.
+    dataset_digest: str
+    method: str
+    role: Literal["method", "random", "perfect", "trap"]
+    implementation: str
+    method_digest: str
+    environment_digest: str
+    params: dict[str, JsonValue] = Field(default_factory=dict)
+    seeds: SeedTriple = SeedTriple()
+    #: sha256 over ``dataset_digest`` and the facts of the card that problems are built from
+    #: (:func:`bench.plan.keys.data_key`).
+    data_key: str = ""
+    #: Short digest of the method's own environment (:mod:`bench.environments.declaration`); empty without one.
+    environment: str = ""
+    #: Parameters that are files: where they lie on this machine. Not in the key, which has their digests in ``params``.
+    files: dict[str, str] = Field(default_factory=dict)
+    #: Name of what methods are shown, where other tracks or tasks show the same (:meth:`bench.task.Task.inputs_name`).
+    inputs: str = ""
+
+    @property
+    def problem(self) -> str:
+        """A short name of everything that decides a problem; trials with the same one see the same bytes."""
+        parts = [self.task, self.task_version, self.track, self.dataset, self.data_key]
+        parts += [str(self.seeds.split), str(self.seeds.simulation)]
+        return hashlib.sha256("\x1f".join(parts).encode()).hexdigest()[:16]
+
+    @property
+    def inputs_id(self) -> str:
+        """A short name of everything that decides what methods are shown; the problem's, where no other shows it."""
+        if not self.inputs:
+            return self.problem
+        return hashlib.sha256("\x1f".join([self.inputs, self.dataset, self.data_key]).encode()).hexdigest()[:16]
+
+
+class ScoreRecord(_Frozen):
+    """A :class:`bench.problem.Score` on disk (NaN is null)."""
+
+    metric: str
+    value: float | None
+    unit: str = "pooled"
+    ci_low: float | None = None
+    ci_high: float | None = None
+    n: int | None = None
+    detail: str = ""
+
+
+class CurveRecord(_Frozen):
+    """A :class:`bench.problem.Curve` on disk."""
+
+    name: str
+    x: list[float]
+    y: list[float]
+
+
+class Resources(_Frozen):
+    """What the trial used: whole process tree, R and other children included."""
+
+    wall_s: float | None = None
+    fit_s: float | None = None
+    predict_s: float | None = None
+    cpu_s: float | None = None
+    rss_peak_mb: float | None = None
+    gpu_peak_mb: float | None = None
+    #: ``cuda`` where the method held memory of a GPU, else ``cpu``; empty where nobody saw.
+    device: str = ""
+
+
+class Machine(_Frozen):
+    """Where a trial ran, and what its numbers hang on besides versions.
+
+    Parameters
+    ----------
+    cpu, cores
+        Model and number of cores.
+    load
+        Processes that wanted a core in the minute before the trial began.
+    interpreter
+        Implementation, version and compiler of the method's Python.
+    blas
+        Library, version, kernel and threads of each BLAS in the method's process.
+    """
+
+    cpu: str = ""
+    cores: int | None = None
+    load: float | None = None
+    interpreter: str = ""
+    blas: str = ""
+
+
+class TrialRecord(_Frozen):
+    """``trial.json``."""
+
+    key: str
+    spec: TrialSpec
+    limits: Limits
+    status: Status
+    detail: str = ""
+    #: The end tells nothing of the method (it was killed from outside, the problem could not be built): the same
+    #: command tries the trial again.
+    retryable: bool = False
+    log_tail: str = ""
+    problem_notes: list[str] = Field(default_factory=list)
+    notes: list[str] = Field(default_factory=list)
+    n_cells: int | None = None
+    #: Folder, within that of the run, with the truth the scores were made from.
+    problem: str = ""
+    #: sha256 over the files that the method was shown.
+    inputs_digest: str = ""
+    resources: Resources = Resources()
+    scores: list[ScoreRecord] = Field(default_factory=list)
+    curves: list[CurveRecord] = Field(default_factory=list)
+    #: Of Python, what the method requires and what most of its kind compute with.
+    versions: dict[str, str] = Field(default_factory=dict)
+    #: Every distribution imported in the method's process and, as ``R:name``, every R package loaded there.
+    imported: dict[str, str] = Field(default_factory=dict)
+    #: The same of the process that made the problem and the scores.
+    scored_with: dict[str, str] = Field(default_factory=dict)
+    machine: Machine = Machine()
+    #: What kept the method from opening other files than software, its inputs and its scratch; empty: nothing did.
+    guard: str = ""
+    host: str = ""
+    started: str = ""
+    bench_version: str = ""
+
+
+class MethodCard(_Frozen):
+    """A method's (or control's) card as the report shows it."""
+
+    name: str
+    summary: str
+    implementation: str
+    role: str = "method"
+    tasks: list[str] = Field(default_factory=list)
+    reference: str = ""
+    input_layer: str = ""
+    fractional_counts: bool = False
+    supervised: bool = False
+    stochastic: bool = False
+    per_donor: bool = False
+    requires: list[str] = Field(default_factory=list)
+    pretrained_on: list[str] = Field(default_factory=list)
+    caveat: str = ""
+    origin: str = ""
+    #: The method's own environment on this machine: short digest, what is in it, and every pin.
+    environment: str = ""
+    environment_summary: str = ""
+    environment_lock: list[str] = Field(default_factory=list)
+
+
+class MetricCard(_Frozen):
+    """A metric's card."""
+
+    name: str
+    summary: str
+    low: float | None
+    high: float | None
+    higher_is_better: bool
+    undefined: str
+    headline: bool
+    neutral: bool = False
+
+
+class TrackCard(_Frozen):
+    """A track's card."""
+
+    summary: str
+    truth: str
+    default: bool
+    caveat: str
+    caveat_measured: str = ""
+    caveat_simulated: str = ""
+    circular: bool = False
+    seeded: bool = True
+
+
+class TaskCard(_Frozen):
+    """A task's card."""
+
+    name: str
+    version: str
+    summary: str
+    purpose: str
+    tracks: dict[str, TrackCard]
+    metrics: list[MetricCard]
+
+
+class DataCard(_Frozen):
+    """A dataset's card as the report shows it."""
+
+    name: str
+    summary: str
+    digest: str
+    fields: list[str]
+    truth: str
+    n_cells: int
+    n_genes: int
+    n_donors: int | None
+    source: str
+    accession: str
+    licence: str
+    organism: str
+    tissue: str
+    caveat: str
+    expected_doublet_rate: float | None
+    weak_labels: str = ""
+
+
+class PlannedTrial(_Frozen):
+    """One line of a request: what was going to be run."""
+
+    key: str
+    track: str
+    dataset: str
+    method: str
+    seeds: SeedTriple
+
+
+class Skipped(_Frozen):
+    """A (track, dataset) pair, or replicates of one, that a request asked for and that cannot be, with the reason."""
+
+    track: str
+    dataset: str
+    reason: str
+
+
+class Request(_Frozen):
+    """One ``bench run`` into a run folder (``requests/<id>.json``): what was asked, by whom, where.
+
+    ``paths`` tells where the datasets given by path lay, so that ``bench rescore`` finds them again.
+    """
+
+    command: list[str]
+    created: str
+    task: TaskCard
+    methods: list[MethodCard]
+    datasets: list[DataCard]
+    planned: list[PlannedTrial]
+    skipped: list[Skipped] = Field(default_factory=list)
+    paths: dict[str, str] = Field(default_factory=dict)
+    versions: dict[str, str] = Field(default_factory=dict)
+    host: dict[str, str] = Field(default_factory=dict)
+    git: str = ""
+
+
+class RunInfo(_Frozen):
+    """``run.json``: the identity of a run folder."""
+
+    run_id: str
+    created: str
+    bench_version: str

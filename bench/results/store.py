@@ -1,0 +1,372 @@
+"""A run folder: one atomic folder per finished trial, the requests that asked for them, and the tidy tables.
+
+Any number of processes and machines may write to one run folder. A trial's folder appears by one rename, so it is
+either whole or absent; the tables are rebuilt from the trial folders and replaced by one rename.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import secrets
+import shutil
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from bench import __version__
+from bench.errors import BenchError
+from bench.results.records import Limits, Request, RunInfo, TrialRecord
+from bench.system import csv_text, replacing
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from bench.problem import Problem
+
+M = TypeVar("M", bound=BaseModel)
+
+
+class Store:
+    """Reads and writes one run folder.
+
+    Parameters
+    ----------
+    root
+        The run folder (``run.json``, ``requests/``, ``problems/``, ``trials/``, the tables and the report).
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    @classmethod
+    def create(cls, root: Path) -> Store:
+        """Open ``root`` as a run folder, making it one if it is new or empty.
+
+        Raises
+        ------
+        BenchError
+            If the folder holds other things.
+        """
+        store = cls.at(root)
+        with _writing(root):
+            store._make()
+        return store
+
+    @classmethod
+    def at(cls, root: Path) -> Store:
+        """The run folder at ``root``, which need not be there yet; nothing is written.
+
+        Raises
+        ------
+        BenchError
+            If the folder holds other things.
+        """
+        if not (root / "run.json").exists():
+            others = [p.name for p in root.iterdir() if not _is_ours(p.name)] if root.exists() else []
+            # Looked at again: another process may just have made it a run folder, and written more into it.
+            if others and not (root / "run.json").exists():
+                raise BenchError(
+                    "the output folder is not empty and is not a run folder",
+                    where=str(root),
+                    fix="give another --out, or the folder of an earlier run to go on with it",
+                )
+        return cls(root)
+
+    def _make(self) -> None:
+        root = self.root
+        if not (root / "run.json").exists():
+            (root / "trials").mkdir(parents=True, exist_ok=True)
+            (root / "requests").mkdir(exist_ok=True)
+            info = RunInfo(run_id=secrets.token_hex(4), created=now(), bench_version=__version__)
+            # Two processes may start at once: whoever links first names the run.
+            temporary = root / f".run-{secrets.token_hex(4)}.json"
+            temporary.write_text(info.model_dump_json(indent=1))
+            with contextlib.suppress(FileExistsError):
+                os.link(temporary, root / "run.json")
+            temporary.unlink()
+
+    @classmethod
+    def open(cls, root: Path) -> Store:
+        """Open an existing run folder.
+
+        Raises
+        ------
+        BenchError
+            If ``root`` is not one.
+        """
+        if not (root / "run.json").exists():
+            raise BenchError("not a run folder: run.json is missing", where=str(root), fix="give the folder of a run")
+        return cls(root)
+
+    @property
+    def info(self) -> RunInfo:
+        """Identity of the run."""
+        return _read(RunInfo, self.root / "run.json")
+
+    @property
+    def is_writable(self) -> bool:
+        """Whether the folder takes files; a finished run may lie where it does not."""
+        return os.access(self.root, os.W_OK)
+
+    # -- trials -------------------------------------------------------------------------------------------------
+
+    def trial_folder(self, key: str) -> Path:
+        """Where the trial ``key`` is, or will be."""
+        return self.root / "trials" / key
+
+    def record(self, key: str) -> TrialRecord | None:
+        """The finished trial ``key``, or None."""
+        try:
+            return _read(TrialRecord, self.trial_folder(key) / "trial.json")
+        except FileNotFoundError:
+            return None
+
+    def records(self) -> Iterator[TrialRecord]:
+        """Every finished trial, by key."""
+        for file, content in self._trial_files():
+            yield _parsed(TrialRecord, content, file)
+
+    def _trial_files(self) -> Iterator[tuple[Path, bytes]]:
+        """Every ``trial.json`` and what is in it, by key."""
+        for file in sorted((self.root / "trials").glob("[0-9a-f]*/trial.json")):
+            with contextlib.suppress(FileNotFoundError):  # another process is replacing it
+                yield file, file.read_bytes()
+
+    def save(self, record: TrialRecord, files: Iterable[Path] = ()) -> None:
+        """Write a trial's folder in one step, replacing an earlier one.
+
+        Parameters
+        ----------
+        files
+            Prediction and log (files or folders), put into the folder under their own names.
+        """
+        with _writing(self.root), replacing(self.trial_folder(record.key)) as folder:
+            folder.mkdir(parents=True)
+            for file in files:
+                take_over(file, folder / file.name)
+            (folder / "trial.json").write_text(record.model_dump_json(indent=1))
+
+    def rewrite(self, record: TrialRecord) -> None:
+        """Replace a trial's ``trial.json`` alone (``bench rescore``)."""
+        write_atomic(self.trial_folder(record.key) / "trial.json", record.model_dump_json(indent=1).encode())
+
+    def save_tables(self, key: str, tables: Mapping[str, pd.DataFrame]) -> None:
+        """Replace the tables that scoring made of a trial (``bench rescore``)."""
+        for name, table in tables.items():
+            _write_parquet(table, self.trial_folder(key) / scored_file(name))
+
+    def scored_table(self, key: str, name: str) -> pd.DataFrame | None:
+        """A table that scoring made of a trial (:class:`bench.problem.Scored`), or None."""
+        return _read_parquet(self.trial_folder(key) / scored_file(name))
+
+    def is_final(self, key: str, limits: Limits) -> bool:
+        """Whether a trial need not run again: finished, and not stopped by a limit lower than today's."""
+        record = self.record(key)
+        if record is None or record.retryable or record.status == "unavailable":
+            return False
+        if record.status == "timeout":
+            return record.limits.timeout_s >= limits.timeout_s
+        if record.status == "oom":
+            return (record.limits.memory_mb or float("inf")) >= (limits.memory_mb or float("inf"))
+        return True
+
+    # -- problems -----------------------------------------------------------------------------------------------
+
+    def has_problem(self, problem_id: str) -> bool:
+        """Whether all that is kept of a problem is here."""
+        return (self._problem_folder(problem_id) / "solution.parquet").exists()
+
+    def save_problem(self, problem_id: str, problem: Problem, tables: Mapping[str, pd.DataFrame]) -> None:
+        """Keep the truth of a problem beside the predictions, so that anyone can recompute the scores.
+
+        ``solution.parquet`` has a row a cell, ``truth_<name>.npz`` a sparse matrix
+        (:func:`bench.exchange.matrices.save`).
+
+        Parameters
+        ----------
+        tables
+            What the task's report draws of the problem (:meth:`bench.task.Task.problem_tables`).
+        """
+        folder = self._problem_folder(problem_id)
+        with _writing(self.root):
+            folder.mkdir(parents=True, exist_ok=True)
+            for name, matrix in problem.truth.items():
+                from bench.exchange.matrices import save
+
+                cells, genes = problem.solution.index, problem.inputs.cells.var.index
+                save(folder / f"truth_{name}.npz", matrix, cells, genes)
+            for name, table in tables.items():
+                _write_parquet(table, folder / f"table_{name}.parquet")
+            # last: whoever finds it finds the others
+            _write_parquet(problem.solution.rename_axis("cell").reset_index(), folder / "solution.parquet")
+
+    def solution(self, problem_id: str) -> pd.DataFrame | None:
+        """The kept truth of a problem, indexed by cell, or None."""
+        found = _read_parquet(self._problem_folder(problem_id) / "solution.parquet")
+        return None if found is None else found.set_index("cell")
+
+    def tested_donors(self, problem_id: str) -> frozenset[str]:
+        """Donors of the cells of a problem that methods answer for; none where they are not kept or not told apart."""
+        from pyarrow import parquet
+
+        file = self._problem_folder(problem_id) / "solution.parquet"
+        if not file.exists() or "donor" not in parquet.read_schema(file).names:
+            return frozenset()
+        return frozenset(parquet.read_table(file, columns=["donor"])["donor"].cast("string").unique().to_pylist())
+
+    def problem_table(self, problem_id: str, name: str) -> pd.DataFrame | None:
+        """A table that the task made of a problem, or None."""
+        return _read_parquet(self._problem_folder(problem_id) / f"table_{name}.parquet")
+
+    def _problem_folder(self, problem_id: str) -> Path:
+        return self.root / "problems" / problem_id
+
+    # -- requests -----------------------------------------------------------------------------------------------
+
+    def save_request(self, request: Request) -> None:
+        """Write down what was asked; asking the same again adds nothing."""
+        text = request.model_dump_json(indent=1, exclude={"created", "host", "git"})
+        file = self.root / "requests" / f"{hashlib.sha256(text.encode()).hexdigest()[:12]}.json"
+        if not file.exists():
+            with _writing(self.root):
+                file.parent.mkdir(exist_ok=True)
+                write_atomic(file, request.model_dump_json(indent=1).encode())
+
+    def requests(self) -> list[Request]:
+        """Everything that was asked of this run folder, oldest first."""
+        found = [_read(Request, file) for file in (self.root / "requests").glob("[0-9a-f]*.json")]
+        return sorted(found, key=lambda r: r.created)
+
+    # -- tables -------------------------------------------------------------------------------------------------
+
+    def write_tables(self) -> bool:
+        """Rebuild ``results.*``, ``curves.*`` and ``versions.*`` from the finished trials; True if anything changed."""
+        if self._are_current(_state(self._trial_files())):  # told without a lock: the folder may be read-only
+            return False
+        # One at a time: of two writers, the slower could put an older table under the newer one's stamp.
+        with _writing(self.root), _locked(self.root / ".lock"):
+            return self._write_tables()
+
+    def _are_current(self, state: str) -> bool:
+        stamp = self.root / ".tables"
+        targets = [self.root / f"{t}.{e}" for t in ("results", "curves", "versions") for e in ("csv", "parquet")]
+        return stamp.exists() and stamp.read_text() == state and all(t.exists() for t in targets)
+
+    def _write_tables(self) -> bool:
+        # Read once: the stamp must be of the very records that the tables hold.
+        found = list(self._trial_files())
+        state = _state(found)
+        if self._are_current(state):
+            return False
+        from bench.results.tables import curve_table, result_table, version_table
+
+        records, run_id = [_parsed(TrialRecord, content, file) for file, content in found], self.info.run_id
+        for name, make in (("results", result_table), ("curves", curve_table), ("versions", version_table)):
+            table = make(records, run_id)
+            write_atomic(self.root / f"{name}.csv", csv_text(table).encode())
+            _write_parquet(table, self.root / f"{name}.parquet")
+        write_atomic(self.root / ".tables", state.encode())
+        return True
+
+
+def _state(found: Iterable[tuple[Path, bytes]]) -> str:
+    """Digest of trial files and what is in them."""
+    digest = hashlib.sha256()
+    for file, content in found:
+        digest.update(file.parent.name.encode() + content)
+    return digest.hexdigest()
+
+
+def scored_file(name: str) -> str:
+    """Name of the file, in a trial's folder, with a table that scoring made."""
+    return f"scored_{name}.parquet"
+
+
+def now() -> str:
+    """The time, UTC, to the second, as ISO 8601."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _is_ours(name: str) -> bool:
+    """Whether a run folder that has no ``run.json`` yet may hold this: what a process that was killed leaves."""
+    return name in {"trials", "requests", "problems"} or name.startswith(".run-")
+
+
+@contextlib.contextmanager
+def _writing(root: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise BenchError(
+            f"cannot write into the run folder: {error.strerror or error}",
+            where=str(root),
+            fix="free some space or give another --out; finished trials are kept, the same command goes on from here",
+        ) from error
+
+
+@contextlib.contextmanager
+def _locked(file: Path) -> Iterator[None]:
+    with file.open("w") as handle:
+        with contextlib.suppress(OSError):  # some network file systems know no locks: then as before, without
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+
+
+def take_over(source: Path, target: Path) -> None:
+    """Make ``target`` hold what ``source`` does, a file or a folder.
+
+    By links where the file system can: kept files are replaced, never written into.
+    """
+    if source.is_dir():
+        shutil.copytree(source, target, copy_function=_link)
+    else:
+        _link(source, target)
+
+
+def _link(source: str | Path, target: str | Path) -> None:
+    try:
+        os.link(source, target)
+    except OSError:  # another file system, or one without links
+        shutil.copyfile(source, target)
+
+
+def write_atomic(file: Path, content: bytes) -> None:
+    """Write a file so that nobody ever sees half of it."""
+    with replacing(file) as aside:
+        aside.write_bytes(content)
+
+
+def _write_parquet(table: pd.DataFrame, file: Path) -> None:
+    with replacing(file) as aside:
+        table.to_parquet(aside, index=False)
+
+
+def _read_parquet(file: Path) -> pd.DataFrame | None:
+    import pandas as pd
+
+    return pd.read_parquet(file) if file.exists() else None
+
+
+def _read(model: type[M], file: Path) -> M:
+    return _parsed(model, file.read_bytes(), file)
+
+
+def _parsed(model: type[M], content: bytes, file: Path) -> M:
+    try:
+        return model.model_validate_json(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise BenchError(
+            f"{file.name} is not a valid {model.__name__}: {'.'.join(map(str, first['loc']))}: {first['msg']}",
+            where=str(file),
+            fix="it was edited or written by another version of bench; move it away and run again",
+        ) from error
+    except json.JSONDecodeError as error:
+        raise BenchError(f"{file.name} is not JSON: {error}", where=str(file), fix="move it away, run again") from error
