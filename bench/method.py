@@ -105,7 +105,7 @@ class Context:
 
     def written(self, out: np.ndarray) -> None:
         """Say that a part of an array of :meth:`empty` is done: it leaves the memory that a trial is measured by."""
-        from bench.exchange.expression import release
+        from bench.blocks import release
 
         release(out)
 

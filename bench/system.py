@@ -1,20 +1,26 @@
-"""Files and folders that are whole or not there."""
+"""Files that are whole or not there, locks, processes, time: what is asked of the operating system.
+
+Read by methods' processes too, which may run an older Python: nothing here but the standard library.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import errno
+import fcntl
+import hashlib
+import os
 import secrets
 import shutil
-from collections.abc import Iterator
+import sys
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO
 
-if TYPE_CHECKING:
-    import pandas as pd
-
-#: Beginnings of a text that spreadsheets take for a formula, or cut off before one.
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+PR_SET_PDEATHSIG = 1
+PR_SET_CHILD_SUBREAPER = 36
 
 
 def no_space(error: BaseException | None) -> bool:
@@ -60,21 +66,84 @@ def _replace_folder(aside: Path, folder: Path) -> None:
             return
 
 
-def csv_text(table: pd.DataFrame) -> str:
-    """A table as CSV in which a spreadsheet runs nothing: a text like ``=SUM(A1)`` has an apostrophe before it."""
-    import pandas as pd
-
-    columns = {i: _safe(column) for i, (_, column) in enumerate(table.items())}
-    safe = pd.DataFrame(columns, index=table.index).set_axis([_shown(name) for name in table.columns], axis=1)
-    text: str = safe.to_csv(index=False)
-    return text
+def write_atomic(file: Path, content: bytes) -> None:
+    """Write a file so that nobody ever sees half of it."""
+    with replacing(file) as aside:
+        aside.write_bytes(content)
 
 
-def _safe(column: pd.Series) -> pd.Series:
-    from pandas.api.types import is_numeric_dtype
+def link_or_copy(source: Path, target: Path) -> None:
+    """Make ``target`` hold what ``source`` does, a file or a folder.
 
-    return column if is_numeric_dtype(column.dtype) else column.astype(object).map(_shown)
+    By links where the file system can: kept files are replaced, never written into.
+    """
+    if source.is_dir():
+        shutil.copytree(source, target, copy_function=_link)
+    else:
+        _link(source, target)
 
 
-def _shown(value: object) -> object:
-    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
+def _link(source: str | Path, target: str | Path) -> None:
+    try:
+        os.link(source, target)
+    except OSError:  # another file system, or one without links
+        shutil.copyfile(source, target)
+
+
+def try_lock(file: IO[str] | int, *, shared: bool = False) -> bool:
+    """Lock an open file until it is closed, for this process alone or with others; False if another holds it."""
+    try:
+        fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+@contextlib.contextmanager
+def locked(path: Path, waiting: Callable[[], None] = lambda: None) -> Iterator[None]:
+    """Hold the lock file ``path`` alone; ``waiting`` is called once if another process holds it now."""
+    with path.open("w") as file:
+        with contextlib.suppress(OSError):  # some network file systems know no locks: then as before, without
+            if not try_lock(file):
+                waiting()
+                fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def file_digest(path: Path) -> str:
+    """sha256 of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def path_digest(path: Path) -> str:
+    """sha256 over a file, or over the names and bytes of all files of a folder."""
+    digest = hashlib.sha256()
+    for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
+        if file.is_file():
+            digest.update(f"{file.relative_to(path)}\x1f{file_digest(file)}".encode())
+    return digest.hexdigest()
+
+
+def cache_dir() -> Path:
+    """Folder of what can be made again; ``BENCH_CACHE`` overrides the user's cache folder."""
+    import platformdirs
+
+    return Path(os.environ.get("BENCH_CACHE") or platformdirs.user_cache_dir("scmamba-bench")).absolute()
+
+
+def clean_env() -> dict[str, str]:
+    """Our environment variables without those that would lead another Python to our own packages."""
+    ours = {"PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP", "VIRTUAL_ENV", "__PYVENV_LAUNCHER__"}
+    return {name: value for name, value in os.environ.items() if name not in ours}
+
+
+def prctl(option: int, value: int) -> None:
+    """Set a property of this process (Linux; nothing elsewhere)."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(option, value, 0, 0, 0)
+
+
+def now() -> str:
+    """The time, UTC, to the second, as ISO 8601."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())

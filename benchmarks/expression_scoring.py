@@ -24,8 +24,8 @@ from imputation_scale import CLASSES, GENES, simulate
 from memory_watch import MemoryWatch
 from scipy.sparse import csr_matrix
 
+from bench.blocks import Rows
 from bench.dataset import Dataset, DatasetCard
-from bench.exchange.expression import Rows
 from bench.normalise import log1p_cp10k
 from bench.plan.registry import Registry
 from bench.task import Seeds

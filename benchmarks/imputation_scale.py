@@ -24,10 +24,10 @@ from scipy.sparse import csr_matrix
 from bench.cli.options import megabytes
 from bench.environments.declaration import environment_of
 from bench.exchange.files import write_inputs
+from bench.execution.job import environment_of_job
 from bench.plan.registry import Registry
 from bench.problem import Cells, Inputs, Output
 from bench.sandbox import Job, Sandbox
-from bench.sandbox.own_environment import environment_of_job
 
 GENES, CLASSES, BLOCK = 19_306, 20, 1_000
 

@@ -11,9 +11,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.data._files import cache_dir, sha256, write_json
+from bench.data._files import write_json
 from bench.data._spec import CohortSpec
 from bench.dataset import OBS_FIELDS, Dataset, DatasetCard, DatasetSource
+from bench.system import cache_dir, file_digest
 
 if TYPE_CHECKING:
     import numpy as np
@@ -102,7 +103,7 @@ def _is_whole(folder: Path) -> bool:
     """Whether the cached counts are the bytes that were sealed."""
     try:
         seal = json.loads((folder / _SEAL).read_text())
-        return bool(seal["sha256"] == sha256(folder / _COUNTS))
+        return bool(seal["sha256"] == file_digest(folder / _COUNTS))
     except (OSError, ValueError, KeyError, TypeError):
         return False
 
@@ -114,7 +115,7 @@ def _keep(adata: AnnData, folder: Path) -> None:
         folder.parent.mkdir(parents=True, exist_ok=True)
         aside = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".writing-"))
         adata.write_h5ad(aside / _COUNTS)
-        write_json(aside / _SEAL, {"sha256": sha256(aside / _COUNTS)})
+        write_json(aside / _SEAL, {"sha256": file_digest(aside / _COUNTS)})
         if folder.exists() and not _is_whole(folder):
             shutil.rmtree(folder)
         os.replace(aside, folder)

@@ -12,19 +12,12 @@ from typing import Any
 import platformdirs
 
 from bench.data._layout import folder_files, is_zarr
-from bench.system import replacing
-
-_APP = "scmamba-bench"
-
-
-def cache_dir() -> Path:
-    """Folder of files that can be made again; ``BENCH_CACHE`` overrides the user's cache folder."""
-    return Path(os.environ.get("BENCH_CACHE") or platformdirs.user_cache_dir(_APP))
+from bench.system import cache_dir, file_digest, replacing
 
 
 def home_dir() -> Path:
     """Folder of the user's own registrations; ``BENCH_HOME`` overrides the user's data folder."""
-    return Path(os.environ.get("BENCH_HOME") or platformdirs.user_data_dir(_APP))
+    return Path(os.environ.get("BENCH_HOME") or platformdirs.user_data_dir("scmamba-bench"))
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -32,12 +25,6 @@ def write_json(path: Path, value: Any) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as aside:
         aside.write_text(json.dumps(value, indent=1, sort_keys=True))
-
-
-def sha256(path: Path) -> str:
-    """sha256 of a file's bytes."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def digest(path: Path) -> str:
@@ -61,7 +48,7 @@ def state_of(path: Path) -> str:
 
 
 def _remembered(path: Path) -> str:
-    return noted("sha256", path, state_of(path), lambda: sha256(path))
+    return noted("sha256", path, state_of(path), lambda: file_digest(path))
 
 
 def _remembered_folder(path: Path) -> str:
@@ -73,7 +60,7 @@ def _remembered_folder(path: Path) -> str:
     def whole() -> str:
         total = hashlib.sha256()
         for name, file in files:
-            total.update(f"{name}\0{sha256(file)}\n".encode())
+            total.update(f"{name}\0{file_digest(file)}\n".encode())
         return total.hexdigest()
 
     return noted("sha256", path, f"{path}\0{state}", whole)

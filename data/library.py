@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 from bench.data._builtin import COHORTS, CohortSource
 from bench.data._columns import map_columns, weak_labels
 from bench.data._facts import n_values
-from bench.data._files import digest, home_dir, sha256, write_json
+from bench.data._files import digest, home_dir, write_json
 from bench.data._lookalikes import alike, looks_like, option, taken_unasked, told
 from bench.dataset import OBS_FIELDS, CountStore, Dataset, DatasetCard, DatasetSource, few_counts
 from bench.errors import BenchError, DataError, UnknownNameError
+from bench.system import file_digest
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -79,7 +80,7 @@ class FileSource(DatasetSource):
         """Verify the checksum, read and check the counts."""
         from bench.data.ingest import read
 
-        self._verify(digest if self.path.is_dir() else sha256)
+        self._verify(digest if self.path.is_dir() else file_digest)
         return Dataset(self._card, read(self.path, self._mapping, self._layer))
 
     def columns(self, names: Sequence[str], *, layer: str | None = None, counts: bool = True) -> AnnData:

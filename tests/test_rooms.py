@@ -22,7 +22,7 @@ CONTRACTS = {
     "bench.normalise",
     "bench.words",
 }
-READERS = CONTRACTS | {"bench.results.records", "bench.results.rows", "bench.results.store", "bench.results.tables"}
+READERS = CONTRACTS | {"bench.results.records", "bench.results.tables", "bench.results.store"}
 ALLOWED = {"tasks": CONTRACTS, "methods": CONTRACTS, "data": CONTRACTS, "reports": READERS}
 
 

@@ -10,7 +10,7 @@ import typer
 
 from bench.cli.options import names
 from bench.errors import BenchError
-from bench.system import csv_text
+from bench.words import csv_text
 
 if TYPE_CHECKING:
     from rich.progress import Progress

@@ -54,7 +54,7 @@ def check(
     as_json: AsJson = False,
 ) -> None:
     """Run the conformance suite on a method: schema, determinism, equivariance, edge cases, time-out."""
-    from bench.cli.env import build_shown
+    from bench.cli.live import build_shown
     from bench.develop.conformance import Conformance
     from bench.environments.declaration import environment_of
     from bench.plan.registry import Registry

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import signal
-import time
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from bench.cli.live import build_shown
 from bench.cli.options import AsJson, Plugins
-from bench.cli.run import interrupt
+from bench.cli.signals import interrupt
 from bench.errors import BenchError, UnavailableError
 
 if TYPE_CHECKING:
@@ -134,28 +134,6 @@ def clean(
         typer.echo(f"{one.folder.name}: {f'({one.method}) in use by a run' if one.method else 'being built'}; left")
     if not removed and not left:
         typer.echo("nothing to remove")
-
-
-def build_shown(environment: Environment) -> None:
-    """Build an environment and show how it goes: the last line of the installers, or plain lines without a terminal."""
-    from rich.console import Console
-    from rich.text import Text
-
-    from bench.environments.builder import build as make
-
-    console = Console(stderr=True)
-    start = time.monotonic()
-    console.print(f"building the environment of {environment.method}, once: {environment.summary}", soft_wrap=True)
-    with console.status("starting") as status:
-
-        def report(line: str) -> None:
-            seconds = time.monotonic() - start
-            status.update(Text(f"{seconds:.0f} s  {line}"[: console.width - 4]))
-            if line.startswith("another process") and not console.is_terminal:
-                console.print(line)
-
-        make(environment, report)
-    console.print(f"built in {time.monotonic() - start:.0f} s: {environment.folder}", soft_wrap=True)
 
 
 def _environments(registry: Registry) -> dict[str, Environment | UnavailableError]:

@@ -16,6 +16,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from bench.environments.declaration import Environment
 from bench.errors import BenchError
 from bench.execution.run import Result
 from bench.plan.grid import Plan, Planned
@@ -233,3 +234,22 @@ def _name(planned: Planned) -> str:
     spec = planned.spec
     seeds = spec.seeds
     return f"{spec.method} {spec.dataset}/{spec.track} [{seeds.split}.{seeds.simulation}.{seeds.method}]"
+
+
+def build_shown(environment: Environment) -> None:
+    """Build an environment and show how it goes: the last line of the installers, or plain lines without a terminal."""
+    from bench.environments.builder import build as make
+
+    console = Console(stderr=True)
+    start = time.monotonic()
+    console.print(f"building the environment of {environment.method}, once: {environment.summary}", soft_wrap=True)
+    with console.status("starting") as status:
+
+        def report(line: str) -> None:
+            seconds = time.monotonic() - start
+            status.update(Text(f"{seconds:.0f} s  {line}"[: console.width - 4]))
+            if line.startswith("another process") and not console.is_terminal:
+                console.print(line)
+
+        make(environment, report)
+    console.print(f"built in {time.monotonic() - start:.0f} s: {environment.folder}", soft_wrap=True)

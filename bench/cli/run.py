@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from bench.cli.options import AsJson, Plugins, assignments, folder, megabytes, names, sbatch_options, seconds
+from bench.cli.signals import interrupt
 from bench.errors import BenchError, UnknownNameError
 
 if TYPE_CHECKING:
@@ -74,8 +75,7 @@ def run(
     trial failed or a dataset could not be read, 2 if the request itself cannot be run.
     """
     signal.signal(signal.SIGTERM, interrupt)
-    from bench.cli.env import build_shown
-    from bench.cli.live import LiveTable, Silent
+    from bench.cli.live import LiveTable, Silent, build_shown
     from bench.environments.builder import build
     from bench.environments.doctor import why_no_gpu
     from bench.execution.run import run as run_request
@@ -156,11 +156,6 @@ def trial(spec: Path) -> None:
     with in_use([planned.spec.environment]), TrialRunner(registry, store, limits) as runner:
         record = runner.execute(planned)
     typer.echo(f"{planned.key} {record.status if record else 'aborted'}")
-
-
-def interrupt(*_: object) -> None:
-    """Handler of SIGTERM: a command that is told to end cleans up as after Ctrl-C."""
-    raise KeyboardInterrupt
 
 
 def _share(jobs: int) -> float:

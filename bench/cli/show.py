@@ -115,8 +115,9 @@ def _assigned(params: dict[str, Any]) -> list[str]:
 
 def doctor(plugin: Plugins = None, as_json: AsJson = False) -> None:
     """Say what is missing for which method, and the command that installs it."""
-    from bench.environments.availability import installed_version, missing
+    from bench.environments.availability import missing
     from bench.environments.doctor import machine
+    from bench.environments.installed import installed_version
     from bench.plan.registry import Registry
 
     registry = Registry(plugin or ())

@@ -11,20 +11,20 @@ from typing import Any
 import numpy as np
 from scipy.sparse import issparse
 
+from bench.blocks import Rows
 from bench.dataset import Dataset
 from bench.environments.builder import in_use
 from bench.environments.declaration import environment_of
 from bench.errors import BenchError, InvalidOutputError
 from bench.exchange import prediction
-from bench.exchange.expression import Rows
 from bench.exchange.files import write_inputs
 from bench.exchange.outputs import validated
 from bench.execution import logs
+from bench.execution.job import environment_of_job
 from bench.method import Method
 from bench.plan.registry import Entry
 from bench.problem import Inputs
 from bench.sandbox import Job, Outcome, Sandbox
-from bench.sandbox.own_environment import environment_of_job
 from bench.task import Seeds, Task
 
 #: What a method may answer to an input it cannot handle by design.

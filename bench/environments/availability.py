@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import importlib.metadata
+import importlib.util
 import shutil
 
 from packaging.specifiers import SpecifierSet
 
 from bench.environments import r_packages
 from bench.environments.declaration import environment_of
+from bench.environments.installed import installed_version
 from bench.errors import UnavailableError
 from bench.method import Method, Requirement, r_package
 
@@ -49,21 +50,11 @@ def why_unavailable(method: type[Method]) -> str:
     return "; ".join(f"{_fault(r)}: {r.install}" for r in absent)
 
 
-def installed_version(requirement: Requirement) -> str:
-    """Installed version of a required Python distribution or R package, or an empty string."""
-    if requirement.kind == "r":
-        return r_packages.version(requirement.name)
-    try:
-        return importlib.metadata.version(requirement.name)
-    except importlib.metadata.PackageNotFoundError:
-        return ""
-
-
 def _missing_r(requirement: Requirement) -> list[Requirement]:
     absent = []
     if shutil.which("R") is None:
         absent.append(Requirement("r", "R", R_INSTALL))
-    if not _has_distribution("rpy2"):
+    if not importlib.util.find_spec("rpy2"):
         absent.append(Requirement("python", "rpy2", RPY2_INSTALL))
     if not r_packages.version(requirement.name):
         absent.append(requirement)
@@ -80,11 +71,3 @@ def _fault(requirement: Requirement) -> str:
     if version:
         return f"{requirement.name} {version} is installed and {requirement.version} is needed"
     return f"{requirement.name} is missing"
-
-
-def _has_distribution(name: str) -> bool:
-    try:
-        importlib.metadata.version(name)
-    except importlib.metadata.PackageNotFoundError:
-        return False
-    return True

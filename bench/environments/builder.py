@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 import secrets
@@ -14,13 +13,10 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
 
 from bench.environments.declaration import FACTS, Environment, environments_dir
-from bench.environments.interpreters import clean_env
 from bench.errors import BenchError
-from bench.results.store import now
-from bench.sandbox.supervisor import PR_SET_PDEATHSIG, prctl
+from bench.system import PR_SET_PDEATHSIG, clean_env, locked, now, prctl, try_lock
 
 #: Lines of the log that an error tells.
 _TOLD = 15
@@ -57,7 +53,7 @@ def build(environment: Environment, report: Report = lambda line: None) -> None:
     root = environments_dir()
     try:
         root.mkdir(parents=True, exist_ok=True)
-        with _lock(root / f"{environment.name}.lock", report):
+        with locked(root / f"{environment.name}.lock", lambda: report("another process is building it; waiting")):
             for left in root.glob(f".{environment.name}-*"):  # by a builder that was killed
                 shutil.rmtree(left, ignore_errors=True)
             if not environment.is_built:
@@ -164,24 +160,6 @@ def _failed(environment: Environment, command: Sequence[str], code: int, log: Pa
 
 
 @contextlib.contextmanager
-def _lock(file: Path, report: Report) -> Iterator[None]:
-    with file.open("w") as handle:
-        if not _locked(handle):
-            report("another process is building it; waiting")
-            fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-
-
-def _locked(handle: IO[str]) -> bool:
-    """Lock a file for this process alone; False if another process holds it."""
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
-
-
-@contextlib.contextmanager
 def in_use(names: Iterable[str]) -> Iterator[None]:
     """Keep environments from :func:`clean`, in any process, until the block or this process ends.
 
@@ -193,7 +171,7 @@ def in_use(names: Iterable[str]) -> Iterator[None]:
     with contextlib.ExitStack() as held:
         for name in set(names) - {""}:
             with contextlib.suppress(FileNotFoundError):  # not built, or just removed: its trials tell
-                fcntl.flock(held.enter_context((environments_dir() / name / FACTS).open()), fcntl.LOCK_SH)
+                try_lock(held.enter_context((environments_dir() / name / FACTS).open()), shared=True)
         yield
 
 
@@ -242,7 +220,7 @@ def clean(used: Sequence[str]) -> tuple[list[Stored], list[Stored]]:
         with (root / f"{name}.lock").open("w") as builders:
             if not one.folder.exists():  # another process was faster
                 continue
-            gone = _locked(builders) and _taken_away(one, root / f".{name}-{secrets.token_hex(4)}")
+            gone = try_lock(builders) and _taken_away(one, root / f".{name}-{secrets.token_hex(4)}")
             if gone:
                 (root / f"{name}.log").unlink(missing_ok=True)
         (removed if gone else left).append(one)
@@ -253,7 +231,7 @@ def _taken_away(one: Stored, aside: Path) -> bool:
     """Remove an environment unless a run uses it; by one rename first, so that what is there is always whole."""
     if one.method:
         with (one.folder / FACTS).open("r+") as users:
-            if not _locked(users):
+            if not try_lock(users):
                 return False
             one.folder.rename(aside)
     shutil.rmtree(aside if one.method else one.folder, ignore_errors=True)

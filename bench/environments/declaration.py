@@ -16,7 +16,6 @@ from __future__ import annotations
 import hashlib
 import inspect
 import json
-import os
 import platform
 import re
 import sys
@@ -25,12 +24,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import platformdirs
 from packaging.requirements import InvalidRequirement, Requirement
 
 from bench.environments.interpreters import Interpreter, find_python
 from bench.errors import BenchError, UnavailableError, UnknownNameError
 from bench.method import Method, r_package
+from bench.system import cache_dir
 
 #: File of an environment that is whole: when it was built, and of what. Who uses the environment holds a lock on it.
 FACTS = "environment.json"
@@ -133,11 +132,6 @@ class Environment:
         return ""
 
 
-def cache_dir() -> Path:
-    """Folder of what can be made again; ``BENCH_CACHE`` overrides the user's cache folder."""
-    return Path(os.environ.get("BENCH_CACHE") or platformdirs.user_cache_dir("scmamba-bench")).absolute()
-
-
 def environments_dir() -> Path:
     """Folder of all environments."""
     return cache_dir() / "environments"
@@ -237,7 +231,7 @@ def _digest(file: Path, variant: Variant, interpreter: Interpreter | None) -> st
     content: list[Any] = [asdict(variant), interpreter.version if interpreter else "", sys.platform, platform.machine()]
     content += [hashlib.sha256((file.parent / name).read_bytes()).hexdigest() for name in variant.local]
     if variant.r_packages:
-        from bench.environments.availability import installed_version  # which asks for environments
+        from bench.environments.installed import installed_version
 
         content.append(installed_version(r_package("base", install="")))
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

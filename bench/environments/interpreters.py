@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from bench.system import clean_env
+
 #: Asks an interpreter for its version, if it can make environments: Debian's may come without ensurepip.
 _PROBE = "import sys, {}; print('.'.join(map(str, sys.version_info[:3])))"
 
@@ -38,12 +40,6 @@ def find_python(version: str) -> Interpreter | None:
         if done.returncode == 0 and found.startswith(f"{version}."):
             return Interpreter(path, found)
     return None
-
-
-def clean_env() -> dict[str, str]:
-    """Our environment variables without those that would lead another Python to our own packages."""
-    ours = {"PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP", "VIRTUAL_ENV", "__PYVENV_LAUNCHER__"}
-    return {name: value for name, value in os.environ.items() if name not in ours}
 
 
 def _candidates(version: str) -> Iterator[Path]:

@@ -5,15 +5,14 @@ Read by methods' processes too, which may run an older Python: nothing here but 
 
 from __future__ import annotations
 
-import mmap
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy import sparse
 
+from bench.blocks import Rows, release
 from bench.errors import InvalidOutputError
 from bench.exchange.expression_scale import are_counts, check_scale
 from bench.normalise import log1p_cp10k
@@ -23,60 +22,8 @@ if TYPE_CHECKING:
 
     from bench.problem import Inputs
 
-#: Values of a block of rows that are in memory at once.
-_BLOCK_VALUES = 1 << 24
 #: Cells whose own counts are compared with what was returned for them, to notice another order; fewer say nothing.
 _ORDER_CELLS, _ORDER_FEWEST, _ORDER_GENES = 200, 30, 2000
-
-
-def row_blocks(shape: tuple[int, int], rows: int = 0) -> Iterator[slice]:
-    """Consecutive rows of a (cells, genes) matrix, as many as are worth holding at once or as asked for."""
-    rows = rows or max(1, _BLOCK_VALUES // max(1, shape[1]))
-    for start in range(0, shape[0], rows):
-        yield slice(start, min(shape[0], start + rows))
-
-
-def release(array: Any) -> None:
-    """Take the pages of a mapped file out of this process's memory; they stay in the file, and come back when read."""
-    base = getattr(array, "base", None)
-    if isinstance(base, mmap.mmap):
-        base.madvise(mmap.MADV_DONTNEED)
-
-
-class Rows:
-    """A matrix that is read by blocks of rows, whatever holds it.
-
-    Parameters
-    ----------
-    source
-        A numpy array, a memory map, a scipy sparse matrix or a zarr array of shape (cells, genes).
-    order
-        Row ``i`` is row ``order[i]`` of ``source``; None: as it is.
-    """
-
-    def __init__(self, source: Any, order: NDArray[np.intp] | None = None) -> None:
-        self._source, self._order = source, order
-        self.shape: tuple[int, int] = tuple(source.shape)
-
-    def __getitem__(self, rows: slice | NDArray[np.intp]) -> NDArray[np.float32]:
-        """Rows as a float32 array."""
-        if self._order is not None:
-            rows = self._order[rows]
-        elif not isinstance(rows, slice):
-            rows = np.arange(self.shape[0])[rows]
-        if not isinstance(rows, slice) and hasattr(self._source, "oindex"):
-            block = self._source.oindex[rows]
-        else:
-            block = self._source[rows]
-        if self._order is not None:
-            release(self._source)  # the block is a copy
-        return np.asarray(block.toarray() if sparse.issparse(block) else block, dtype=np.float32)
-
-    def blocks(self, rows: int = 0) -> Iterator[tuple[slice, NDArray[np.float32]]]:
-        """All rows, some at a time (see :func:`row_blocks`); those of a mapped file leave memory again."""
-        for part in row_blocks(self.shape, rows):
-            yield part, self[part]
-            release(self._source)
 
 
 def take(values: Any, inputs: Inputs, folder: Path, name: str, number: int) -> list[str]:

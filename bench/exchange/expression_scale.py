@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from scipy import sparse
 
-    from bench.exchange.expression import Rows
+    from bench.blocks import Rows
     from bench.problem import Inputs
 
     Floats = NDArray[np.float64]

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from bench.exchange.expression import Rows
+from bench.blocks import Rows
 from bench.system import replacing
 
 #: Rows of a chunk of a dense matrix.

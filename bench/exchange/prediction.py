@@ -11,12 +11,13 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
+from bench.blocks import Rows
 from bench.errors import InvalidOutputError
 from bench.exchange import matrices
 from bench.exchange.alignment import columns_of
-from bench.exchange.expression import Rows, at_query, merged
+from bench.exchange.expression import at_query, merged
 from bench.exchange.files import permutation, read_prediction, read_query, round_folders
-from bench.results.store import take_over
+from bench.system import link_or_copy
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -137,4 +138,4 @@ def lend(lender: Path, outputs: Sequence[Output], folder: Path) -> None:
     kept = ["prediction.parquet", *(f"{o.name}.{end}" for o in outputs for end in ("parquet", "npz", "zarr"))]
     for name in kept:
         if (lender / name).exists():
-            take_over(lender / name, folder / name)
+            link_or_copy(lender / name, folder / name)

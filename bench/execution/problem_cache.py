@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING
 from bench.errors import BenchError, InvalidOutputError
 from bench.exchange.files import write_rounds
 from bench.execution.scratch import Scratch, freeze, remove_tree
-from bench.plan.keys import path_digest
 from bench.plan.registry import Registry
 from bench.problem import Problem
 from bench.results.records import TrialSpec
 from bench.results.store import Store
+from bench.system import path_digest
 from bench.task import Seeds
 
 if TYPE_CHECKING:

@@ -7,13 +7,13 @@ import platform
 from typing import Any
 
 from bench import __version__
-from bench.environments.availability import installed_version
 from bench.environments.declaration import Environment
 from bench.environments.doctor import cpu
+from bench.environments.installed import installed_version
 from bench.method import Method
 from bench.results.records import Machine
-from bench.results.store import now
 from bench.sandbox import Session, imported
+from bench.system import now
 
 #: What the numbers of most methods are computed with; their versions stand in every row.
 _USUAL = "R anndata numba numpy pandas python scanpy scikit-learn scipy torch".split()

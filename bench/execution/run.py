@@ -22,7 +22,8 @@ from bench.plan.cards import data_card, method_card, task_card
 from bench.plan.grid import Ask, Plan, Planned, make_plan
 from bench.plan.registry import Registry
 from bench.results.records import DECLARED, Limits, PlannedTrial, Request, TrialRecord
-from bench.results.store import Store, now
+from bench.results.store import Store
+from bench.system import now
 
 
 class Engine(Protocol):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import shutil
 import stat
@@ -13,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 
 from bench.errors import BenchError
-from bench.system import no_space
+from bench.system import no_space, try_lock
 
 _PREFIX = "scmamba-bench-"
 _LOCK = "lock"
@@ -43,7 +42,7 @@ class Scratch:
 
     def _hold(self) -> None:
         self._lock = os.open(self.folder / f".{_LOCK}", os.O_CREAT | os.O_RDWR, 0o600)
-        fcntl.flock(self._lock, fcntl.LOCK_EX)
+        try_lock(self._lock)
         # Under its own name only once it is locked: nobody finds it free in between.
         (self.folder / f".{_LOCK}").rename(self.folder / _LOCK)
         self.folder.chmod(stat.S_IWUSR | stat.S_IXUSR)
@@ -138,10 +137,8 @@ def _remove_abandoned() -> None:
         except OSError:  # another user's, or gone just now
             continue
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            continue
-        else:
-            remove_tree(lock.parent)
+            with contextlib.suppress(OSError):  # no locks here: nobody knows whose it is
+                if try_lock(handle):
+                    remove_tree(lock.parent)
         finally:
             os.close(handle)

@@ -16,12 +16,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bench.environments.declaration import Environment, cache_dir, environment_of
+from bench.environments.declaration import Environment, environment_of
 from bench.errors import BenchError, InvalidOutputError, NotApplicableError, UnavailableError
 from bench.exchange import prediction
 from bench.exchange.alignment import plain
 from bench.exchange.outputs import validated
 from bench.execution import logs
+from bench.execution.job import environment_of_job
 from bench.execution.problem_cache import BuiltProblem, DamagedInputsError, Problems
 from bench.execution.provenance import Origin
 from bench.execution.scratch import Scratch, remove_tree
@@ -33,8 +34,8 @@ from bench.problem import Curve, Scored
 from bench.results.records import CurveRecord, Limits, Resources, ScoreRecord, Status, TrialRecord, TrialSpec
 from bench.results.store import Store, scored_file
 from bench.sandbox import Job, Outcome, Sandbox, Session, imported
-from bench.sandbox.own_environment import environment_of_job
 from bench.seeds import derive_seed
+from bench.system import cache_dir
 from bench.task import Task
 
 if TYPE_CHECKING:

@@ -12,9 +12,11 @@ from bench.environments.availability import why_unavailable
 from bench.environments.declaration import environment_of
 from bench.errors import BenchError, DataError, UnknownNameError
 from bench.method import Method
-from bench.plan.keys import data_key, environment_digest, path_digest, source_digest, trial_key
+from bench.plan.keys import data_key, environment_digest, trial_key
 from bench.plan.registry import Registry
+from bench.plan.source_digest import source_digest
 from bench.results.records import SeedTriple, Skipped, TrialSpec
+from bench.system import path_digest
 from bench.task import Control, Seeds, Task
 from bench.words import count
 

@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from bench.errors import BenchError
-from bench.results.store import Store, write_atomic
+from bench.results.store import Store
+from bench.system import write_atomic
 
 
 def merge(sources: list[Path], target: Path) -> Store:

@@ -7,14 +7,11 @@ either whole or absent; the tables are rebuilt from the trial folders and replac
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import json
 import os
 import secrets
-import shutil
 from collections.abc import Iterable, Iterator, Mapping
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -23,7 +20,8 @@ from pydantic import BaseModel, ValidationError
 from bench import __version__
 from bench.errors import BenchError
 from bench.results.records import Limits, Request, RunInfo, TrialRecord
-from bench.system import csv_text, replacing
+from bench.system import link_or_copy, locked, now, replacing, write_atomic
+from bench.words import csv_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -150,7 +148,7 @@ class Store:
         with _writing(self.root), replacing(self.trial_folder(record.key)) as folder:
             folder.mkdir(parents=True)
             for file in files:
-                take_over(file, folder / file.name)
+                link_or_copy(file, folder / file.name)
             (folder / "trial.json").write_text(record.model_dump_json(indent=1))
 
     def rewrite(self, record: TrialRecord) -> None:
@@ -251,7 +249,7 @@ class Store:
         if self._are_current(_state(self._trial_files())):  # told without a lock: the folder may be read-only
             return False
         # One at a time: of two writers, the slower could put an older table under the newer one's stamp.
-        with _writing(self.root), _locked(self.root / ".lock"):
+        with _writing(self.root), locked(self.root / ".lock"):
             return self._write_tables()
 
     def _are_current(self, state: str) -> bool:
@@ -289,11 +287,6 @@ def scored_file(name: str) -> str:
     return f"scored_{name}.parquet"
 
 
-def now() -> str:
-    """The time, UTC, to the second, as ISO 8601."""
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
 def _is_ours(name: str) -> bool:
     """Whether a run folder that has no ``run.json`` yet may hold this: what a process that was killed leaves."""
     return name in {"trials", "requests", "problems"} or name.startswith(".run-")
@@ -309,38 +302,6 @@ def _writing(root: Path) -> Iterator[None]:
             where=str(root),
             fix="free some space or give another --out; finished trials are kept, the same command goes on from here",
         ) from error
-
-
-@contextlib.contextmanager
-def _locked(file: Path) -> Iterator[None]:
-    with file.open("w") as handle:
-        with contextlib.suppress(OSError):  # some network file systems know no locks: then as before, without
-            fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-
-
-def take_over(source: Path, target: Path) -> None:
-    """Make ``target`` hold what ``source`` does, a file or a folder.
-
-    By links where the file system can: kept files are replaced, never written into.
-    """
-    if source.is_dir():
-        shutil.copytree(source, target, copy_function=_link)
-    else:
-        _link(source, target)
-
-
-def _link(source: str | Path, target: str | Path) -> None:
-    try:
-        os.link(source, target)
-    except OSError:  # another file system, or one without links
-        shutil.copyfile(source, target)
-
-
-def write_atomic(file: Path, content: bytes) -> None:
-    """Write a file so that nobody ever sees half of it."""
-    with replacing(file) as aside:
-        aside.write_bytes(content)
 
 
 def _write_parquet(table: pd.DataFrame, file: Path) -> None:

@@ -16,8 +16,8 @@ from typing import Literal
 
 from pydantic import TypeAdapter, ValidationError
 
-from bench.environments.declaration import cache_dir
 from bench.problem import Json, Output
+from bench.system import cache_dir
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Job:
     outputs
         What the method is to return.
     environment
-        Where a method of its own environment runs (:func:`bench.sandbox.own_environment.environment_of_job`).
+        Where a method of its own environment runs (:func:`bench.execution.job.environment_of_job`).
     verify_inputs
         Refuse the output of a method that changed its inputs in memory (``bench check``).
     files

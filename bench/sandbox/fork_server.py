@@ -13,6 +13,7 @@ import signal
 import psutil
 
 from bench.sandbox import guard, imported, supervisor
+from bench.system import PR_SET_CHILD_SUBREAPER, prctl
 
 
 def main() -> None:
@@ -21,7 +22,7 @@ def main() -> None:
     os.dup2(2, 1)  # whatever a library prints must not be taken for an answer
     _preload()
     known = supervisor.Known(guard.installed(), imported.installed())
-    supervisor.prctl(supervisor.PR_SET_CHILD_SUBREAPER, 1)  # what a killed supervisor leaves behind comes to us
+    prctl(PR_SET_CHILD_SUBREAPER, 1)  # what a killed supervisor leaves behind comes to us
     wake_read, wake_write = os.pipe()
     os.set_blocking(wake_write, False)
     signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)

@@ -2,59 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from bench.environments.interpreters import clean_env
-
-if TYPE_CHECKING:
-    from bench.environments.declaration import Environment
-    from bench.method import Method
-    from bench.problem import Json
-
-#: What of the harness can be imported in an environment; runs on Python 3.8, numpy, scipy and pandas.
-EXCHANGE = (
-    "bench",
-    "bench.exchange.alignment",
-    "bench.errors",
-    "bench.exchange.files",
-    "bench.exchange.expression",
-    "bench.system",
-    "bench.locate",
-    "bench.method",
-    "bench.normalise",
-    "bench.problem",
-    "bench.sandbox.hints",
-    "bench.sandbox.imported",
-    "bench.sandbox.progress",
-    "bench.sandbox.worker",
-    "bench.exchange.expression_scale",
-    "bench.seeds",
-)
-
-
-def environment_of_job(environment: Environment, method: type[Method]) -> dict[str, Json]:
-    """What a job must know of the environment of its method, as plain data."""
-    from bench.plan.keys import source_files
-
-    modules: dict[str, Json] = {}
-    for name, file in source_files(method).items():
-        modules[name] = str(file)
-    for name in EXCHANGE:
-        spec = importlib.util.find_spec(name)
-        assert spec is not None
-        modules[name] = spec.origin
-    for name in list(modules):  # packages around them are empty: what their __init__ imports is not there
-        while name := name.rpartition(".")[0]:
-            modules.setdefault(name, "")
-    return {
-        "python": str(environment.python) if environment.python else None,
-        "r_library": str(environment.r_library) if environment.r_library else None,
-        "modules": modules,
-    }
+from bench.system import clean_env
 
 
 def enter(job: dict[str, Any]) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import json
 import os
 import resource
@@ -20,9 +19,7 @@ import psutil
 
 from bench.sandbox import guard, imported
 from bench.sandbox.progress import Progress, read_progress
-
-PR_SET_PDEATHSIG = 1
-PR_SET_CHILD_SUBREAPER = 36
+from bench.system import PR_SET_CHILD_SUBREAPER, PR_SET_PDEATHSIG, prctl
 
 #: Seconds between SIGTERM and SIGKILL when the wall-clock limit is hit.
 GRACE_S = 2.0
@@ -252,12 +249,6 @@ def _read_result(file: Path) -> dict[str, Any]:
     except ValueError:
         return {}
     return written if isinstance(written, dict) else {}
-
-
-def prctl(option: int, value: int) -> None:
-    """Set a property of this process (Linux; nothing elsewhere)."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None, use_errno=True).prctl(option, value, 0, 0, 0)
 
 
 def _nvml() -> Any:

@@ -27,7 +27,8 @@ from bench.reports.imputation import tables as imputation_tables
 from bench.reports.imputation.figures import expression_bins, group_bars, joint, zeros
 from bench.reports.integration.figures import resolutions, umaps
 from bench.reports.run.load import Run
-from bench.system import csv_text, replacing
+from bench.system import replacing
+from bench.words import csv_text
 
 if TYPE_CHECKING:
     import pandas as pd

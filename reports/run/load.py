@@ -13,8 +13,8 @@ import pandas as pd
 from bench.errors import BenchError
 from bench.reports.run.splits import Pair, Splits, of_records
 from bench.results.records import DataCard, MethodCard, PlannedTrial, Request, RunInfo, Skipped, TaskCard, TrialRecord
-from bench.results.rows import CURVE_COLUMNS, ROW_COLUMNS
 from bench.results.store import Store
+from bench.results.tables import CURVE_COLUMNS, ROW_COLUMNS
 
 #: Together with the parameters these name a trial; a second trial of the same name replaces the first.
 IDENTITY = ["task", "track", "dataset", "method", "split_seed", "sim_seed", "method_seed"]

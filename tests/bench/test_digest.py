@@ -9,8 +9,10 @@ from conftest_core import PLUGIN
 
 from bench.dataset import DatasetCard
 from bench.method import Method, python_package
-from bench.plan.keys import data_key, environment_digest, path_digest, source_digest, trial_key
+from bench.plan.keys import data_key, environment_digest, trial_key
+from bench.plan.source_digest import source_digest
 from bench.results.records import SeedTriple, TrialSpec
+from bench.system import path_digest
 
 SPEC = TrialSpec(
     task="t",
@@ -169,7 +171,7 @@ def test_the_environment_digest_follows_the_requirements():
 
 
 def test_a_plugin_files_digest_is_the_same_in_every_process(tmp_path):
-    code = "from bench.plan.registry import Registry; from bench.plan.keys import source_digest; import sys\n"
+    code = "from bench.plan.registry import Registry; from bench.plan.source_digest import source_digest; import sys\n"
     code += "print(source_digest(Registry([sys.argv[1]]).method('toy').value))"
     seen = {
         subprocess.run(

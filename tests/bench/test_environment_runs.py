@@ -20,9 +20,9 @@ from bench.develop.conformance import Conformance
 from bench.environments.builder import build, clean, stored
 from bench.environments.declaration import environment_of, environments_dir
 from bench.errors import BenchError
+from bench.execution.job import environment_of_job
 from bench.plan.registry import Registry
 from bench.results.records import Limits
-from bench.sandbox.own_environment import environment_of_job
 
 
 @pytest.fixture(scope="module")

@@ -11,8 +11,8 @@ from toy_environment import declare, environment
 from bench.environments.declaration import read_variants
 from bench.environments.interpreters import find_python
 from bench.errors import BenchError, UnavailableError
+from bench.execution.job import EXCHANGE
 from bench.plan.registry import Registry
-from bench.sandbox.own_environment import EXCHANGE
 
 
 def test_the_name_follows_pins_files_and_python(tmp_path, cache):

@@ -10,10 +10,10 @@ from conftest import ToySource
 from expression_plugin import N_ROUNDS, hide
 from scipy import sparse
 
+from bench.blocks import Rows
 from bench.develop.leakage_audit import audit_one
 from bench.errors import InvalidOutputError
 from bench.exchange import expression, matrices
-from bench.exchange.expression import Rows
 from bench.execution.rescore import rescore
 from bench.execution.trial import TrialRunner
 from bench.method import Context

@@ -6,7 +6,8 @@ import pytest
 from scipy import sparse
 
 from bench.exchange import matrices
-from bench.system import csv_text, replacing
+from bench.system import replacing
+from bench.words import csv_text
 
 
 def listed(folder):

@@ -3,7 +3,7 @@
 import pytest
 
 from bench.environments import r_packages
-from bench.environments.availability import installed_version
+from bench.environments.installed import installed_version
 from bench.method import Method, r_package
 from bench.plan import keys
 

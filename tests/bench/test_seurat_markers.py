@@ -11,7 +11,7 @@ import pytest
 from scipy.sparse import csr_matrix
 
 from bench.cli.seurat_markers import find_markers_r
-from bench.environments.availability import installed_version
+from bench.environments.installed import installed_version
 from bench.method import r_package
 from bench.tasks.deg.by_cell_type import log_normalised
 from bench.tasks.deg.find_markers import find_markers

@@ -11,8 +11,8 @@ from bench.errors import BenchError
 from bench.problem import Cells, Inputs, Problem
 from bench.results.merge import merge
 from bench.results.records import CurveRecord, Limits, Resources, ScoreRecord, TrialRecord
-from bench.results.rows import CURVE_COLUMNS, ROW_COLUMNS
 from bench.results.store import Store
+from bench.results.tables import CURVE_COLUMNS, ROW_COLUMNS
 
 
 def record(key="00000000000000aa", status="ok", value=0.5, version="1", **more):

@@ -12,10 +12,10 @@ from bench.environments.builder import build
 from bench.environments.interpreters import find_python
 from bench.errors import BenchError, UnavailableError
 from bench.exchange.files import permutation, write_inputs
+from bench.execution.job import environment_of_job
 from bench.methods.dca import Dca
 from bench.problem import Cells, Inputs, Output
 from bench.sandbox import Job, Sandbox
-from bench.sandbox.own_environment import environment_of_job
 from bench.sandbox.progress import read_progress
 
 pytestmark = pytest.mark.slow

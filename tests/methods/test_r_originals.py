@@ -5,7 +5,7 @@ import shutil
 import numpy as np
 import pytest
 
-from bench.environments.availability import installed_version
+from bench.environments.installed import installed_version
 from bench.method import Context, r_package
 
 pytestmark = pytest.mark.bioconductor

@@ -33,7 +33,7 @@ from bench.results.records import (
     TrialRecord,
     TrialSpec,
 )
-from bench.results.rows import CURVE_COLUMNS, ROW_COLUMNS
+from bench.results.tables import CURVE_COLUMNS, ROW_COLUMNS
 
 METHODS = {
     "scmamba": 2.6,

@@ -9,10 +9,10 @@ from anndata import AnnData
 from scipy import sparse
 from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 
+from bench.blocks import Rows
 from bench.dataset import Dataset, DatasetCard
 from bench.develop.leakage_audit import audit_one
 from bench.errors import NotApplicableError
-from bench.exchange.expression import Rows
 from bench.normalise import log1p_cp10k
 from bench.task import Seeds
 from bench.tasks.integration import IntegrationTask

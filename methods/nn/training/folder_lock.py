@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import fcntl
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.errors import BenchError
+from bench.system import try_lock
 
 if TYPE_CHECKING:
     from lightning.fabric import Fabric
@@ -30,13 +30,10 @@ def alone_in(folder: Path, fabric: Fabric) -> Iterator[None]:
         if fabric.is_global_zero:
             folder.mkdir(parents=True, exist_ok=True)
             handle = stack.enter_context((folder / _LOCK).open("w"))
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            with suppress(OSError):  # some network file systems know no locks
+                free = try_lock(handle)
+            if free:
                 stack.callback((folder / _LOCK).unlink, missing_ok=True)
-            except BlockingIOError:
-                free = False
-            except OSError:  # some network file systems know no locks
-                pass
         if not fabric.broadcast(free):
             raise BenchError(
                 "another training is writing into this folder",
