@@ -1,75 +1,113 @@
-"""The direction of imports between the rooms, and the shape of the source tree."""
+"""The direction of imports between rooms and folders, and the shape of the source tree."""
 
 import ast
+import zipfile
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
+from setuptools import build_meta
 
 ROOT = Path(__file__).parent.parent
 ROOMS = ("bench", "tasks", "methods", "data", "reports")
 
 #: What each room may import besides itself and the core's contracts.
 CONTRACTS = {
-    "bench.problem",
-    "bench.method",
-    "bench.task",
+    "bench.blocks",
     "bench.dataset",
     "bench.errors",
-    "bench.system",
+    "bench.labels",
+    "bench.method",
+    "bench.normalise",
+    "bench.problem",
     "bench.seeds",
     "bench.stats",
-    "bench.labels",
-    "bench.normalise",
+    "bench.system",
+    "bench.task",
     "bench.words",
 }
-READERS = CONTRACTS | {"bench.results.records", "bench.results.tables", "bench.results.store"}
-ALLOWED = {"tasks": CONTRACTS, "methods": CONTRACTS, "data": CONTRACTS, "reports": READERS}
+ALLOWED = {"tasks": CONTRACTS, "methods": CONTRACTS, "data": CONTRACTS, "reports": CONTRACTS | {"bench.results"}}
+
+#: Folders of each room from the top down: a file imports from its own folder and from those in the lines below it.
+FLOORS = {
+    "bench": ["cli", "develop", "execution", "plan", "results", "environments", "sandbox", "exchange", "."],
+    "tasks": ["annotation deg doublet imputation integration", "deg/mast", "_shared", "."],
+    "methods": [".", "_ports", "_shared", "nn/embed", "nn/training", "nn/models", "nn/kernels", "nn"],
+    "data": ["."],
+    "reports": [
+        ".",
+        "page",
+        "classes/figures deg/figures imputation/figures integration/figures",
+        "figures classes deg imputation integration",
+        "embeddings",
+        "run",
+    ],
+}
 
 
 def modules(room):
     return sorted(p for p in (ROOT / room).rglob("*.py") if "__pycache__" not in p.parts)
 
 
+def module_name(file):
+    parts = file.relative_to(ROOT).with_suffix("").parts
+    parts = parts if parts[0] == "bench" else ("bench", *parts)
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+NAMES = {module_name(file): file for room in ROOMS for file in modules(room)}
+
+
 def imported(file):
+    """Modules that a file imports anywhere; of `from a import b` the module `a.b` where there is one, else `a`."""
     for node in ast.walk(ast.parse(file.read_text())):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             assert not node.level, f"{file}: relative import"
-            yield node.module
-            if node.module == "bench":
-                yield from (f"bench.{alias.name}" for alias in node.names)
+            for alias in node.names:
+                below = f"{node.module}.{alias.name}"
+                yield below if below in NAMES else node.module
 
 
-def cards(room):
-    """The modules that the registry imports."""
-    files = [*(ROOT / room).glob("[!_]*.py"), *(ROOT / room).glob("[!_]*/__init__.py")]
-    assert files
-    return files
-
-
-def room_of(name):
-    parts = name.split(".")
-    return parts[1] if len(parts) > 1 and parts[1] in ROOMS else "bench"
+def within(name, package):
+    return name == package or name.startswith(f"{package}.")
 
 
 @pytest.mark.parametrize("room", ["tasks", "methods", "data", "reports"])
 def test_a_room_imports_only_itself_and_the_contracts(room):
     for file in modules(room):
         for name in imported(file):
-            if name == "bench" or not name.startswith("bench."):
-                continue
-            own = name == f"bench.{room}" or name.startswith(f"bench.{room}.")
-            contract = any(name == c or name.startswith(f"{c}.") for c in ALLOWED[room])
-            assert own or contract or name == "bench.__version__", f"{file.relative_to(ROOT)} imports {name}"
+            if within(name, "bench") and name != "bench":  # the package itself has the version
+                allowed = {f"bench.{room}", *ALLOWED[room]}
+                assert any(within(name, a) for a in allowed), f"{file.relative_to(ROOT)} imports {name}"
 
 
 def test_the_core_imports_no_room_except_from_the_command_line():
     for file in modules("bench"):
-        if "cli" in file.parts:
-            continue
+        for name in imported(file) if "cli" not in file.parts else ():
+            assert not any(within(name, f"bench.{room}") for room in ROOMS), f"{file.relative_to(ROOT)} imports {name}"
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_folders_import_only_downwards(room):
+    floor = {folder: i for i, line in enumerate(FLOORS[room]) for folder in line.split()}
+    for file in modules(room):
+        here = str(file.parent.relative_to(ROOT / room))
         for name in imported(file):
-            assert room_of(name) == "bench", f"{file.relative_to(ROOT)} imports {name}"
+            there = NAMES.get(name)
+            if there is not None and there.is_relative_to(ROOT / room):
+                folder = str(there.parent.relative_to(ROOT / room))
+                right = folder == here or floor[folder] > floor[here]
+                assert right, f"{file.relative_to(ROOT)} imports {name}: {here!r} is not above {folder!r}"
+
+
+def test_no_file_imports_itself_by_a_circle():
+    arrows = {name: {n for n in imported(file) if n in NAMES and n != name} for name, file in NAMES.items()}
+    try:
+        TopologicalSorter(arrows).prepare()
+    except CycleError as error:
+        pytest.fail(f"circle: {' -> '.join(error.args[1])}")
 
 
 def test_the_core_names_no_task_method_or_dataset():
@@ -84,17 +122,26 @@ def test_the_core_names_no_task_method_or_dataset():
         assert not names & {s for s in strings if isinstance(s, str)}, file
 
 
-def test_card_modules_import_only_what_is_light():
-    for room in ("methods", "tasks"):
-        for file in modules(room):
-            if file not in cards(room):
-                continue
-            for node in ast.parse(file.read_text()).body:
-                for name in (
-                    [a.name for a in node.names]
-                    if isinstance(node, ast.Import)
-                    else [node.module]
-                    if isinstance(node, ast.ImportFrom)
-                    else []
-                ):
-                    assert name.split(".")[0] not in {"numpy", "scipy", "pandas", "torch", "scanpy", "anndata"}, file
+@pytest.mark.parametrize("room", ["tasks", "methods"])
+def test_what_the_registry_imports_is_light(room):
+    cards = [*(ROOT / room).glob("[!_]*.py"), *(ROOT / room).glob("[!_]*/__init__.py")]
+    assert cards
+    for file in cards:
+        for node in ast.parse(file.read_text()).body:
+            names = [a.name for a in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module] if isinstance(node, ast.ImportFrom) else []
+            for name in names:
+                assert name.split(".")[0] not in {"numpy", "scipy", "pandas", "torch", "scanpy", "anndata"}, file
+
+
+def test_the_wheel_holds_every_file_of_the_rooms(tmp_path, monkeypatch):
+    for part in (*ROOMS, "pyproject.toml", "README.md", "LICENSE"):  # a copy: building writes beside the sources
+        (tmp_path / part).symlink_to(ROOT / part)
+    monkeypatch.chdir(tmp_path)
+    wheel = tmp_path / build_meta.build_wheel(str(tmp_path))
+    packed = set(zipfile.ZipFile(wheel).namelist())
+    sources = [p for room in ROOMS for p in (ROOT / room).rglob("*") if p.is_file() and "__pycache__" not in p.parts]
+    inside = [p.relative_to(ROOT) for p in sources]
+    wanted = {str(p if p.parts[0] == "bench" else "bench" / p) for p in inside}
+    assert len(wanted) > 300
+    assert wanted <= packed, sorted(wanted - packed)

@@ -4,8 +4,8 @@ import threading
 
 import pandas as pd
 import pytest
+from conftest_core import SPEC
 from scipy.sparse import csr_matrix
-from test_digest import SPEC
 
 from bench.errors import BenchError
 from bench.problem import Cells, Inputs, Problem

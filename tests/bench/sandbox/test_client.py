@@ -246,7 +246,7 @@ def test_everything_ends_with_the_parent_even_by_sigkill(tmp_path):
     write_inputs(INPUTS, tmp_path / "inputs", "p")
     (tmp_path / "job").mkdir()
     code = f"""
-import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})
+import sys; sys.path.insert(0, {str(Path(__file__).parents[1])!r})
 from pathlib import Path
 from toy_problem import toy_job
 from bench.sandbox import Sandbox

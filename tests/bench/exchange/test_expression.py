@@ -24,7 +24,7 @@ from bench.problem import Cells, Inputs, Rounds
 from bench.results.store import Store
 from bench.task import Seeds
 
-PLUGIN = Path(__file__).with_name("expression_plugin.py")
+PLUGIN = Path(__file__).parents[1] / "expression_plugin.py"
 TRUTH = log1p_cp10k(ToySource().load().adata.X).toarray()
 
 

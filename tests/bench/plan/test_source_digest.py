@@ -1,72 +1,18 @@
-import dataclasses
 import importlib
+import json
 import os
+import re
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from conftest_core import PLUGIN
 
-from bench.dataset import DatasetCard
-from bench.method import Method, python_package
-from bench.plan.keys import data_key, environment_digest, trial_key
 from bench.plan.source_digest import source_digest
-from bench.results.records import SeedTriple, TrialSpec
-from bench.system import path_digest
 
-SPEC = TrialSpec(
-    task="t",
-    task_version="1",
-    track="a",
-    dataset="d",
-    dataset_digest="0",
-    method="m",
-    role="method",
-    implementation="port",
-    method_digest="1",
-    environment_digest="2",
-    params={"k": 1},
-    seeds=SeedTriple(),
-)
-
-
-@pytest.mark.parametrize("field", [f for f in TrialSpec.model_fields if f not in {"role", "params", "seeds", "files"}])
-def test_changing_any_name_or_digest_changes_the_key(field):
-    assert trial_key(SPEC.model_copy(update={field: "other"})) != trial_key(SPEC)
-
-
-@pytest.mark.parametrize(
-    "update",
-    [{"params": {"k": 2}}, {"params": {}}, {"role": "trap"}]
-    + [{"seeds": SeedTriple(**{axis: 1})} for axis in ("split", "simulation", "method")],
-)
-def test_changing_parameters_or_any_seed_axis_changes_the_key(update):
-    assert trial_key(SPEC.model_copy(update=update)) != trial_key(SPEC)
-
-
-def test_where_a_file_lies_is_not_part_of_the_key():
-    assert trial_key(SPEC.model_copy(update={"files": {"checkpoint": "/elsewhere"}})) == trial_key(SPEC)
-
-
-def test_the_digest_of_a_folder_follows_names_and_bytes(tmp_path):
-    folder = tmp_path / "a"
-    folder.mkdir()
-    (folder / "one").write_text("1")
-    before = path_digest(folder)
-    (tmp_path / "b").mkdir()
-    (tmp_path / "b" / "one").write_text("1")
-    assert path_digest(tmp_path / "b") == before
-    (folder / "one").write_text("2")
-    changed = path_digest(folder)
-    (folder / "one").rename(folder / "two")
-    assert len({before, changed, path_digest(folder)}) == 3
-
-
-def test_the_order_of_parameters_does_not_matter():
-    a = SPEC.model_copy(update={"params": {"a": 1, "b": 2}})
-    b = SPEC.model_copy(update={"params": {"b": 2, "a": 1}})
-    assert trial_key(a) == trial_key(b)
-
+ROOT = Path(__file__).parents[3]
 
 CARD = '''
 """Module prose."""
@@ -149,27 +95,6 @@ def test_a_module_counts_though_the_package_around_it_cannot_be_imported_here(pa
     assert len(digests) == 2
 
 
-def test_the_facts_of_a_dataset_that_reach_problems_count():
-    card = DatasetCard("d", "s", "00", frozenset({"donor"}), "none", 10, 10)
-    for change in ({"digest": "01"}, {"fields": frozenset()}, {"expected_doublet_rate": 0.1}):
-        assert data_key(dataclasses.replace(card, **change)) != data_key(card)
-    assert data_key(dataclasses.replace(card, summary="other words", name="e")) == data_key(card)
-
-
-def test_the_environment_digest_follows_the_requirements():
-    class Plain(Method):
-        name, tasks, summary = "plain", ("t",), "s"
-
-        def run(self, inputs, ctx):
-            return {}
-
-    class WithPytest(Plain):
-        requires = (python_package("pytest"),)
-
-    assert environment_digest(Plain) == environment_digest(Plain)
-    assert environment_digest(Plain) != environment_digest(WithPytest)
-
-
 def test_a_plugin_files_digest_is_the_same_in_every_process(tmp_path):
     code = "from bench.plan.registry import Registry; from bench.plan.source_digest import source_digest; import sys\n"
     code += "print(source_digest(Registry([sys.argv[1]]).method('toy').value))"
@@ -184,3 +109,68 @@ def test_a_plugin_files_digest_is_the_same_in_every_process(tmp_path):
         for seed in ("1", "2")
     }
     assert len(seen) == 1
+
+
+@pytest.fixture
+def tree(tmp_path):
+    """A copy of the source tree, laid out as one package, and the digests of all its methods and tasks."""
+    ignore = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(ROOT / "bench", tmp_path / "bench", ignore=ignore)
+    for room in ("tasks", "methods", "data", "reports"):
+        shutil.copytree(ROOT / room, tmp_path / "bench" / room, ignore=ignore)
+
+    def digests():
+        code = """import json
+from bench.plan.registry import Registry
+from bench.plan.source_digest import source_digest
+r = Registry()
+found = {name: source_digest(entry.value) for name, entry in r.methods.items()}
+print(json.dumps(found | {f"task {name}": source_digest(type(entry.value)) for name, entry in r.tasks.items()}))"""
+        command = [sys.executable, "-B", "-c", code]
+        environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+        done = subprocess.run(command, cwd=tmp_path, env=environment, text=True, capture_output=True, check=True)
+        return json.loads(done.stdout)
+
+    return tmp_path / "bench", digests
+
+
+def test_moving_what_methods_and_tasks_import_leaves_every_digest(tree):
+    folder, digests = tree
+    before = digests()
+    for room, old, new in (
+        ("methods", "_shared", "zz_last/_shared_by_all"),  # imports are sorted by path: they change places
+        ("methods", "nn/models", "_aa/nets"),
+        ("methods", "_ports", "_again"),
+        ("tasks", "_shared", "zz/helpers"),
+        ("tasks", "deg/mast", "_mast"),
+    ):
+        (folder / room / new).parent.mkdir(parents=True, exist_ok=True)
+        (folder / room / old).rename(folder / room / new)
+        dotted = [f"bench.{room}.{part}".replace("/", ".") for part in (old, new)]
+        for file in folder.rglob("*.py"):
+            file.write_text(re.sub(rf"(?<![\w.]){re.escape(dotted[0])}(?!\w)", dotted[1], file.read_text()))
+    subprocess.run([sys.executable, "-m", "ruff", "check", "-q", "--fix", "--select", "I", folder], check=True)
+    assert "from bench.methods._aa.nets" in (folder / "methods/zz_last/_shared_by_all/sequence_imputer.py").read_text()
+    assert digests() == before
+
+
+def test_any_byte_of_a_preset_changes_the_digest_of_those_who_read_it(tree):
+    folder, digests = tree
+    before = digests()
+    preset = folder / "methods" / "nn" / "models" / "presets" / "scmamba.json"
+    preset.write_bytes(preset.read_bytes() + b"\n")
+    after = digests()
+    changed = {name for name in before if after[name] != before[name]}
+    assert {"scmamba", "schyena", "scbert"} <= changed  # they share the module that reads presets
+    assert not {"cxds", "seurat-py", "task doublet"} & changed
+
+
+def test_data_beside_a_module_counts_if_the_module_names_it(package, tmp_path):
+    digests = []
+    for content in ("1", "2"):
+        package()
+        (tmp_path / "pkg_under_test" / "weights.csv").write_text(content)
+        (tmp_path / "pkg_under_test" / "other.csv").write_text(content)
+        digests += [package(), package(CARD.replace("# a comment", "open('weights.csv')"))]
+    assert digests[0] == digests[2]
+    assert digests[1] != digests[3]

@@ -12,7 +12,7 @@ from bench.methods._ports import bcmvn, doubletfinder, seurat_preprocess
 
 @pytest.fixture(scope="module")
 def r_doubletfinder():
-    with np.load(Path(__file__).parent / "parity" / "doubletfinder" / "r_doubletfinder.npz") as stored:
+    with np.load(Path(__file__).parents[1] / "parity" / "doubletfinder" / "r_doubletfinder.npz") as stored:
         return dict(stored)
 
 

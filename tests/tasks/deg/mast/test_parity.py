@@ -35,7 +35,7 @@ COLUMNS = {
 
 @pytest.fixture(scope="module")
 def r() -> dict[str, np.ndarray]:
-    with np.load(Path(__file__).parent / "parity" / "r_mast.npz") as stored:
+    with np.load(Path(__file__).parents[2] / "parity" / "r_mast.npz") as stored:
         return dict(stored)
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from bench.reports.run import words
 
-SCRIPT = Path(__file__).parents[2] / "reports" / "page" / "report.js"
+SCRIPT = Path(__file__).parents[3] / "reports" / "page" / "report.js"
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from conftest_core import PLUGIN
 from bench.cli.options import assignments, megabytes, names, sbatch_options, seconds, settings
 from bench.errors import BenchError
 
-PACKAGE = Path(__file__).parent.parent / "plugin_package"
+PACKAGE = Path(__file__).parents[2] / "plugin_package"
 
 
 def bench(*args, env=None, **kwargs):
