@@ -2,14 +2,10 @@
 
 import ast
 import zipfile
-from graphlib import CycleError, TopologicalSorter
-from pathlib import Path
 
 import pytest
+from import_graph import NAMES, ROOMS, ROOT, circle, folder, imported, modules, of_files
 from setuptools import build_meta
-
-ROOT = Path(__file__).parent.parent
-ROOMS = ("bench", "tasks", "methods", "data", "reports")
 
 #: What each room may import besides itself and the core's contracts.
 CONTRACTS = {
@@ -45,31 +41,6 @@ FLOORS = {
 }
 
 
-def modules(room):
-    return sorted(p for p in (ROOT / room).rglob("*.py") if "__pycache__" not in p.parts)
-
-
-def module_name(file):
-    parts = file.relative_to(ROOT).with_suffix("").parts
-    parts = parts if parts[0] == "bench" else ("bench", *parts)
-    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
-
-
-NAMES = {module_name(file): file for room in ROOMS for file in modules(room)}
-
-
-def imported(file):
-    """Modules that a file imports anywhere; of `from a import b` the module `a.b` where there is one, else `a`."""
-    for node in ast.walk(ast.parse(file.read_text())):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            assert not node.level, f"{file}: relative import"
-            for alias in node.names:
-                below = f"{node.module}.{alias.name}"
-                yield below if below in NAMES else node.module
-
-
 def within(name, package):
     return name == package or name.startswith(f"{package}.")
 
@@ -91,23 +62,16 @@ def test_the_core_imports_no_room_except_from_the_command_line():
 
 @pytest.mark.parametrize("room", ROOMS)
 def test_folders_import_only_downwards(room):
-    floor = {folder: i for i, line in enumerate(FLOORS[room]) for folder in line.split()}
-    for file in modules(room):
-        here = str(file.parent.relative_to(ROOT / room))
-        for name in imported(file):
-            there = NAMES.get(name)
-            if there is not None and there.is_relative_to(ROOT / room):
-                folder = str(there.parent.relative_to(ROOT / room))
-                right = folder == here or floor[folder] > floor[here]
-                assert right, f"{file.relative_to(ROOT)} imports {name}: {here!r} is not above {folder!r}"
+    floor = {name: i for i, line in enumerate(FLOORS[room]) for name in line.split()}
+    for name, targets in of_files(room).items():
+        for target in targets:
+            above, below = folder(room, NAMES[name]), folder(room, NAMES[target])
+            assert above == below or floor[above] < floor[below], f"{name} imports {target}"
 
 
-def test_no_file_imports_itself_by_a_circle():
-    arrows = {name: {n for n in imported(file) if n in NAMES and n != name} for name, file in NAMES.items()}
-    try:
-        TopologicalSorter(arrows).prepare()
-    except CycleError as error:
-        pytest.fail(f"circle: {' -> '.join(error.args[1])}")
+@pytest.mark.parametrize("room", ROOMS)
+def test_no_file_imports_itself_by_a_circle(room):
+    assert not circle(of_files(room))
 
 
 def test_the_core_names_no_task_method_or_dataset():
