@@ -35,7 +35,7 @@ NAMES = {module_name(file): file for room in ROOMS for file in modules(room)}
 
 
 def imported(file: Path) -> Iterator[str]:
-    """Modules that a file imports anywhere; of ``from a import b`` the module ``a.b`` where there is one, else ``a``."""
+    """Modules that a file imports anywhere; of ``from a import b`` ``a.b`` where that is a module, else ``a``."""
     for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
