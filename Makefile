@@ -22,7 +22,7 @@ help:
 	@echo "make test        set up .venv, run the whole test suite (slow ones too)"
 	@echo "make fast        the tests that take seconds, need no R and no browser"
 	@echo "make fast-3.13   the same on another Python, in a .venv-3.13 of its own; skipped where there is no such Python"
-	@echo "make lint        ruff; make types: mypy (strict for the core)"
+	@echo "make lint        ruff, oxlint for the scripts of the report; make types: mypy (strict for the core)"
 
 demo: $(READY)
 	$(BIN)/bench run --task doublet --methods all --allow-failures
@@ -41,7 +41,7 @@ fast-%:
 	if [ -n "$$found" ]; then $(MAKE) fast PYTHON="$$found" VENV=.venv-$* TESTS="$(TESTS)"; else echo "python$* is not here: skipped"; fi
 
 lint: $(READY)
-	$(BIN)/ruff check . && $(BIN)/ruff format --check .
+	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/oxlint --deny-warnings reports
 
 types: $(READY)
 	scripts/typecheck.sh $(BIN)/mypy

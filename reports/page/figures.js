@@ -40,7 +40,7 @@
   const PAPER_WIDTH = 1000;
   const drawn = () => document.querySelectorAll(".plot.js-plotly-plot");
   window.addEventListener("beforeprint", () => {
-    for (const plot of [...pending.keys()]) drawNow(plot);
+    for (const plot of pending.keys()) drawNow(plot);
     for (const plot of drawn()) window.Plotly.relayout(plot, { width: PAPER_WIDTH });
   });
   window.addEventListener("afterprint", () => { for (const plot of drawn()) window.Plotly.relayout(plot, { width: null, autosize: true }); });

@@ -130,7 +130,7 @@
   function side(view, track, metric, rows) {
     const ours = view.pairs.filter((p) => p[0] === track).map((p) => p[1]), theirs = [...new Set(rows.map((r) => r.dataset))];
     const values = new Map(rows.map((r) => [`${r.method}\t${r.dataset}`, r]));
-    const names = [...view.labels.filter((l) => l.role === "method" && ours.length).map((l) => l.label)];
+    const names = view.labels.filter((l) => l.role === "method" && ours.length).map((l) => l.label);
     names.push(...[...new Set(rows.map((r) => r.method))].filter((m) => !names.includes(m)));
     const notes = [];
     const body = names.map((name) => el("tr", {}, el("th", { scope: "row" }, name),
