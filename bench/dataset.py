@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from bench.errors import DataError
+from bench.problem import Note
 
 if TYPE_CHECKING:
     import numpy as np
@@ -165,8 +166,8 @@ FEW_COUNTS = 100
 _SHARE = 0.01
 
 
-def few_counts(totals: NDArray[np.number], n_genes: int) -> str:
-    """A warning of cells with too few counts to be cells; empty if there are hardly any.
+def few_counts(totals: NDArray[np.number], n_genes: int) -> Note | None:
+    """A warning of cells with too few counts to be cells; None if there are hardly any.
 
     Parameters
     ----------
@@ -175,11 +176,12 @@ def few_counts(totals: NDArray[np.number], n_genes: int) -> str:
     """
     few = int((totals < FEW_COUNTS).sum())
     if few < _SHARE * len(totals):
-        return ""
-    return (
-        f"WARNING {few:,} of {len(totals):,} cells have fewer than {FEW_COUNTS} counts of {n_genes:,} genes: empty "
+        return None
+    return Note(
+        f"{few:,} of {len(totals):,} cells have fewer than {FEW_COUNTS} counts of {n_genes:,} genes: empty "
         "droplets or debris, as a rule; remove them (scanpy.pp.filter_cells(adata, "
-        f"min_counts={FEW_COUNTS})), or mark them in a column `exclude` of true and false"
+        f"min_counts={FEW_COUNTS})), or mark them in a column `exclude` of true and false",
+        "warning",
     )
 
 

@@ -12,13 +12,15 @@ if TYPE_CHECKING:
     import pandas as pd
     from scipy.sparse import csr_matrix
 
+    #: Notes as a task collects them: sentences, and notes with a level.
+    Notes = list[str | "Note"]
     Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
     #: A prediction: named arrays, one entry (or row) per cell, in the order of the inputs; expression may be anything
     #: that has a shape and gives rows by slice.
     Prediction = Mapping[str, Any]
     _Looks = Sequence["Inputs"]
 else:  # methods' environments may run Python 3.8, which cannot evaluate these
-    Json, Prediction, _Looks = object, Mapping, Sequence
+    Json, Notes, Prediction, _Looks = object, list, Mapping, Sequence
 
 
 @dataclass(frozen=True)
@@ -109,6 +111,40 @@ class Rounds(_Looks):
         return self._build(k % self._n)
 
 
+Level = Literal["info", "warning", "reused"]
+
+#: How a note begins where it is text, in a run folder or a table.
+_BEGINNINGS: dict[Level, str] = {"warning": "WARNING ", "reused": "not run again: "}
+
+
+@dataclass(frozen=True)
+class Note:
+    """One sentence that a reader of the numbers must know.
+
+    Parameters
+    ----------
+    text
+        The sentence.
+    level
+        ``info``; ``warning``: the numbers are weaker than they look, so the terminal says it too; ``reused``: the
+        prediction is another trial's.
+    """
+
+    text: str
+    level: Level = "info"
+
+    def __str__(self) -> str:
+        return _BEGINNINGS.get(self.level, "") + self.text
+
+    @classmethod
+    def read(cls, text: str) -> Note:
+        """The note that is written as ``text``."""
+        for level, beginning in _BEGINNINGS.items():
+            if text.startswith(beginning):
+                return cls(text[len(beginning) :], level)
+        return cls(text)
+
+
 @dataclass(frozen=True)
 class Problem:
     """Inputs and their hidden solution.
@@ -120,7 +156,8 @@ class Problem:
     solution
         The truth: one row per cell of ``inputs.cells``, same index and order.
     notes
-        What was done to the dataset that a reader of the report must know (cells left out, fall-backs).
+        What was done to the dataset that a reader of the report must know (cells left out, fall-backs): sentences, and
+        a :class:`Note` for a warning.
     rounds
         Where a method is to look at the same cells several times, each time with other entries hidden
         (``Inputs.query``): all of these looks, the first of which is ``inputs``. By default ``inputs`` alone.
@@ -130,7 +167,7 @@ class Problem:
 
     inputs: Inputs
     solution: pd.DataFrame
-    notes: tuple[str, ...] = ()
+    notes: tuple[str | Note, ...] = ()
     rounds: Sequence[Inputs] = ()
     truth: Mapping[str, csr_matrix] = field(default_factory=dict)
 

@@ -84,7 +84,7 @@ def pair_to(out: Path, train: Dataset, test: Dataset, labels: Path | None) -> li
 
     made = pair(train, test, read_label_map(labels) if labels is not None else None)
     _write(made.adata, out)
-    return made.notes
+    return [str(note) for note in made.notes]
 
 
 def _check_out(out: Path) -> None:

@@ -276,7 +276,7 @@ def _shallow(dataset: Dataset) -> str:
 
     obs, X = dataset.adata.obs, dataset.adata.X
     kept = ~obs["exclude"].to_numpy() if "exclude" in obs else slice(None)
-    return few_counts(totals(X)[kept], dataset.adata.n_vars)
+    return str(few_counts(totals(X)[kept], dataset.adata.n_vars) or "")
 
 
 def columns_told(name: str) -> list[str]:

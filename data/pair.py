@@ -13,6 +13,7 @@ import pandas as pd
 from scipy import sparse
 
 from bench.errors import DataError
+from bench.problem import Note, Notes
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -28,7 +29,7 @@ class Pair:
     """The joint dataset, and what a reader must know about how it came about."""
 
     adata: AnnData
-    notes: list[str]
+    notes: Notes
 
 
 def read_label_map(path: Path) -> dict[str, str]:
@@ -71,7 +72,7 @@ def pair(train: Dataset, test: Dataset, labels: Mapping[str, str] | None = None)
     bench.errors.DataError
         If a study has no cell types, the mapping names labels that neither has, or genes or classes are not shared.
     """
-    mapping, notes = dict(labels or {}), list[str]()
+    mapping, notes = dict(labels or {}), Notes()
     for study in (train, test):
         if "cell_type" not in study.adata.obs:
             raise DataError(
@@ -100,7 +101,7 @@ def pair(train: Dataset, test: Dataset, labels: Mapping[str, str] | None = None)
     _compare_labels(obs[filled], notes)
     weak = "; ".join(f"{s.card.name}: {s.card.weak_labels}" for s in (train, test) if s.card.weak_labels)
     if weak:
-        notes.append(f"WARNING {weak}")
+        notes.append(Note(weak, "warning"))
     return Pair(_anndata(X[filled], obs[filled], names, weak), notes)
 
 
@@ -112,7 +113,7 @@ def _anndata(X: sparse.csr_matrix, obs: pd.DataFrame, names: pd.Index, weak: str
     )
 
 
-def _common_genes(train: Dataset, test: Dataset, notes: list[str]) -> tuple[list[np.ndarray], pd.Index]:
+def _common_genes(train: Dataset, test: Dataset, notes: Notes) -> tuple[list[np.ndarray], pd.Index]:
     """Positions of the common genes in either study, and their names."""
     best: tuple[pd.Index, pd.Index, pd.Index] | None = None
     for by in ("name", "symbol"):
@@ -138,7 +139,7 @@ def _common_genes(train: Dataset, test: Dataset, notes: list[str]) -> tuple[list
     return [a.get_indexer_for(common), b.get_indexer_for(common)], pd.Index(common.astype(str))
 
 
-def _usable(study: Dataset, notes: list[str]) -> np.ndarray:
+def _usable(study: Dataset, notes: Notes) -> np.ndarray:
     keep = np.ones(study.adata.n_obs, dtype=bool)
     for column in ("is_doublet", "exclude"):
         if column in study.adata.obs:
@@ -157,7 +158,7 @@ def _obs(study: Dataset, keep: np.ndarray, mapping: Mapping[str, str], role: str
     return table
 
 
-def _compare_labels(obs: pd.DataFrame, notes: list[str]) -> None:
+def _compare_labels(obs: pd.DataFrame, notes: Notes) -> None:
     of = {role: set(obs.loc[obs["split"] == role, "cell_type"]) - {_LEFT_OUT} for role in ("train", "test")}
     if not of["train"] & of["test"]:
         raise DataError(
@@ -168,7 +169,8 @@ def _compare_labels(obs: pd.DataFrame, notes: list[str]) -> None:
     for role, other in (("test", "train"), ("train", "test")):
         alone = sorted(of[role] - of[other])
         if alone:
-            notes.append(f"WARNING labels of the {role} study that the {other} study does not have: {', '.join(alone)}")
+            told = f"labels of the {role} study that the {other} study does not have: {', '.join(alone)}"
+            notes.append(Note(told, "warning"))
     left = int((obs["cell_type"] == _LEFT_OUT).sum())
     if left:
         notes.append(f"{left:,} cells have a label that the mapping leaves out, or none")

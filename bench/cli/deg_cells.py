@@ -97,7 +97,7 @@ def read_cells(
         n = int(out.sum())
         notes.append(f"{count(n, 'cell')} marked in {flags['exclude']!r} {'is' if n == 1 else 'are'} left out")
     if counts and (shallow := few_counts(totals(adata.X), adata.n_vars)):
-        notes.append(shallow)
+        notes.append(str(shallow))
     return Cells(
         adata,
         tuple(notes),

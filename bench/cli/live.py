@@ -152,9 +152,9 @@ def _warnings(result: Result) -> Iterator[tuple[str, str]]:
     places: dict[str, dict[str, None]] = {}
     for record in result.records:
         for note in record.problem_notes:
-            if note.startswith("WARNING "):
+            if note.level == "warning":
                 where = f"{record.spec.dataset}/{record.spec.track}"
-                places.setdefault(note.removeprefix("WARNING "), {})[where] = None
+                places.setdefault(note.text, {})[where] = None
     return ((f"warning: {', '.join(where)}: {note}", "yellow") for note, where in places.items())
 
 

@@ -30,7 +30,7 @@ from bench.method import Method
 from bench.plan.grid import Planned
 from bench.plan.keys import prediction_key
 from bench.plan.registry import Registry
-from bench.problem import Curve, Scored
+from bench.problem import Curve, Note, Scored
 from bench.results.records import CurveRecord, Limits, Resources, ScoreRecord, Status, TrialRecord, TrialSpec
 from bench.results.store import Store, scored_file
 from bench.sandbox import Job, Outcome, Sandbox, Session, imported
@@ -203,7 +203,7 @@ class TrialRunner:
             told = f"{what}: {type(error).__name__}: {error}{shortage}"
             raise _FailedError(told, retryable=retryable or bool(shortage)) from error
 
-    def _overlap(self, spec: TrialSpec, tested: pd.DataFrame) -> list[str]:
+    def _overlap(self, spec: TrialSpec, tested: pd.DataFrame) -> list[Note]:
         """A note if the method has learned from this dataset before the trial, and whether from the tested donors."""
         if spec.role != "method":
             return []
@@ -215,8 +215,8 @@ class TrialRunner:
             return []
         donors = set(tested["donor"].astype(str)) if "donor" in tested else set()
         if all(these is not None and donors and not donors & these for these in met):
-            return ["the method was trained on other donors of this dataset before, not on the tested ones"]
-        return ["the method was trained on this dataset before: its tested cells are not new to it"]
+            return [Note("the method was trained on other donors of this dataset before, not on the tested ones")]
+        return [Note("the method was trained on this dataset before: its tested cells are not new to it")]
 
     def _predict(
         self, planned: Planned, built: BuiltProblem, task: Task, folder: Path
@@ -331,9 +331,7 @@ def _lent(lender: TrialRecord) -> Outcome:
     used = lender.resources
     phases = {"fit": used.fit_s, "predict": used.predict_s}
     where = f"{lender.spec.task}/{lender.spec.track}"
-    told = (
-        f"not run again: the prediction, time and memory are those of trial {lender.key} ({where}), on the same inputs"
-    )
+    told = f"the prediction, time and memory are those of trial {lender.key} ({where}), on the same inputs"
     return Outcome(
         "ok",
         wall_s=used.wall_s,
@@ -343,7 +341,7 @@ def _lent(lender: TrialRecord) -> Outcome:
         phases={name: seconds for name, seconds in phases.items() if seconds is not None},
         guard=lender.guard,
         session=Session(lender.imported, lender.machine.interpreter, lender.machine.blas, gpu=used.device == "cuda"),
-        notes=[*(n for n in lender.notes if not n.startswith("not run again")), told],
+        notes=[*(note for note in lender.notes if note.level != "reused"), Note(told, "reused")],
     )
 
 

@@ -3,9 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    JsonValue,
+    PlainSerializer,
+    PlainValidator,
+    field_validator,
+)
+
+from bench.problem import Note
 
 Status = Literal["ok", "timeout", "oom", "crash", "invalid_output", "not_applicable", "unavailable"]
 
@@ -20,9 +30,19 @@ class _Frozen(BaseModel):
     @classmethod
     def _printable(cls, value: object) -> object:
         """Lone surrogates (of an undecodable file name in an error, say) could not be written down."""
-        if isinstance(value, list) and value and isinstance(value[0], str):
+        if isinstance(value, list) and value and isinstance(value[0], (str, Note)):
             return [cls._printable(part) for part in value]
+        if isinstance(value, Note):
+            return cls._printable(str(value))
         return value.encode("utf-8", "replace").decode() if isinstance(value, str) else value
+
+
+def _note(value: object) -> Note:
+    return value if isinstance(value, Note) else Note.read(str(value))
+
+
+#: A note, which is text on disk; read back, or from a task's or a method's sentence, it has its level again.
+WrittenNote = Annotated[Note, PlainValidator(_note), PlainSerializer(str)]
 
 
 class Limits(_Frozen):
@@ -150,8 +170,8 @@ class TrialRecord(_Frozen):
     #: command tries the trial again.
     retryable: bool = False
     log_tail: str = ""
-    problem_notes: list[str] = Field(default_factory=list)
-    notes: list[str] = Field(default_factory=list)
+    problem_notes: list[WrittenNote] = Field(default_factory=list)
+    notes: list[WrittenNote] = Field(default_factory=list)
     n_cells: int | None = None
     #: Folder, within that of the run, with the truth the scores were made from.
     problem: str = ""

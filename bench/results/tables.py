@@ -94,7 +94,7 @@ def result_table(records: Iterable[TrialRecord], run_id: str) -> pd.DataFrame:
             "n": score.n if score.n is not None else record.n_cells,
             "status": record.status,
             "detail": score.detail or record.detail,
-            "notes": "; ".join(record.notes),
+            "notes": "; ".join(map(str, record.notes)),
             **record.resources.model_dump(exclude={"device"}),
             "threads": record.limits.threads,
             "device": record.resources.device or None,

@@ -16,7 +16,7 @@ from typing import Literal
 
 from pydantic import TypeAdapter, ValidationError
 
-from bench.problem import Json, Output
+from bench.problem import Json, Note, Output
 from bench.system import cache_dir
 
 
@@ -97,7 +97,7 @@ class Outcome:
     rss_peak_mb: float | None = None
     gpu_peak_mb: float | None = None
     phases: dict[str, float] = field(default_factory=dict)
-    notes: list[str] = field(default_factory=list)
+    notes: list[str | Note] = field(default_factory=list)
     retryable: bool = False
     guard: str = ""
     session: Session = Session()

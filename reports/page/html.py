@@ -146,7 +146,7 @@ def _task_view(run: Run, card: TaskCard) -> dict[str, Any]:
 def _problem_notes(records: list[TrialRecord]) -> list[tuple[str, str, str]]:
     """Track, dataset, note: those of one problem together and in its order, for a note may refer to the one before."""
     ordered = sorted(records, key=lambda r: (r.spec.track, r.spec.dataset, r.spec.seeds.split, r.spec.seeds.simulation))
-    return list(dict.fromkeys((r.spec.track, r.spec.dataset, note) for r in ordered for note in r.problem_notes))
+    return list(dict.fromkeys((r.spec.track, r.spec.dataset, str(note)) for r in ordered for note in r.problem_notes))
 
 
 def _method_notes(records: list[TrialRecord]) -> list[tuple[str, str, list[str]]]:
@@ -154,7 +154,7 @@ def _method_notes(records: list[TrialRecord]) -> list[tuple[str, str, list[str]]
     told: dict[tuple[str, str], set[str]] = {}
     for r in records:
         for note in r.notes:
-            told.setdefault((r.spec.method, note), set()).add(f"{r.spec.track} · {r.spec.dataset}")
+            told.setdefault((r.spec.method, str(note)), set()).add(f"{r.spec.track} · {r.spec.dataset}")
     return [(method, note, sorted(pairs)) for (method, note), pairs in sorted(told.items())]
 
 

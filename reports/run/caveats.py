@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bench.problem import Note
 from bench.reports.run import tables
 from bench.reports.run.load import Run
 from bench.reports.run.splits import tested
@@ -34,7 +35,7 @@ def weak_labels(run: Run, task: str, dataset: str) -> str:
     if card is None or not card.weak_labels:
         return ""
     records = (r for r in run.trials.values() if (r.spec.task, r.spec.dataset) == (task, dataset))
-    return card.weak_labels if any(f"WARNING {card.weak_labels}" in r.problem_notes for r in records) else ""
+    return card.weak_labels if any(Note(card.weak_labels, "warning") in r.problem_notes for r in records) else ""
 
 
 def caveats(run: Run, card: TaskCard) -> list[tuple[str, str]]:

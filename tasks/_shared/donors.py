@@ -12,6 +12,7 @@ import pandas as pd
 from bench.dataset import few_counts
 from bench.errors import NotApplicableError
 from bench.normalise import totals
+from bench.problem import Notes
 from bench.seeds import derive_seed
 from bench.words import count
 
@@ -136,7 +137,7 @@ def _arms(obs: pd.DataFrame, donor: pd.Series) -> pd.Series:
     return condition.groupby(donor.to_numpy()).agg(lambda values: "+".join(sorted(set(values))))
 
 
-def kept(dataset: Dataset, notes: list[str]) -> NDArray[np.bool_]:
+def kept(dataset: Dataset, notes: Notes) -> NDArray[np.bool_]:
     """Cells that may be used at all; ``notes`` are told of the others, and of cells with hardly any counts."""
     obs = dataset.adata.obs
     excluded = obs["exclude"].to_numpy(dtype=bool) if "exclude" in obs else np.zeros(len(obs), dtype=bool)

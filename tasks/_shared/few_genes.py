@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from scipy import sparse
 
+    from bench.problem import Notes
+
 #: Fewest detected genes of a cell in scMamba's code. Its paper speaks of a total expression of 200.
 MIN_GENES = 200
 
@@ -19,7 +21,7 @@ def detected_genes(X: sparse.csr_matrix) -> NDArray[np.int64]:
     return np.diff(X.indptr).astype(np.int64)
 
 
-def enough_genes(detected: NDArray[np.int64], n_genes: int, notes: list[str]) -> NDArray[np.bool_]:
+def enough_genes(detected: NDArray[np.int64], n_genes: int, notes: Notes) -> NDArray[np.bool_]:
     """Which cells the paper's code keeps; the notes tell how many it does not.
 
     Where a dataset has fewer genes than that itself, all are kept, and the notes say so.
@@ -46,7 +48,7 @@ def enough_genes(detected: NDArray[np.int64], n_genes: int, notes: list[str]) ->
     return enough
 
 
-def note_few_genes(detected: NDArray[np.int64], n_genes: int, notes: list[str]) -> None:
+def note_few_genes(detected: NDArray[np.int64], n_genes: int, notes: Notes) -> None:
     """Say how many cells the paper's code would leave out where they stay."""
     few = int((detected < MIN_GENES).sum())
     if few and n_genes >= MIN_GENES:

@@ -10,6 +10,7 @@ import pandas as pd
 
 from bench.dataset import without_label
 from bench.errors import NotApplicableError
+from bench.problem import Note, Notes
 from bench.tasks._shared.donors import kept
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ class Labels:
 
     table: pd.DataFrame
     keep: NDArray[np.bool_]
-    notes: list[str]
+    notes: Notes
 
 
 def levels_of(dataset: Dataset, level: str) -> list[str]:
@@ -70,7 +71,7 @@ def resolve(dataset: Dataset, level: str, is_train: NDArray[np.bool_]) -> Labels
     is_train
         (cells,): the cells whose labels methods will see; only they decide which types are divided.
     """
-    obs, notes = dataset.adata.obs, list[str]()
+    obs, notes = dataset.adata.obs, Notes()
     keep = kept(dataset, notes)
     if "is_doublet" in obs:
         doublet = obs["is_doublet"].to_numpy(dtype=bool)
@@ -106,7 +107,7 @@ def listed(names: list[str]) -> str:
     return ", ".join(names[:_SHOWN]) + (f" and {more} more" if more > 0 else "")
 
 
-def _clean(values: pd.Series, name: str, notes: list[str]) -> pd.Series:
+def _clean(values: pd.Series, name: str, notes: Notes) -> pd.Series:
     """Labels as text without surrounding white space; missing where they name no type."""
     text = values.astype(object).where(values.notna(), "").astype(str)
     stripped = text.str.strip()
@@ -117,7 +118,7 @@ def _clean(values: pd.Series, name: str, notes: list[str]) -> pd.Series:
 
 
 def _with_undivided(
-    values: pd.Series, coarser: pd.Series, is_train: NDArray[np.bool_], name: str, notes: list[str]
+    values: pd.Series, coarser: pd.Series, is_train: NDArray[np.bool_], name: str, notes: Notes
 ) -> pd.Series:
     """Finer labels, with a type's own name where the type is not divided."""
     divided = set(coarser[is_train & values.notna().to_numpy()].dropna())
@@ -129,7 +130,7 @@ def _with_undivided(
     return values.mask(bare, coarser)
 
 
-def _drop_unlabelled(keep: NDArray[np.bool_], values: pd.Series, raw: pd.Series, name: str, notes: list[str]) -> None:
+def _drop_unlabelled(keep: NDArray[np.bool_], values: pd.Series, raw: pd.Series, name: str, notes: Notes) -> None:
     missing = values.isna().to_numpy()
     names = raw[missing & keep].astype(object)
     words = sorted(set(names.where(names.notna(), "").astype(str).str.strip()) - {""})
@@ -137,7 +138,7 @@ def _drop_unlabelled(keep: NDArray[np.bool_], values: pd.Series, raw: pd.Series,
     _leave(keep, missing, f"without a usable {name}{said}", notes)
 
 
-def _leave(keep: NDArray[np.bool_], out: NDArray[np.bool_], what: str, notes: list[str]) -> None:
+def _leave(keep: NDArray[np.bool_], out: NDArray[np.bool_], what: str, notes: Notes) -> None:
     """Take cells out, and say so."""
     n = int((keep & out).sum())
     if n:
@@ -145,22 +146,25 @@ def _leave(keep: NDArray[np.bool_], out: NDArray[np.bool_], what: str, notes: li
     keep &= ~out
 
 
-def _near_duplicates(labels: pd.Series) -> list[str]:
+def _near_duplicates(labels: pd.Series) -> list[Note]:
     """Labels that differ in case, spaces or punctuation only."""
     names = pd.Series(sorted(labels.unique()))
     same = names.groupby(names.map(lambda name: re.sub(r"[\W_]+", "", name.casefold()) or name)).agg(list)
     pairs = [" / ".join(map(repr, group)) for group in same if len(group) > 1]
-    return [f"WARNING labels that may be one class, kept apart: {listed(pairs)}"] if pairs else []
+    return [Note(f"labels that may be one class, kept apart: {listed(pairs)}", "warning")] if pairs else []
 
 
-def _not_nested(table: pd.DataFrame) -> list[str]:
+def _not_nested(table: pd.DataFrame) -> list[Note]:
     notes = []
     for coarse, fine in zip(table.columns, table.columns[1:], strict=False):
         n_parents = table.groupby(fine)[coarse].nunique()
         crossing = sorted(n_parents.index[n_parents > 1])
         if crossing:
             notes.append(
-                f"WARNING {fine} labels under more than one {coarse} ({listed(crossing)}): "
-                "metrics at the coarser level take the commonest parent of a predicted class"
+                Note(
+                    f"{fine} labels under more than one {coarse} ({listed(crossing)}): "
+                    "metrics at the coarser level take the commonest parent of a predicted class",
+                    "warning",
+                )
             )
     return notes

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from bench.errors import NotApplicableError
+from bench.problem import Note, Notes
 from bench.seeds import derive_seed
 from bench.tasks._shared.donors import donor_column, donors_of, held_out_sets, nth_set, too_small
 from bench.tasks._shared.labels import LEVELS, listed
@@ -41,7 +42,7 @@ class Split:
     test: NDArray[np.bool_]
     kind: Literal["donor", "cell"]
     validation_donors: tuple[str, ...] = ()
-    notes: list[str] = field(default_factory=list)
+    notes: Notes = field(default_factory=list)
 
 
 def make_split(dataset: Dataset, seed: int, *, leave_one_out: bool = False) -> Split:
@@ -57,7 +58,7 @@ def make_split(dataset: Dataset, seed: int, *, leave_one_out: bool = False) -> S
         If there are no more sets of donors: one seed more would repeat one (:func:`n_splits`).
     """
     donor = donors_of(dataset).to_numpy()
-    notes: list[str] = []
+    notes: Notes = []
     if leave_one_out:
         tested = _one_donor(donors_of(dataset), seed, notes)
     else:
@@ -97,7 +98,7 @@ def _sets(obs: pd.DataFrame, digest: str) -> Iterator[frozenset[str]]:
     yield from (tested for tested in held_out_sets(obs, digest) if tested != papers)
 
 
-def _given(obs: pd.DataFrame, donor: NDArray[np.object_], notes: list[str]) -> Split | None:
+def _given(obs: pd.DataFrame, donor: NDArray[np.object_], notes: Notes) -> Split | None:
     """The dataset's own split, or None with a note if it has none that can be used."""
     if "split" not in obs:
         return None
@@ -115,7 +116,7 @@ def _given(obs: pd.DataFrame, donor: NDArray[np.object_], notes: list[str]) -> S
     elif straddling and len(set(donor)) > 1:
         problem = f"donors stand on both sides ({listed(straddling)})"
     if problem:
-        notes.append(f"WARNING the dataset's split column is not used: {problem}")
+        notes.append(Note(f"the dataset's split column is not used: {problem}", "warning"))
         return None
     validation = sorted(set(donor[(role == "validation").to_numpy()]) - set(donor[(role == "train").to_numpy()]))
     notes.append(f"split given by the dataset: {count(int(train.sum()), 'cell')} for training, {test.sum():,} tested")
@@ -123,7 +124,8 @@ def _given(obs: pd.DataFrame, donor: NDArray[np.object_], notes: list[str]) -> S
         left_out = count(int(role.isna().sum()), "cell")
         notes.append(f"left out: {left_out} of which the split column says nothing")
     if straddling:
-        notes.append("WARNING donors are not told apart: training and tested cells may be of the same individual")
+        told = "donors are not told apart: training and tested cells may be of the same individual"
+        notes.append(Note(told, "warning"))
     return Split(train, test, "cell" if straddling else "donor", tuple(validation), notes)
 
 
@@ -144,7 +146,7 @@ def _left_out_in_turn(donor: pd.Series) -> list[str]:
     return sorted(set(donor) - too_small(donor)) or sorted(set(donor))
 
 
-def _one_donor(donor: pd.Series, seed: int, notes: list[str]) -> frozenset[str]:
+def _one_donor(donor: pd.Series, seed: int, notes: Notes) -> frozenset[str]:
     names = _left_out_in_turn(donor)
     if donor.nunique() < 2:
         raise NotApplicableError("leaving one donor out takes two donors")
@@ -160,7 +162,7 @@ def _validation_donors(dataset: Dataset, training: list[str], seed: int) -> tupl
     return tuple(sorted(rng.choice(np.array(training, dtype=object), size=n, replace=False).tolist()))
 
 
-def _by_cell(dataset: Dataset, seed: int, notes: list[str]) -> Split:
+def _by_cell(dataset: Dataset, seed: int, notes: Notes) -> Split:
     """About 30 % of the cells of each finest class; a class with one cell trains."""
     obs = dataset.adata.obs
     levels = [level for level in LEVELS if level in obs]
@@ -172,7 +174,10 @@ def _by_cell(dataset: Dataset, seed: int, notes: list[str]) -> Split:
         n = 0 if len(rows) < 2 else min(max(round(_TEST_SHARE * len(rows)), 1), len(rows) - 1)
         test[rows[:n]] = True
     notes.append(
-        "WARNING cell-level split: donors are not told apart, so cells of one individual stand on both sides and "
-        "scores are too good"
+        Note(
+            "cell-level split: donors are not told apart, so cells of one individual stand on both sides and "
+            "scores are too good",
+            "warning",
+        )
     )
     return Split(~test, test, "cell", (), notes)

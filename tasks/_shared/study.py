@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from bench.problem import Cells, Inputs
+from bench.problem import Cells, Inputs, Notes
 from bench.seeds import derive_seed
 from bench.tasks._shared.donors import donors_of, kept, take_rows
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 STUDY = "study/2"
 
 
-def study_inputs(dataset: Dataset, notes: list[str]) -> tuple[Inputs, NDArray[np.bool_]]:
+def study_inputs(dataset: Dataset, notes: Notes) -> tuple[Inputs, NDArray[np.bool_]]:
     """All cells but those marked ``exclude``, with ``donor`` and, where known, ``batch``; and which cells these are.
 
     Donors and batches are numbered, since their names often tell the condition. Batches that each belong to one

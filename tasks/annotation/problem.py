@@ -10,7 +10,7 @@ from anndata import AnnData
 
 from bench.dataset import Dataset
 from bench.errors import DataError, NotApplicableError
-from bench.problem import Cells, Inputs, Problem
+from bench.problem import Cells, Inputs, Note, Notes, Problem
 from bench.tasks._shared.donors import donors_of
 from bench.tasks._shared.few_genes import detected_genes, note_few_genes
 from bench.tasks._shared.labels import LEVELS, UNASSIGNED, listed, parents, resolve
@@ -60,7 +60,7 @@ def make_problem(dataset: Dataset, track: str, seeds: Seeds) -> Problem:
     )
     solution = _solution(labels.table[test], level, donor[test], classes)
     weak = dataset.card.weak_labels
-    notes = [f"WARNING {weak}"] if weak else []
+    notes: Notes = [Note(weak, "warning")] if weak else []
     note_few_genes(detected_genes(X)[train | test], X.shape[1], labels.notes)
     notes += [*labels.notes, *split.notes, *_warnings(inputs, solution, dataset, train, test)]
     return Problem(inputs, solution, tuple(notes))
@@ -109,49 +109,54 @@ def _solution(table: pd.DataFrame, level: str, donor: pd.Series, classes: list[s
 
 def _warnings(
     inputs: Inputs, solution: pd.DataFrame, dataset: Dataset, train: NDArray[np.bool_], test: NDArray[np.bool_]
-) -> list[str]:
+) -> Notes:
     """What makes the numbers of this problem weaker than they look."""
     assert inputs.train is not None
     known = inputs.train.obs
-    notes = [f"{len(known):,} training cells of {known['label'].nunique()} classes, {len(solution):,} tested cells"]
+    notes: Notes = [
+        f"{len(known):,} training cells of {known['label'].nunique()} classes, {len(solution):,} tested cells"
+    ]
     unseen = solution.loc[~solution["seen"], "label"].value_counts()
     if len(unseen):
         named = [f"{name} ({n})" for name, n in sorted(unseen.items())]
         notes.append(
-            f"WARNING classes of tested cells (their number) without any training cell, so nobody can name them: "
-            f"{listed(named)}"
+            Note(
+                f"classes of tested cells (their number) without any training cell, so nobody can name them: "
+                f"{listed(named)}",
+                "warning",
+            )
         )
     absent = sorted(set(known["label"]) - set(solution["label"]))
     if absent:
-        notes.append(f"WARNING classes that no tested cell has (left out of the macro mean): {listed(absent)}")
+        notes.append(Note(f"classes that no tested cell has (left out of the macro mean): {listed(absent)}", "warning"))
     size = known["label"].value_counts()
     single = sorted(size.index[size == 1])
     if single:
-        notes.append(f"WARNING classes with one training cell: {listed(single)}")
+        notes.append(Note(f"classes with one training cell: {listed(single)}", "warning"))
     if inputs.info["split"] == "donor":
         donors = known.groupby("label")["donor"].nunique()
         narrow = sorted(set(donors.index[donors == 1]) - set(single)) if known["donor"].nunique() > 1 else []
         if narrow:
-            notes.append(f"WARNING classes whose training cells come from one donor only: {listed(narrow)}")
+            notes.append(Note(f"classes whose training cells come from one donor only: {listed(narrow)}", "warning"))
         notes += _conditions(dataset, train, test)
     return notes + _genes(inputs)
 
 
-def _conditions(dataset: Dataset, train: NDArray[np.bool_], test: NDArray[np.bool_]) -> list[str]:
+def _conditions(dataset: Dataset, train: NDArray[np.bool_], test: NDArray[np.bool_]) -> list[Note]:
     if "condition" not in dataset.adata.obs:
         return []
     condition = dataset.adata.obs["condition"].astype(str)
     tested, all_of_them = sorted(condition[test].unique()), sorted(condition[train | test].unique())
     if len(all_of_them) > 1 and len(tested) == 1:
-        return [f"WARNING all tested donors are of one condition, {tested[0]} (of {', '.join(all_of_them)})"]
+        return [Note(f"all tested donors are of one condition, {tested[0]} (of {', '.join(all_of_them)})", "warning")]
     return []
 
 
-def _genes(inputs: Inputs) -> list[str]:
+def _genes(inputs: Inputs) -> list[Note]:
     """Genes that only the tested cells have."""
     assert inputs.train is not None
     in_train, in_test = (np.bincount(X.indices, minlength=X.shape[1]) > 0 for X in (inputs.train.X, inputs.cells.X))
     missing = int((in_test & ~in_train).sum())
     share = missing / max(int(in_test.sum()), 1)
-    word = "WARNING " if share > 0.1 else ""
-    return [f"{word}{missing:,} genes are detected in tested cells only ({share:.1%} of theirs)"] if missing else []
+    told = f"{missing:,} genes are detected in tested cells only ({share:.1%} of theirs)"
+    return [Note(told, "warning" if share > 0.1 else "info")] if missing else []

@@ -9,6 +9,7 @@ import pandas as pd
 
 from bench.dataset import without_label
 from bench.errors import NotApplicableError
+from bench.problem import Note, Notes
 from bench.tasks._shared.donors import donors_of
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ class Arms:
     control: str
 
 
-def arms_of(dataset: Dataset, notes: list[str]) -> Arms:
+def arms_of(dataset: Dataset, notes: Notes) -> Arms:
     """The arms that the card names; else the arm with a control's name, or the first in the alphabet, is the control.
 
     Of several other arms, the case is the one with the most donors (then cells, then the first in the alphabet).
@@ -63,7 +64,7 @@ def arms_of(dataset: Dataset, notes: list[str]) -> Arms:
     return Arms(case, control)
 
 
-def _control(names: list[str], case: str, where: str, notes: list[str]) -> str:
+def _control(names: list[str], case: str, where: str, notes: Notes) -> str:
     rest = [name for name in names if name != case]
     known = [name for name in rest if name.strip().lower() in CONTROL_NAMES]
     if len(known) == 1:
@@ -71,5 +72,6 @@ def _control(names: list[str], case: str, where: str, notes: list[str]) -> str:
     if len(known) > 1 or (len(rest) > 1 and len(names) > 2):
         said = f"{len(known)} of them have a control's name" if known else "none of them has a control's name"
         raise NotApplicableError(f"{len(names)} conditions ({', '.join(names)}), {said}", where=where, fix=_FIX)
-    notes.append(f"WARNING no condition has a control's name: {rest[0]}, first in the alphabet, is taken as control")
+    said = f"no condition has a control's name: {rest[0]}, first in the alphabet, is taken as control"
+    notes.append(Note(said, "warning"))
     return rest[0]

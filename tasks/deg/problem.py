@@ -13,7 +13,7 @@ from scipy import sparse
 from bench.dataset import Dataset
 from bench.errors import NotApplicableError
 from bench.normalise import log1p_cp10k
-from bench.problem import Problem
+from bench.problem import Note, Notes, Problem
 from bench.tasks._shared.donors import LIBRARY, donors_of
 from bench.tasks._shared.labels import listed, resolve
 from bench.tasks._shared.study import batch_tells_condition, study_inputs
@@ -63,7 +63,8 @@ class DegProblem(Problem):
 
 def make_problem(dataset: Dataset, track: str, seeds: Seeds) -> DegProblem:
     """The problem of one track (see :class:`bench.tasks.deg.DegTask`)."""
-    notes: list[str] = [f"WARNING {dataset.card.weak_labels}"] if dataset.card.weak_labels else []
+    weak = dataset.card.weak_labels
+    notes: Notes = [Note(weak, "warning")] if weak else []
     inputs, keep = study_inputs(dataset, notes)
     solution = _solution(dataset, keep, notes)
     seed = (dataset.card.digest, seeds.split)
@@ -101,11 +102,11 @@ def _dealt_among_batches(
     return batch.map(table["condition"])
 
 
-def _solution(dataset: Dataset, keep: NDArray[np.bool_], notes: list[str]) -> pd.DataFrame:
+def _solution(dataset: Dataset, keep: NDArray[np.bool_], notes: Notes) -> pd.DataFrame:
     """Donor, condition, arm and cell type (empty where a cell is not tested) of the cells shown."""
     arms = arms_of(dataset, notes)
     labels = resolve(dataset, "cell_type", np.zeros(len(keep), dtype=bool))
-    notes += [f"not tested, though shown to methods: {note}" for note in labels.notes if "`exclude`" not in note]
+    notes += [f"not tested, though shown to methods: {note}" for note in labels.notes if "`exclude`" not in str(note)]
     condition = dataset.adata.obs["condition"].astype(object).astype(str)
     arm = condition.map({arms.case: arm_name(True), arms.control: arm_name(False)}).fillna("")
     cell_type = labels.table["cell_type"].where(labels.keep & (arm != "").to_numpy(), "")
@@ -113,7 +114,7 @@ def _solution(dataset: Dataset, keep: NDArray[np.bool_], notes: list[str]) -> pd
     return pd.DataFrame(table, dtype=object)[keep]
 
 
-def _draws(solution: pd.DataFrame, track: str, seed: tuple[str | int, ...], notes: list[str]) -> dict[str, list[bytes]]:
+def _draws(solution: pd.DataFrame, track: str, seed: tuple[str | int, ...], notes: Notes) -> dict[str, list[bytes]]:
     cell_type, case = solution["cell_type"].to_numpy(), (solution["arm"] == "case").to_numpy()
     tested = cell_type != ""
     if track == "subsample":
@@ -129,7 +130,7 @@ def _draws(solution: pd.DataFrame, track: str, seed: tuple[str | int, ...], note
     }
 
 
-def _permuted_donors(solution: pd.DataFrame, seed: tuple[str | int, ...], notes: list[str]) -> list[bytes]:
+def _permuted_donors(solution: pd.DataFrame, seed: tuple[str | int, ...], notes: Notes) -> list[bytes]:
     """Of each cell, whether it counts as case where the condition is permuted among the donors who have its type."""
     found = pd.Series([b""] * len(solution), dtype=object)
     withheld = {}
@@ -159,7 +160,7 @@ def _said_of_donors(solution: pd.DataFrame, withheld: dict[str, str]) -> list[st
     return notes
 
 
-def _subsets(solution: pd.DataFrame, seed: tuple[str | int, ...], notes: list[str]) -> list[frozenset[str]]:
+def _subsets(solution: pd.DataFrame, seed: tuple[str | int, ...], notes: Notes) -> list[frozenset[str]]:
     donors = {case: sorted(solution.loc[solution["arm"] == arm_name(case), "donor"].unique()) for case in (True, False)}
     n = {case: len(names) for case, names in donors.items()}
     if max(n.values()) < 2:
@@ -172,7 +173,7 @@ def _subsets(solution: pd.DataFrame, seed: tuple[str | int, ...], notes: list[st
     )
     alone = [arm_name(case) for case in (True, False) if n[case] == 1]
     if alone:
-        notes.append(f"WARNING the {alone[0]} arm has one donor, who is in every subset")
+        notes.append(Note(f"the {alone[0]} arm has one donor, who is in every subset", "warning"))
     return subsets
 
 
@@ -209,7 +210,7 @@ def too_few(solution: pd.DataFrame) -> dict[str, str]:
     }
 
 
-def _warnings(dataset: Dataset, solution: pd.DataFrame) -> list[str]:
+def _warnings(dataset: Dataset, solution: pd.DataFrame) -> list[Note]:
     """What cannot be tested, and what the tests cannot tell.
 
     Raises
@@ -225,13 +226,13 @@ def _warnings(dataset: Dataset, solution: pd.DataFrame) -> list[str]:
             f"no cell type has enough cells in both arms: {said or 'no cell of these arms has a cell type'}",
             where=f"dataset {dataset.card.name}",
         )
-    notes = [f"WARNING cell types that cannot be tested: {said}"] if short else []
+    notes = [Note(f"cell types that cannot be tested: {said}", "warning")] if short else []
     if "batch" in dataset.adata.obs:
         batch = dataset.adata.obs.loc[solution.index, "batch"].astype(str)[solution["arm"] != ""]
         arms = solution.loc[batch.index, "arm"].groupby(batch).nunique()
         if (arms == 1).all():
-            notes.append("WARNING every batch is of one arm: no test can tell the condition from the batch")
+            notes.append(Note("every batch is of one arm: no test can tell the condition from the batch", "warning"))
     donors = solution[solution["arm"] != ""].groupby("arm")["donor"].nunique()
     if (donors < 2).any():
-        notes.append("WARNING an arm with one donor (or donors not told apart): no interval over donors")
+        notes.append(Note("an arm with one donor (or donors not told apart): no interval over donors", "warning"))
     return notes

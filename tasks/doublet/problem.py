@@ -12,7 +12,7 @@ from scipy import sparse
 
 from bench.dataset import Dataset
 from bench.errors import NotApplicableError
-from bench.problem import Cells, Inputs, Problem
+from bench.problem import Cells, Inputs, Notes, Problem
 from bench.tasks._shared.donors import MIN_TESTED, donors_of, donors_to_test, kept, take_rows, too_small
 from bench.tasks._shared.few_genes import MIN_GENES, detected_genes, enough_genes, note_few_genes
 from bench.tasks.doublet.invivo import label_clusters
@@ -47,7 +47,7 @@ class _Labelled:
 
     X: sparse.csr_matrix
     obs: pd.DataFrame
-    notes: list[str]
+    notes: Notes
 
 
 def make_problem(dataset: Dataset, track: str, seeds: Seeds) -> Problem:
@@ -125,7 +125,7 @@ def carries_cluster_labels(dataset: Dataset) -> bool:
     return dataset.card.truth == "computational" and "is_doublet" in dataset.card.fields
 
 
-def _labelled(dataset: Dataset, keep: NDArray[np.bool_], is_doublet: NDArray[np.bool_], notes: list[str]) -> _Labelled:
+def _labelled(dataset: Dataset, keep: NDArray[np.bool_], is_doublet: NDArray[np.bool_], notes: Notes) -> _Labelled:
     """Cells to keep, with the given truth and the dataset's types."""
     source = dataset.adata.obs[keep]
     obs = pd.DataFrame({"donor": donors_of(dataset)[keep], "is_doublet": is_doublet[keep]}, index=source.index)
@@ -135,7 +135,7 @@ def _labelled(dataset: Dataset, keep: NDArray[np.bool_], is_doublet: NDArray[np.
 
 
 def _experimental(dataset: Dataset) -> _Labelled:
-    notes = []
+    notes: Notes = []
     if dataset.card.truth == "generative":
         notes.append("doublets are known because the dataset is simulated, not from an experiment")
     keep = kept(dataset, notes)
@@ -143,7 +143,7 @@ def _experimental(dataset: Dataset) -> _Labelled:
 
 
 def _invivo(dataset: Dataset, seed: int) -> _Labelled:
-    notes: list[str] = []
+    notes: Notes = []
     keep = kept(dataset, notes)
     if carries_cluster_labels(dataset):
         notes.append("cluster-level labels are the dataset's own")
@@ -166,7 +166,7 @@ def _invivo(dataset: Dataset, seed: int) -> _Labelled:
 
 
 def _simulated(dataset: Dataset, mode: Mode, seed: int) -> _Labelled:
-    notes: list[str] = []
+    notes: Notes = []
     keep = kept(dataset, notes)
     obs = dataset.adata.obs
     if "is_doublet" in obs:

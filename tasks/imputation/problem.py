@@ -12,7 +12,7 @@ from scipy import sparse
 
 from bench.errors import NotApplicableError
 from bench.normalise import CP10K, log1p_cp10k, totals
-from bench.problem import Cells, Inputs, Problem, Rounds
+from bench.problem import Cells, Inputs, Notes, Problem, Rounds
 from bench.seeds import derive_seed
 from bench.tasks._shared.donors import donors_of, kept
 from bench.tasks._shared.few_genes import MIN_GENES, detected_genes, enough_genes
@@ -49,7 +49,7 @@ class Chosen:
     train: NDArray[np.intp]
     test: NDArray[np.intp]
     info: dict[str, Json]
-    notes: list[str]
+    notes: Notes
 
 
 def make_problem(dataset: Dataset, track: str, seeds: Seeds) -> Problem:
@@ -146,7 +146,7 @@ def expected_log(dataset: Dataset, rows: NDArray[np.intp]) -> sparse.csr_matrix:
 
 def _choose(dataset: Dataset, seeds: Seeds, fewest: int, why: str) -> Chosen:
     """Training cells at any depth; tested cells with ``fewest`` counts or more."""
-    notes: list[str] = []
+    notes: Notes = []
     keep = kept(dataset, notes) & ~_left_out(dataset, notes)
     split = make_split(dataset, seeds.split)
     notes += split.notes
@@ -182,7 +182,7 @@ def _dropout_cells(dataset: Dataset, seeds: Seeds) -> Chosen:
     return chosen
 
 
-def _left_out(dataset: Dataset, notes: list[str]) -> NDArray[np.bool_]:
+def _left_out(dataset: Dataset, notes: Notes) -> NDArray[np.bool_]:
     """Known doublets, and cells whose label says that they are doublets or of no type, as in the paper."""
     obs = dataset.adata.obs
     out = np.zeros(len(obs), dtype=bool)

@@ -10,7 +10,7 @@ import pandas as pd
 from bench.dataset import Dataset
 from bench.errors import NotApplicableError
 from bench.normalise import log1p_cp10k
-from bench.problem import Problem
+from bench.problem import Note, Notes, Problem
 from bench.tasks._shared.donors import donors_of
 from bench.tasks._shared.labels import LEVELS, resolve
 from bench.tasks._shared.lazy_rows import Made, group_means
@@ -28,12 +28,13 @@ MIN_CELLS = 50
 
 def make_problem(dataset: Dataset) -> Problem:
     """The problem (see :class:`bench.tasks.integration.IntegrationTask`)."""
-    notes: list[str] = [f"WARNING {dataset.card.weak_labels}"] if dataset.card.weak_labels else []
+    weak = dataset.card.weak_labels
+    notes: Notes = [Note(weak, "warning")] if weak else []
     inputs, keep = study_inputs(dataset, notes)
     obs = dataset.adata.obs
     finest = [level for level in LEVELS if level in obs][-1]
     labels = resolve(dataset, finest, np.ones(len(obs), dtype=bool))
-    notes += [f"not scored, though shown to methods: {note}" for note in labels.notes if "`exclude`" not in note]
+    notes += [f"not scored, though shown to methods: {note}" for note in labels.notes if "`exclude`" not in str(note)]
     table = labels.table.astype(object)
     table.loc[~labels.keep] = None
     table["labelled"] = labels.keep

@@ -13,6 +13,7 @@ from bench.data.pair import pair, read_label_map
 from bench.dataset import Dataset, DatasetCard
 from bench.errors import BenchError, DataError
 from bench.plan.registry import Registry
+from bench.problem import Note
 
 
 def study(name, genes, labels, symbols=None, **columns):
@@ -40,8 +41,8 @@ def test_cells_of_both_over_common_genes():
     assert list(joint.obs["donor"]) == ["a:d1", "a:d1", "a:d2"] + ["b:d1"] * 4
     assert list(joint.obs["cell_type"]) == ["Neuron", "Glia", "Glia", "Neuron", "Glia", "Unidentified", "OPC"]
     assert joint.obs_names.is_unique
-    assert any("2 common genes by name: 1 of the training" in note for note in made.notes)
-    assert any("train study does not have: OPC" in note for note in made.notes)
+    assert any("2 common genes by name: 1 of the training" in note for note in map(str, made.notes))
+    assert any("train study does not have: OPC" in note for note in map(str, made.notes))
 
 
 def test_symbols_match_where_names_do_not():
@@ -55,7 +56,7 @@ def test_doublets_and_excluded_cells_stay_out():
     marked = study("m", ["x", "z"], ["Neuron", "Glia", "Glia"], is_doublet=[True, False, False], exclude=[False] * 3)
     made = pair(A, marked, COMMON)
     assert made.adata.n_obs == 5
-    assert any(note.startswith("m: 1 doublets") for note in made.notes)
+    assert any(note.startswith("m: 1 doublets") for note in map(str, made.notes))
     assert set(made.adata.obs["donor"][3:]) == {"m:library"}
 
 
@@ -75,7 +76,7 @@ def test_studies_that_do_not_go_together_are_refused(other, names, told):
 def test_weak_labels_of_a_study_stay_with_the_file(tmp_path):
     weak = Dataset(replace(B.card, weak_labels="derived labels (weak): derived_cell_type"), B.adata)
     made = pair(A, weak, NAMES)
-    assert "WARNING b: derived labels (weak): derived_cell_type" in made.notes
+    assert Note("b: derived labels (weak): derived_cell_type", "warning") in made.notes
     made.adata.write_h5ad(tmp_path / "joint.h5ad")
     assert (
         Registry().load(str(tmp_path / "joint.h5ad")).card.weak_labels == "b: derived labels (weak): derived_cell_type"

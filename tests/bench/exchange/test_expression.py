@@ -20,7 +20,7 @@ from bench.method import Context
 from bench.normalise import log1p_cp10k
 from bench.plan.grid import Ask, make_plan
 from bench.plan.registry import Registry
-from bench.problem import Cells, Inputs, Rounds
+from bench.problem import Cells, Inputs, Note, Rounds
 from bench.results.store import Store
 from bench.task import Seeds
 
@@ -57,7 +57,7 @@ def test_rounds_hide_what_they_ask_for_and_one_method_answers_them_all(registry,
         expected.append(np.square(k + 1 - TRUTH[rows, columns]))
     assert mse(filled) == pytest.approx(np.mean(np.concatenate(expected)), rel=1e-6)
     assert filled.scores[0].n == X.nnz
-    assert filled.notes == ["fitted once"]
+    assert filled.notes == [Note("fitted once")]
     assert mse(records["masked", "truth"]) == 0
     kept = matrices.load(store.trial_folder(filled.key) / "expression.npz")
     assert (kept.indptr == X.indptr).all()
@@ -88,13 +88,14 @@ def test_what_one_track_has_made_serves_another_that_shows_the_same(registry, li
     again = run(registry, store, limits, ["again"])["again", "filler"]
     assert mse(again) == 0
     assert again.resources == first.resources
-    assert again.notes[0] == "fitted once"
-    assert f"those of trial {first.key} (fill/whole)" in again.notes[1]
+    assert again.notes[0] == Note("fitted once")
+    assert again.notes[1].level == "reused"
+    assert f"those of trial {first.key} (fill/whole)" in again.notes[1].text
     chunk = "expression.zarr/X/0.0"
     one, other = (store.trial_folder(r.key) / chunk for r in (first, again))
     assert one.stat().st_ino == other.stat().st_ino
     third = run(registry, store, limits, ["again"], mode="negative")["again", "filler"]
-    assert not any("not run again" in note for note in third.notes)
+    assert not any(note.level == "reused" for note in third.notes)
 
 
 def test_a_prediction_that_cannot_be_read_serves_nobody(registry, limits, tmp_path):
@@ -103,7 +104,7 @@ def test_a_prediction_that_cannot_be_read_serves_nobody(registry, limits, tmp_pa
     (store.trial_folder(first.key) / "prediction.parquet").write_text("damaged")
     again = run(registry, store, limits, ["again"])["again", "filler"]
     assert mse(again) == 0
-    assert not any("not run again" in note for note in again.notes)
+    assert not any(note.level == "reused" for note in again.notes)
 
 
 def test_rescoring_needs_no_method(registry, limits, tmp_path):
@@ -147,7 +148,7 @@ def test_a_data_frame_is_aligned_by_the_names_of_its_cells_and_genes(registry, l
 def test_negative_values_count_as_zero_and_the_row_says_so(registry, limits, tmp_path):
     store = Store.create(tmp_path / "run")
     record = run(registry, store, limits, ["whole"], "negative")["whole", "filler"]
-    assert record.notes == ["fitted once", "1 of 1,200 values were negative and count as 0"]
+    assert list(map(str, record.notes)) == ["fitted once", "1 of 1,200 values were negative and count as 0"]
     kept = matrices.load_dense(store.trial_folder(record.key) / "expression.zarr")
     assert kept[:].min() == 0
 

@@ -17,6 +17,7 @@ from bench.execution.problem_cache import BuiltProblem, DamagedInputsError
 from bench.execution.rescore import rescore
 from bench.execution.run import run
 from bench.plan.grid import Ask, make_plan
+from bench.problem import Note
 from bench.results.records import Limits
 from bench.results.store import Store
 from bench.sandbox import Sandbox
@@ -71,7 +72,7 @@ def test_a_run_scores_methods_and_controls(go):
     assert by_name["truth"].spec.role == "perfect"
     assert by_name["noisy"].resources.fit_s >= 0.05
     assert by_name["toy"].resources.fit_s is None
-    assert by_name["toy"].problem_notes == ["a note"]
+    assert by_name["toy"].problem_notes == [Note("a note")]
     assert by_name["toy"].n_cells == 20
     assert by_name["supervised"].spec.seeds.method == 0
 
@@ -344,14 +345,14 @@ def test_a_file_parameter_enters_the_key_by_its_bytes_and_is_named_without_its_p
     assert first.key != second.key
     assert str(tmp_path) not in str(second.spec.params)
     assert "weights.txt" in second.spec.params["weights"]
-    assert first.notes == ["weights of 1"]
-    assert second.notes[1:] == ["weights of 2"]
-    assert "trained on this dataset" in second.notes[0]
+    assert first.notes == [Note("weights of 1")]
+    assert second.notes[1:] == [Note("weights of 2")]
+    assert "trained on this dataset" in second.notes[0].text
     table = pd.read_csv(tmp_path / "run" / "results.csv")
-    assert set(table.loc[table["trial"] == second.key, "notes"]) == {"; ".join(second.notes)}
+    assert set(table.loc[table["trial"] == second.key, "notes"]) == {"; ".join(map(str, second.notes))}
     weights.write_text("3 toy-data:none,of,these")
     [third] = [r for r in go(["loaded"], params=params).records if r.spec.method == "loaded"]
-    assert "other donors" in third.notes[0]
+    assert "other donors" in third.notes[0].text
     weights.unlink()
     with pytest.raises(BenchError, match="no such file"):
         go(["loaded"], params=params)

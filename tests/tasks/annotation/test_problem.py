@@ -12,6 +12,7 @@ from bench.dataset import OBS_FIELDS, Dataset, DatasetCard
 from bench.develop.leakage_audit import audit_one
 from bench.errors import DataError, NotApplicableError
 from bench.plan.keys import data_key
+from bench.problem import Note
 from bench.task import Seeds
 from bench.tasks.annotation import AnnotationTask
 from bench.tasks.doublet.problem import donors_to_test
@@ -58,8 +59,8 @@ def _with(dataset: Dataset, column: str, rows: np.ndarray, value: object) -> Dat
     return Dataset(dataset.card, AnnData(dataset.adata.X, obs=obs, var=dataset.adata.var))
 
 
-def _note(notes: tuple[str, ...], words: str) -> str:
-    found = [note for note in notes if words in note]
+def _note(notes: tuple[str | Note, ...], words: str) -> str:
+    found = [note for note in map(str, notes) if words in note]
     assert found, f"no note says {words!r}: {notes}"
     return found[0]
 
@@ -74,7 +75,7 @@ def test_cells_that_the_paper_leaves_out_for_their_few_genes_stay_and_are_counte
     assert problem.inputs.train is not None
     assert len(problem.solution) + len(problem.inputs.train.obs) == 360
     assert "90 of 360 cells have fewer than 200 detected genes" in _note(problem.notes, "here they stay")
-    assert not any("detected genes:" in note for note in TASK.make_problem(data, "celltype", Seeds()).notes)
+    assert not any("detected genes:" in note for note in map(str, TASK.make_problem(data, "celltype", Seeds()).notes))
 
 
 @pytest.mark.parametrize(("track", "level"), [("celltype", "cell_type"), ("subtype", "subtype")])
@@ -181,10 +182,10 @@ def test_words_for_no_label_name_no_class(word: str) -> None:
 
 def test_weak_labels_are_said_first() -> None:
     plain = _data()
-    assert not [n for n in TASK.make_problem(plain, "celltype", Seeds()).notes if "weak" in n]
+    assert not [n for n in map(str, TASK.make_problem(plain, "celltype", Seeds()).notes) if "weak" in n]
     card = replace(plain.card, weak_labels="derived labels (weak): derived_cell_type")
     problem = TASK.make_problem(Dataset(card, plain.adata), "celltype", Seeds())
-    assert problem.notes[0] == "WARNING derived labels (weak): derived_cell_type"
+    assert problem.notes[0] == Note("derived labels (weak): derived_cell_type", "warning")
     assert problem.inputs.info["weak_labels"] == card.weak_labels
     assert data_key(card) != data_key(plain.card)
 
@@ -216,7 +217,7 @@ def test_rare_classes_are_said() -> None:
 def test_one_condition_among_the_tested_is_said() -> None:
     dataset = _data()
     tested = donors_to_test(dataset, 0)
-    assert not [n for n in TASK.make_problem(dataset, "celltype", Seeds()).notes if "condition" in n]
+    assert not [n for n in map(str, TASK.make_problem(dataset, "celltype", Seeds()).notes) if "condition" in n]
     split = np.where(dataset.adata.obs.donor.isin(tested), "test", "train")
     arm = np.where(dataset.adata.obs.donor.isin([*tested, "d0"]), "AD", "CN")
     problem = TASK.make_problem(_data(condition=arm, split=split), "celltype", Seeds())

@@ -95,7 +95,7 @@ def test_batches_that_are_the_conditions_are_not_shown(track):
     data = study(condition=arm, batch=np.where(arm == "AD", "chip AD", "chip CN"))
     problem = TASK.make_problem(data, track, Seeds())
     assert list(problem.inputs.cells.obs) == ["donor"]
-    assert any("not shown the batches" in note for note in problem.notes)
+    assert any("not shown the batches" in note for note in map(str, problem.notes))
     assert audit_one(TASK, data, track, Seeds()).status == "pass"
 
 
@@ -200,7 +200,9 @@ def test_too_few_donors_with_both_arms_have_no_false_positive_rate_and_say_why()
     rows = [s for s in result.scores if s.metric == "fpr_donors"]
     assert {s.unit for s in rows} == {"pooled", "type:A", "type:B"}
     assert all(np.isnan(s.value) and s.detail.startswith("paired design: 2 of 2 donors") for s in rows)
-    assert any(note.startswith("no false-positive rate among donors for A, B: paired") for note in problem.notes)
+    assert any(
+        note.startswith("no false-positive rate among donors for A, B: paired") for note in map(str, problem.notes)
+    )
     assert set(result.tables["null"]["kind"]) == {"cells"}
 
 
@@ -371,7 +373,7 @@ def test_a_type_with_two_cells_in_an_arm_is_left_out_and_listed():
     kind[:2] = "C"  # of the case arm
     kind[-9:] = "C"
     problem = TASK.make_problem(study(cell_type=kind), "subsample", Seeds())
-    assert any("C (2 case and 9 control cells, 3 of each are needed)" in note for note in problem.notes)
+    assert any("C (2 case and 9 control cells, 3 of each are needed)" in note for note in map(str, problem.notes))
     assert "C" not in set(problem.raw.sizes["cell_type"])
 
 
@@ -483,7 +485,7 @@ def test_interferon_genes_lead_in_stimulated_blood_cells():
     from bench.plan.registry import Registry
 
     problem = TASK.make_problem(Registry().load("deg_kang_pbmc_ifnb_2donors"), "patients", Seeds())
-    assert any("compared: stim (case) with ctrl (control)" in note for note in problem.notes)
+    assert any("compared: stim (case) with ctrl (control)" in note for note in map(str, problem.notes))
     symbol = problem.inputs.cells.var["symbol"]
     for _, table in problem.raw.deg.groupby("cell_type"):
         assert "ISG15" in set(symbol[table["gene"].head(5)])
@@ -499,4 +501,4 @@ def test_48_nuclei_end_in_a_message_for_each_cell_type():
         notes = TASK.make_problem(data, "subsample", Seeds()).notes
     except NotApplicableError as error:
         notes = (str(error),)
-    assert any("case and" in note and "are needed" in note for note in notes)
+    assert any("case and" in note and "are needed" in note for note in map(str, notes))

@@ -38,8 +38,8 @@ def test_a_planted_doublet_cluster_is_found_whole(planted: Dataset) -> None:
     labels = problem.solution.is_doublet
     assert (labels & truth).sum() / truth.sum() > 0.9
     assert (labels & truth).sum() / labels.sum() > 0.9
-    assert any("labels made by the harness" in note and "no Harmony" in note for note in problem.notes)
-    assert any("against the dataset's generative truth" in note for note in problem.notes)
+    assert any("labels made by the harness" in note and "no Harmony" in note for note in map(str, problem.notes))
+    assert any("against the dataset's generative truth" in note for note in map(str, problem.notes))
     again = DoubletTask().make_problem(planted, "invivo", Seeds())
     assert again.solution.equals(problem.solution)
     train = problem.inputs.train
@@ -91,8 +91,8 @@ def test_small_donors_and_empty_cells_have_no_score() -> None:
     assert not np.isnan(scores[20:]).any()
     labels = label_clusters(X, donor, seed=0)
     assert not labels.is_doublet[-2:].any()
-    assert any("2 cells with fewer than 3 genes" in note for note in labels.notes)
-    assert any("20 cells have no Scrublet score" in note for note in labels.notes)
+    assert any("2 cells with fewer than 3 genes" in note for note in map(str, labels.notes))
+    assert any("20 cells have no Scrublet score" in note for note in map(str, labels.notes))
 
 
 def test_donors_too_small_to_score_are_refused() -> None:

@@ -130,9 +130,9 @@ def test_cells_with_few_genes_leave_the_papers_track_only(make_dataset: Callable
     named = {name for block in cells for name in block.obs.index}  # type: ignore[union-attr]
     everyone = {name for block in (other.inputs.cells, other.inputs.train) for name in block.obs.index}  # type: ignore[union-attr]
     left_out = everyone - named
-    [note] = [n for n in problem.notes if "detected genes" in n]
+    [note] = [n for n in map(str, problem.notes) if "detected genes" in n]
     assert f"{len(left_out):,} of {len(everyone):,} cells have fewer than 200 detected genes and are left out" in note
-    assert not any("detected genes" in n for n in other.notes)
+    assert not any("detected genes" in n for n in map(str, other.notes))
     usable = ~dataset.adata.obs[["exclude", "is_doublet"]].any(axis=1).to_numpy()
     assert {f"c{i}" for i in few if usable[i]} <= left_out
     parents = problem.solution[["parent_a", "parent_b"]].stack()
@@ -142,7 +142,7 @@ def test_cells_with_few_genes_leave_the_papers_track_only(make_dataset: Callable
 
 def test_a_dataset_of_fewer_genes_than_the_filter_asks_for_keeps_its_cells(dataset: Dataset) -> None:
     notes = TASK.make_problem(dataset, "simulated-paper", Seeds()).notes
-    assert any("the dataset has 60 genes, so all its cells stay" in note for note in notes)
+    assert any("the dataset has 60 genes, so all its cells stay" in note for note in map(str, notes))
 
 
 def test_no_singlet_with_enough_genes_is_a_reason(make_dataset: Callable[..., Dataset]) -> None:
@@ -179,13 +179,13 @@ def test_one_library_is_tested_whole(make_dataset: Callable[..., Dataset], donor
     assert problem.inputs.train is None
     assert set(problem.inputs.cells.obs.donor) == ({"only"} if donors else {"library"})
     assert len(problem.solution) == (~dataset.adata.obs.exclude).sum()
-    assert any("nothing to train on" in note for note in problem.notes)
+    assert any("nothing to train on" in note for note in map(str, problem.notes))
 
 
 def test_small_donors_yield_no_doublets_and_that_is_noted(make_dataset: Callable[..., Dataset]) -> None:
     dataset = make_dataset({"a": 60, "b": 60, "tiny": 5})
     notes = TASK.make_problem(dataset, "simulated", Seeds()).notes
-    assert any("1 donors with fewer than 10 cells" in note for note in notes)
+    assert any("1 donors with fewer than 10 cells" in note for note in map(str, notes))
     with pytest.raises(NotApplicableError, match="no donor has 10 singlets"):
         TASK.make_problem(make_dataset({"a": 6, "b": 6}), "simulated", Seeds())
 
@@ -195,7 +195,7 @@ def test_datasets_without_labels_can_be_simulated(make_dataset: Callable[..., Da
     problem = TASK.make_problem(make_dataset({"a": 40, "b": 40}, truth="none", drop=drop), "simulated", Seeds())
     assert problem.solution.is_doublet.sum() == 4
     assert problem.solution.homotypic.isna().all()
-    assert any("not labelled" in note for note in problem.notes)
+    assert any("not labelled" in note for note in map(str, problem.notes))
 
 
 def test_why_not_says_why(make_dataset: Callable[..., Dataset]) -> None:
@@ -269,8 +269,8 @@ def test_notes_say_how_many_doublets_are_tested_and_what_rate_methods_are_told(
 ) -> None:
     problem = TASK.make_problem(make_dataset({f"d{i}": 60 for i in range(4)}, expected=expected), track, Seeds())
     truth = problem.solution.is_doublet
-    assert any(f"{truth.sum()} of {len(truth)} tested cells are doublets" in note for note in problem.notes)
-    assert any(told in note for note in problem.notes)
+    assert any(f"{truth.sum()} of {len(truth)} tested cells are doublets" in note for note in map(str, problem.notes))
+    assert any(told in note for note in map(str, problem.notes))
     rate = {"experimental": expected or 0.08, "simulated": 0.1 / 1.1}[track]
     assert problem.inputs.cells.obs.expected_doublet_rate.unique() == pytest.approx([rate])
 
@@ -281,7 +281,7 @@ def test_tiny_donors_train_but_are_not_tested(make_dataset: Callable[..., Datase
     assert sets
     assert not set.union(*map(set, sets)) & {"tiny", "small"}
     problem = TASK.make_problem(dataset, "experimental", Seeds())
-    assert any("fewer than 50 cells are not tested: small, tiny" in note for note in problem.notes)
+    assert any("fewer than 50 cells are not tested: small, tiny" in note for note in map(str, problem.notes))
     assert problem.inputs.train is not None
     assert {"tiny", "small"} <= set(problem.inputs.train.obs["donor"])
 

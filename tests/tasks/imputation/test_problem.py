@@ -68,7 +68,7 @@ def test_cells_with_few_genes_leave_the_papers_track(deep_dataset: Callable[...,
         names = [*problem.inputs.train.obs.index, *problem.solution.index]
         genes = np.diff(cut.adata[names].X.indptr)
         assert (genes.min() >= 200) == (fewest == 200)
-    [note] = [note for note in paper.notes if "detected genes and are left out" in note]
+    [note] = [note for note in map(str, paper.notes) if "detected genes and are left out" in note]
     n_ours, n_paper = (len(p.solution) + len(p.inputs.train.obs) for p in (ours, paper))  # type: ignore[union-attr]
     assert note.startswith(f"{n_ours - n_paper} of {n_ours} cells")
 
@@ -116,7 +116,7 @@ def test_genes_never_seen_in_training_are_asked_for_and_told(deep: Dataset) -> N
         X[tested, :2] += 5
 
     problem = TASK.make_problem(changed(deep, forget), "nonzero", Seeds())
-    assert any(note.startswith("2 genes of tested cells") for note in problem.notes)
+    assert any(note.startswith("2 genes of tested cells") for note in map(str, problem.notes))
     assert problem.truth["expression"][:, :2].nnz == 2 * len(problem.solution)
 
 
@@ -144,7 +144,7 @@ def test_a_cell_with_fewer_genes_than_groups_is_left_out(deep: Dataset) -> None:
 
     problem = TASK.make_problem(changed(deep, narrow), "nonzero", Seeds())
     assert deep.adata.obs.index[first] not in problem.solution.index
-    assert any("fewer than 5 detected genes" in note for note in problem.notes)
+    assert any("fewer than 5 detected genes" in note for note in map(str, problem.notes))
 
 
 def test_one_donor_is_split_by_cells_and_says_so(deep_dataset: Callable[..., Dataset]) -> None:
@@ -152,7 +152,7 @@ def test_one_donor_is_split_by_cells_and_says_so(deep_dataset: Callable[..., Dat
         dataset = deep_dataset({"a": 150}, drop=drop)
         problem = TASK.make_problem(dataset, "nonzero", Seeds())
         assert problem.inputs.info["split"] == "cell"
-        assert any(note.startswith("WARNING cell-level split") for note in problem.notes)
+        assert any(note.startswith("WARNING cell-level split") for note in map(str, problem.notes))
         assert problem.inputs.train is not None
         assert not set(problem.inputs.train.obs.index) & set(problem.solution.index)
 
