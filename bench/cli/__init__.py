@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from functools import cache
 
 import typer
 
@@ -27,14 +28,20 @@ def _root(version: bool = typer.Option(False, "--version", help="Print the versi
         raise typer.Exit
 
 
-def main() -> None:
-    """Entry point of the ``bench`` command."""
+@cache
+def with_commands() -> typer.Typer:
+    """The application with all its commands."""
     from bench.cli import data, deg, develop, embed, env, pretrain, results, run, show
 
     for module in (run, show, results, data, deg, pretrain, embed, env, develop):
         module.register(app)
+    return app
+
+
+def main() -> None:
+    """Entry point of the ``bench`` command."""
     try:
-        app()
+        with_commands()()
     except BenchError as error:
         _stop(str(error))
     except OSError as error:  # a full disk, a path that cannot be written: nothing a traceback would explain

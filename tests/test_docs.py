@@ -1,0 +1,100 @@
+"""The commands and the Python of README and docs, as a reader would run them."""
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import anndata as ad
+import numpy as np
+import pandas as pd
+import pytest
+import typer
+from scipy import sparse
+
+from bench.cli import with_commands
+
+ROOT = Path(__file__).parent.parent
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def blocks(page, language):
+    return re.findall(rf"```{language}\n(.*?)```", page.read_text(encoding="utf-8"), re.S)
+
+
+def commands(page):
+    """Command lines of ``bench`` in a page, without comments."""
+    for block in blocks(page, "sh"):
+        for line in block.replace("\\\n", " ").splitlines():
+            words = shlex.split(line, comments=True)
+            if words and Path(words[0]).name == "bench":
+                yield words[1:]
+
+
+def options(command):
+    """Names of the options of a command."""
+    return {name for parameter in command.params for name in (*parameter.opts, *parameter.secondary_opts)}
+
+
+COMMANDS = [(page, words) for page in PAGES for words in commands(page)]
+#: What takes minutes, trains a model, or needs what no reader has yet.
+NOT_RUN = {"all", "pretrain", "embed", "env", "audit", "RUN", "old-tool"}
+RUN = [words for _, words in COMMANDS if not NOT_RUN & {*words} and (words[0] != "run" or "--methods" in words)]
+
+
+def test_the_pages_have_commands():
+    assert {page.name for page, _ in COMMANDS} >= {"README.md", "add-a-method.md", "annotation.md", "models.md"}
+    assert len(COMMANDS) > 20
+
+
+@pytest.mark.parametrize("words", [words for _, words in COMMANDS], ids=" ".join)
+def test_a_documented_command_has_its_options(words):
+    command = typer.main.get_command(with_commands())
+    words = list(words)
+    while hasattr(command, "commands"):
+        assert words[0] in command.commands, words
+        command = command.commands[words.pop(0)]
+    assert {word.partition("=")[0] for word in words if word.startswith("--")} <= options(command)
+
+
+def bench(folder, *words):
+    environment = {**os.environ, "BENCH_HOME": str(folder / "home")}
+    command = [sys.executable, "-m", "bench.cli", *words]
+    return subprocess.run(command, cwd=folder, env=environment, text=True, capture_output=True)
+
+
+@pytest.fixture(scope="module")
+def desk(tmp_path_factory):
+    """A folder as a reader has it: a study of two conditions, another one, and the code of the pages as files."""
+    folder = tmp_path_factory.mktemp("desk")
+    rng = np.random.default_rng(0)
+    for name, n in (("my", 160), ("study-a", 100), ("study-b", 100)):
+        kind = rng.integers(0, 2, n)
+        rate = np.where((np.arange(120) < 60)[None] == kind[:, None].astype(bool), 2.0, 0.4)
+        obs = pd.DataFrame(
+            {
+                "patient_id": [f"p{i % 4}" for i in range(n)],
+                "condition": ["stim" if i % 4 < 2 else "ctrl" for i in range(n)],
+                "cell_type": np.where(kind == 1, "Astro", "Micro"),
+            },
+            index=[f"{name}{i}" for i in range(n)],
+        )
+        obs["donor"] = obs["patient_id"]
+        X = sparse.csr_matrix(rng.poisson(rate).astype(np.float32))
+        ad.AnnData(X, obs, pd.DataFrame(index=[f"G{i}" for i in range(120)])).write_h5ad(folder / f"{name}.h5ad")
+    (folder / "names.csv").write_text("from,to\nAstro,Astro\nMicro,Micro\n")
+    (folder / "depth.py").write_text(blocks(ROOT / "README.md", "python")[0])
+    (folder / "my_method.py").write_text(blocks(ROOT / "docs" / "add-a-method.md", "python")[0])
+    for name in ("study-a", "study-b"):
+        assert bench(folder, "data", "add", f"{name}.h5ad", "--name", name).returncode == 0
+    return folder
+
+
+@pytest.mark.parametrize("words", RUN, ids=" ".join)
+def test_a_documented_command_runs(words, desk):
+    if words[0] == "run":  # the built-in cohort, five seeds and a report a run take minutes
+        words = [*words, "--seeds", "1", "--no-report", *([] if "--datasets" in words else ["--datasets", "my.h5ad"])]
+    done = bench(desk, *words)
+    assert done.returncode == 0 or words[0] == "doctor", done.stdout + done.stderr  # it tells what is missing here
