@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from typing import ClassVar, Literal
+
+#: How a trial ends.
+Status = Literal["ok", "timeout", "oom", "crash", "invalid_output", "not_applicable", "unavailable"]
 
 
 class BenchError(Exception):
@@ -17,7 +21,14 @@ class BenchError(Exception):
         The file, column, method or option it was found in.
     fix
         What the user can do about it.
+
+    Attributes
+    ----------
+    status
+        How a trial ends in which this is raised: by a method, a control or a task.
     """
+
+    status: ClassVar[Status] = "crash"
 
     def __init__(self, what: str, *, where: str = "", fix: str = "") -> None:
         self.what, self.where, self.fix = what, where, fix
@@ -49,10 +60,21 @@ class DataError(BenchError):
 class InvalidOutputError(BenchError):
     """A prediction that does not have the shape, index, type or range its task asks for."""
 
+    status = "invalid_output"
+
 
 class UnavailableError(BenchError):
     """A method whose package, R library or environment is missing on this machine."""
 
+    status = "unavailable"
+
 
 class NotApplicableError(BenchError):
     """A method that cannot answer this problem by design (for example: needs training donors, there are none)."""
+
+    status = "not_applicable"
+
+
+def status_of(error: BaseException) -> Status:
+    """How a trial ends in which ``error`` is raised; whatever no error of ours says is a crash."""
+    return error.status if isinstance(error, BenchError) else "crash"

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bench.environments.declaration import Environment, environment_of
-from bench.errors import BenchError, InvalidOutputError, NotApplicableError, UnavailableError
+from bench.errors import BenchError, InvalidOutputError, NotApplicableError, Status, UnavailableError, status_of
 from bench.exchange import prediction
 from bench.exchange.alignment import plain
 from bench.exchange.outputs import validated
@@ -31,7 +31,7 @@ from bench.plan.grid import Planned
 from bench.plan.keys import prediction_key
 from bench.plan.registry import Registry
 from bench.problem import Curve, Note, Scored
-from bench.results.records import CurveRecord, Limits, Resources, ScoreRecord, Status, TrialRecord, TrialSpec
+from bench.results.records import CurveRecord, Limits, Resources, ScoreRecord, TrialRecord, TrialSpec
 from bench.results.store import Store, scored_file
 from bench.sandbox import Job, Outcome, Sandbox, Session, imported
 from bench.seeds import derive_seed
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 _KEPT = "kept"
 
 
-class _FailedError(Exception):
+class _FailedError(BenchError):
     """A step of a trial went wrong; the trial is a crash, to be tried again where that may help."""
 
     def __init__(self, detail: str, *, retryable: bool) -> None:
@@ -123,15 +123,9 @@ class TrialRunner:
         origin = Origin(self._installed, self.registry.method(spec.method).value if spec.role == "method" else None)
         try:
             status, detail = self._run(planned, folder, begin, known, origin)
-        except UnavailableError as error:
-            status, detail = "unavailable", str(error)
-        except NotApplicableError as error:
-            status, detail = "not_applicable", str(error)
-        except InvalidOutputError as error:
-            status, detail = "invalid_output", str(error)
-        except _FailedError as error:
-            status, detail = "crash", str(error)
-            known["retryable"] = error.retryable
+        except BenchError as error:
+            status, detail = error.status, str(error)
+            known["retryable"] = isinstance(error, _FailedError) and error.retryable
         return TrialRecord(
             key=planned.key,
             spec=spec,
@@ -193,9 +187,9 @@ class TrialRunner:
         """Make a crash of this trial of whatever goes wrong; the statuses that an error stands for pass."""
         try:
             yield
-        except (UnavailableError, NotApplicableError, InvalidOutputError):
-            raise
         except (Exception, SystemExit) as error:
+            if status_of(error) != "crash":
+                raise
             if isinstance(error, BenchError):
                 raise _FailedError(f"{what}: {error}", retryable=retryable) from error
             logs.append(log, traceback.format_exc())

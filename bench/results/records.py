@@ -15,9 +15,8 @@ from pydantic import (
     field_validator,
 )
 
+from bench.errors import Status
 from bench.problem import Note
-
-Status = Literal["ok", "timeout", "oom", "crash", "invalid_output", "not_applicable", "unavailable"]
 
 #: Statuses that are an answer about the plan, not a failure of it.
 DECLARED: frozenset[str] = frozenset({"unavailable", "not_applicable"})

@@ -12,10 +12,10 @@ from concurrent.futures import Future
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Literal
 
 from pydantic import TypeAdapter, ValidationError
 
+from bench.errors import Status
 from bench.problem import Json, Note, Output
 from bench.system import cache_dir
 
@@ -90,7 +90,7 @@ class Outcome:
     ``guard`` names what kept it from opening other files than its own.
     """
 
-    status: Literal["ok", "timeout", "oom", "crash", "invalid_output", "not_applicable", "unavailable"]
+    status: Status
     detail: str = ""
     wall_s: float | None = None
     cpu_s: float | None = None

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from scipy.sparse import issparse
 
-from bench.errors import InvalidOutputError, NotApplicableError, UnavailableError
+from bench.errors import InvalidOutputError, status_of
 from bench.exchange import expression
 from bench.exchange.alignment import plain
 from bench.exchange.files import has_fractions, read_inputs, round_folders, write_prediction
@@ -51,27 +51,30 @@ def main(job: dict[str, Any], index: dict[str, list[imported.Installed]] | None 
     warnings.simplefilter("ignore", FutureWarning)
     try:
         result = _run(job, folder)
-    except NotApplicableError as error:
-        result = {"status": "not_applicable", "detail": str(error)}
-    except UnavailableError as error:
-        result = {"status": "unavailable", "detail": str(error)}
-    except InvalidOutputError as error:
-        result = {"status": "invalid_output", "detail": str(error)}
     except BaseException as error:  # noqa: BLE001 - the trial boundary: whatever a method raises, SystemExit too, is data
-        with contextlib.suppress(OSError, ValueError):  # a method may have closed its standard error
-            traceback.print_exc()
-        out_of_memory = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
-        # A lone surrogate (an undecodable file name, say) could not be written down later.
-        detail = f"{type(error).__name__}: {error}{hint(error)}".strip().encode("utf-8", "replace").decode()
-        if job["guard"] and "Permission denied" in detail:
-            detail = f"{detail[:1700]} ({_MAY_OPEN})"
-        result = {"status": "oom" if out_of_memory else "crash", "detail": detail[:2000], "retryable": no_space(error)}
+        result = _failure(error, guarded=bool(job["guard"]))
     with contextlib.suppress(Exception):  # a method may have left its modules, or R, in any state
         result["session"] = imported.session(imported.installed() if index is None else index)
     temporary = folder / ".result.json"
     temporary.write_text(json.dumps(result))
     temporary.replace(folder / "result.json")
     return 0
+
+
+def _failure(error: BaseException, *, guarded: bool) -> dict[str, Any]:
+    """What ``result.json`` says of a method that raised ``error``."""
+    status = status_of(error)
+    if status != "crash":
+        return {"status": status, "detail": str(error)}
+    with contextlib.suppress(OSError, ValueError):  # a method may have closed its standard error
+        traceback.print_exception(type(error), error, error.__traceback__)
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        status = "oom"
+    # A lone surrogate (an undecodable file name, say) could not be written down later.
+    detail = f"{type(error).__name__}: {error}{hint(error)}".strip().encode("utf-8", "replace").decode()
+    if guarded and "Permission denied" in detail:
+        detail = f"{detail[:1700]} ({_MAY_OPEN})"
+    return {"status": status, "detail": detail[:2000], "retryable": no_space(error)}
 
 
 def _run(job: dict[str, Any], folder: Path) -> dict[str, Any]:
