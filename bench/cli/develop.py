@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bench.cli.options import AsJson, Plugins, names
-from bench.errors import BenchError, UnknownNameError
+from bench.errors import BenchError
 
 if TYPE_CHECKING:
+    from bench.dataset import Dataset
     from bench.plan.registry import Registry
 
 MARKS = {"pass": "green", "fail": "red", "leak": "red", "skip": "yellow", "not_applicable": "yellow"}
@@ -55,35 +56,22 @@ def check(
 ) -> None:
     """Run the conformance suite on a method: schema, determinism, equivariance, edge cases, time-out."""
     from bench.cli.live import build_shown
-    from bench.develop.conformance import Conformance
-    from bench.environments.declaration import environment_of
+    from bench.develop.conformance import conformance
     from bench.plan.registry import Registry
 
     registry = Registry(plugin or ())
     entry = registry.method(method)
-    asked = entry.value.tasks if task is None else (task,)
-    if task is not None and task not in entry.value.tasks:
-        raise UnknownNameError(f"task of {method}", task, entry.value.tasks)
-    own = environment_of(entry.value)
-    if own and not own.is_built:
-        build_shown(own)
-    if not set(entry.value.tasks) & set(registry.tasks):
-        raise UnknownNameError("task", entry.value.tasks[0], registry.tasks, where=f"tasks of {entry.origin}")
+
+    def load() -> Dataset:
+        return registry.load(dataset or _builtin(registry))
+
     failed, results = False, []
-    for task_name in asked:
-        if task_name not in registry.tasks:
-            results.append({"task": task_name, "name": "task", "status": "skip", "detail": "not installed here"})
-            continue
-        what = registry.task(task_name)
-        source = registry.dataset(dataset or _builtin(registry))
-        tracks = [t for t, track in what.tracks.items() if track.default and what.why_not(source.card, t) is None]
-        if not tracks:
-            raise BenchError(f"{source.card.name!r} serves no track of {task_name}", fix="give another --dataset")
-        for result in Conformance(entry, what, registry.load(source.card.name), tracks[0]).run():
-            failed |= result.status == "fail"
-            results.append({"task": task_name} | vars(result))
-            if not as_json:
-                _line(result.status, f"{task_name}: {result.name}", result.detail)
+    for task_name, result in conformance(entry, registry.tasks, load, task=task, build=build_shown):
+        failed |= result.status == "fail"
+        results.append({"task": task_name} | vars(result))
+        if not as_json:
+            fix = f"\n  fix:   {result.fix}" if result.fix else ""
+            _line(result.status, f"{task_name}: {result.name}", result.detail + fix)
     if as_json:
         typer.echo(json.dumps(results, indent=1))
     else:

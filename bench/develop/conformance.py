@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 from scipy.sparse import issparse
 
 from bench.blocks import Rows
-from bench.dataset import Dataset
-from bench.environments.builder import in_use
-from bench.environments.declaration import environment_of
-from bench.errors import BenchError, InvalidOutputError
+from bench.dataset import Dataset, DatasetCard
+from bench.environments.builder import build, in_use
+from bench.environments.declaration import Environment, environment_of
+from bench.errors import BenchError, InvalidOutputError, UnknownNameError
 from bench.exchange import prediction
 from bench.exchange.files import write_inputs
 from bench.exchange.outputs import validated
@@ -29,6 +30,22 @@ from bench.task import Seeds, Task
 
 #: What a method may answer to an input it cannot handle by design.
 _GRACEFUL = ("ok", "not_applicable")
+_SCHEMA = "schema: the output is what the task asks for, the inputs are left as they were"
+_DETERMINISM = "determinism: the same seed gives the same output"
+_FEW = "three cells: an answer or a reason"
+_ALIKE = "one kind of cell: an answer or a reason"
+_TIMEOUT = "time-out: the whole process tree ends in time"
+_EQUIVARIANCE = "equivariance: permuting the cells permutes the output"
+_REASON = "answer, or raise bench.errors.NotApplicableError where the method cannot by design"
+#: What mends a failure, where its detail does not say so.
+_FIXES = {
+    _DETERMINISM: "draw all random numbers from ctx.seed",
+    _FEW: _REASON,
+    _ALIKE: _REASON,
+    _TIMEOUT: "leave SIGTERM as it is, and start no process that outlives `run`",
+    _EQUIVARIANCE: "let a cell's answer hang on its counts, not on its row; where random numbers are drawn by row, "
+    "set stochastic = True",
+}
 #: Largest relative difference between two runs that still counts as the same result.
 _TOLERANCE = 1e-5
 #: Lines of the log (the end of a traceback) told with a crash.
@@ -37,11 +54,12 @@ _LOG_LINES = 8
 
 @dataclass(frozen=True)
 class Check:
-    """Result of one check: ``pass``, ``fail`` or ``skip``."""
+    """One check: ``pass``, ``fail`` or ``skip``; ``fix`` mends a failure where ``detail`` does not say how."""
 
     name: str
     status: str
     detail: str = ""
+    fix: str = ""
 
 
 class Conformance:
@@ -51,12 +69,22 @@ class Conformance:
     ----------
     dataset, track
         A small problem of the method's task; checks derive the edge cases from it.
+    params
+        Parameters of the method; the others have their defaults.
     """
 
     def __init__(
-        self, entry: Entry[type[Method]], task: Task, dataset: Dataset, track: str, *, timeout_s: float = 300.0
+        self,
+        entry: Entry[type[Method]],
+        task: Task,
+        dataset: Dataset,
+        track: str,
+        *,
+        params: Mapping[str, Any] = MappingProxyType({}),
+        timeout_s: float = 300.0,
     ) -> None:
         self._entry, self._task, self._timeout_s = entry, task, timeout_s
+        self._params = entry.value.resolve(params)
         self._inputs = task.make_problem(dataset, track, Seeds()).inputs
         self._environment = environment_of(entry.value)
         self._n = 0
@@ -71,28 +99,25 @@ class Conformance:
                 yield Check("problem", "fail", "the method needs training donors and this dataset gives none")
                 return
             outcome, first = self._call(self._inputs)
-            yield self._verdict(
-                "schema: the output is what the task asks for, the inputs are left as they were", outcome, first
-            )
+            yield self._verdict(_SCHEMA, outcome, first)
             if first is None:
                 return
             for name, check in self._checks(first).items():
                 try:
-                    yield check(name)
+                    done = check(name)
                 except BenchError as error:
-                    yield Check(name, "fail", str(error))
+                    done = Check(name, "fail", str(error))
+                yield replace(done, fix=_FIXES[name]) if done.status == "fail" else done
 
     def _checks(self, first: dict[str, Any]) -> dict[str, Callable[[str], Check]]:
         checks = {
-            "determinism: the same seed gives the same output": lambda n: self._again(n, first),
-            "three cells: an answer or a reason": lambda n: self._graceful(n, self._few(3)),
-            "one kind of cell: an answer or a reason": lambda n: self._graceful(n, self._one_class()),
-            "time-out: the whole process tree ends in time": self._timeout,
+            _DETERMINISM: lambda n: self._again(n, first),
+            _FEW: lambda n: self._graceful(n, self._few(3)),
+            _ALIKE: lambda n: self._graceful(n, self._one_class()),
+            _TIMEOUT: self._timeout,
         }
         if not self._entry.value.stochastic:
-            checks["equivariance: permuting the cells permutes the output"] = lambda n: self._again(
-                n, first, order="check, another order"
-            )
+            checks[_EQUIVARIANCE] = lambda n: self._again(n, first, order="check, another order")
         return checks
 
     def _call(
@@ -108,7 +133,7 @@ class Conformance:
                 folder=str(folder),
                 inputs=str(folder / "inputs"),
                 locator=self._entry.locator,
-                params=self._entry.value.resolve({}),
+                params=self._params,
                 seed=1,
                 threads=1,
                 device="cpu",
@@ -160,6 +185,75 @@ class Conformance:
             return Check(name, "skip", "finished within 0.05 s")
         ended = outcome.status == "timeout" and wall < 10
         return Check(name, "pass" if ended else "fail", f"{outcome.status} after {wall:.1f} s")
+
+
+def conformance(
+    entry: Entry[type[Method]],
+    tasks: Mapping[str, Entry[Task]],
+    load: Callable[[], Dataset],
+    *,
+    task: str | None = None,
+    params: Mapping[str, Any] = MappingProxyType({}),
+    build: Callable[[Environment], None] = build,
+) -> Iterator[tuple[str, Check]]:
+    """Run the suite for every task that a method answers, on the first default track that the dataset serves.
+
+    Parameters
+    ----------
+    tasks
+        Those that are installed.
+    load
+        Gives the dataset to check on, once it is known that there is something to check.
+    task
+        Only this one.
+    build
+        Builds the method's environment, where it has one that is not built.
+
+    Yields
+    ------
+    Name of the task, and a check.
+
+    Raises
+    ------
+    BenchError
+        If the method does not answer ``task``, none of its tasks is installed, or the dataset serves no track of one.
+    """
+    answered = entry.value.tasks
+    if task is not None and task not in answered:
+        raise UnknownNameError(f"task of {entry.name}", task, answered)
+    if not set(answered) & set(tasks):
+        raise UnknownNameError("task", answered[0], tasks, where=f"tasks of {entry.origin}")
+    own = environment_of(entry.value)
+    if own and not own.is_built:
+        build(own)
+    dataset = load()
+    for name in answered if task is None else (task,):
+        if name not in tasks:
+            yield name, Check("task", "skip", "not installed here")
+            continue
+        of_task = tasks[name].value
+        track = default_track(of_task, dataset.card)
+        for check in Conformance(entry, of_task, dataset, track, params=params).run():
+            yield name, check
+
+
+def default_track(task: Task, card: DatasetCard) -> str:
+    """The first track that is run by default and that a dataset serves.
+
+    Raises
+    ------
+    BenchError
+        If it serves none.
+    """
+    reasons = {name: task.why_not(card, name) for name, track in task.tracks.items() if track.default}
+    served = [name for name, reason in reasons.items() if reason is None]
+    if not served:
+        raise BenchError(
+            f"{card.name!r} serves no track of {task.name}",
+            where="; ".join(f"{name}: {reason}" for name, reason in reasons.items()),
+            fix="give another dataset",
+        )
+    return served[0]
 
 
 def _whole(values: Any) -> Any:

@@ -141,7 +141,7 @@ class Registry:
         found: dict[str, Entry[type[T]]] = {}
         for module in [*_room_modules(room), *_entry_point_modules(room), *map(load_file, self._plugins)]:
             for cls in _concrete_subclasses(module, base):
-                entry = _describe(cls)
+                entry = describe(cls)
                 if entry.name in found and found[entry.name].origin != entry.origin:
                     raise BenchError(
                         f"two {room.removeprefix('bench.')} are called {entry.name!r}",
@@ -195,7 +195,8 @@ def _concrete_subclasses(module: ModuleType, base: type[T]) -> Iterator[type[T]]
             yield cls
 
 
-def _describe(cls: type[T]) -> Entry[type[T]]:
+def describe(cls: type[T]) -> Entry[type[T]]:
+    """The entry of the class of a method or a task, whose card must be whole."""
     file = inspect.getfile(cls)
     origin = file
     with suppress(OSError):  # a class that a function made, whose source is not found
