@@ -26,7 +26,7 @@ ALLOWED = {"tasks": CONTRACTS, "methods": CONTRACTS, "data": CONTRACTS, "reports
 
 #: Folders of each room from the top down: a file imports from its own folder and from those in the lines below it.
 FLOORS = {
-    "bench": ["cli", "develop", "execution", "plan", "results", "environments", "sandbox", "exchange", "."],
+    "bench": ["cli", "testing", "develop", "execution", "plan", "results", "environments", "sandbox", "exchange", "."],
     "tasks": ["annotation deg doublet imputation integration", "deg/mast", "_shared", "."],
     "methods": [".", "_ports", "_shared", "nn/embed", "nn/training", "nn/models", "nn/kernels", "nn"],
     "data": ["."],
