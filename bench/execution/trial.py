@@ -31,7 +31,7 @@ from bench.plan.grid import Planned
 from bench.plan.keys import prediction_key
 from bench.plan.registry import Registry
 from bench.problem import Curve, Note, Scored
-from bench.results.records import CurveRecord, Limits, Resources, ScoreRecord, TrialRecord, TrialSpec
+from bench.results.records import Limits, Resources, ScoreRecord, TrialRecord, TrialSpec
 from bench.results.store import Store, scored_file
 from bench.sandbox import Job, Outcome, Sandbox, Session, imported
 from bench.seeds import derive_seed
@@ -301,12 +301,12 @@ def scored_records(scored: Scored) -> dict[str, Any]:
     return {"scores": scores, "curves": [_curve(curve) for curve in scored.curves]}
 
 
-def _curve(curve: Curve) -> CurveRecord:
+def _curve(curve: Curve) -> Curve:
     """The points of a curve that are defined: JSON knows no NaN, and a record that holds one cannot be read back."""
     points = [
         (float(x), float(y)) for x, y in zip(curve.x, curve.y, strict=True) if math.isfinite(x) and math.isfinite(y)
     ]
-    return CurveRecord(name=curve.name, x=[x for x, _ in points], y=[y for _, y in points])
+    return Curve(name=curve.name, x=[x for x, _ in points], y=[y for _, y in points])
 
 
 def _resources(outcome: Outcome) -> Resources:

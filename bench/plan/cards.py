@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
 
 from bench.dataset import DatasetCard
@@ -10,7 +9,7 @@ from bench.environments.declaration import environment_of
 from bench.errors import UnavailableError
 from bench.method import Method
 from bench.plan.registry import Entry
-from bench.results.records import DataCard, MethodCard, MetricCard, TaskCard, TrackCard
+from bench.results.records import DataCard, MethodCard, TaskCard
 from bench.task import Control, Task
 
 
@@ -58,8 +57,8 @@ def task_card(task: Task) -> TaskCard:
         version=task.version,
         summary=task.summary,
         purpose=task.purpose,
-        tracks={name: TrackCard(**asdict(track)) for name, track in task.tracks.items()},
-        metrics=[MetricCard(**asdict(metric)) for metric in task.metrics],
+        tracks=dict(task.tracks),
+        metrics=list(task.metrics),
     )
 
 

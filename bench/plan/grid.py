@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from bench.method import Method
 from bench.plan.keys import data_key, environment_digest, trial_key
 from bench.plan.registry import Registry
 from bench.plan.source_digest import source_digest
-from bench.results.records import SeedTriple, Skipped, TrialSpec
+from bench.results.records import Skipped, TrialSpec
 from bench.system import path_digest
 from bench.task import Control, Seeds, Task
 from bench.words import count
@@ -233,7 +233,7 @@ def _base_spec(task: Task, track: str, source: DatasetSource, seeds: Seeds) -> T
         implementation="",
         method_digest="",
         environment_digest="",
-        seeds=SeedTriple(split=seeds.split, simulation=seeds.simulation),
+        seeds=replace(seeds, method=0),
         inputs=task.inputs_name(track, seeds),
     )
 
@@ -241,7 +241,7 @@ def _base_spec(task: Task, track: str, source: DatasetSource, seeds: Seeds) -> T
 def _control_trial(base: TrialSpec, control: tuple[Control, int]) -> Planned:
     what, seed = control
     update = {"method": what.name, "role": what.role, "implementation": "control", "method_digest": base.task_version}
-    spec = base.model_copy(update={**update, "seeds": base.seeds.model_copy(update={"method": seed})})
+    spec = base.model_copy(update={**update, "seeds": replace(base.seeds, method=seed)})
     return Planned(trial_key(spec), spec)
 
 
@@ -274,6 +274,6 @@ def _method_trials(base: TrialSpec, registry: Registry, name: str, ask: Ask) -> 
     update["environment"] = environment.name if environment else ""
     planned = []
     for seed in range(ask.method_seeds if cls.stochastic else 1):
-        spec = base.model_copy(update={**update, "seeds": base.seeds.model_copy(update={"method": seed})})
+        spec = base.model_copy(update={**update, "seeds": replace(base.seeds, method=seed)})
         planned.append(Planned(trial_key(spec), spec, unavailable))
     return planned

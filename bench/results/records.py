@@ -16,7 +16,8 @@ from pydantic import (
 )
 
 from bench.errors import Status
-from bench.problem import Note
+from bench.problem import Curve, Note
+from bench.task import Metric, Seeds, Track
 
 #: Statuses that are an answer about the plan, not a failure of it.
 DECLARED: frozenset[str] = frozenset({"unavailable", "not_applicable"})
@@ -53,14 +54,6 @@ class Limits(_Frozen):
     device: str = "cpu"
 
 
-class SeedTriple(_Frozen):
-    """Replicate numbers on the three seed axes."""
-
-    split: int = 0
-    simulation: int = 0
-    method: int = 0
-
-
 class TrialSpec(_Frozen):
     """Everything that decides a trial's outcome; its hash is the trial's key."""
 
@@ -76,7 +69,7 @@ class TrialSpec(_Frozen):
     method_digest: str
     environment_digest: str
     params: dict[str, JsonValue] = Field(default_factory=dict)
-    seeds: SeedTriple = SeedTriple()
+    seeds: Seeds = Seeds()
     #: sha256 over ``dataset_digest`` and the facts of the card that problems are built from
     #: (:func:`bench.plan.keys.data_key`).
     data_key: str = ""
@@ -112,14 +105,6 @@ class ScoreRecord(_Frozen):
     ci_high: float | None = None
     n: int | None = None
     detail: str = ""
-
-
-class CurveRecord(_Frozen):
-    """A :class:`bench.problem.Curve` on disk."""
-
-    name: str
-    x: list[float]
-    y: list[float]
 
 
 class Resources(_Frozen):
@@ -178,7 +163,7 @@ class TrialRecord(_Frozen):
     inputs_digest: str = ""
     resources: Resources = Resources()
     scores: list[ScoreRecord] = Field(default_factory=list)
-    curves: list[CurveRecord] = Field(default_factory=list)
+    curves: list[Curve] = Field(default_factory=list)
     #: Of Python, what the method requires and what most of its kind compute with.
     versions: dict[str, str] = Field(default_factory=dict)
     #: Every distribution imported in the method's process and, as ``R:name``, every R package loaded there.
@@ -217,41 +202,17 @@ class MethodCard(_Frozen):
     environment_lock: list[str] = Field(default_factory=list)
 
 
-class MetricCard(_Frozen):
-    """A metric's card."""
-
-    name: str
-    summary: str
-    low: float | None
-    high: float | None
-    higher_is_better: bool
-    undefined: str
-    headline: bool
-    neutral: bool = False
-
-
-class TrackCard(_Frozen):
-    """A track's card."""
-
-    summary: str
-    truth: str
-    default: bool
-    caveat: str
-    caveat_measured: str = ""
-    caveat_simulated: str = ""
-    circular: bool = False
-    seeded: bool = True
-
-
 class TaskCard(_Frozen):
-    """A task's card."""
+    """A task's card; tracks and metrics are checked here, where a plugin's are first written down."""
+
+    model_config = ConfigDict(revalidate_instances="always")
 
     name: str
     version: str
     summary: str
     purpose: str
-    tracks: dict[str, TrackCard]
-    metrics: list[MetricCard]
+    tracks: dict[str, Track]
+    metrics: list[Metric]
 
 
 class DataCard(_Frozen):
@@ -282,7 +243,7 @@ class PlannedTrial(_Frozen):
     track: str
     dataset: str
     method: str
-    seeds: SeedTriple
+    seeds: Seeds
 
 
 class Skipped(_Frozen):

@@ -12,7 +12,8 @@ from matplotlib.patches import Rectangle
 
 from bench.reports.run import tables
 from bench.reports.run.load import Run
-from bench.results.records import MetricCard, TaskCard
+from bench.results.records import TaskCard
+from bench.task import Metric
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -91,7 +92,7 @@ def _panel(axes: Axes, frame: pd.DataFrame, order: list[tuple[str, str]], card: 
     axes.spines[:].set_visible(False)
 
 
-def scaled(value: float, metric: MetricCard, values: pd.Series) -> float:
+def scaled(value: float, metric: Metric, values: pd.Series) -> float:
     """Position in [0, 1] between worst and best: the metric's range, or that of the values where it has none."""
     low = values.min() if metric.low is None else metric.low
     high = values.max() if metric.high is None else metric.high
@@ -99,6 +100,6 @@ def scaled(value: float, metric: MetricCard, values: pd.Series) -> float:
     return shade if metric.higher_is_better else 1 - shade
 
 
-def beaten(value: float, trap: float, metric: MetricCard) -> bool:
+def beaten(value: float, trap: float, metric: Metric) -> bool:
     """Whether the trap control is as good as ``value`` or better."""
     return not pd.isna(trap) and bool(value <= trap if metric.higher_is_better else value >= trap)

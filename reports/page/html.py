@@ -6,7 +6,7 @@ import itertools
 import json
 import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -158,8 +158,8 @@ def _method_notes(records: list[TrialRecord]) -> list[tuple[str, str, list[str]]
     return [(method, note, sorted(pairs)) for (method, note), pairs in sorted(told.items())]
 
 
-def _place(r: TrialRecord) -> tuple[str, str, str, str]:
-    return r.spec.method, r.spec.track, r.spec.dataset, r.spec.seeds.model_dump_json()
+def _place(r: TrialRecord) -> tuple[str, str, str, tuple[int, ...]]:
+    return r.spec.method, r.spec.track, r.spec.dataset, astuple(r.spec.seeds)
 
 
 def _processes(records: list[TrialRecord]) -> list[tuple[str, TrialRecord, int]]:

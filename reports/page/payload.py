@@ -6,6 +6,7 @@ import itertools
 import json
 import math
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -68,13 +69,13 @@ def _task(run: Run, card: TaskCard) -> dict[str, Any]:
     metric, parts = tables.headline(card), tables.part_metrics(run, card.name)
     order = tables.label_order(run, card.name)
     return {
-        "metrics": [m.model_dump() for m in card.metrics if m.name not in parts],
+        "metrics": [asdict(m) for m in card.metrics if m.name not in parts],
         "headline": metric.name if metric else "",
         "main": [name for name in tables.main_metrics(card) if name not in parts],
         "pairs": [list(pair) for pair in tables.pairs(run, card.name)],
         "notCompared": {"/".join(pair): why for pair, why in not_compared(run, card).items()},
         "means": _means(run, card),
-        "tracks": {name: track.model_dump() for name, track in card.tracks.items()},
+        "tracks": {name: asdict(track) for name, track in card.tracks.items()},
         "labels": [{"label": label, "role": role} for label, role in order],
         "styles": styles(order),
         "cells": _status_cells(run, card.name),

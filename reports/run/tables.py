@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from bench.reports.run import splits
 from bench.reports.run.load import Run, once
-from bench.results.records import MetricCard, TaskCard
+from bench.results.records import TaskCard
 from bench.stats import mean_interval, split_interval
+from bench.task import Metric
 
 #: Where a trial stands, from best to worst; ``missing`` was planned but has no record (interrupted or still running).
 STATUS_ORDER = ("ok", "not_applicable", "unavailable", "missing", "invalid_output", "crash", "oom", "timeout")
@@ -29,7 +30,7 @@ Floats = NDArray[np.float64]
 _NUMBERS = ["value", "ci_low", "ci_high", "low", "high"]
 
 
-def headline(task: TaskCard) -> MetricCard | None:
+def headline(task: TaskCard) -> Metric | None:
     """The metric the task asks to be judged by first."""
     return next((m for m in task.metrics if m.headline), task.metrics[0] if task.metrics else None)
 
@@ -115,13 +116,9 @@ def coverage(run: Run) -> pd.DataFrame:
     status = {key: record.status for key, record in run.trials.items()}
     rows = [(task, t.track, t.dataset, t.method, key) for key, (task, t) in run.planned.items()]
     known = {row[-1] for row in rows}
-    identity = {(*row[:4], run.planned[row[-1]][1].seeds.model_dump_json()) for row in rows if row[-1] in status}
+    identity = {(*row[:4], run.planned[row[-1]][1].seeds) for row in rows if row[-1] in status}
     # a planned key whose code has changed since is answered by the newer trial of the same name
-    rows = [
-        row
-        for row in rows
-        if row[-1] in status or (*row[:4], run.planned[row[-1]][1].seeds.model_dump_json()) not in identity
-    ]
+    rows = [row for row in rows if row[-1] in status or (*row[:4], run.planned[row[-1]][1].seeds) not in identity]
     rows += [
         (r.spec.task, r.spec.track, r.spec.dataset, r.spec.method, key)
         for key, r in run.trials.items()

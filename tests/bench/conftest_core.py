@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from bench.results.records import SeedTriple, TrialSpec
+from bench.results.records import TrialSpec
+from bench.task import Seeds
 
 PLUGIN = Path(__file__).with_name("toy_plugin.py")
 SPEC = TrialSpec(
@@ -17,5 +18,5 @@ SPEC = TrialSpec(
     method_digest="1",
     environment_digest="2",
     params={"k": 1},
-    seeds=SeedTriple(),
+    seeds=Seeds(),
 )

@@ -14,26 +14,24 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from bench.problem import Curve
 from bench.results.records import (
-    CurveRecord,
     DataCard,
     Limits,
     Machine,
     MethodCard,
-    MetricCard,
     PlannedTrial,
     Request,
     Resources,
     RunInfo,
     ScoreRecord,
-    SeedTriple,
     Skipped,
     TaskCard,
-    TrackCard,
     TrialRecord,
     TrialSpec,
 )
 from bench.results.tables import CURVE_COLUMNS, ROW_COLUMNS
+from bench.task import Metric, Seeds, Track
 
 METHODS = {
     "scmamba": 2.6,
@@ -87,12 +85,12 @@ class Plan:
     run: bool = True
 
 
-def _metrics() -> list[MetricCard]:
+def _metrics() -> list[Metric]:
     names = ["precision", "recall", "tnr", "f1", "auroc", "auprc"]
     names += [f"{m}@{r}" for r in RATES for m in ("precision", "recall", "tnr", "f1")]
     undefined = {"precision": "no cell is called a doublet", "auroc": "only one class is present"}
     return [
-        MetricCard(
+        Metric(
             name=n,
             summary=f"{n} of the doublet calls",
             low=0.0,
@@ -107,11 +105,11 @@ def _metrics() -> list[MetricCard]:
 
 def _task() -> TaskCard:
     tracks = {
-        "experimental": TrackCard(
+        "experimental": Track(
             summary="Doublets known from hashing or genotypes.", truth="experimental", default=True, caveat=""
         ),
-        "simulated": TrackCard(summary="Doublets made from two singlets.", truth="simulated", default=True, caveat=""),
-        "invivo": TrackCard(
+        "simulated": Track(summary="Doublets made from two singlets.", truth="simulated", default=True, caveat=""),
+        "invivo": Track(
             summary="Clusters with a high mean Scrublet score.",
             truth="computational",
             default=False,
@@ -175,7 +173,7 @@ def _method_cards(plan: Plan) -> list[MethodCard]:
     return cards
 
 
-def _curves(score: np.ndarray, truth: np.ndarray) -> list[CurveRecord]:
+def _curves(score: np.ndarray, truth: np.ndarray) -> list[Curve]:
     order = np.argsort(-score, kind="stable")
     hits = np.cumsum(truth[order])
     k = np.arange(1, len(truth) + 1)
@@ -184,8 +182,8 @@ def _curves(score: np.ndarray, truth: np.ndarray) -> list[CurveRecord]:
     fpr = (k - hits) / (~truth).sum()
     f1 = 2 * hits / (k + truth.sum())
 
-    def curve(name: str, x: np.ndarray, y: np.ndarray) -> CurveRecord:
-        return CurveRecord(name=name, x=x[keep].tolist(), y=y[keep].tolist())
+    def curve(name: str, x: np.ndarray, y: np.ndarray) -> Curve:
+        return Curve(name=name, x=x[keep].tolist(), y=y[keep].tolist())
 
     return [curve("pr", recall, precision), curve("roc", fpr, recall), curve("identification", k / len(truth), f1)]
 
@@ -242,7 +240,7 @@ def _trial(plan: Plan, track: str, dataset: str, name: str, role: str, strength:
         method_digest="m",
         environment_digest="e",
         params={"expected_rate": 0.08},
-        seeds=SeedTriple(method=seed),
+        seeds=Seeds(method=seed),
     )
     key = hashlib.sha256(spec.model_dump_json().encode()).hexdigest()[:16]
     rng = np.random.default_rng(int(key, 16))

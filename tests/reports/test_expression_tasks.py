@@ -23,18 +23,16 @@ from bench.reports.run.load import Run, load
 from bench.results.records import (
     Limits,
     MethodCard,
-    MetricCard,
     PlannedTrial,
     Request,
     Resources,
     ScoreRecord,
-    SeedTriple,
     TaskCard,
-    TrackCard,
     TrialRecord,
     TrialSpec,
 )
 from bench.results.store import Store
+from bench.task import Metric, Seeds, Track
 
 SHIFT = {"raw": 0.0, "magic": 0.35, "dca": 0.2, "gene_mean": 0.6}
 ROLES = {"gene_mean": "trap"}
@@ -172,7 +170,7 @@ def write_run(root: Path, task: str, tmp: Path) -> Path:
             )  # fmt: skip
             store.save(record)
             store.save_tables(key, tables)
-            planned.append(PlannedTrial(key=key, track=track, dataset=dataset, method=method, seeds=SeedTriple()))
+            planned.append(PlannedTrial(key=key, track=track, dataset=dataset, method=method, seeds=Seeds()))
             folder = root / "problems" / spec.problem
             folder.mkdir(parents=True, exist_ok=True)
             kinds = pd.Series(np.arange(len(CELLS)) % 3).map(dict(enumerate(TYPES)))
@@ -182,11 +180,11 @@ def write_run(root: Path, task: str, tmp: Path) -> Path:
         MethodCard(name=m, summary=m, role=ROLES.get(m, "method"), tasks=[task], implementation="port") for m in SHIFT
     ]
     metric_cards = [
-        MetricCard(name=m, summary=m, low=0.0, high=1.0 if up else None, higher_is_better=up, undefined="",
+        Metric(name=m, summary=m, low=0.0, high=1.0 if up else None, higher_is_better=up, undefined="",
                    headline=m == next(iter(metrics)))
         for m, up in metrics.items()
     ]  # fmt: skip
-    track_card = TrackCard(summary="s", truth="computational", default=True, caveat="")
+    track_card = Track(summary="s", truth="computational", default=True, caveat="")
     card = TaskCard(name=task, version="1", summary="", purpose="", tracks={track: track_card}, metrics=metric_cards)
     store.save_request(
         Request(command=["bench", "run"], created="2025", task=card, methods=cards, datasets=[], planned=planned)

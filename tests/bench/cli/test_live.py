@@ -10,13 +10,14 @@ from rich.console import Console
 from bench.cli.live import _headline
 from bench.execution.run import Result
 from bench.plan.grid import Plan
-from bench.results.records import Limits, ScoreRecord, SeedTriple, TrialRecord, TrialSpec
+from bench.results.records import Limits, ScoreRecord, TrialRecord, TrialSpec
+from bench.task import Seeds
 
 
 def _record(method, track, split, seed, value):
     spec = TrialSpec(
         task="guess", task_version="1", track=track, dataset="d", dataset_digest="", method=method, role="method",
-        implementation="port", method_digest="", environment_digest="", seeds=SeedTriple(split=split, method=seed),
+        implementation="port", method_digest="", environment_digest="", seeds=Seeds(split=split, method=seed),
     )  # fmt: skip
     scores = [ScoreRecord(metric="accuracy", value=value)]
     return TrialRecord(key=f"{method}{track}{split}{seed}", spec=spec, limits=Limits(), status="ok", scores=scores)

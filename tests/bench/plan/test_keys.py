@@ -6,8 +6,9 @@ from conftest_core import SPEC
 from bench.dataset import DatasetCard
 from bench.method import Method, python_package
 from bench.plan.keys import data_key, environment_digest, trial_key
-from bench.results.records import SeedTriple, TrialSpec
+from bench.results.records import TrialSpec
 from bench.system import path_digest
+from bench.task import Seeds
 
 
 @pytest.mark.parametrize("field", [f for f in TrialSpec.model_fields if f not in {"role", "params", "seeds", "files"}])
@@ -18,7 +19,7 @@ def test_changing_any_name_or_digest_changes_the_key(field):
 @pytest.mark.parametrize(
     "update",
     [{"params": {"k": 2}}, {"params": {}}, {"role": "trap"}]
-    + [{"seeds": SeedTriple(**{axis: 1})} for axis in ("split", "simulation", "method")],
+    + [{"seeds": Seeds(**{axis: 1})} for axis in ("split", "simulation", "method")],
 )
 def test_changing_parameters_or_any_seed_axis_changes_the_key(update):
     assert trial_key(SPEC.model_copy(update=update)) != trial_key(SPEC)

@@ -8,9 +8,9 @@ from conftest_core import SPEC
 from scipy.sparse import csr_matrix
 
 from bench.errors import BenchError
-from bench.problem import Cells, Inputs, Problem
+from bench.problem import Cells, Curve, Inputs, Problem
 from bench.results.merge import merge
-from bench.results.records import CurveRecord, Limits, Resources, ScoreRecord, TrialRecord
+from bench.results.records import Limits, Resources, ScoreRecord, TrialRecord
 from bench.results.store import Store
 from bench.results.tables import CURVE_COLUMNS, ROW_COLUMNS
 
@@ -22,7 +22,7 @@ def record(key="00000000000000aa", status="ok", value=0.5, version="1", **more):
         limits=Limits(timeout_s=10, memory_mb=100),
         status=status,
         scores=[ScoreRecord(metric="f1", value=value, n=7)] if status == "ok" else [],
-        curves=[CurveRecord(name="pr", x=[0, 1], y=[1, 0])] if status == "ok" else [],
+        curves=[Curve(name="pr", x=[0, 1], y=[1, 0])] if status == "ok" else [],
         resources=Resources(wall_s=1.5),
         **more,
     )

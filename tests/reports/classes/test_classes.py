@@ -23,17 +23,15 @@ from bench.reports.run.load import load
 from bench.results.records import (
     Limits,
     MethodCard,
-    MetricCard,
     PlannedTrial,
     Request,
     ScoreRecord,
-    SeedTriple,
     TaskCard,
-    TrackCard,
     TrialRecord,
     TrialSpec,
 )
 from bench.results.store import Store
+from bench.task import Metric, Seeds, Track
 
 TRUTH = ["a1", "a1", "a2", "<b>", "<b>", "<b>"]
 ANSWERS = {"good": TRUTH, "poor": ["a1", "a2", "a1", "unassigned", "<b>", "<b>"]}
@@ -61,11 +59,11 @@ def run(tmp_path: Path) -> Path:
     """Two methods on one level of one dataset."""
     store = Store.create(tmp_path / "run")
     metrics = [
-        MetricCard(name=n, summary=n, low=0.0, high=None if n == "train_cells" else 1.0, neutral=n == "train_cells",
+        Metric(name=n, summary=n, low=0.0, high=None if n == "train_cells" else 1.0, neutral=n == "train_cells",
                    higher_is_better=True, headline=n == "f1_macro", undefined="")
         for n in ("f1_macro", "f1", "recall", "train_cells")
     ]  # fmt: skip
-    track = TrackCard(summary="s", truth="computational", default=True, caveat="")
+    track = Track(summary="s", truth="computational", default=True, caveat="")
     planned = []
     for method, answers in ANSWERS.items():
         spec = TrialSpec(
@@ -84,7 +82,7 @@ def run(tmp_path: Path) -> Path:
         store.save(record, [prediction])
         solution = pd.DataFrame({"label": TRUTH}, index=[f"c{i}" for i in range(6)])
         store.save_problem(spec.problem, _problem(solution), {})
-        planned.append(PlannedTrial(key=key, track="subtype", dataset="tiny", method=method, seeds=SeedTriple()))
+        planned.append(PlannedTrial(key=key, track="subtype", dataset="tiny", method=method, seeds=Seeds()))
     cards = [MethodCard(name=m, summary=m, role="method", tasks=["annotation"], implementation="port") for m in ANSWERS]
     card = TaskCard(name="annotation", version="1", summary="", purpose="", tracks={"subtype": track}, metrics=metrics)
     store.save_request(
@@ -249,7 +247,7 @@ def test_supplementary_table_4_has_ties_failures_notes_and_the_papers_rows(run: 
 
 def test_an_unfinished_level_has_no_tie_groups_and_shows_what_is_missing(run: Path) -> None:
     loaded = load(run)
-    lacking = PlannedTrial(key="f" * 16, track="subtype", dataset="tiny", method="lost", seeds=SeedTriple())
+    lacking = PlannedTrial(key="f" * 16, track="subtype", dataset="tiny", method="lost", seeds=Seeds())
     loaded.requests[0].planned.append(lacking)
     frame = supplementary.table(loaded, "annotation")
     ours = frame[frame["source"] == "this run"].set_index("label")

@@ -14,17 +14,15 @@ from bench.reports.run.load import load
 from bench.results.records import (
     Limits,
     MethodCard,
-    MetricCard,
     PlannedTrial,
     Request,
     ScoreRecord,
-    SeedTriple,
     TaskCard,
-    TrackCard,
     TrialRecord,
     TrialSpec,
 )
 from bench.results.store import Store
+from bench.task import Metric, Seeds, Track
 
 TRUTH = {
     "celltype": {"c0": "a", "c1": "a", "c2": "b", "c3": "b"},
@@ -43,7 +41,7 @@ ANSWERS = {
 
 
 def _write(store: Store, track: str, split: int, folder: Path, variant: str = "") -> PlannedTrial:
-    cells, seeds = TESTED[split], SeedTriple(split=split)
+    cells, seeds = TESTED[split], Seeds(split=split)
     name = track + variant
     key = f"{len(list(store.root.glob('trials/*'))):016x}"
     answers = ANSWERS[track, split]
@@ -82,11 +80,11 @@ def make(tmp_path: Path):
         store = Store.create(tmp_path / "run")
         planned = [_write(store, track, split, tmp_path, variant) for track, split, variant in trials]
         metrics = [
-            MetricCard(name=n, summary=n, low=0.0, high=None if n == "train_cells" else 1.0, higher_is_better=True,
+            Metric(name=n, summary=n, low=0.0, high=None if n == "train_cells" else 1.0, higher_is_better=True,
                        neutral=n == "train_cells", headline=n == "f1_macro", undefined="")
             for n in ("f1_macro", "f1", "train_cells")
         ]  # fmt: skip
-        card = TrackCard(summary="s", truth="computational", default=True, caveat="")
+        card = Track(summary="s", truth="computational", default=True, caveat="")
         tracks = dict.fromkeys(("celltype", "subtype", "celltype-lodo", "subtype-lodo"), card)
         task = TaskCard(name="annotation", version="1", summary="", purpose="", tracks=tracks, metrics=metrics)
         methods = [MethodCard(name="m", summary="m", role="method", tasks=["annotation"], implementation="port")]

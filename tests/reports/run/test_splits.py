@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,26 +20,24 @@ from bench.results.records import (
     DataCard,
     Limits,
     MethodCard,
-    MetricCard,
     PlannedTrial,
     Request,
     ScoreRecord,
-    SeedTriple,
     TaskCard,
-    TrackCard,
     TrialRecord,
     TrialSpec,
 )
 from bench.results.store import Store
+from bench.task import Metric, Seeds, Track
 
 ROLES = {"truth": "perfect", "coin": "random", "depth": "trap"}
 METRICS = [
-    MetricCard(name=name, summary="", low=0.0, high=1.0, higher_is_better=True, undefined="", headline=name == "auprc")
+    Metric(name=name, summary="", low=0.0, high=1.0, higher_is_better=True, undefined="", headline=name == "auprc")
     for name in ("auprc", "other")
 ]
 TRACKS = {
-    "plain": TrackCard(summary="", truth="simulated", default=True, caveat=""),
-    "round": TrackCard(summary="", truth="computational", default=True, caveat="Circular.", circular=True),
+    "plain": Track(summary="", truth="simulated", default=True, caveat=""),
+    "round": Track(summary="", truth="computational", default=True, caveat="Circular.", circular=True),
 }
 
 #: A trial: method, split seed, method seed, value and half the width of its interval (None: none), track.
@@ -62,7 +61,7 @@ def make(tmp_path: Path) -> Callable[..., Run]:
         store = Store.create(tmp_path / str(len(list(tmp_path.iterdir()))))
         planned = []
         for method, split, seed, value, half in trials:
-            seeds = SeedTriple(split=split, method=seed)
+            seeds = Seeds(split=split, method=seed)
             spec = TrialSpec(
                 task="t", task_version="1", track=track, dataset="d", dataset_digest="d", method=method,
                 role=ROLES.get(method, "method"), implementation="port", method_digest=method, environment_digest="",
@@ -82,7 +81,7 @@ def make(tmp_path: Path) -> Callable[..., Run]:
             planned.append(PlannedTrial(key=key, track=track, dataset="d", method=method, seeds=seeds))
         for i in range(lacking):
             planned.append(
-                PlannedTrial(key=f"f{i:015x}", track=track, dataset="d", method="late", seeds=SeedTriple(split=i))
+                PlannedTrial(key=f"f{i:015x}", track=track, dataset="d", method="late", seeds=Seeds(split=i))
             )
         names = {t[0] for t in trials} | ({"late"} if lacking else set())
         cards = [MethodCard(name=n, summary=n, role=ROLES.get(n, "method"), implementation="port") for n in names]
@@ -219,7 +218,7 @@ def test_a_trap_within_the_interval_of_the_best_is_told(make: Callable[..., Run]
 def test_a_trap_above_the_lower_is_better_interval(make: Callable[..., Run]) -> None:
     run = make([("m", 0, 0, 0.4, 0.1), ("depth", 0, 0, 0.45, None)], {0: "abc"})
     card = run.tasks["t"]
-    metrics = [metric.model_copy(update={"higher_is_better": False}) for metric in card.metrics]
+    metrics = [replace(metric, higher_is_better=False) for metric in card.metrics]
     [leader] = summary.leaders(run, card.model_copy(update={"metrics": metrics}))
     assert leader.near_trap
 
@@ -278,8 +277,8 @@ def test_weak_labels_stand_in_the_headline_and_in_a_box(make: Callable[..., Run]
 def test_a_caveat_is_told_where_it_holds(make: Callable[..., Run], truth: str, said: str) -> None:
     run = make(TWO, {0: "abc"}, truth=truth)
     card = run.tasks["t"]
-    track = card.tracks["plain"].model_copy(
-        update={"caveat": "always", "caveat_measured": "of a hashing", "caveat_simulated": "of a simulator"}
+    track = replace(
+        card.tracks["plain"], caveat="always", caveat_measured="of a hashing", caveat_simulated="of a simulator"
     )
     card = card.model_copy(update={"tracks": {"plain": track}})
     assert caveats.caveats(run, card) == [("plain", "always"), ("plain", said)]

@@ -5,10 +5,11 @@ import dataclasses
 import pytest
 
 from bench.reports.run.summary import NO_INTERVAL, Leader, _verdict
-from bench.results.records import MetricCard, TaskCard, TrackCard
+from bench.results.records import TaskCard
+from bench.task import Metric, Track
 
-METRIC = MetricCard(name="nmi", summary="", low=0, high=1, higher_is_better=True, undefined="", headline=True)
-TRACK = TrackCard(summary="", truth="experimental", default=True, caveat="")
+METRIC = Metric(name="nmi", summary="", low=0, high=1, higher_is_better=True, undefined="", headline=True)
+TRACK = Track(summary="", truth="experimental", default=True, caveat="")
 TASK = TaskCard(name="integration", version="1", summary="", purpose="", tracks={"zero": TRACK}, metrics=[METRIC])
 
 
@@ -58,5 +59,5 @@ def test_the_verdict(found, said, unsaid):
 
 
 def test_lower_is_better_is_said():
-    card = TASK.model_copy(update={"metrics": [METRIC.model_copy(update={"higher_is_better": False})]})
+    card = TASK.model_copy(update={"metrics": [dataclasses.replace(METRIC, higher_is_better=False)]})
     assert "By nmi (lower is better), magic" in " ".join(_verdict(card, [leader("a")]))
