@@ -20,7 +20,7 @@ from bench.methods.nn.models.family import Corruption, Family, MaskedModel, Mask
 from bench.methods.nn.models.gene2vec import Gene2Vec
 from bench.methods.nn.models.performer import Performer
 from bench.methods.nn.models.presets import preset
-from bench.methods.nn.models.settings import check_settings
+from bench.methods.nn.models.settings import Positive, Size, check_settings
 
 HIGHEST_LEVEL = 5
 MASK = HIGHEST_LEVEL + 1
@@ -69,22 +69,22 @@ class ScBertConfig:
     Yang et al., scBERT, Nature Machine Intelligence 2022, doi 10.1038/s42256-022-00534-z, and its official code.
     """
 
-    n_genes: int
-    dim: int = 200
-    depth: int = 6
-    heads: int = 10
-    dim_head: int = 64
-    ff_mult: int = 4
-    head_hidden: tuple[int, int] = (512, 128)
+    n_genes: Size
+    dim: Size = 200
+    depth: Size = 6
+    heads: Size = 10
+    dim_head: Size = 64
+    ff_mult: Size = 4
+    head_hidden: tuple[Size, Size] = (512, 128)
     collapse_bias: float | None = None
-    embedding_std: float = 1.0
+    embedding_std: Positive = 1.0
     positions: Literal["learned", "gene2vec"] = "learned"
     key_maximum: Literal["cell", "batch"] = "cell"
-    redraw_every: int = 1000
+    redraw_every: Size = 1000
     fine_tune: Literal["official", "all"] = "official"
 
     def __post_init__(self) -> None:
-        check_settings(self, positive=("embedding_std",))
+        check_settings(self)
 
     @classmethod
     def from_preset(cls, name: str, n_genes: int) -> Self:

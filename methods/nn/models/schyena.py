@@ -23,7 +23,7 @@ from bench.methods.nn.models.family import Family
 from bench.methods.nn.models.heads import CellClassifier, MaskedExpressionModel, Vocabulary, gene_embedding
 from bench.methods.nn.models.hyena import Bands, Encoder, HyenaOperator, ImplicitFilter, ShortFilter
 from bench.methods.nn.models.presets import preset
-from bench.methods.nn.models.settings import check_settings
+from bench.methods.nn.models.settings import Share, Size, check_settings
 
 Model = TypeVar("Model", bound=nn.Module)
 
@@ -64,19 +64,19 @@ class ScHyenaConfig:
     arXiv 2306.15794. Caruzzo and Ye, CellPainTR, 2025.
     """
 
-    n_genes: int
-    d_model: int = 256
-    n_layers: int = 4
-    expand: int = 4
-    filter_width: int = 64
+    n_genes: Size
+    d_model: Size = 256
+    n_layers: Size = 4
+    expand: Size = 4
+    filter_width: Size = 64
     vocabulary: Vocabulary = "paper"
-    embed_dropout: float = 0.1
+    embed_dropout: Share = 0.1
     bands: Bands = "linspace"
     window_shift: float = 0.05
     short_filter: ShortFilter = "causal"
 
     def __post_init__(self) -> None:
-        check_settings(self, shares=("embed_dropout",))
+        check_settings(self)
 
     @classmethod
     def from_preset(cls, name: str, n_genes: int) -> Self:

@@ -9,7 +9,7 @@ from bench.methods.nn.models.family import Family
 from bench.methods.nn.models.heads import CellClassifier, MaskedExpressionModel, Vocabulary, gene_embedding
 from bench.methods.nn.models.mixer import BidirectionalMixer, Encoder
 from bench.methods.nn.models.presets import preset
-from bench.methods.nn.models.settings import check_settings
+from bench.methods.nn.models.settings import Size, check_settings
 
 
 @dataclass(frozen=True)
@@ -37,12 +37,12 @@ class ScMambaConfig:
     Oh et al., scMamba, arXiv 2502.19429, and its official code.
     """
 
-    n_genes: int
-    d_model: int = 256
-    n_layers: int = 6
-    d_state: int = 16
-    d_conv: int = 4
-    expand: int = 2
+    n_genes: Size
+    d_model: Size = 256
+    n_layers: Size = 6
+    d_state: Size = 16
+    d_conv: Size = 4
+    expand: Size = 2
     vocabulary: Vocabulary = "paper"
     zero_backward_dt_bias: bool = True
 

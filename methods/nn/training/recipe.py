@@ -6,18 +6,18 @@ import dataclasses
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 import torch
+from pydantic import Field
 from torch import nn
 
 from bench.errors import BenchError, UnknownNameError
 from bench.methods.nn.models.family import Family, MaskRates
 from bench.methods.nn.models.presets import preset
-from bench.methods.nn.models.settings import check_settings
+from bench.methods.nn.models.settings import Positive, Share, Size, check_settings
 
 _FIRST_LR = 1e-6
-_SHARES = ("warmup", "floor", "mask_nonzero", "mask_zero", "weight_decay")
 
 
 @dataclass(frozen=True)
@@ -60,28 +60,28 @@ class Recipe:
         Weight classes by the inverse of their frequency (not done in the paper).
     """
 
-    epochs: int
-    batch_size: int = 32
-    micro_batch: int = 16
-    max_steps: int | None = None
-    lr: float = 1e-4
+    epochs: Size
+    batch_size: Size = 32
+    micro_batch: Size = 16
+    max_steps: Size | None = None
+    lr: Positive = 1e-4
     optimiser: Literal["adamw", "adam"] = "adamw"
-    weight_decay: float = 0.1
+    weight_decay: Share = 0.1
     betas: tuple[float, float] = (0.9, 0.95)
     decay_all: bool = True
     schedule: Literal["cosine", "restarts"] = "cosine"
-    warmup: float = 0.01
-    floor: float = 0.1
-    clip: float = 1.0
+    warmup: Share = 0.01
+    floor: Share = 0.1
+    clip: Positive = 1.0
     precision: Literal["bf16-mixed", "32-true"] = "32-true"
-    mask_nonzero: float = 0.15
-    mask_zero: float = 0.0
+    mask_nonzero: Annotated[Share, Field(gt=0)] = 0.15
+    mask_zero: Share = 0.0
     monitor: Literal["accuracy", "average_precision", "loss"] = "accuracy"
-    patience: int | None = None
+    patience: Size | None = None
     balanced: bool = False
 
     def __post_init__(self) -> None:
-        check_settings(self, positive=("lr", "clip", "mask_nonzero"), shares=_SHARES)
+        check_settings(self)
 
     @classmethod
     def of(cls, model: str, name: str, section: str, overrides: Mapping[str, Any] | None = None) -> Self:
