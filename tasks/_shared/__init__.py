@@ -1,1 +1,1 @@
-"""What several tasks need: donors, splits, labels, zeros."""
+"""Parts of several tasks: donors, splits, labels, zeros."""

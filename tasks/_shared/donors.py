@@ -1,4 +1,4 @@
-"""Which donors are tested: one split for every task, so that what is held out in one is held out in all."""
+"""The donors that are tested: one split for every task, so that what is held out in one is held out in all."""
 
 from __future__ import annotations
 
@@ -85,17 +85,17 @@ def held_out_sets(obs: pd.DataFrame, digest: str) -> Iterator[frozenset[str]]:
         yield frozenset(names)
         return
     arms = _arms(obs, donor).loc[names]
-    members = [np.array(sorted(found), dtype=object) for _, found in sorted(arms.groupby(arms).groups.items())]
-    wanted = max(round(_TEST_SHARE * donor.nunique()), sum(len(arm) > 1 for arm in members))
-    wanted = min(max(wanted, 1), len(names) - 1)
-    seen: set[frozenset[str]] = set()
-    possible = _n_sets([len(arm) for arm in members], wanted)
+    members = [np.array(sorted(arm), dtype=object) for _, arm in sorted(arms.groupby(arms).groups.items())]
+    n_tested = max(round(_TEST_SHARE * donor.nunique()), sum(len(arm) > 1 for arm in members))
+    n_tested = min(max(n_tested, 1), len(names) - 1)
+    given_before: set[frozenset[str]] = set()
+    possible = _n_sets([len(arm) for arm in members], n_tested)
     for draw in itertools.count():
-        tested = _drawn(members, wanted, np.random.default_rng(derive_seed(_SEED, digest, draw)))
-        if tested not in seen:
+        tested = _drawn(members, n_tested, np.random.default_rng(derive_seed(_SEED, digest, draw)))
+        if tested not in given_before:
             yield tested
-            seen.add(tested)
-        if len(seen) == possible:
+            given_before.add(tested)
+        if len(given_before) == possible:
             return
 
 
@@ -104,22 +104,22 @@ def _places(size: int) -> list[float]:
     return [(i + 0.5) / size for i in range(size)]
 
 
-def _drawn(arms: list[NDArray[np.object_]], wanted: int, rng: np.random.Generator) -> frozenset[str]:
+def _drawn(arms: list[NDArray[np.object_]], n_tested: int, rng: np.random.Generator) -> frozenset[str]:
     place: dict[str, tuple[float, float]] = {}
     for arm in arms:
         for name, position in zip(rng.permutation(arm), _places(len(arm)), strict=True):
             place[name] = (position, rng.random())
-    return frozenset(sorted(sorted(place), key=lambda name: place[name])[:wanted])
+    return frozenset(sorted(sorted(place), key=lambda name: place[name])[:n_tested])
 
 
-def _n_sets(sizes: list[int], wanted: int) -> int:
-    """How many different sets :func:`_drawn` can give, of arms with these numbers of donors."""
-    last = sorted(itertools.chain.from_iterable(map(_places, sizes)))[wanted - 1]
+def _n_sets(sizes: list[int], n_tested: int) -> int:
+    """Count the different sets that :func:`_drawn` can give, of arms with these numbers of donors."""
+    last = sorted(itertools.chain.from_iterable(map(_places, sizes)))[n_tested - 1]
     sure = [sum(place < last for place in _places(size)) for size in sizes]
     tied = [i for i, size in enumerate(sizes) if last in _places(size)]
     return sum(
         math.prod(math.comb(size, n + (i in more)) for i, (size, n) in enumerate(zip(sizes, sure, strict=True)))
-        for more in itertools.combinations(tied, wanted - sum(sure))
+        for more in itertools.combinations(tied, n_tested - sum(sure))
     )
 
 
@@ -137,7 +137,7 @@ def _arms(obs: pd.DataFrame, donor: pd.Series) -> pd.Series:
     return condition.groupby(donor.to_numpy()).agg(lambda values: "+".join(sorted(set(values))))
 
 
-def kept(dataset: Dataset, notes: Notes) -> NDArray[np.bool_]:
+def usable_cells(dataset: Dataset, notes: Notes) -> NDArray[np.bool_]:
     """Cells that may be used at all; ``notes`` are told of the others, and of cells with hardly any counts."""
     obs = dataset.adata.obs
     excluded = obs["exclude"].to_numpy(dtype=bool) if "exclude" in obs else np.zeros(len(obs), dtype=bool)

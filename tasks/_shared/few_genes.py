@@ -22,7 +22,7 @@ def detected_genes(X: sparse.csr_matrix) -> NDArray[np.int64]:
 
 
 def enough_genes(detected: NDArray[np.int64], n_genes: int, notes: Notes) -> NDArray[np.bool_]:
-    """Which cells the paper's code keeps; the notes tell how many it does not.
+    """Find the cells that the paper's code keeps; the notes tell how many it does not.
 
     Where a dataset has fewer genes than that itself, all are kept, and the notes say so.
 

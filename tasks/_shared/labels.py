@@ -1,4 +1,4 @@
-"""Which cells have a label to learn or to predict, at which level, and what is odd about the labels."""
+"""The cells that have a label to learn or to predict, at which level, and what is odd about the labels."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pandas as pd
 from bench.dataset import without_label
 from bench.errors import NotApplicableError
 from bench.problem import Note, Notes
-from bench.tasks._shared.donors import kept
+from bench.tasks._shared.donors import usable_cells
 
 if TYPE_CHECKING:
     import numpy as np
@@ -72,7 +72,7 @@ def resolve(dataset: Dataset, level: str, is_train: NDArray[np.bool_]) -> Labels
         (cells,): the cells whose labels methods will see; only they decide which types are divided.
     """
     obs, notes = dataset.adata.obs, Notes()
-    keep = kept(dataset, notes)
+    keep = usable_cells(dataset, notes)
     if "is_doublet" in obs:
         doublet = obs["is_doublet"].to_numpy(dtype=bool)
         _leave(keep, doublet, "known doublets", notes)
@@ -93,12 +93,12 @@ def resolve(dataset: Dataset, level: str, is_train: NDArray[np.bool_]) -> Labels
 
 def parents(table: pd.DataFrame, level: str) -> dict[str, dict[str, str]]:
     """Coarser level -> (class of ``level`` -> its parent there); the commonest one where levels are not nested."""
-    found = {}
+    parent_of = {}
     for coarser in table.columns[: list(table.columns).index(level)]:
         counts = table.groupby([level, coarser]).size().rename("n").reset_index()
         first = counts.sort_values([level, "n", coarser], ascending=[True, False, True]).drop_duplicates(level)
-        found[coarser] = dict(zip(first[level], first[coarser], strict=True))
-    return found
+        parent_of[coarser] = dict(zip(first[level], first[coarser], strict=True))
+    return parent_of
 
 
 def listed(names: list[str]) -> str:
@@ -122,8 +122,8 @@ def _with_undivided(
 ) -> pd.Series:
     """Finer labels, with a type's own name where the type is not divided."""
     divided = set(coarser[is_train & values.notna().to_numpy()].dropna())
-    known = set(coarser[is_train].dropna())
-    bare = values.isna() & coarser.isin(known - divided)
+    training_types = set(coarser[is_train].dropna())
+    bare = values.isna() & coarser.isin(training_types - divided)
     if bare.any():
         undivided = sorted(set(coarser[bare]))
         notes.append(f"not divided at the level of {name}, and kept under their own name: {listed(undivided)}")
@@ -134,15 +134,15 @@ def _drop_unlabelled(keep: NDArray[np.bool_], values: pd.Series, raw: pd.Series,
     missing = values.isna().to_numpy()
     names = raw[missing & keep].astype(object)
     words = sorted(set(names.where(names.notna(), "").astype(str).str.strip()) - {""})
-    said = f" ({listed(words)})" if words else ""
-    _leave(keep, missing, f"without a usable {name}{said}", notes)
+    examples = f" ({listed(words)})" if words else ""
+    _leave(keep, missing, f"without a usable {name}{examples}", notes)
 
 
-def _leave(keep: NDArray[np.bool_], out: NDArray[np.bool_], what: str, notes: Notes) -> None:
+def _leave(keep: NDArray[np.bool_], out: NDArray[np.bool_], reason: str, notes: Notes) -> None:
     """Take cells out, and say so."""
     n = int((keep & out).sum())
     if n:
-        notes.append(f"{n:,} cells are left out: {what}")
+        notes.append(f"{n:,} cells are left out: {reason}")
     keep &= ~out
 
 

@@ -1,4 +1,4 @@
-"""What controls answer with: rows made when they are read, and means of groups of cells."""
+"""Expression that controls return: rows made when they are read, and means of groups of cells."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-class Made:
+class LazyRows:
     """Cells x genes whose rows are made when they are read.
 
     Parameters
@@ -30,9 +30,9 @@ class Made:
         return self._make(np.arange(self.shape[0])[rows]).astype(np.float32, copy=False)
 
 
-def profiles(means: NDArray[np.float32], group: NDArray[np.intp]) -> Made:
+def profiles(means: NDArray[np.float32], group: NDArray[np.intp]) -> LazyRows:
     """A matrix of which many rows are equal: ``means[group]``."""
-    return Made((len(group), means.shape[1]), lambda rows: means[group[rows]])
+    return LazyRows((len(group), means.shape[1]), lambda rows: means[group[rows]])
 
 
 def group_means(X: sparse.csr_matrix, group: NDArray[np.intp], n: int) -> NDArray[np.float32]:

@@ -1,4 +1,4 @@
-"""Which cells train and which are tested: a column of the dataset, the paper's donors, or a seeded donor split."""
+"""Training and tested cells: by a column of the dataset, the paper's donors, or a seeded donor split."""
 
 from __future__ import annotations
 
@@ -62,9 +62,9 @@ def make_split(dataset: Dataset, seed: int, *, leave_one_out: bool = False) -> S
     if leave_one_out:
         tested = _one_donor(donors_of(dataset), seed, notes)
     else:
-        given = _given(dataset.adata.obs, donor, notes)
-        if given is not None:
-            return given
+        own_split = _split_of_dataset(dataset.adata.obs, donor, notes)
+        if own_split is not None:
+            return own_split
         if len(set(donor)) == 1:
             return _by_cell(dataset, seed, notes)
         tested = nth_set(_sets(dataset.adata.obs, dataset.card.digest), seed)
@@ -79,11 +79,11 @@ def make_split(dataset: Dataset, seed: int, *, leave_one_out: bool = False) -> S
 
 
 def n_splits(obs: pd.DataFrame, digest: str, at_most: int, *, leave_one_out: bool = False) -> int:
-    """How many different splits :func:`make_split` gives, ``at_most`` at most."""
+    """Count the different splits that :func:`make_split` gives, ``at_most`` at most."""
     donor = donor_column(obs)
     if leave_one_out:
         return min(max(len(_left_out_in_turn(donor)), 1), at_most)
-    if _given(obs, donor.to_numpy(), []) is not None:
+    if _split_of_dataset(obs, donor.to_numpy(), []) is not None:
         return 1
     if donor.nunique() == 1:
         return at_most
@@ -98,7 +98,7 @@ def _sets(obs: pd.DataFrame, digest: str) -> Iterator[frozenset[str]]:
     yield from (tested for tested in held_out_sets(obs, digest) if tested != papers)
 
 
-def _given(obs: pd.DataFrame, donor: NDArray[np.object_], notes: Notes) -> Split | None:
+def _split_of_dataset(obs: pd.DataFrame, donor: NDArray[np.object_], notes: Notes) -> Split | None:
     """The dataset's own split, or None with a note if it has none that can be used."""
     if "split" not in obs:
         return None
@@ -108,15 +108,15 @@ def _given(obs: pd.DataFrame, donor: NDArray[np.object_], notes: Notes) -> Split
     unknown = sorted(set(text[role.isna()]) - {""})
     test, train = (role == "test").to_numpy(), role.isin(["train", "validation"]).to_numpy()
     straddling = sorted(set(donor[test]) & set(donor[train]))
-    problem = ""
+    defect = ""
     if unknown:
-        problem = f"it has values other than train, validation and test ({listed(unknown)})"
+        defect = f"it has values other than train, validation and test ({listed(unknown)})"
     elif not (test.any() and train.any()):
-        problem = "it does not have both train and test"
+        defect = "it does not have both train and test"
     elif straddling and len(set(donor)) > 1:
-        problem = f"donors stand on both sides ({listed(straddling)})"
-    if problem:
-        notes.append(Note(f"the dataset's split column is not used: {problem}", "warning"))
+        defect = f"donors stand on both sides ({listed(straddling)})"
+    if defect:
+        notes.append(Note(f"the dataset's split column is not used: {defect}", "warning"))
         return None
     validation = sorted(set(donor[(role == "validation").to_numpy()]) - set(donor[(role == "train").to_numpy()]))
     notes.append(f"split given by the dataset: {count(int(train.sum()), 'cell')} for training, {test.sum():,} tested")

@@ -9,7 +9,7 @@ import pandas as pd
 
 from bench.problem import Cells, Inputs, Notes
 from bench.seeds import derive_seed
-from bench.tasks._shared.donors import donors_of, kept, take_rows
+from bench.tasks._shared.donors import donors_of, take_rows, usable_cells
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -27,7 +27,7 @@ def study_inputs(dataset: Dataset, notes: Notes) -> tuple[Inputs, NDArray[np.boo
     condition are not shown at all: in a study of two batches they would be the condition. Neither conditions nor cell
     types are shown, nothing is hidden in the counts, and there are no training cells.
     """
-    keep, adata = kept(dataset, notes), dataset.adata
+    keep, adata = usable_cells(dataset, notes), dataset.adata
     obs = pd.DataFrame({"donor": _numbered(donors_of(dataset)[keep], dataset.card.digest)}, index=adata.obs_names[keep])
     if batch_tells_condition(adata.obs):
         notes.append("every batch is of one condition: methods are not shown the batches")
@@ -37,7 +37,7 @@ def study_inputs(dataset: Dataset, notes: Notes) -> tuple[Inputs, NDArray[np.boo
 
 
 def batch_tells_condition(obs: pd.DataFrame) -> bool:
-    """Whether every batch is of one condition, and there are several conditions."""
+    """Return whether every batch is of one condition, and there are several conditions."""
     if not {"batch", "condition"} <= set(obs):
         return False
     condition = obs["condition"].astype(str)
@@ -46,6 +46,6 @@ def batch_tells_condition(obs: pd.DataFrame) -> bool:
 
 def _numbered(names: pd.Series, digest: str) -> pd.Series:
     """``donor_1``, ``donor_2``, ... in place of names, in an order that these do not tell."""
-    known = sorted(names.unique())
-    order = np.random.default_rng(derive_seed("study", digest, str(names.name))).permutation(len(known)) + 1
-    return names.map({name: f"{names.name}_{k}" for name, k in zip(known, order, strict=True)}).astype(object)
+    distinct = sorted(names.unique())
+    order = np.random.default_rng(derive_seed("study", digest, str(names.name))).permutation(len(distinct)) + 1
+    return names.map({name: f"{names.name}_{k}" for name, k in zip(distinct, order, strict=True)}).astype(object)

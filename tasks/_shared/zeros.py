@@ -1,9 +1,10 @@
 """Harm done by imputation: zeros that are true and get expression, and genes that come to look alike.
 
-One definition for all tasks. *Turned on* is an imputed value of 1 per 10,000 or more: what the usual log fold change
-adds to both of its means (``FindMarkers``), so that less hardly shows in a comparison, and about what a single count
-is worth in the deepest nuclei. *True* are zeros in genes that mark other types than the cell's, by shares of cells that
-have the gene and not by "no cell": one stray molecule of ambient RNA in a thousand cells makes no gene expressed.
+One definition for all tasks. A *false-positive imputation* (in metrics, ``zeros_turned_on``) is a true zero imputed
+as 1 per 10,000 or more: what the usual log fold change adds to both of its means (``FindMarkers``), so that less
+hardly shows in a comparison, and about what a single count is worth in the deepest nuclei. *True* are zeros in genes
+that mark other types than the cell's, by shares of cells that have the gene and not by "no cell": one stray molecule
+of ambient RNA in a thousand cells makes no gene expressed.
 """
 
 from __future__ import annotations
@@ -22,8 +23,8 @@ if TYPE_CHECKING:
 
 #: Where the expectation is known, an entry is a true zero if that is below 0.1 counts per 10,000.
 ZERO = float(np.log1p(0.1))
-#: Imputed as 1 per 10,000 or more.
-ON = float(np.log1p(1.0))
+#: From here on an entry counts as imputed with expression: 1 per 10,000.
+EXPRESSED = float(np.log1p(1.0))
 
 #: Marker of other types: detected in at most 1 % of the cells of a type, in at least 25 % of another's. A gene that
 #: 25 % of a type have is missed in all of 20 cells once in 300 times (0.75^20): fewer would not tell the two apart.
@@ -55,28 +56,28 @@ def markers_of_others(counts: sparse.csr_matrix, labels: pd.Series) -> dict[str,
         return {}
     detected = counts > 0
     rate = np.stack([np.asarray(detected[(text == name).to_numpy()].mean(axis=0)).ravel() for name in types])
-    found = {}
+    markers = {}
     for i, name in enumerate(types):
         others = np.delete(rate, i, axis=0).max(axis=0)
-        found[name] = (rate[i] <= _ABSENT) & (others >= _PRESENT)
-    return found
+        markers[name] = (rate[i] <= _ABSENT) & (others >= _PRESENT)
+    return markers
 
 
-class TurnedOn:
-    """Counts of true zeros, and of those that were turned on, by what makes them true."""
+class FalsePositives:
+    """Counts of true zeros and of their false-positive imputations, by what makes the zeros true."""
 
     def __init__(self) -> None:
         self._counts: defaultdict[str, NDArray[np.int64]] = defaultdict(lambda: np.zeros(2, dtype=np.int64))
 
-    def add(self, what: str, zero: NDArray[np.bool_], imputed: NDArray[np.floating]) -> None:
-        """Count the entries of a block for which ``zero`` holds."""
-        self._counts[what] += (np.count_nonzero(zero), np.count_nonzero(zero & (imputed >= ON)))
+    def add(self, kind: str, true_zero: NDArray[np.bool_], imputed: NDArray[np.floating]) -> None:
+        """Count the entries of a block for which ``true_zero`` holds."""
+        self._counts[kind] += (np.count_nonzero(true_zero), np.count_nonzero(true_zero & (imputed >= EXPRESSED)))
 
     def add_markers(
         self,
         of_others: dict[str, NDArray[np.bool_]],
         labels: NDArray[np.object_],
-        zero: NDArray[np.bool_],
+        true_zero: NDArray[np.bool_],
         imputed: NDArray[np.floating],
     ) -> None:
         """Count zeros of a block in genes that mark other types than the cell's."""
@@ -84,17 +85,17 @@ class TurnedOn:
             rows = np.flatnonzero(labels == name)
             if len(rows) and genes.any():
                 part = np.ix_(rows, np.flatnonzero(genes))
-                for what in (MARKERS, f"{MARKERS} than {name}"):
-                    self.add(what, zero[part], imputed[part])
+                for kind in (MARKERS, f"{MARKERS} than {name}"):
+                    self.add(kind, true_zero[part], imputed[part])
 
-    def share(self, what: str) -> float:
-        """Share of such zeros that were turned on; NaN without any."""
-        n, on = self._counts[what] if what in self._counts else (0, 0)
+    def share(self, kind: str) -> float:
+        """Share of such zeros that were imputed as expressed; NaN without any."""
+        n, on = self._counts[kind] if kind in self._counts else (0, 0)
         return on / n if n else float("nan")
 
     def table(self) -> pd.DataFrame:
         """``what, n, share``."""
-        rows = [(what, int(n), on / n) for what, (n, on) in sorted(self._counts.items()) if n]
+        rows = [(kind, int(n), on / n) for kind, (n, on) in sorted(self._counts.items()) if n]
         return pd.DataFrame(rows, columns=["what", "n", "share"])
 
 

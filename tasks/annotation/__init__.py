@@ -165,7 +165,7 @@ class AnnotationTask(Task):
     )
 
     def why_not(self, card: DatasetCard, track: str) -> str | None:
-        """Why a dataset cannot serve a track, or None."""
+        """Return the reason why a dataset cannot serve a track, or None."""
         level = _FIELDS[track.removesuffix("-lodo")]
         if level not in card.fields:
             return f"no {level} column: the dataset has no labels at this level"

@@ -76,7 +76,7 @@ class Answers:
             self.truth[rows],
             self.label[rows],
             self.seen[rows],
-            {level: (true[rows], given[rows]) for level, (true, given) in self.coarser.items()},
+            {level: (true[rows], answered[rows]) for level, (true, answered) in self.coarser.items()},
             self.classes,
             None if self.probabilities is None else self.probabilities[rows],
         )

@@ -42,7 +42,7 @@ def make_problem(dataset: Dataset, track: str, seeds: Seeds) -> Problem:
     train, test = split.train & labels.keep, split.test & labels.keep
     classes = _classes(labels.table.loc[train, level], test)
     obs, donor = dataset.adata.obs, donors_of(dataset)
-    shown = pd.DataFrame({"donor": donor[train], "label": labels.table.loc[train, level]}, index=obs.index[train])
+    train_obs = pd.DataFrame({"donor": donor[train], "label": labels.table.loc[train, level]}, index=obs.index[train])
     info: dict[str, Json] = {
         "classes": list(classes),
         "level": level,
@@ -50,12 +50,12 @@ def make_problem(dataset: Dataset, track: str, seeds: Seeds) -> Problem:
         "split": split.kind,
         "weak_labels": dataset.card.weak_labels,
         "validation_donors": [name for name in split.validation_donors if name in set(donor[train])],
-        "parents": {coarser: dict(found) for coarser, found in parents(labels.table[train], level).items()},
+        "parents": {coarser: dict(parent_of) for coarser, parent_of in parents(labels.table[train], level).items()},
     }
     X, var = dataset.adata.X, dataset.adata.var
     inputs = Inputs(
         Cells(X[test], pd.DataFrame({"donor": donor[test]}, index=obs.index[test]), var),
-        Cells(X[train], shown.astype(object), var),
+        Cells(X[train], train_obs.astype(object), var),
         info,
     )
     solution = _solution(labels.table[test], level, donor[test], classes)
@@ -110,12 +110,11 @@ def _solution(table: pd.DataFrame, level: str, donor: pd.Series, classes: list[s
 def _warnings(
     inputs: Inputs, solution: pd.DataFrame, dataset: Dataset, train: NDArray[np.bool_], test: NDArray[np.bool_]
 ) -> Notes:
-    """What makes the numbers of this problem weaker than they look."""
+    """List what makes the numbers of this problem weaker than they look."""
     assert inputs.train is not None
-    known = inputs.train.obs
-    notes: Notes = [
-        f"{len(known):,} training cells of {known['label'].nunique()} classes, {len(solution):,} tested cells"
-    ]
+    training = inputs.train.obs
+    n_classes = training["label"].nunique()
+    notes: Notes = [f"{len(training):,} training cells of {n_classes} classes, {len(solution):,} tested cells"]
     unseen = solution.loc[~solution["seen"], "label"].value_counts()
     if len(unseen):
         named = [f"{name} ({n})" for name, n in sorted(unseen.items())]
@@ -126,16 +125,16 @@ def _warnings(
                 "warning",
             )
         )
-    absent = sorted(set(known["label"]) - set(solution["label"]))
+    absent = sorted(set(training["label"]) - set(solution["label"]))
     if absent:
         notes.append(Note(f"classes that no tested cell has (left out of the macro mean): {listed(absent)}", "warning"))
-    size = known["label"].value_counts()
+    size = training["label"].value_counts()
     single = sorted(size.index[size == 1])
     if single:
         notes.append(Note(f"classes with one training cell: {listed(single)}", "warning"))
     if inputs.info["split"] == "donor":
-        donors = known.groupby("label")["donor"].nunique()
-        narrow = sorted(set(donors.index[donors == 1]) - set(single)) if known["donor"].nunique() > 1 else []
+        donors = training.groupby("label")["donor"].nunique()
+        narrow = sorted(set(donors.index[donors == 1]) - set(single)) if training["donor"].nunique() > 1 else []
         if narrow:
             notes.append(Note(f"classes whose training cells come from one donor only: {listed(narrow)}", "warning"))
         notes += _conditions(dataset, train, test)

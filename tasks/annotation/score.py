@@ -38,8 +38,8 @@ _SUM_TOLERANCE = 1e-3
 
 def check(inputs: Inputs, prediction: Prediction) -> None:
     """Refuse labels that are no class of the training cells, and probabilities that do not sum to 1."""
-    known = {*_classes(inputs), UNASSIGNED}
-    unknown = sorted(set(np.asarray(prediction["label"]).tolist()) - known)
+    allowed = {*_classes(inputs), UNASSIGNED}
+    unknown = sorted(set(np.asarray(prediction["label"]).tolist()) - allowed)
     if unknown:
         raise InvalidOutputError(
             f"{len(unknown)} labels are no class of the training cells, such as {unknown[0]!r}",
@@ -94,8 +94,8 @@ def _answers(problem: Problem, prediction: Prediction) -> Answers:
     for level in COARSER:
         parent_of = parents.get(level)
         if level in solution and isinstance(parent_of, dict):
-            given = label.map({**parent_of, UNASSIGNED: UNASSIGNED}).to_numpy(dtype=object)
-            coarser[level] = (solution[level].to_numpy(dtype=object), given)
+            answered = label.map({**parent_of, UNASSIGNED: UNASSIGNED}).to_numpy(dtype=object)
+            coarser[level] = (solution[level].to_numpy(dtype=object), answered)
     return Answers(
         truth=solution["label"].to_numpy(dtype=object),
         label=label.to_numpy(dtype=object),
@@ -112,13 +112,13 @@ def _seed(solution: pd.DataFrame) -> int:
 
 
 def _qualified(problem: Problem, n_donors: int) -> str:
-    """What stands beside every pooled number."""
-    said = [str(problem.inputs.info["weak_labels"])]
+    """Return the caveats that stand beside every pooled number."""
+    caveats = [str(problem.inputs.info["weak_labels"])]
     if problem.inputs.info["split"] == "cell":
-        said.append("cell-level split: tested cells may be of the same individuals as training cells")
+        caveats.append("cell-level split: tested cells may be of the same individuals as training cells")
     elif n_donors < _FEW_DONORS:
-        said.append(f"interval rests on {n_donors} donor{'s' * (n_donors > 1)}")
-    return "; ".join(filter(None, said))
+        caveats.append(f"interval rests on {n_donors} donor{'s' * (n_donors > 1)}")
+    return "; ".join(filter(None, caveats))
 
 
 def _of_classes(
@@ -150,7 +150,7 @@ def _of_classes(
 
 
 def _lineage(problem: Problem, name: str, donors: int) -> str:
-    """Where a class comes from: training donors, and the coarser classes it belongs to."""
+    """Return the origin of a class: training donors, and the coarser classes it belongs to."""
     parents = problem.inputs.info["parents"]
     assert isinstance(parents, dict)
     above = [f"{level} {of[name]}" for level, of in parents.items() if isinstance(of, dict) and name in of]

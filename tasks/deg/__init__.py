@@ -153,7 +153,7 @@ class DegTask(Task):
         return STUDY
 
     def why_not(self, card: DatasetCard, track: str) -> str | None:
-        """Why a dataset cannot serve a track, or None."""
+        """Return the reason why a dataset cannot serve a track, or None."""
         if "condition" not in card.fields:
             return "no condition column: no arms to compare (bench data add --condition-key, --case, --control)"
         if card.n_values.get("condition", 2) < 2:

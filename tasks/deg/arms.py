@@ -1,4 +1,4 @@
-"""Which two conditions are compared, and which of them is the control."""
+"""The two conditions that are compared, and which of them is the control."""
 
 from __future__ import annotations
 
@@ -66,12 +66,12 @@ def arms_of(dataset: Dataset, notes: Notes) -> Arms:
 
 def _control(names: list[str], case: str, where: str, notes: Notes) -> str:
     rest = [name for name in names if name != case]
-    known = [name for name in rest if name.strip().lower() in CONTROL_NAMES]
-    if len(known) == 1:
-        return known[0]
-    if len(known) > 1 or (len(rest) > 1 and len(names) > 2):
-        said = f"{len(known)} of them have a control's name" if known else "none of them has a control's name"
-        raise NotApplicableError(f"{len(names)} conditions ({', '.join(names)}), {said}", where=where, fix=_FIX)
-    said = f"no condition has a control's name: {rest[0]}, first in the alphabet, is taken as control"
-    notes.append(Note(said, "warning"))
+    candidates = [name for name in rest if name.strip().lower() in CONTROL_NAMES]
+    if len(candidates) == 1:
+        return candidates[0]
+    if len(candidates) > 1 or (len(rest) > 1 and len(names) > 2):
+        why = f"{len(candidates)} of them have a control's name" if candidates else "none of them has a control's name"
+        raise NotApplicableError(f"{len(names)} conditions ({', '.join(names)}), {why}", where=where, fix=_FIX)
+    why = f"no condition has a control's name: {rest[0]}, first in the alphabet, is taken as control"
+    notes.append(Note(why, "warning"))
     return rest[0]

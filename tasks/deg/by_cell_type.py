@@ -85,18 +85,18 @@ def _check_cp10k(matrix: sparse.csr_matrix) -> None:
     middle = float(np.median(natural)) if len(natural) else _CP10K
     if abs(middle / _CP10K - 1) < _ROUNDING:
         return
-    said = f"about {middle:,.0f} after exp(x) - 1" if not middle < 2 * _CP10K else ""
+    sum_of_cells = f"about {middle:,.0f} after exp(x) - 1" if not middle < 2 * _CP10K else ""
     counts = np.expm1(rows.data[rows.data < np.log(_CP10K)])
     if len(counts) and np.abs(counts - np.rint(counts)).max() < 1e-3:
-        said = f"{natural.min():,.0f} to {natural.max():,.0f} counts after exp(x) - 1, which nobody normalised"
+        sum_of_cells = f"{natural.min():,.0f} to {natural.max():,.0f} counts after exp(x) - 1, which nobody normalised"
     for base, how in ((np.e, "exp(x)"), (2.0, "2^x"), (10.0, "10^x")):
         totals = _totals(rows, base)
         if len(totals) > 1 and np.ptp(totals) <= 1e-3 * np.median(totals):
-            said = f"{np.median(totals):,.0f} after {how} - 1"
+            sum_of_cells = f"{np.median(totals):,.0f} after {how} - 1"
             break
-    if said:
+    if sum_of_cells:
         raise DataError(
-            f"these are not ln(1 + counts per 10,000): cells sum to {said}",
+            f"these are not ln(1 + counts per 10,000): cells sum to {sum_of_cells}",
             fix="name the layer of the counts with --layer and leave out --normalized, or write these logarithms: "
             "scanpy.pp.normalize_total(adata, target_sum=1e4); scanpy.pp.log1p(adata)",
         )
@@ -138,12 +138,12 @@ def deg_by_type(
     DataError
         If a column or a group is not in the data, or a covariate has gaps.
     """
-    found = compared(adata.obs, group=group, case=case, control=control, by=by)
-    check_covariates(adata.obs, covariates, found.cells)
-    types, total, done = found.types, max(1, int(found.cells.sum())), 0
+    comparison = compared(adata.obs, group=group, case=case, control=control, by=by)
+    check_covariates(adata.obs, covariates, comparison.cells)
+    types, total, done = comparison.types, max(1, int(comparison.cells.sum())), 0
     for cell_type in ["all"] if types is None else sorted(set(types.dropna())):
         inside = np.ones(adata.n_obs, bool) if types is None else (types == cell_type).to_numpy(dtype=bool)
-        rows = [np.flatnonzero(inside & arm) for arm in found.arms]
+        rows = [np.flatnonzero(inside & arm) for arm in comparison.arms]
         counts = (str(cell_type), len(rows[0]), len(rows[1]))
         progress(done / total, str(cell_type))
         done += len(rows[0]) + len(rows[1])
@@ -164,19 +164,19 @@ def deg_by_type(
         except BenchError as error:
             yield Tested(*counts, None, "; ".join(filter(None, [error.what, error.fix])))
             continue
-        message = _said(table.attrs.get("dropped", ()), beside, np.concatenate(rows))
+        message = _model_message(table.attrs.get("dropped", ()), beside, np.concatenate(rows))
         table.insert(0, "cell_type", cell_type)
         yield Tested(*counts, table, message)
 
 
-def _said(dropped: Sequence[str], covariates: pd.DataFrame | None, rows: NDArray[np.intp]) -> str:
-    """What was left out of the model of these cells, and why."""
+def _model_message(dropped: Sequence[str], covariates: pd.DataFrame | None, rows: NDArray[np.intp]) -> str:
+    """Say what was left out of the model of these cells, and why."""
     if covariates is None:
         return ""
     same = [name for name in dropped if name in covariates and covariates[name].iloc[rows].nunique() == 1]
     others = [name for name in dropped if name not in same]
-    said = [f"not estimable beside the others, left out: {', '.join(others)}"] if others else []
-    return "; ".join([*said, *([f"the same in all cells, left out: {', '.join(same)}"] if same else [])])
+    parts = [f"not estimable beside the others, left out: {', '.join(others)}"] if others else []
+    return "; ".join([*parts, *([f"the same in all cells, left out: {', '.join(same)}"] if same else [])])
 
 
 def joined(results: Sequence[Tested]) -> pd.DataFrame:

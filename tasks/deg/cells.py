@@ -1,4 +1,4 @@
-"""Which cells ``bench deg`` compares, and what a reader of its table must know of them."""
+"""The cells that ``bench deg`` compares, and what a reader of its table must know of them."""
 
 from __future__ import annotations
 
@@ -58,9 +58,9 @@ def compared(obs: pd.DataFrame, *, group: str, case: str, control: str, by: str 
     groups = as_text(column(obs, group))
     for name in (case, control):
         if not (groups == name).any():
-            known = sorted(set(groups.dropna()))
-            more = f" and {len(known) - _SHOWN} more" if len(known) > _SHOWN else ""
-            fix = f"its values: {', '.join(known[:_SHOWN])}{more}"
+            values = sorted(set(groups.dropna()))
+            more = f" and {len(values) - _SHOWN} more" if len(values) > _SHOWN else ""
+            fix = f"its values: {', '.join(values[:_SHOWN])}{more}"
             raise DataError(f"no cell has {group} {name!r}", where=f"obs[{group!r}]", fix=fix)
     if case == control:
         raise DataError(f"case and control are both {case!r}", where=f"obs[{group!r}]", fix="name two values")
@@ -79,8 +79,8 @@ def compared(obs: pd.DataFrame, *, group: str, case: str, control: str, by: str 
 def column(obs: pd.DataFrame, name: str) -> pd.Series:
     """A column of ``obs``, if there is one."""
     if name not in obs:
-        known = ", ".join(map(str, obs.columns)) or "none"
-        raise DataError(f"the cells have no column {name!r}", where="obs", fix=f"its columns: {known}")
+        columns = ", ".join(map(str, obs.columns)) or "none"
+        raise DataError(f"the cells have no column {name!r}", where="obs", fix=f"its columns: {columns}")
     return obs[name]
 
 
@@ -91,15 +91,15 @@ def as_text(values: pd.Series) -> pd.Series:
     return values.astype(object).where(values.notna()).map(str, na_action="ignore")
 
 
-def _left_out(values: pd.Series, what: str, rows: NDArray[np.bool_]) -> list[str]:
+def _left_out(values: pd.Series, reason: str, rows: NDArray[np.bool_]) -> list[str]:
     """``12 cells of other values of 'condition' are left out (MCI: 12)``, or nothing."""
     n = int(rows.sum())
     if not n:
         return []
-    found = values[rows].fillna("missing").value_counts()
-    named = [f"{name}: {k:,}" for name, k in found.iloc[:_SHOWN].items()] + ["..."] * (len(found) > _SHOWN)
-    which = f" ({', '.join(named)})" if list(found.index) != ["missing"] else ""
-    return [f"{count(n, 'cell')} {what} {'is' if n == 1 else 'are'} left out{which}"]
+    n_of_value = values[rows].fillna("missing").value_counts()
+    named = [f"{name}: {k:,}" for name, k in n_of_value.iloc[:_SHOWN].items()] + ["..."] * (len(n_of_value) > _SHOWN)
+    which = f" ({', '.join(named)})" if list(n_of_value.index) != ["missing"] else ""
+    return [f"{count(n, 'cell')} {reason} {'is' if n == 1 else 'are'} left out{which}"]
 
 
 def check_covariates(obs: pd.DataFrame, names: Sequence[str], cells: NDArray[np.bool_]) -> str:
@@ -110,10 +110,10 @@ def check_covariates(obs: pd.DataFrame, names: Sequence[str], cells: NDArray[np.
     DataError
         If there is no such column, or one has gaps: which, in how many cells, and what to do.
     """
-    taken, gaps, masks = [], {}, []
+    descriptions, gaps, masks = [], {}, []
     for name in names:
         if name == DETECTION_RATE and name not in obs:
-            taken.append(f"{name}, the genes detected in a cell (z-score within each type)")
+            descriptions.append(f"{name}, the genes detected in a cell (z-score within each type)")
             continue
         values = column(obs, name)[cells]
         missing = _missing(values)
@@ -121,30 +121,30 @@ def check_covariates(obs: pd.DataFrame, names: Sequence[str], cells: NDArray[np.
             gaps[name] = int(missing.sum())
             masks.append(_mask_of(values, missing))
         else:
-            taken.append(_described(values))
+            descriptions.append(_described(values))
     if gaps:
-        said = listing([f"{name} is missing in {count(n, 'cell')}" for name, n in gaps.items()])
+        gap_counts = listing([f"{name} is missing in {count(n, 'cell')}" for name, n in gaps.items()])
         raise DataError(
-            f"{said} (of {int(cells.sum()):,} compared)",
+            f"{gap_counts} (of {int(cells.sum()):,} compared)",
             where=f"--covariates {','.join(gaps)}",
             fix=f"leave it out of --covariates, fill it in, or drop those cells: adata[{' & '.join(masks)}]",
         )
-    return "; ".join(taken)
+    return "; ".join(descriptions)
 
 
 def covariates_of(
     obs: pd.DataFrame, X: sparse.csr_matrix, names: Sequence[str], rows: NDArray[np.intp]
 ) -> pd.DataFrame:
     """Covariates of all cells; those of ``rows`` count, text and categories with the levels that occur there."""
-    found = {}
+    columns = {}
     for name in names:
         if name in obs:
-            found[name] = obs[name].astype(float) if _is_number(obs[name]) else as_text(obs[name])
+            columns[name] = obs[name].astype(float) if _is_number(obs[name]) else as_text(obs[name])
         else:
             genes = np.asarray((X > 0).sum(axis=1), dtype=float).ravel()
             spread = genes[rows].std(ddof=1) if len(rows) > 1 else 0.0
-            found[name] = pd.Series((genes - genes[rows].mean()) / (spread or 1.0), index=obs.index)
-    return pd.DataFrame(found)
+            columns[name] = pd.Series((genes - genes[rows].mean()) / (spread or 1.0), index=obs.index)
+    return pd.DataFrame(columns)
 
 
 def _is_number(values: pd.Series) -> bool:
@@ -159,25 +159,25 @@ def _missing(values: pd.Series) -> NDArray[np.bool_]:
 
 def _mask_of(values: pd.Series, missing: NDArray[np.bool_]) -> str:
     """Code that is true where a covariate is there: what gaps it has decides."""
-    column, found = f"adata.obs[{values.name!r}]", values[missing].dropna()
-    if not len(found):
+    column, gap_words = f"adata.obs[{values.name!r}]", values[missing].dropna()
+    if not len(gap_words):
         return f"{column}.notna()"
     if _is_number(values):
         return f"numpy.isfinite({column})"
-    return f"({column}.notna() & ~{column}.isin({sorted(set(found.astype(str)))}))"
+    return f"({column}.notna() & ~{column}.isin({sorted(set(gap_words.astype(str)))}))"
 
 
 def _described(values: pd.Series) -> str:
-    """How the model takes a covariate without gaps: as a number, or as levels."""
+    """Describe how the model takes a covariate without gaps: as a number, or as levels."""
     if _is_number(values):
         return f"{values.name}, a number from {values.min():.4g} to {values.max():.4g}"
     levels = sorted(set(as_text(values)))
-    shown = ", ".join(levels[:_SHOWN]) + (", ..." if len(levels) > _SHOWN else "")
-    said = f"{values.name}, {count(len(levels), 'level')} ({shown})"
+    level_names = ", ".join(levels[:_SHOWN]) + (", ..." if len(levels) > _SHOWN else "")
+    text = f"{values.name}, {count(len(levels), 'level')} ({level_names})"
     if len(levels) > 2 and pd.to_numeric(pd.Series(levels), errors="coerce").notna().all():
         name = f"adata.obs[{values.name!r}]"
-        said += f", numbers written as text (to take them as numbers: {name} = {name}.astype(str).astype(float))"
-    return said
+        text += f", numbers written as text (to take them as numbers: {name} = {name}.astype(str).astype(float))"
+    return text
 
 
 def about_donors(donor: pd.Series, arms: tuple[NDArray[np.bool_], NDArray[np.bool_]]) -> str:
@@ -185,11 +185,11 @@ def about_donors(donor: pd.Series, arms: tuple[NDArray[np.bool_], NDArray[np.boo
     names = as_text(donor)
     case, control = (set(names[arm].dropna()) for arm in arms)
     both = len(case & control)
-    said = f"{donor.name}: {len(case):,} case and {count(len(control), 'control donor')}"
-    said += f", {both:,} of them in both arms" if both else ""
+    text = f"{donor.name}: {len(case):,} case and {count(len(control), 'control donor')}"
+    text += f", {both:,} of them in both arms" if both else ""
     unknown = int((names.isna() & (arms[0] | arms[1])).sum())
-    said += f"; of {count(unknown, 'cell')} it is not known" if unknown else ""
-    said += ". Cells are not replicates: p says how sure a gene differs between these cells, not between people. "
+    text += f"; of {count(unknown, 'cell')} it is not known" if unknown else ""
+    text += ". Cells are not replicates: p says how sure a gene differs between these cells, not between people. "
     if min(len(case), len(control)) < 2:
-        return said + "One donor in an arm is too few to tell the condition from the person."
-    return said + "To compare people, test sums of counts by donor (DESeq2); bench run --task deg has such a test."
+        return text + "One donor in an arm is too few to tell the condition from the person."
+    return text + "To compare people, test sums of counts by donor (DESeq2); bench run --task deg has such a test."

@@ -1,4 +1,4 @@
-"""How alike the DEGs of a draw are to those of the full data."""
+"""Agreement of the DEGs of a draw with those of the full data."""
 
 from __future__ import annotations
 
@@ -66,9 +66,9 @@ def _rank_correlation(drawn: Markers, full: Markers) -> NDArray[np.float64]:
     if not full.defined[0] or genes.sum() < 3:
         return correlation
     ranks = rankdata(drawn.log2fc[drawn.defined][:, genes], axis=1)
-    theirs = rankdata(full.log2fc[0, genes])
+    full_ranks = rankdata(full.log2fc[0, genes])
     ranks -= ranks.mean(axis=1, keepdims=True)
-    theirs -= theirs.mean()
+    full_ranks -= full_ranks.mean()
     with np.errstate(invalid="ignore", divide="ignore"):
-        correlation[drawn.defined] = ranks @ theirs / np.sqrt((ranks**2).sum(axis=1) * (theirs**2).sum())
+        correlation[drawn.defined] = ranks @ full_ranks / np.sqrt((ranks**2).sum(axis=1) * (full_ranks**2).sum())
     return correlation

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def raw(problem: Problem, rng: np.random.Generator) -> Prediction:
-    """What was measured."""
+    """Return what was measured."""
     return {"expression": log1p_cp10k(problem.inputs.cells.X)}
 
 
@@ -65,8 +65,8 @@ def _cases(problem: Problem, first: pd.DataFrame) -> list[int | None]:
     solution = problem.solution
     cases = solution.reset_index(drop=True)
     cases = cases[(cases["arm"] == "case") & (cases["cell_type"] != "")]
-    found = {name: int(rows[0]) for name, rows in cases.groupby("cell_type").groups.items()}
-    return [found.get(name) for name in sorted(first["cell_type"].unique())]
+    first_case = {name: int(rows[0]) for name, rows in cases.groupby("cell_type").groups.items()}
+    return [first_case.get(name) for name in sorted(first["cell_type"].unique())]
 
 
 def _set_apart(means: NDArray[np.float64], arm: pd.Series, effect: NDArray[np.float32]) -> None:

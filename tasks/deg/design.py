@@ -1,4 +1,4 @@
-"""Which cells are drawn in which permutation: the same for every method, and kept with the problem."""
+"""The cells that are drawn in each permutation: the same for every method, and kept with the problem."""
 
 from __future__ import annotations
 
@@ -146,11 +146,11 @@ def donor_subsets(donors: dict[bool, list[str]], seed: tuple[str | int, ...]) ->
         cases, controls = (list(combinations(names, k)) for names, k in zip(named, halves, strict=True))
         return [frozenset(a + b) for a in cases for b in controls], total
     rng = np.random.default_rng(derive_seed("deg/patients", *seed))
-    found: dict[frozenset[str], None] = {}
-    while len(found) < MAX_SUBSETS:
+    subsets: dict[frozenset[str], None] = {}
+    while len(subsets) < MAX_SUBSETS:
         drawn = [rng.choice(names, k, replace=False).tolist() for names, k in zip(named, halves, strict=True)]
-        found[frozenset(drawn[0] + drawn[1])] = None
-    return list(found), total
+        subsets[frozenset(drawn[0] + drawn[1])] = None
+    return list(subsets), total
 
 
 def arm_name(case: bool) -> str:
@@ -193,10 +193,10 @@ def permuted_samples(
     pairs = [np.flatnonzero(donor == name) for name in sorted(set(donor[both]))] if donor is not None else []
     cases, controls = np.flatnonzero(case & ~both), np.flatnonzero(~case & ~both)
     exchanged, flipped = _exchanged(len(cases), len(controls)), [len(pairs) // 2, -(-len(pairs) // 2)]
-    seen = {case.tobytes(), (~case).tobytes()}
-    kept: list[NDArray[np.bool_]] = []
+    tested_before = {case.tobytes(), (~case).tobytes()}
+    permutations: list[NDArray[np.bool_]] = []
     for _ in range(_TRIES):
-        if len(kept) == N_NULL:
+        if len(permutations) == N_NULL:
             break
         labels = case.copy()
         for pair in rng.permutation(len(pairs))[: rng.choice(flipped)]:
@@ -204,28 +204,28 @@ def permuted_samples(
         n = rng.choice(exchanged)
         labels[rng.permutation(cases)[:n]] = False
         labels[rng.permutation(controls)[:n]] = True
-        if labels.tobytes() not in seen:
-            kept.append(labels)
-            seen |= {labels.tobytes(), (~labels).tobytes()}
-    return np.array(kept, np.uint8).reshape(len(kept), len(case))
+        if labels.tobytes() not in tested_before:
+            permutations.append(labels)
+            tested_before |= {labels.tobytes(), (~labels).tobytes()}
+    return np.array(permutations, np.uint8).reshape(len(permutations), len(case))
 
 
 def _exchanged(n_case: int, n_control: int) -> list[int]:
-    """How many cases change places with as many controls, so that both halves have the same share of true cases."""
+    """Numbers of cases that change places with as many controls, so that both halves have the same share of cases."""
     if not n_case or not n_control:
         return [0]
-    left = [abs((n_case - n) / n_case - n / n_control) for n in range(min(n_case, n_control) + 1)]
-    return [n for n, difference in enumerate(left) if difference < min(left) + 1e-9]
+    imbalance = [abs((n_case - n) / n_case - n / n_control) for n in range(min(n_case, n_control) + 1)]
+    return [n for n, difference in enumerate(imbalance) if difference < min(imbalance) + 1e-9]
 
 
 def no_permutation(donor: NDArray[np.object_], case: NDArray[np.bool_]) -> str:
-    """Why the condition cannot be permuted among the donors of these samples; empty if it can."""
+    """Say why the condition cannot be permuted among the donors of these samples; empty if it can."""
     if set(donor) == {LIBRARY}:
         return "donors are not told apart"
     n_case, n_control, n = int(case.sum()), int((~case).sum()), len(set(donor))
     if n >= MIN_DONORS and min(n_case, n_control) >= 2:
         return ""
     if both := len(donor) - n:
-        said = f"{both} of {n} donors {'have' if both > 1 else 'has'} cells in both arms"
-        return f"paired design: {said}, too few to exchange the arms within donors ({MIN_DONORS} are needed)"
+        paired = f"{both} of {n} donors {'have' if both > 1 else 'has'} cells in both arms"
+        return f"paired design: {paired}, too few to exchange the arms within donors ({MIN_DONORS} are needed)"
     return f"{n_case} case and {n_control} control donors: too few to permute the condition (2 of each are needed)"

@@ -64,10 +64,10 @@ def evaluate(expression: Any, solution: pd.DataFrame, genes: pd.Index) -> Evalua
         if min(int(design.case.sum()), int((~design.case).sum())) >= MIN_CELLS:
             parts.append(_evaluate_type(expression, design, genes))
     tables = ([getattr(part, name) for part in parts] for name in Evaluation.__dataclass_fields__)
-    found = Evaluation(*(pd.concat(table, ignore_index=True) for table in tables))
-    if "ratio" not in found.draws:
-        found.draws["ratio"] = _share_of_samples(solution)
-    return found
+    evaluation = Evaluation(*(pd.concat(table, ignore_index=True) for table in tables))
+    if "ratio" not in evaluation.draws:
+        evaluation.draws["ratio"] = _share_of_samples(solution)
+    return evaluation
 
 
 def _share_of_samples(solution: pd.DataFrame) -> float:
@@ -95,7 +95,7 @@ def _evaluate_type(expression: Any, design: TypeDesign, genes: pd.Index) -> Eval
 
 
 def _drawn_whole(design: TypeDesign) -> bool:
-    """Whether the draws are of whole samples (every problem has one kind of draws: levels above 1 are ratios)."""
+    """Return whether the draws are of whole samples (a problem has one kind of draws: levels above 1 are ratios)."""
     return bool(design.draws.max(initial=0) <= 1)
 
 
@@ -116,12 +116,12 @@ def _subsamples(
         tables.append(compared.assign(n_cells=(drawn[0].n + drawn[1].n).astype(int)[compared["draw"]]))
 
     def without(donors: list[str]) -> tuple[Markers, Markers]:
-        kept = [_kept(design, arm, donors) for arm in (case, control)]
-        everything = [add(arm.samples, k[None]) for arm, k in zip((case, control), kept, strict=True)]
+        remaining = [_of_other_donors(design, arm, donors) for arm in (case, control)]
+        everything = [add(arm.samples, k[None]) for arm, k in zip((case, control), remaining, strict=True)]
         # Groups of the jackknife are sample by sample: the permutation is the inner index.
         half = [
             add(_of(arm.jackknife, slice(None)), np.kron(k, np.eye(N_JACKKNIFE)))
-            for arm, k in zip((case, control), kept, strict=True)
+            for arm, k in zip((case, control), remaining, strict=True)
         ]
         return markers(*half), markers(*everything)
 
@@ -132,14 +132,16 @@ def _subsets(design: TypeDesign, case: ArmSums, control: ArmSums, full: Markers)
     first = np.unique(design.sample, return_index=True)[1]
     member = design.draws[:, first] > 0  # (subsets, samples)
     drawn = [add(arm.samples, member[:, arm.codes]) for arm in (case, control)]
-    found = markers(*drawn)
-    compared = compare(found, full)
+    subset_markers = markers(*drawn)
+    compared = compare(subset_markers, full)
     compared = compared.assign(n_cells=(drawn[0].n + drawn[1].n).astype(int)[compared["draw"]])
 
     def without(donors: list[str]) -> tuple[Markers, Markers]:
-        everything = [add(arm.samples, _kept(design, arm, donors)[None]) for arm in (case, control)]
+        everything = [add(arm.samples, _of_other_donors(design, arm, donors)[None]) for arm in (case, control)]
         free = ~member[:, design.samples["donor"].isin(donors).to_numpy()].any(axis=1)
-        some = type(found)(*(getattr(found, name)[free] for name in type(found).__dataclass_fields__))
+        some = type(subset_markers)(
+            *(getattr(subset_markers, name)[free] for name in type(subset_markers).__dataclass_fields__)
+        )
         return some, markers(*everything)
 
     return compared, _jackknife(design, without)
@@ -150,7 +152,7 @@ def _of(sums: GroupSums | None, groups: slice) -> GroupSums:
     return sums.take(groups)
 
 
-def _kept(design: TypeDesign, arm: ArmSums, donors: list[str]) -> NDArray[np.bool_]:
+def _of_other_donors(design: TypeDesign, arm: ArmSums, donors: list[str]) -> NDArray[np.bool_]:
     """(samples of the arm,): those of other donors."""
     return ~design.samples["donor"].isin(donors).to_numpy()[arm.codes]
 

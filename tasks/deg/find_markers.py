@@ -190,16 +190,16 @@ def left_out(covariates: pd.DataFrame, is_case: NDArray[np.bool_], dropped: Sequ
             f"the covariates ({', '.join(map(str, varied))}) determine which cells are case and which control",
             fix=fix + "; what differs between people of one arm each takes a test of donors, not of cells",
         )
-    found = []
+    names = []
     for j, name in enumerate(covariates):
         columns = [column for column in dropped if column.split("[")[0] == f"x{j}"]
         n_levels = covariates[name].nunique()
         if name not in varied or columns == [f"x{j}"] or (columns and len(columns) == n_levels - 1):
-            found.append(str(name))
+            names.append(str(name))
         elif columns:
             levels = ", ".join(column.partition("[T.")[2].removesuffix("]") for column in columns)
-            found.append(f"{name} ({len(columns)} of {n_levels} levels: {levels})")
-    return tuple(found)
+            names.append(f"{name} ({len(columns)} of {n_levels} levels: {levels})")
+    return tuple(names)
 
 
 def _shares(detected: NDArray[np.float64], n: NDArray[np.float64]) -> NDArray[np.float64]:

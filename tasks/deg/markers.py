@@ -46,7 +46,7 @@ class Markers:
     pct_2: NDArray[np.float64]
 
     def deg(self, sign: int) -> NDArray[np.bool_]:
-        """Whether a gene is differentially expressed, up (1) or down (-1) in the case; p by Bonferroni over all."""
+        """Genes that are differentially expressed, up (1) or down (-1) in the case; p by Bonferroni over all."""
         with np.errstate(invalid="ignore"):
             significant = self.p * self.p.shape[1] < ALPHA
             return significant & (sign * self.log2fc > MIN_LOG2FC)
@@ -62,17 +62,18 @@ def markers(case: GroupSums, control: GroupSums, *, every_change: bool = False) 
     """
     n_pairs, n_genes = case.detected.shape
     defined = (case.n >= MIN_CELLS) & (control.n >= MIN_CELLS)
-    found = Markers(defined, np.zeros((n_pairs, n_genes), bool), *(np.full((n_pairs, n_genes), np.nan) for _ in "plab"))
+    p, log2fc, pct_1, pct_2 = np.full((4, n_pairs, n_genes), np.nan)
+    result = Markers(defined, np.zeros((n_pairs, n_genes), bool), p, log2fc, pct_1, pct_2)
     step = max(1, _CHUNK // max(1, n_genes))
     pairs = np.flatnonzero(defined)
     for start in range(0, len(pairs), step):
         part = pairs[start : start + step]
         sums = joined(case.take(part), control.take(part))
-        one, zero = np.arange(len(part)), np.arange(len(part)) + len(part)
-        change = fold_changes(sums, one, zero, logfc_threshold=0.0 if every_change else None)
-        found.tested[part] = change.tested
-        found.log2fc[part], found.pct_1[part], found.pct_2[part] = change.avg_log2FC, change.pct_1, change.pct_2
+        pair = np.arange(len(part)), np.arange(len(part)) + len(part)
+        change = fold_changes(sums, *pair, logfc_threshold=0.0 if every_change else None)
+        result.tested[part] = change.tested
+        result.log2fc[part], result.pct_1[part], result.pct_2[part] = change.avg_log2FC, change.pct_1, change.pct_2
         genes = np.asarray(change.tested.any(axis=0))
-        test = two_group_lrt(genes_of(sums, genes), one, zero, tested=change.tested[:, genes], fields=("p",))
-        found.p[np.ix_(part, genes)] = test["p"]
-    return found
+        test = two_group_lrt(genes_of(sums, genes), *pair, tested=change.tested[:, genes], fields=("p",))
+        result.p[np.ix_(part, genes)] = test["p"]
+    return result

@@ -39,14 +39,14 @@ def null_tests(design: TypeDesign, case: ArmSums, control: ArmSums) -> tuple[pd.
     with the ``low`` and ``high`` between which independent p would be in 95 %.
     """
     tables, quantiles = [], []
-    for kind, found in _permuted(design, case, control):
-        p = found.p
+    for kind, permuted in _permuted(design, case, control):
+        p = permuted.p
         below = {f"below_{alpha:g}": np.nansum(p < alpha, axis=1) for alpha in ALPHAS}
-        n_deg = sum(found.deg(sign).sum(axis=1) for sign in (1, -1))
-        numbers = {"n_tests": found.tested.sum(axis=1), "n_deg": n_deg}
+        n_deg = sum(permuted.deg(sign).sum(axis=1) for sign in (1, -1))
+        numbers = {"n_tests": permuted.tested.sum(axis=1), "n_deg": n_deg}
         table = pd.DataFrame({"kind": kind, "permutation": np.arange(len(p)), **numbers, **below})
-        tables.append(table[found.defined & (numbers["n_tests"] > 0)])
-        quantiles.append(_qq(p[found.tested]).assign(kind=kind))
+        tables.append(table[permuted.defined & (numbers["n_tests"] > 0)])
+        quantiles.append(_qq(p[permuted.tested]).assign(kind=kind))
     return pd.concat(tables, ignore_index=True), pd.concat(quantiles, ignore_index=True)
 
 

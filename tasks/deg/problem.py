@@ -132,7 +132,7 @@ def _draws(solution: pd.DataFrame, track: str, seed: tuple[str | int, ...], note
 
 def _permuted_donors(solution: pd.DataFrame, seed: tuple[str | int, ...], notes: Notes) -> list[bytes]:
     """Of each cell, whether it counts as case where the condition is permuted among the donors who have its type."""
-    found = pd.Series([b""] * len(solution), dtype=object)
+    permuted = pd.Series([b""] * len(solution), dtype=object)
     withheld = {}
     for name, rows in sorted(solution.groupby("cell_type").indices.items()):
         if not name:
@@ -143,12 +143,12 @@ def _permuted_donors(solution: pd.DataFrame, seed: tuple[str | int, ...], notes:
         if reason := no_permutation(donors, arms):
             withheld[name] = reason
             continue
-        found.iloc[rows] = packed(permuted_samples(arms, (*seed, name), donors)[:, sample])
-    notes += _said_of_donors(solution, withheld)
-    return found.tolist()
+        permuted.iloc[rows] = packed(permuted_samples(arms, (*seed, name), donors)[:, sample])
+    notes += _notes_on_donors(solution, withheld)
+    return permuted.tolist()
 
 
-def _said_of_donors(solution: pd.DataFrame, withheld: dict[str, str]) -> list[str]:
+def _notes_on_donors(solution: pd.DataFrame, withheld: dict[str, str]) -> list[str]:
     tested = solution[solution["cell_type"] != ""]
     arms = tested.groupby("donor")["arm"].nunique()
     notes = []
@@ -178,7 +178,7 @@ def _subsets(solution: pd.DataFrame, seed: tuple[str | int, ...], notes: Notes) 
 
 
 def _truth(dataset: Dataset, solution: pd.DataFrame) -> dict[str, sparse.csr_matrix]:
-    """What the disease does to each cell of the case arm, in comparison with the control arm, where that is known."""
+    """Effects of the disease on each cell of the case arm, against the control arm, where they are known."""
     if "disease_effects" not in dataset.adata.uns:
         return {}
     genes = dataset.adata.var_names
@@ -194,8 +194,10 @@ def _truth(dataset: Dataset, solution: pd.DataFrame) -> dict[str, sparse.csr_mat
         np.add.at(profile, place, sign * rows["log2fc"].to_numpy(np.float32))
     member = pd.Index(types).get_indexer(solution["cell_type"])
     cells = np.flatnonzero(case)
-    one = sparse.csr_matrix((np.ones(len(cells), np.float32), (cells, member[cells])), (len(solution), len(types)))
-    return {EFFECT: sparse.csr_matrix(one @ sparse.csr_matrix(profile))}
+    membership = sparse.csr_matrix(
+        (np.ones(len(cells), np.float32), (cells, member[cells])), (len(solution), len(types))
+    )
+    return {EFFECT: sparse.csr_matrix(membership @ sparse.csr_matrix(profile))}
 
 
 def too_few(solution: pd.DataFrame) -> dict[str, str]:
@@ -211,7 +213,7 @@ def too_few(solution: pd.DataFrame) -> dict[str, str]:
 
 
 def _warnings(dataset: Dataset, solution: pd.DataFrame) -> list[Note]:
-    """What cannot be tested, and what the tests cannot tell.
+    """List what cannot be tested, and what the tests cannot tell.
 
     Raises
     ------
@@ -220,13 +222,13 @@ def _warnings(dataset: Dataset, solution: pd.DataFrame) -> list[Note]:
     """
     short = too_few(solution)
     types = set(solution["cell_type"]) - {""}
-    said = listed([f"{name} ({why})" for name, why in short.items()])
+    untestable = listed([f"{name} ({why})" for name, why in short.items()])
     if not types - set(short):
         raise NotApplicableError(
-            f"no cell type has enough cells in both arms: {said or 'no cell of these arms has a cell type'}",
+            f"no cell type has enough cells in both arms: {untestable or 'no cell of these arms has a cell type'}",
             where=f"dataset {dataset.card.name}",
         )
-    notes = [Note(f"cell types that cannot be tested: {said}", "warning")] if short else []
+    notes = [Note(f"cell types that cannot be tested: {untestable}", "warning")] if short else []
     if "batch" in dataset.adata.obs:
         batch = dataset.adata.obs.loc[solution.index, "batch"].astype(str)[solution["arm"] != ""]
         arms = solution.loc[batch.index, "arm"].groupby(batch).nunique()

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 #: smaller arm has (the filter that DESeq2's authors advise).
 _MIN_CELLS, _MIN_COUNTS = 10, 10
 #: Results by the digest of what was tested: both tracks and all replicates of a dataset ask for the same.
-_KNOWN: dict[str, pd.DataFrame] = {}
-_MOST_KNOWN = 256
+_RESULTS: dict[str, pd.DataFrame] = {}
+_MOST_RESULTS = 256
 
 
 @dataclass(frozen=True)
@@ -92,11 +92,11 @@ def _tested_once(sums: pd.DataFrame, samples: pd.DataFrame) -> pd.DataFrame:
     digest = hashlib.sha256(sums.to_numpy().tobytes())
     digest.update(repr((list(sums.columns), samples["donor"].tolist(), samples["case"].tolist())).encode())
     key = digest.hexdigest()
-    if key not in _KNOWN:
-        if len(_KNOWN) >= _MOST_KNOWN:
-            _KNOWN.clear()
-        _KNOWN[key] = _tested(sums, samples)
-    return _KNOWN[key]
+    if key not in _RESULTS:
+        if len(_RESULTS) >= _MOST_RESULTS:
+            _RESULTS.clear()
+        _RESULTS[key] = _tested(sums, samples)
+    return _RESULTS[key]
 
 
 def _tested(sums: pd.DataFrame, samples: pd.DataFrame) -> pd.DataFrame:
@@ -125,13 +125,13 @@ def _tested(sums: pd.DataFrame, samples: pd.DataFrame) -> pd.DataFrame:
         data.deseq2()
         stats = DeseqStats(data, contrast=["arm", "case", "control"], inference=inference, quiet=True)
         stats.summary()
-    found = stats.results_df
-    significant = (found["padj"] < ALPHA) & (found["log2FoldChange"].abs() > MIN_LOG2FC)
+    results = stats.results_df
+    significant = (results["padj"] < ALPHA) & (results["log2FoldChange"].abs() > MIN_LOG2FC)
     table = {
-        "gene": found.index,
-        "log2fc": found["log2FoldChange"].to_numpy(),
-        "p_val": found["pvalue"].to_numpy(),
-        "p_val_adj": found["padj"].to_numpy(),
-        "direction": np.where(significant, np.sign(found["log2FoldChange"]), 0).astype(int),
+        "gene": results.index,
+        "log2fc": results["log2FoldChange"].to_numpy(),
+        "p_val": results["pvalue"].to_numpy(),
+        "p_val_adj": results["padj"].to_numpy(),
+        "direction": np.where(significant, np.sign(results["log2FoldChange"]), 0).astype(int),
     }
     return pd.DataFrame(table)

@@ -21,15 +21,15 @@ _KEYS = ["cell_type", "ratio", "direction"]
 _VOLCANO_GENES = 1000
 
 
-def paired_draws(mine: Evaluation, raw: Evaluation) -> pd.DataFrame:
+def paired_draws(imputed: Evaluation, raw: Evaluation) -> pd.DataFrame:
     """``cell_type, ratio, direction, subset, overlap, overlap_raw, n_deg, n_cells``: a row a draw."""
     columns = [*_KEYS, "draw", "overlap"]
-    both = mine.draws.merge(raw.draws[columns], on=columns[:-1], suffixes=("", "_raw"))
+    both = imputed.draws.merge(raw.draws[columns], on=columns[:-1], suffixes=("", "_raw"))
     both = both.rename(columns={"draw": "subset"})
     return both[[*_KEYS, "subset", "overlap", "overlap_raw", "n_deg", "n_cells"]]
 
 
-def overlap_table(mine: Evaluation, raw: Evaluation) -> pd.DataFrame:
+def overlap_table(imputed: Evaluation, raw: Evaluation) -> pd.DataFrame:
     """A row a cell type, ratio and direction.
 
     ``mean, sd, n`` of the overlap over draws, the same of the counts as they are (``_raw``), ``p_paper``,
@@ -38,7 +38,7 @@ def overlap_table(mine: Evaluation, raw: Evaluation) -> pd.DataFrame:
     ratio that is pooled), ``n_deg_full``, ``n_deg_full_raw``, ``n_case``, ``n_control``, and ``detail``: why an overlap
     is missing.
     """
-    draws = paired_draws(mine, raw)
+    draws = paired_draws(imputed, raw)
     rows = []
     for keys, part in draws.groupby(_KEYS, sort=False):
         difference = (part["overlap"] - part["overlap_raw"]).dropna().to_numpy()
@@ -52,10 +52,10 @@ def overlap_table(mine: Evaluation, raw: Evaluation) -> pd.DataFrame:
             "p_corrected": corrected_p(difference, float(row["ratio"])),
         }
         rows.append(row)
-    table = pd.DataFrame(rows).merge(_intervals(mine, raw), on=["cell_type", "direction"], how="left")
+    table = pd.DataFrame(rows).merge(_intervals(imputed, raw), on=["cell_type", "direction"], how="left")
     at_headline = table["ratio"].eq(0.5) if table["ratio"].nunique() > 1 else pd.Series(True, index=table.index)
     table.loc[~at_headline, ["low", "high", "diff_low", "diff_high"]] = np.nan
-    table = table.merge(_full(mine), on=["cell_type", "direction"])
+    table = table.merge(_full(imputed), on=["cell_type", "direction"])
     of_raw = _full(raw).drop(columns=["n_case", "n_control"])
     table = table.merge(of_raw, on=["cell_type", "direction"], suffixes=("", "_raw"))
     table["detail"] = np.where(
@@ -73,15 +73,15 @@ def _full(results: Evaluation) -> pd.DataFrame:
     )
 
 
-def _intervals(mine: Evaluation, raw: Evaluation) -> pd.DataFrame:
+def _intervals(imputed: Evaluation, raw: Evaluation) -> pd.DataFrame:
     keys = ["cell_type", "direction", "donor", "arm"]
-    both = mine.jackknife.merge(raw.jackknife, on=keys, suffixes=("", "_raw"))
+    both = imputed.jackknife.merge(raw.jackknife, on=keys, suffixes=("", "_raw"))
     rows = []
     for (name, direction), part in both.groupby(["cell_type", "direction"]):
         row = {"cell_type": name, "direction": direction}
         for prefix, value in (("", part["overlap"]), ("diff_", part["overlap"] - part["overlap_raw"])):
-            found = donor_interval(part.assign(value=value)) or (math.nan, math.nan)
-            row |= {f"{prefix}low": found[0], f"{prefix}high": found[1]}
+            interval = donor_interval(part.assign(value=value)) or (math.nan, math.nan)
+            row |= {f"{prefix}low": interval[0], f"{prefix}high": interval[1]}
         row["low"], row["high"] = max(row["low"], 0.0), min(row["high"], 1.0)
         rows.append(row)
     return pd.DataFrame(rows, columns=["cell_type", "direction", "low", "high", "diff_low", "diff_high"])
@@ -123,16 +123,17 @@ def volcano_table(deg: pd.DataFrame, var: pd.DataFrame, truth: pd.DataFrame | No
     table = deg.copy()
     symbol = var["symbol"] if "symbol" in var else pd.Series(var.index, index=var.index)
     table.insert(2, "symbol", symbol.reindex(table["gene"]).astype(object).fillna("").to_numpy())
-    known = pd.MultiIndex.from_frame(truth[["cell_type", "gene"]]) if truth is not None else None
-    mine = pd.MultiIndex.from_frame(table[["cell_type", "gene"]])
-    table["is_true"] = pd.array(mine.isin(known) if known is not None else [None] * len(table), dtype="boolean")
+    true_pairs = pd.MultiIndex.from_frame(truth[["cell_type", "gene"]]) if truth is not None else None
+    tested_pairs = pd.MultiIndex.from_frame(table[["cell_type", "gene"]])
+    is_true = [None] * len(table) if true_pairs is None else tested_pairs.isin(true_pairs)
+    table["is_true"] = pd.array(is_true, dtype="boolean")
     significant = (directions(table) != 0).to_numpy()
-    kept = significant.copy()
+    drawn = significant.copy()
     for rows in table.groupby("cell_type").indices.values():
         rest = rows[~significant[rows]]
         room = max(0, _VOLCANO_GENES - int(significant[rows].sum()))
-        kept[rest[np.unique(np.linspace(0, len(rest) - 1, min(room, len(rest))).astype(int))]] = True
-    return table[kept].reset_index(drop=True)
+        drawn[rest[np.unique(np.linspace(0, len(rest) - 1, min(room, len(rest))).astype(int))]] = True
+    return table[drawn].reset_index(drop=True)
 
 
 def left_out_table(short: dict[str, str], not_in_bulk: dict[str, str], overlap: pd.DataFrame) -> pd.DataFrame:

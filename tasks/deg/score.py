@@ -36,50 +36,51 @@ def score(problem: Problem, prediction: Prediction) -> Scored:
     """All metrics and tables."""
     assert isinstance(problem, DegProblem)
     genes = problem.inputs.cells.var.index
-    mine = evaluate(prediction["expression"], problem.solution, genes)
-    overlap = overlap_table(mine, problem.raw)
-    null = null_table(mine.null)
+    imputed = evaluate(prediction["expression"], problem.solution, genes)
+    overlap = overlap_table(imputed, problem.raw)
+    null = null_table(imputed.null)
     withheld = {
         design.name: reason
         for design in designs(problem.solution)
-        if design.name in set(mine.sizes["cell_type"])
+        if design.name in set(imputed.sizes["cell_type"])
         and (reason := no_permutation(*(design.samples[name].to_numpy() for name in ("donor", "case"))))
     }
     truth = true_effects(problem, genes)
     reference = problem.pseudobulk
-    bulk = against_pseudobulk(mine.deg, reference.table)
+    bulk = against_pseudobulk(imputed.deg, reference.table)
     tables = {
         "overlap": overlap,
         "null": null,
-        "qq": mine.qq,
-        "volcano": volcano_table(mine.deg, problem.inputs.cells.var, truth),
+        "qq": imputed.qq,
+        "volcano": volcano_table(imputed.deg, problem.inputs.cells.var, truth),
         "pseudobulk": bulk,
         "left_out": left_out_table(too_few(problem.solution), reference.left_out, overlap),
-        "deg": mine.deg.assign(replicate="full"),
+        "deg": imputed.deg.assign(replicate="full"),
     }
-    headline = _headline(mine)
-    rows = _of_draws(mine, overlap, headline) + _sizes(mine) + _false_positives(null, withheld)
+    headline = _headline(imputed)
+    rows = _of_draws(imputed, overlap, headline) + _sizes(imputed) + _false_positives(null, withheld)
     x, y = _mean_curve(overlap)
     curves = [Curve("overlap", x, y)] if len(x) > 1 else []
     rows += _agreement(bulk)
-    tables["subsets" if len(mine.draws["ratio"].unique()) < len(RATIOS) else "draws"] = paired_draws(mine, problem.raw)
+    name = "subsets" if imputed.draws["ratio"].nunique() < len(RATIOS) else "draws"
+    tables[name] = paired_draws(imputed, problem.raw)
     if truth is not None:
-        found = against_truth(mine.deg, truth, list(mine.sizes["cell_type"]))
-        by_type = {name: precision_recall(mine.deg, truth, name) for name in mine.sizes["cell_type"]}
-        tables |= {"truth": found, "pr": pd.concat([points for points, _ in by_type.values()], ignore_index=True)}
-        rows += _of_truth(found, {name: average for name, (_, average) in by_type.items()})
+        truth_table = against_truth(imputed.deg, truth, list(imputed.sizes["cell_type"]))
+        by_type = {name: precision_recall(imputed.deg, truth, name) for name in imputed.sizes["cell_type"]}
+        tables |= {"truth": truth_table, "pr": pd.concat([points for points, _ in by_type.values()], ignore_index=True)}
+        rows += _of_truth(truth_table, {name: average for name, (_, average) in by_type.items()})
     return Scored(rows, curves, tables)
 
 
-def _headline(mine: Evaluation) -> float:
+def _headline(imputed: Evaluation) -> float:
     """The ratio whose numbers are pooled: half of the cells, or the only one there is."""
-    ratios = mine.draws["ratio"].unique()
+    ratios = imputed.draws["ratio"].unique()
     return 0.5 if 0.5 in ratios else float(ratios.max())
 
 
-def _of_draws(mine: Evaluation, overlap: pd.DataFrame, headline: float) -> list[Score]:
+def _of_draws(imputed: Evaluation, overlap: pd.DataFrame, headline: float) -> list[Score]:
     """Means over draws of each type, ratio and direction, and their means over types."""
-    means = mine.draws.groupby(["cell_type", "ratio", "direction"])[list(OF_DRAWS)].mean()
+    means = imputed.draws.groupby(["cell_type", "ratio", "direction"])[list(OF_DRAWS)].mean()
     rows = []
     of_both = means.xs("both", level="direction")
     for metric in OF_DRAWS:
@@ -88,7 +89,7 @@ def _of_draws(mine: Evaluation, overlap: pd.DataFrame, headline: float) -> list[
             rows.append(_mean(metric, values, unit))
         for (name, ratio), value in of_both[metric].items():
             where = f"type:{name}" if ratio == headline else f"type:{name},ratio:{_percent(ratio)}"
-            n = int(mine.sizes.set_index("cell_type").loc[name, ["n_case", "n_control"]].sum())
+            n = int(imputed.sizes.set_index("cell_type").loc[name, ["n_case", "n_control"]].sum())
             rows.append(Score(metric, float(value), where, n=n, detail=_why(metric) if math.isnan(value) else ""))
     at = overlap[(overlap["ratio"] == headline) & (overlap["direction"] != "both")]
     for direction, part in at.groupby("direction"):
@@ -145,8 +146,8 @@ def _why(metric: str) -> str:
     }[metric]
 
 
-def _sizes(mine: Evaluation) -> list[Score]:
-    sizes = mine.sizes.assign(n_deg=mine.sizes["n_up"] + mine.sizes["n_down"])
+def _sizes(imputed: Evaluation) -> list[Score]:
+    sizes = imputed.sizes.assign(n_deg=imputed.sizes["n_up"] + imputed.sizes["n_down"])
     rows = [Score("n_deg_full", float(sizes["n_deg"].sum()), n=len(sizes), detail="sum over cell types")]
     for line in sizes.itertuples():
         detail = f"{line.n_up} up, {line.n_down} down; {line.n_case} case and {line.n_control} control cells"
@@ -183,15 +184,15 @@ def _false_positives(null: pd.DataFrame, withheld: dict[str, str]) -> list[Score
             detail = f"EXCEEDS alpha = {line.alpha:g}" if line.low > line.alpha else ""
             rows.append(Score(metric, line.fpr, f"type:{line.cell_type}", line.low, line.high, line.n_tests, detail))
         above = sorted(at.loc[at["low"] > at["alpha"], "cell_type"])
-        said = [f"EXCEEDS alpha = {ALPHAS[0]:g} in {len(above)} of {len(at)} cell types"] if above else []
-        said += [f"mean over {len(at)} of {len(at) + len(missing)} cell types"] if missing else []
-        rows.append(Score(metric, float(at["fpr"].mean()), n=int(at["n_tests"].sum()), detail="; ".join(said)))
+        remarks = [f"EXCEEDS alpha = {ALPHAS[0]:g} in {len(above)} of {len(at)} cell types"] if above else []
+        remarks += [f"mean over {len(at)} of {len(at) + len(missing)} cell types"] if missing else []
+        rows.append(Score(metric, float(at["fpr"].mean()), n=int(at["n_tests"].sum()), detail="; ".join(remarks)))
     return rows
 
 
-def _of_truth(found: pd.DataFrame, average: dict[str, float]) -> list[Score]:
+def _of_truth(truth_table: pd.DataFrame, average: dict[str, float]) -> list[Score]:
     rows = []
-    both = found[found["direction"] == "both"]
+    both = truth_table[truth_table["direction"] == "both"]
     called, right, true = (int(both[c].sum()) for c in ("n_called", "n_right", "n_true"))
     pooled = {
         "truth_precision": (right / called if called else math.nan, called),

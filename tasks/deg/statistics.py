@@ -1,4 +1,4 @@
-"""Whether imputation raises the overlap: the paper's test, its correction, and intervals over donors."""
+"""The test of whether imputation raises the overlap: the paper's, its correction, and intervals over donors."""
 
 from __future__ import annotations
 

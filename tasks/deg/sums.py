@@ -64,7 +64,7 @@ def arm_sums(expression: Any, design: TypeDesign, case: bool, n_ratios: int) -> 
         # Each ratio's own cells; those of the smaller ratios are added afterwards.
         blocks += [draws == level for level in range(1, n_ratios + 1)]
         half = (draws[:N_JACKKNIFE] > 0) & (draws[:N_JACKKNIFE] <= HALF + 1)
-        blocks += [half & mine for mine in by_sample]
+        blocks += [half & of_sample for of_sample in by_sample]
     indicator = sparse.vstack([sparse.csr_matrix(block) for block in blocks], format="csr")
     sums = group_sums(expression[rows] if sparse.issparse(expression) else _Some(expression, rows), indicator)
     ends = np.cumsum([0, len(codes), len(null), len(null)])

@@ -51,10 +51,10 @@ def against_truth(deg: pd.DataFrame, truth: pd.DataFrame, cell_types: list[str])
     called["effect"] = called["effect"].fillna(0.0)
     rows = []
     for name in cell_types:
-        mine, true = called[called["cell_type"] == name], truth[truth["cell_type"] == name]
+        of_type, true = called[called["cell_type"] == name], truth[truth["cell_type"] == name]
         for direction, signs in DIRECTIONS.items():
-            n_called, n_true = int(mine["sign"].isin(signs).sum()), int(np.sign(true["effect"]).isin(signs).sum())
-            right = int((mine["sign"].isin(signs) & (mine["sign"] == np.sign(mine["effect"]))).sum())
+            n_called, n_true = int(of_type["sign"].isin(signs).sum()), int(np.sign(true["effect"]).isin(signs).sum())
+            right = int((of_type["sign"].isin(signs) & (of_type["sign"] == np.sign(of_type["effect"]))).sum())
             precision = right / n_called if n_called else np.nan
             rows.append(
                 {
@@ -76,17 +76,17 @@ def precision_recall(deg: pd.DataFrame, truth: pd.DataFrame, cell_type: str) -> 
 
     Untested genes are called never. A gene changed by the disease counts in whichever direction it is called.
     """
-    mine = deg[deg["cell_type"] == cell_type]
+    of_type = deg[deg["cell_type"] == cell_type]
     true = set(truth.loc[truth["cell_type"] == cell_type, "gene"])
-    order = np.lexsort((-mine["avg_log2FC"].abs().to_numpy(), mine["p_val"].to_numpy()))
-    is_true = mine["gene"].isin(true).to_numpy()[order]
+    order = np.lexsort((-of_type["avg_log2FC"].abs().to_numpy(), of_type["p_val"].to_numpy()))
+    is_true = of_type["gene"].isin(true).to_numpy()[order]
     if not true or not len(is_true):
         return pd.DataFrame({"cell_type": [], "recall": [], "precision": []}), np.nan if not true else 0.0
     right = np.cumsum(is_true)
     precision, recall = right / np.arange(1, len(right) + 1), right / len(true)
     average = float(precision[is_true].sum() / len(true))
-    kept = _thinned(len(right))
-    table = {"cell_type": cell_type, "recall": recall[kept], "precision": precision[kept]}
+    points = _thinned(len(right))
+    table = {"cell_type": cell_type, "recall": recall[points], "precision": precision[points]}
     return pd.DataFrame(table), average
 
 
@@ -100,16 +100,16 @@ def against_pseudobulk(deg: pd.DataFrame, reference: pd.DataFrame) -> pd.DataFra
     both = mast.merge(reference[["cell_type", "gene", "direction"]], on=["cell_type", "gene"])
     rows = []
     for name in sorted(reference["cell_type"].unique()):
-        theirs = reference.loc[reference["cell_type"] == name, "direction"]
-        mine, shared = mast.loc[mast["cell_type"] == name, "sign"], both[both["cell_type"] == name]
+        bulk_sign = reference.loc[reference["cell_type"] == name, "direction"]
+        mast_sign, shared = mast.loc[mast["cell_type"] == name, "sign"], both[both["cell_type"] == name]
         for direction, signs in DIRECTIONS.items():
             agreed = shared["sign"].isin(signs) & (shared["sign"] == shared["direction"])
             rows.append(
                 {
                     "cell_type": name,
                     "direction": direction,
-                    "n_mast": int(mine.isin(signs).sum()),
-                    "n_pseudobulk": int(theirs.isin(signs).sum()),
+                    "n_mast": int(mast_sign.isin(signs).sum()),
+                    "n_pseudobulk": int(bulk_sign.isin(signs).sum()),
                     "n_both": int(agreed.sum()),
                 }
             )

@@ -155,7 +155,7 @@ class DoubletTask(Task):
     )
 
     def why_not(self, card: DatasetCard, track: str) -> str | None:
-        """Why a dataset cannot serve a track, or None."""
+        """Return the reason why a dataset cannot serve a track, or None."""
         if track == "experimental":
             if "is_doublet" not in card.fields:
                 return "no is_doublet column: the dataset does not say which cells are doublets"

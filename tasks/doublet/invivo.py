@@ -125,15 +125,15 @@ def scrublet_scores(X: csr_matrix, donor: NDArray[np.object_], seed: int) -> NDA
 
 def _scrublet_shape(library: AnnData) -> tuple[int, int]:
     """Cells and variable genes that scanpy's Scrublet will keep, by the filters it applies itself."""
-    kept = library.copy()
-    sc.pp.filter_genes(kept, min_cells=3)
-    sc.pp.filter_cells(kept, min_genes=3)
-    if min(kept.shape) < 3:
+    filtered = library.copy()
+    sc.pp.filter_genes(filtered, min_cells=3)
+    sc.pp.filter_cells(filtered, min_genes=3)
+    if min(filtered.shape) < 3:
         return 0, 0
-    sc.pp.normalize_total(kept)
-    sc.pp.log1p(kept)
-    sc.pp.highly_variable_genes(kept)
-    return kept.n_obs, int(kept.var["highly_variable"].sum())
+    sc.pp.normalize_total(filtered)
+    sc.pp.log1p(filtered)
+    sc.pp.highly_variable_genes(filtered)
+    return filtered.n_obs, int(filtered.var["highly_variable"].sum())
 
 
 def leiden_clusters(X: csr_matrix, seed: int) -> NDArray[np.int64]:

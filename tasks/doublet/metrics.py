@@ -83,15 +83,15 @@ class DoubletStatistic:
         """Metrics (replicates x :data:`METRIC_NAMES`) for integer weights (replicates x cells)."""
         w = weights[:, self.order].astype(float)
         doublets = w * self.truth
-        seen, tp = self._at_block_ends(w), self._at_block_ends(doublets)
-        total, positives = seen[:, -1], tp[:, -1]
-        columns = [_auprc(seen, tp), _auroc(seen, tp), *self._own_calls(w, doublets, positives, total)]
+        ranked, tp = self._at_block_ends(w), self._at_block_ends(doublets)
+        total, positives = ranked[:, -1], tp[:, -1]
+        columns = [_auprc(ranked, tp), _auroc(ranked, tp), *self._own_calls(w, doublets, positives, total)]
         k = np.column_stack([positives if rate is None else n_calls(rate, total) for rate in RATES.values()])
-        for rate, calls, found in zip(RATES.values(), k.T, _expected_tp(k, seen, tp).T, strict=True):
-            columns.extend(call_metrics(found, calls, positives, total))
+        for rate, calls, hits in zip(RATES.values(), k.T, _expected_tp(k, ranked, tp).T, strict=True):
+            columns.extend(call_metrics(hits, calls, positives, total))
             if rate is not None:
-                calls, found = _above_quantile(rate, seen, tp)
-                columns.extend(call_metrics(found, calls, positives, total))
+                calls, hits = _above_quantile(rate, ranked, tp)
+                columns.extend(call_metrics(hits, calls, positives, total))
         return np.column_stack(columns)
 
     def _at_block_ends(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -128,58 +128,58 @@ class DoubletStatistic:
         if positives in (0, total):
             return []
         ones = np.ones((1, total))
-        seen, tp = self._at_block_ends(ones)[0], self._at_block_ends(ones * self.truth)[0]
-        precision = tp[1:] / seen[1:]
+        ranked, tp = self._at_block_ends(ones)[0], self._at_block_ends(ones * self.truth)[0]
+        precision = tp[1:] / ranked[1:]
         rates = np.arange(1, 51) / 100
         k = n_calls(rates, np.float64(total))
-        f1 = call_metrics(_expected_tp(k[None], seen[None], tp[None])[0], k, positives, total)[3]
+        f1 = call_metrics(_expected_tp(k[None], ranked[None], tp[None])[0], k, positives, total)[3]
         return [
             _thinned("pr", tp / positives, np.append(precision[0], precision)),
-            _thinned("roc", (seen - tp) / (total - positives), tp / positives),
+            _thinned("roc", (ranked - tp) / (total - positives), tp / positives),
             Curve("identification", rates.tolist(), f1.tolist()),
         ]
 
 
 def n_calls(rate: ArrayLike, total: ArrayLike) -> NDArray[np.float64]:
-    """How many of ``total`` cells are called at ``rate``: rounded half up, 0 allowed."""
+    """Number of cells called at ``rate`` of ``total``: rounded half up, 0 allowed."""
     return np.floor(np.round(np.multiply(rate, total), 9) + 0.5)
 
 
-def _expected_tp(k: NDArray[np.float64], seen: NDArray[np.float64], tp: NDArray[np.float64]) -> NDArray[np.float64]:
+def _expected_tp(k: NDArray[np.float64], ranked: NDArray[np.float64], tp: NDArray[np.float64]) -> NDArray[np.float64]:
     """Expected true positives among exactly ``k`` calls (replicates x rates): a block that is cut gives its share."""
     rows = np.arange(len(k))[:, None]
-    end = np.array([np.searchsorted(seen[i], k[i]) for i in range(len(k))]).reshape(k.shape)
+    end = np.array([np.searchsorted(ranked[i], k[i]) for i in range(len(k))]).reshape(k.shape)
     start = np.maximum(end - 1, 0)
-    size = seen[rows, end] - seen[rows, start]
-    share = np.divide(k - seen[rows, start], size, out=np.zeros_like(k), where=size > 0)
+    size = ranked[rows, end] - ranked[rows, start]
+    share = np.divide(k - ranked[rows, start], size, out=np.zeros_like(k), where=size > 0)
     return tp[rows, start] + share * (tp[rows, end] - tp[rows, start])
 
 
 def _above_quantile(
-    rate: float, seen: NDArray[np.float64], tp: NDArray[np.float64]
+    rate: float, ranked: NDArray[np.float64], tp: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Calls and true positives (replicates,) if what scores strictly above ``np.quantile(scores, 1 - rate)`` is called.
 
     The quantile lies between two neighbours in the order of scores, or on the lower of them. Either way what is above
     it is what is above the lower one: the blocks before its block.
     """
-    rows, total = np.arange(len(seen)), seen[:, -1]
+    rows, total = np.arange(len(ranked)), ranked[:, -1]
     lower = total - 1 - np.floor((total - 1) * (1 - rate))  # place from the top, from 0; as numpy rounds
-    block = np.array([np.searchsorted(seen[i], lower[i], side="right") for i in rows]) - 1
-    return seen[rows, block], tp[rows, block]
+    block = np.array([np.searchsorted(ranked[i], lower[i], side="right") for i in rows]) - 1
+    return ranked[rows, block], tp[rows, block]
 
 
-def _auprc(seen: NDArray[np.float64], tp: NDArray[np.float64]) -> NDArray[np.float64]:
+def _auprc(ranked: NDArray[np.float64], tp: NDArray[np.float64]) -> NDArray[np.float64]:
     """Average precision, as the paper's evaluation (and scikit-learn) has it; NaN without both classes."""
-    precision = np.divide(tp, seen, out=np.zeros_like(tp), where=seen > 0)
+    precision = np.divide(tp, ranked, out=np.zeros_like(tp), where=ranked > 0)
     area = (np.diff(tp, axis=1) * precision[:, 1:]).sum(axis=1)
-    return _with_both_classes(area, tp[:, -1], seen[:, -1], denominator=tp[:, -1])
+    return _with_both_classes(area, tp[:, -1], ranked[:, -1], denominator=tp[:, -1])
 
 
-def _auroc(seen: NDArray[np.float64], tp: NDArray[np.float64]) -> NDArray[np.float64]:
+def _auroc(ranked: NDArray[np.float64], tp: NDArray[np.float64]) -> NDArray[np.float64]:
     """Area under the ROC curve; ties count one half; NaN without both classes."""
-    area = (np.diff(seen - tp, axis=1) * (tp[:, 1:] + tp[:, :-1]) / 2).sum(axis=1)
-    return _with_both_classes(area, tp[:, -1], seen[:, -1], denominator=tp[:, -1] * (seen[:, -1] - tp[:, -1]))
+    area = (np.diff(ranked - tp, axis=1) * (tp[:, 1:] + tp[:, :-1]) / 2).sum(axis=1)
+    return _with_both_classes(area, tp[:, -1], ranked[:, -1], denominator=tp[:, -1] * (ranked[:, -1] - tp[:, -1]))
 
 
 def _with_both_classes(

@@ -13,7 +13,7 @@ from scipy import sparse
 from bench.dataset import Dataset
 from bench.errors import NotApplicableError
 from bench.problem import Cells, Inputs, Notes, Problem
-from bench.tasks._shared.donors import MIN_TESTED, donors_of, donors_to_test, kept, take_rows, too_small
+from bench.tasks._shared.donors import MIN_TESTED, donors_of, donors_to_test, take_rows, too_small, usable_cells
 from bench.tasks._shared.few_genes import MIN_GENES, detected_genes, enough_genes, note_few_genes
 from bench.tasks.doublet.invivo import label_clusters
 from bench.tasks.doublet.simulate import MIN_CELLS, SIMULATED_RATE, Mode, simulate_doublets
@@ -121,7 +121,7 @@ def _with_cluster_labels(dataset: Dataset, seed: int) -> Dataset:
 
 
 def carries_cluster_labels(dataset: Dataset) -> bool:
-    """Whether the dataset's own ``is_doublet`` is a computational (cluster-level) label."""
+    """Return whether the dataset's own ``is_doublet`` is a computational (cluster-level) label."""
     return dataset.card.truth == "computational" and "is_doublet" in dataset.card.fields
 
 
@@ -138,13 +138,13 @@ def _experimental(dataset: Dataset) -> _Labelled:
     notes: Notes = []
     if dataset.card.truth == "generative":
         notes.append("doublets are known because the dataset is simulated, not from an experiment")
-    keep = kept(dataset, notes)
+    keep = usable_cells(dataset, notes)
     return _labelled(dataset, keep, dataset.adata.obs["is_doublet"].to_numpy(dtype=bool), notes)
 
 
 def _invivo(dataset: Dataset, seed: int) -> _Labelled:
     notes: Notes = []
-    keep = kept(dataset, notes)
+    keep = usable_cells(dataset, notes)
     if carries_cluster_labels(dataset):
         notes.append("cluster-level labels are the dataset's own")
         return _labelled(dataset, keep, dataset.adata.obs["is_doublet"].to_numpy(dtype=bool), notes)
@@ -155,19 +155,19 @@ def _invivo(dataset: Dataset, seed: int) -> _Labelled:
     truth[keep] = labels.is_doublet
     notes.extend(labels.notes)
     if "is_doublet" in dataset.adata.obs and dataset.card.truth in ("experimental", "generative"):
-        known = dataset.adata.obs["is_doublet"].to_numpy(dtype=bool)[keep]
-        hits = int((known & labels.is_doublet).sum())
+        is_doublet = dataset.adata.obs["is_doublet"].to_numpy(dtype=bool)[keep]
+        hits = int((is_doublet & labels.is_doublet).sum())
         notes.append(
             f"against the dataset's {dataset.card.truth} truth, {hits} of {labels.is_doublet.sum()} such cells "
-            f"are doublets, out of {known.sum()} doublets"
+            f"are doublets, out of {is_doublet.sum()} doublets"
         )
-    made = _labelled(dataset, keep, truth, notes)
-    return _Labelled(made.X, made.obs.drop(columns=_PARENTS, errors="ignore"), notes)
+    labelled = _labelled(dataset, keep, truth, notes)
+    return _Labelled(labelled.X, labelled.obs.drop(columns=_PARENTS, errors="ignore"), notes)
 
 
 def _simulated(dataset: Dataset, mode: Mode, seed: int) -> _Labelled:
     notes: Notes = []
-    keep = kept(dataset, notes)
+    keep = usable_cells(dataset, notes)
     obs = dataset.adata.obs
     if "is_doublet" in obs:
         real = obs["is_doublet"].to_numpy(dtype=bool)
@@ -193,44 +193,44 @@ def _with_enough_genes(labelled: _Labelled) -> _Labelled:
 
 def _with_doublets(singlets: _Labelled, mode: Mode, digest: str, seed: int) -> _Labelled:
     """Singlets followed by simulated doublets; the parents stay."""
-    made = simulate_doublets(singlets.X, singlets.obs["donor"].to_numpy(), mode, digest=digest, seed=seed)
+    doublets = simulate_doublets(singlets.X, singlets.obs["donor"].to_numpy(), mode, digest=digest, seed=seed)
     small = (singlets.obs["donor"].value_counts() < MIN_CELLS).sum()
     if small:
         singlets.notes.append(f"{small} donors with fewer than {MIN_CELLS} cells yield no doublet")
-    if not len(made.donor):
+    if not len(doublets.donor):
         raise NotApplicableError(f"no donor has {MIN_CELLS} singlets: there is nothing to make doublets from")
-    names = [f"doublet-{i}-of-{donor}" for i, donor in enumerate(made.donor)]
-    obs = pd.DataFrame({"donor": made.donor, "is_doublet": True}, index=pd.Index(names))
-    for column, parent in zip(["parent_a", "parent_b"], made.parents.T, strict=True):
+    names = [f"doublet-{i}-of-{donor}" for i, donor in enumerate(doublets.donor)]
+    obs = pd.DataFrame({"donor": doublets.donor, "is_doublet": True}, index=pd.Index(names))
+    for column, parent in zip(["parent_a", "parent_b"], doublets.parents.T, strict=True):
         obs[column] = singlets.obs.index[parent]
     if "cell_type" in singlets.obs:
-        for column, parent in zip(_PARENTS, made.parents.T, strict=True):
+        for column, parent in zip(_PARENTS, doublets.parents.T, strict=True):
             obs[column] = pd.array(singlets.obs["cell_type"].array[parent], dtype="string")
     both = pd.concat([singlets.obs, obs])
     if not both.index.is_unique:
         raise ValueError("a cell of the dataset has the name of a simulated doublet")
-    X = sparse.vstack([singlets.X.astype(made.X.dtype, copy=False), made.X], format="csr")
+    X = sparse.vstack([singlets.X.astype(doublets.X.dtype, copy=False), doublets.X], format="csr")
     return _Labelled(X, both, singlets.notes)
 
 
 def _visible(obs: pd.DataFrame, rate: float) -> pd.DataFrame:
-    """What a method sees of a tested cell besides its counts."""
+    """Columns that a method sees of a tested cell besides its counts."""
     return pd.DataFrame({"donor": obs["donor"], "expected_doublet_rate": float(rate)}, index=obs.index)
 
 
 def _train(labelled: _Labelled, rows: NDArray[np.bool_], var: pd.DataFrame) -> Cells:
     """Training cells with labels; all doublets have the same cell type, as in the paper."""
     obs = labelled.obs[rows]
-    shown = obs[["donor", "is_doublet"]].copy()
+    visible = obs[["donor", "is_doublet"]].copy()
     for column in obs.columns.intersection(_TYPES):
-        shown[column] = obs[column].fillna("unknown").mask(obs["is_doublet"], _DOUBLET).astype(str).astype(object)
-    return Cells(labelled.X[rows], shown, var)
+        visible[column] = obs[column].fillna("unknown").mask(obs["is_doublet"], _DOUBLET).astype(str).astype(object)
+    return Cells(labelled.X[rows], visible, var)
 
 
 def _solution(obs: pd.DataFrame) -> pd.DataFrame:
     """Truth of the tested cells; ``homotypic`` is missing for singlets and where a parent's type is not known."""
-    known = obs.reindex(columns=["is_doublet", "donor", "parent_a", "parent_b", *_PARENTS])
-    solution = known.astype({"parent_a": "string", "parent_b": "string", **dict.fromkeys(_PARENTS, "string")})
+    columns = obs.reindex(columns=["is_doublet", "donor", "parent_a", "parent_b", *_PARENTS])
+    solution = columns.astype({"parent_a": "string", "parent_b": "string", **dict.fromkeys(_PARENTS, "string")})
     same = (solution["parent_type_a"] == solution["parent_type_b"]).astype("boolean")
     solution["homotypic"] = same.where(solution["is_doublet"].to_numpy(dtype=bool))
     return solution
@@ -244,10 +244,10 @@ def _split_note(donor: pd.Series, is_test: NDArray[np.bool_]) -> str:
 
 
 def _doublets_note(test: pd.DataFrame) -> str:
-    """How many doublets the metrics rest on; their share is what chance reaches in AUPRC."""
+    """Number of doublets that the metrics rest on; their share is what chance reaches in AUPRC."""
     with_doublets = test.loc[test["is_doublet"], "donor"].nunique()
-    n, found = len(test), int(test["is_doublet"].sum())
+    n, n_doublets = len(test), int(test["is_doublet"].sum())
     return (
-        f"{found:,} of {n:,} tested cells are doublets ({found / n:.1%}, the AUPRC of chance), "
+        f"{n_doublets:,} of {n:,} tested cells are doublets ({n_doublets / n:.1%}, the AUPRC of chance), "
         f"in {with_doublets} of {test['donor'].nunique()} tested donors or libraries"
     )

@@ -39,8 +39,8 @@ def score(solution: pd.DataFrame, prediction: Prediction) -> Scored:
     rows += _donor_mean(list(by_donor.values()))
     homotypic = solution["homotypic"]
     if homotypic.notna().any():
-        for unit, wanted in (("heterotypic", False), ("homotypic", True)):
-            of_kind = (homotypic == wanted).fillna(False).to_numpy(dtype=bool)
+        for unit, is_homotypic in (("heterotypic", False), ("homotypic", True)):
+            of_kind = (homotypic == is_homotypic).fillna(False).to_numpy(dtype=bool)
             rows += _unit(unit, ~truth | of_kind, truth, value, call)
     return Scored(rows, pooled.curves())
 

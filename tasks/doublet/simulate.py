@@ -69,15 +69,15 @@ def simulate_doublets(
     elif mode != "sum":
         total = total.astype(np.float64) / 2
     # Half counts are exact in single precision up to 2^23.
-    made = total.astype(np.float32) if mode == "unrounded" else integerise(total, rng, X.dtype)
-    return SimulatedDoublets(made, pairs, donor[pairs[:, 0]])
+    counts = total.astype(np.float32) if mode == "unrounded" else integerise(total, rng, X.dtype)
+    return SimulatedDoublets(counts, pairs, donor[pairs[:, 0]])
 
 
 def integerise(X: sparse.csr_matrix, rng: np.random.Generator, dtype: np.dtype) -> sparse.csr_matrix:
     """Round counts at random (:func:`bench.normalise.rounded`), once, before any method sees the cells."""
-    made = sparse.csr_matrix((rounded(X.data, rng).astype(dtype), X.indices, X.indptr), shape=X.shape)
-    made.eliminate_zeros()
-    return made
+    counts = sparse.csr_matrix((rounded(X.data, rng).astype(dtype), X.indices, X.indptr), shape=X.shape)
+    counts.eliminate_zeros()
+    return counts
 
 
 def _pairs(n: int, size: int, rng: np.random.Generator) -> NDArray[np.int64]:
@@ -90,14 +90,14 @@ def _pairs(n: int, size: int, rng: np.random.Generator) -> NDArray[np.int64]:
 
 
 def _depth_of_random_singlet(
-    X: sparse.csr_matrix, donor: NDArray[np.object_], wanted: NDArray[np.object_], rng: np.random.Generator
+    X: sparse.csr_matrix, donor: NDArray[np.object_], chosen: NDArray[np.object_], rng: np.random.Generator
 ) -> NDArray[np.float64]:
     """Depth of a random cell of each wanted donor."""
     depth = np.asarray(X.sum(axis=1), dtype=float).ravel()
-    drawn = np.empty(len(wanted))
-    for name in np.unique(wanted.astype(str)):
-        here = wanted == name
-        drawn[here] = rng.choice(depth[donor == name], size=here.sum())
+    drawn = np.empty(len(chosen))
+    for name in np.unique(chosen.astype(str)):
+        of_donor = chosen == name
+        drawn[of_donor] = rng.choice(depth[donor == name], size=of_donor.sum())
     return drawn
 
 

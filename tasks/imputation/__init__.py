@@ -29,7 +29,7 @@ def _control(name: str) -> Callable[[Problem, np.random.Generator], Prediction]:
 class ImputationTask(Task):
     """Say what expression is behind the zeros of cells of donors a method has not trained on.
 
-    In the ``nonzero`` tracks detected counts are hidden, one fifth of each cell's at a time, five rounds in all; in
+    In the ``nonzero`` tracks detected counts are masked, a fifth of each cell's in each of five masking rounds; in
     ``dropout`` nothing is hidden on purpose and the truth is known from elsewhere: a simulator's expectation, or the
     counts before most molecules were taken away.
     """
@@ -134,7 +134,7 @@ class ImputationTask(Task):
     labelled_training = False
 
     def why_not(self, card: DatasetCard, track: str) -> str | None:
-        """None: whether cells are deep enough is known only from the counts."""
+        """Return None: whether cells are deep enough is known only from the counts."""
         return None
 
     def n_splits(self, cells: CountStore, track: str, at_most: int) -> int:
@@ -170,7 +170,7 @@ class ImputationTask(Task):
     def scramble(
         self, dataset: Dataset, track: str, seeds: Seeds, rng: np.random.Generator
     ) -> Dataset | Iterable[Dataset]:
-        """The dataset with hidden values changed: of ``nonzero`` a dataset for every round, else of the whole truth."""
+        """The dataset with hidden values changed: one for every masking round, or for the whole truth."""
         from bench.tasks.imputation.problem import scramble
 
         return scramble(dataset, track, seeds, rng)

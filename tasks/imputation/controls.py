@@ -1,4 +1,4 @@
-"""Controls of the imputation task, by entries that are asked for or as rows made when they are read."""
+"""Controls of the imputation task: values of the masked entries, or rows made when they are read."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from scipy import sparse
 from bench.dataset import without_label
 from bench.errors import NotApplicableError
 from bench.normalise import log1p_cp10k
-from bench.tasks._shared.lazy_rows import Made, group_means, profiles
+from bench.tasks._shared.lazy_rows import LazyRows, group_means, profiles
 from bench.tasks.imputation.masks import groups
 
 if TYPE_CHECKING:
@@ -20,16 +20,16 @@ if TYPE_CHECKING:
 
     from bench.problem import Inputs, Prediction, Problem
 
-    #: ``values(cells, genes, k)``: answers of round ``k`` at the entries (cell, gene).
+    #: ``values(cells, genes, k)``: values of masking round ``k`` at the entries (cell, gene).
     Values = Callable[[NDArray[np.integer], NDArray[np.integer], int], NDArray[np.floating]]
 
 
 def identity(problem: Problem, rng: np.random.Generator) -> Prediction:
-    """What was shown: zero at hidden entries."""
+    """Return the visible values: zero at masked entries."""
     if problem.asked is not None:
         return _entries(problem, lambda cells, genes, k: np.zeros(len(cells)))
-    shown = log1p_cp10k(problem.inputs.cells.X)
-    return _rows(problem, lambda rows: shown[rows].toarray())
+    visible = log1p_cp10k(problem.inputs.cells.X)
+    return _rows(problem, lambda rows: visible[rows].toarray())
 
 
 def gene_mean(problem: Problem, rng: np.random.Generator) -> Prediction:
@@ -48,7 +48,7 @@ def cell_type_mean(problem: Problem, rng: np.random.Generator) -> Prediction:
         raise NotApplicableError("the dataset has no cell types")
     labels = problem.solution["cell_type"]
     code, types = _coded(labels.astype(object).where(~without_label(labels), "none"))
-    tables = [group_means(log1p_cp10k(look.cells.X), code, types) for look in problem.rounds]
+    tables = [group_means(log1p_cp10k(inputs.cells.X), code, types) for inputs in problem.rounds]
     if problem.asked is not None:
         return _entries(problem, lambda cells, genes, k: tables[k][code[cells], genes])
     return {"expression": profiles(tables[0], code)}
@@ -56,20 +56,20 @@ def cell_type_mean(problem: Problem, rng: np.random.Generator) -> Prediction:
 
 def truth(problem: Problem, rng: np.random.Generator) -> Prediction:
     """The hidden truth."""
-    known = problem.truth["expression"]
+    expression = problem.truth["expression"]
     if problem.asked is not None:
-        return {"expression": known}
-    return _rows(problem, lambda rows: known[rows].toarray())
+        return {"expression": expression}
+    return _rows(problem, lambda rows: expression[rows].toarray())
 
 
 def shuffled(problem: Problem, rng: np.random.Generator) -> Prediction:
-    """Values of other genes of the cell: shown counts at hidden entries, else the cell's values in another order."""
-    looks = [log1p_cp10k(look.cells.X) for look in problem.rounds]
+    """Values of other genes of the cell: visible counts at masked entries, else the cell's values in another order."""
+    visible = [log1p_cp10k(inputs.cells.X) for inputs in problem.rounds]
     if problem.asked is None:
-        seeds = rng.integers(2**31, size=looks[0].shape[0])
+        seeds = rng.integers(2**31, size=visible[0].shape[0])
 
         def mixed(rows: NDArray[np.intp]) -> NDArray[np.float32]:
-            block = looks[0][rows].toarray()
+            block = visible[0][rows].toarray()
             return np.stack(
                 [np.random.default_rng(seeds[i]).permutation(row) for i, row in zip(rows, block, strict=True)]
             )
@@ -77,37 +77,37 @@ def shuffled(problem: Problem, rng: np.random.Generator) -> Prediction:
         return _rows(problem, mixed)
 
     def drawn(cells: NDArray[np.integer], genes: NDArray[np.integer], k: int) -> NDArray[np.floating]:
-        first, n = looks[k].indptr[cells], np.diff(looks[k].indptr)[cells]
-        return looks[k].data[first + (rng.random(len(cells)) * n).astype(np.int64)]
+        first, n = visible[k].indptr[cells], np.diff(visible[k].indptr)[cells]
+        return visible[k].data[first + (rng.random(len(cells)) * n).astype(np.int64)]
 
     return _entries(problem, drawn)
 
 
 def _entries(problem: Problem, values: Values) -> Prediction:
-    """Answers at the entries that are asked for, each in the round that hides it."""
-    asked = problem.asked
-    assert asked is not None
-    cell, group = np.repeat(np.arange(asked.shape[0]), np.diff(asked.indptr)), groups(asked)
-    answer = np.empty(asked.nnz, np.float32)
+    """Values of the masked entries, each from the masking round that hides it."""
+    mask = problem.asked
+    assert mask is not None
+    cell, group = np.repeat(np.arange(mask.shape[0]), np.diff(mask.indptr)), groups(mask)
+    answer = np.empty(mask.nnz, np.float32)
     for k in range(len(problem.rounds)):
-        here = np.flatnonzero(group == k)
-        answer[here] = values(cell[here], asked.indices[here], k)
-    return {"expression": sparse.csr_matrix((answer, asked.indices, asked.indptr), shape=asked.shape)}
+        in_round = np.flatnonzero(group == k)
+        answer[in_round] = values(cell[in_round], mask.indices[in_round], k)
+    return {"expression": sparse.csr_matrix((answer, mask.indices, mask.indptr), shape=mask.shape)}
 
 
 def _rows(problem: Problem, make: Callable[[NDArray[np.intp]], NDArray[np.float32]]) -> Prediction:
-    return {"expression": Made(problem.inputs.cells.X.shape, make)}
+    return {"expression": LazyRows(problem.inputs.cells.X.shape, make)}
 
 
 def _by_gene(problem: Problem, *, only_detected: bool) -> Prediction:
-    means = [_gene_means(look, only_detected) for look in problem.rounds]
+    means = [_gene_means(inputs, only_detected) for inputs in problem.rounds]
     if problem.asked is not None:
         return _entries(problem, lambda cells, genes, k: means[k][genes])
     return _rows(problem, lambda rows: np.tile(means[0], (len(rows), 1)))
 
 
-def _gene_means(look: Inputs, only_detected: bool) -> NDArray[np.float64]:
-    blocks = [log1p_cp10k(cells.X) for cells in (look.cells, look.train) if cells is not None]
+def _gene_means(inputs: Inputs, only_detected: bool) -> NDArray[np.float64]:
+    blocks = [log1p_cp10k(cells.X) for cells in (inputs.cells, inputs.train) if cells is not None]
     total = sum(np.asarray(X.sum(axis=0), dtype=np.float64).ravel() for X in blocks)
     n = sum(X.getnnz(axis=0) if only_detected else X.shape[0] for X in blocks)
     return total / np.maximum(n, 1)

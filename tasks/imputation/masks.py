@@ -1,4 +1,4 @@
-"""Which non-zero counts are hidden in which round, and what they are on the scale of what is left."""
+"""The masking rounds: which non-zero counts each hides, and their values on the scale of what is left visible."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-#: Interleaved groups of non-zero counts, each hidden in one round (scMamba, Fig. 5; official imputation_inference).
+#: Interleaved groups of non-zero counts, one for each masking round (scMamba, Fig. 5; official imputation_inference).
 N_GROUPS = 5
 #: Entries that are handled at a time: their positions take eight bytes each, and a study has hundreds of millions.
 _BLOCK = 1 << 22
@@ -39,19 +39,19 @@ def groups(X: sparse.csr_matrix) -> NDArray[np.int8]:
     X
         Cells x genes, with sorted indices and no stored zeros.
     """
-    found = np.empty(X.nnz, np.int8)
+    group = np.empty(X.nnz, np.int8)
     for _, part, cell in blocks(X):
-        found[part] = (np.arange(part.start, part.stop) - X.indptr[cell]) % N_GROUPS
-    return found
+        group[part] = (np.arange(part.start, part.stop) - X.indptr[cell]) % N_GROUPS
+    return group
 
 
 def only(X: sparse.csr_matrix, chosen: NDArray[np.bool_]) -> sparse.csr_matrix:
     """The chosen entries (nnz,) of a matrix, and no others."""
-    kept = np.zeros(X.shape[0] + 1, np.int64)
+    n_chosen = np.zeros(X.shape[0] + 1, np.int64)
     for rows, part, cell in blocks(X):
-        mine = cell[chosen[part]] - rows.start
-        kept[rows.start + 1 : rows.stop + 1] = np.bincount(mine, minlength=rows.stop - rows.start)
-    return sparse.csr_matrix((X.data[chosen], X.indices[chosen], np.cumsum(kept)), shape=X.shape)
+        cell_of_chosen = cell[chosen[part]] - rows.start
+        n_chosen[rows.start + 1 : rows.stop + 1] = np.bincount(cell_of_chosen, minlength=rows.stop - rows.start)
+    return sparse.csr_matrix((X.data[chosen], X.indices[chosen], np.cumsum(n_chosen)), shape=X.shape)
 
 
 def pattern(X: sparse.csr_matrix) -> sparse.csr_matrix:
@@ -68,13 +68,13 @@ def visible_totals(X: sparse.csr_matrix) -> NDArray[np.float64]:
 
 
 def truth(X: sparse.csr_matrix, *, full_library: bool) -> sparse.csr_matrix:
-    """ln(1 + counts per 10,000) of every count, as it is asked for in the round that hides it.
+    """ln(1 + counts per 10,000) of every count, as the masking round that hides it asks for it.
 
     Parameters
     ----------
     full_library
         Normalise by all counts of the cell, which is what normalising before masking amounts to; otherwise by those
-        that are shown in the round, the only library size a method can know.
+        that the round leaves visible, the only library size a method can know.
     """
     size = np.tile(totals(X)[:, None], N_GROUPS) if full_library else visible_totals(X)
     values, group = np.empty(X.nnz, np.float32), groups(X)

@@ -1,4 +1,4 @@
-"""Imputation problems: counts that are hidden round by round, or that were lost before anybody looked."""
+"""Imputation problems: counts that masking rounds hide, or that were lost before anybody looked."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from bench.errors import NotApplicableError
 from bench.normalise import CP10K, log1p_cp10k, totals
 from bench.problem import Cells, Inputs, Notes, Problem, Rounds
 from bench.seeds import derive_seed
-from bench.tasks._shared.donors import donors_of, kept
+from bench.tasks._shared.donors import donors_of, usable_cells
 from bench.tasks._shared.few_genes import MIN_GENES, detected_genes, enough_genes
 from bench.tasks._shared.split import make_split
 from bench.tasks.imputation.masks import N_GROUPS, groups, only, pattern, truth
@@ -60,7 +60,7 @@ def make_problem(dataset: Dataset, track: str, seeds: Seeds) -> Problem:
 
 
 def scramble(dataset: Dataset, track: str, seeds: Seeds, rng: np.random.Generator) -> Dataset | Iterator[Dataset]:
-    """The dataset with hidden values changed: for ``nonzero``, a dataset a round."""
+    """The dataset with hidden values changed: for ``nonzero``, a dataset a masking round."""
     if track == "dropout":
         return _scramble_dropout(dataset, seeds, rng)
     return _scramble_rounds(dataset, seeds, rng, keep_total=track == PAPER)
@@ -71,29 +71,29 @@ def _nonzero(dataset: Dataset, seeds: Seeds, *, full_library: bool) -> Problem:
     X = _counts(dataset)
     if full_library:
         chosen = _as_the_paper_keeps(chosen, detected_genes(X), X.shape[1])
-    asked = X[chosen.test]
-    few = np.diff(asked.indptr) < N_GROUPS
+    tested = X[chosen.test]
+    few = np.diff(tested.indptr) < N_GROUPS
     if few.any():
         chosen.notes.append(f"{few.sum():,} cells with fewer than {N_GROUPS} detected genes are not tested")
         chosen = replace(chosen, test=chosen.test[~few])
-        asked = asked[~few]
+        tested = tested[~few]
     if not len(chosen.test):
         needed = MIN_GENES if full_library else N_GROUPS
         raise NotApplicableError(f"no deep cell has {needed} detected genes to hide in turn")
     obs = _obs(dataset, chosen.test)
     if full_library:
-        obs["library_size"] = totals(asked)
+        obs["library_size"] = totals(tested)
     train = _train(dataset, chosen, X[chosen.train])
-    group, var = groups(asked), dataset.adata.var
+    group, var = groups(tested), dataset.adata.var
 
-    def look(k: int) -> Inputs:
+    def masking_round(k: int) -> Inputs:
         hidden = group == k
-        shown, query = only(asked, ~hidden), pattern(only(asked, hidden))
-        return Inputs(Cells(shown, obs, var), train, chosen.info, query)
+        visible, mask = only(tested, ~hidden), pattern(only(tested, hidden))
+        return Inputs(Cells(visible, obs, var), train, chosen.info, mask)
 
-    notes = [*chosen.notes, *_unseen_genes(train, asked)]
-    rounds = Rounds(N_GROUPS, look)
-    truths = {"expression": truth(asked, full_library=full_library)}
+    notes = [*chosen.notes, *_unseen_genes(train, tested)]
+    rounds = Rounds(N_GROUPS, masking_round)
+    truths = {"expression": truth(tested, full_library=full_library)}
     return Problem(rounds[0], _solution(dataset, chosen.test), tuple(notes), rounds, truths)
 
 
@@ -106,30 +106,30 @@ def _as_the_paper_keeps(chosen: Chosen, detected: NDArray[np.int64], n_genes: in
 
 def _dropout(dataset: Dataset, seeds: Seeds) -> Problem:
     chosen = _dropout_cells(dataset, seeds)
-    X, known = _counts(dataset), dataset.expected is not None
-    if known:
+    X, simulated = _counts(dataset), dataset.expected is not None
+    if simulated:
         assert dataset.expected is not None
-        shown, learned = X[chosen.test], X[chosen.train]
+        visible, learned = X[chosen.test], X[chosen.train]
         hidden = expected_log(dataset, chosen.test)
         chosen.notes.append("truth: the simulator's expected counts, before soup, noise and loss")
     else:
         seed = _thin_seed(dataset, seeds)
-        shown, learned = (thin(X, rows, seed) for rows in (chosen.test, chosen.train))
+        visible, learned = (thin(X, rows, seed) for rows in (chosen.test, chosen.train))
         hidden = log1p_cp10k(X[chosen.test])
         chosen.notes.append(
             f"training and tested cells keep each molecule with probability {KEPT:g}; truth: all of them"
         )
-    empty = totals(shown) == 0
+    empty = totals(visible) == 0
     if empty.any():
         chosen.notes.append(f"{empty.sum():,} cells without a count left are not tested")
-        shown, hidden = shown[~empty], hidden[~empty]
-    if not shown.shape[0]:
+        visible, hidden = visible[~empty], hidden[~empty]
+    if not visible.shape[0]:
         raise NotApplicableError("no tested cell has counts")
     test = chosen.test[~empty]
     train = _train(dataset, chosen, learned)
-    inputs = Inputs(Cells(shown, _obs(dataset, test), dataset.adata.var), train, chosen.info)
-    solution = _solution(dataset, test).assign(truth="expected" if known else "thinned")
-    return Problem(inputs, solution, (*chosen.notes, *_unseen_genes(train, shown)), truth={"expression": hidden})
+    inputs = Inputs(Cells(visible, _obs(dataset, test), dataset.adata.var), train, chosen.info)
+    solution = _solution(dataset, test).assign(truth="expected" if simulated else "thinned")
+    return Problem(inputs, solution, (*chosen.notes, *_unseen_genes(train, visible)), truth={"expression": hidden})
 
 
 def expected_log(dataset: Dataset, rows: NDArray[np.intp]) -> sparse.csr_matrix:
@@ -147,7 +147,7 @@ def expected_log(dataset: Dataset, rows: NDArray[np.intp]) -> sparse.csr_matrix:
 def _choose(dataset: Dataset, seeds: Seeds, fewest: int, why: str) -> Chosen:
     """Training cells at any depth; tested cells with ``fewest`` counts or more."""
     notes: Notes = []
-    keep = kept(dataset, notes) & ~_left_out(dataset, notes)
+    keep = usable_cells(dataset, notes) & ~_left_out(dataset, notes)
     split = make_split(dataset, seeds.split)
     notes += split.notes
     depth = totals(dataset.adata.X)
@@ -170,9 +170,9 @@ def _choose(dataset: Dataset, seeds: Seeds, fewest: int, why: str) -> Chosen:
 
 
 def _dropout_cells(dataset: Dataset, seeds: Seeds) -> Chosen:
-    known = dataset.expected is not None
-    why = "" if known else "; thinning needs deep cells, and the truth of these counts is not known otherwise"
-    chosen = _choose(dataset, seeds, 0 if known else MIN_COUNTS, why)
+    simulated = dataset.expected is not None
+    why = "" if simulated else "; thinning needs deep cells, and the truth of these counts is not known otherwise"
+    chosen = _choose(dataset, seeds, 0 if simulated else MIN_COUNTS, why)
     most = max(1, MOST_VALUES // dataset.adata.n_vars)
     if len(chosen.test) > most:
         rng = np.random.default_rng(derive_seed("imputation/cells", dataset.card.digest, seeds.split))
@@ -207,12 +207,12 @@ def _counts(dataset: Dataset) -> sparse.csr_matrix:
 
 
 def _obs(dataset: Dataset, rows: NDArray[np.intp]) -> pd.DataFrame:
-    """What is shown of cells: ``donor`` and, where known, ``batch``."""
+    """Columns that are shown of cells: ``donor`` and, where known, ``batch``."""
     obs = dataset.adata.obs
-    shown = pd.DataFrame({"donor": donors_of(dataset).iloc[rows]}, index=obs.index[rows])
+    table = pd.DataFrame({"donor": donors_of(dataset).iloc[rows]}, index=obs.index[rows])
     if "batch" in obs:
-        shown["batch"] = obs["batch"].iloc[rows].astype(str).astype(object)
-    return shown
+        table["batch"] = obs["batch"].iloc[rows].astype(str).astype(object)
+    return table
 
 
 def _train(dataset: Dataset, chosen: Chosen, X: sparse.csr_matrix) -> Cells | None:
@@ -235,8 +235,8 @@ def _solution(dataset: Dataset, rows: NDArray[np.intp]) -> pd.DataFrame:
 def _unseen_genes(train: Cells | None, tested: sparse.csr_matrix) -> list[str]:
     if train is None:
         return ["there are no training cells: methods have the tested cells only"]
-    seen = np.bincount(train.X.indices, minlength=tested.shape[1]) > 0
-    unseen = ~seen[tested.indices]
+    in_training = np.bincount(train.X.indices, minlength=tested.shape[1]) > 0
+    unseen = ~in_training[tested.indices]
     n_genes = len(np.unique(tested.indices[unseen]))
     if not n_genes:
         return []
@@ -250,20 +250,20 @@ def _thin_seed(dataset: Dataset, seeds: Seeds) -> int:
 def _scramble_rounds(
     dataset: Dataset, seeds: Seeds, rng: np.random.Generator, *, keep_total: bool
 ) -> Iterator[Dataset]:
-    """Round by round, the counts it hides: permuted within their cell and, unless the total is told, raised too.
+    """For each masking round, its masked counts permuted within their cell and, unless the total is told, raised too.
 
     Raised only, so that no cell loses its 4,000 counts: that a tested cell has them is no secret, nor which genes are
-    detected in it (the query tells).
+    detected in it (the mask tells).
     """
     rows = _choose(dataset, seeds, MIN_COUNTS, "").test
     X = _counts(dataset)
     for k in range(N_GROUPS):
-        asked = X[rows].copy()
-        hidden = np.flatnonzero(groups(asked) == k)
-        cell = np.repeat(np.arange(len(rows)), np.diff(asked.indptr))[hidden]
+        counts = X[rows].copy()
+        hidden = np.flatnonzero(groups(counts) == k)
+        cell = np.repeat(np.arange(len(rows)), np.diff(counts.indptr))[hidden]
         shuffled = hidden[np.lexsort((rng.random(len(hidden)), cell))]
-        asked.data[hidden] = asked.data[shuffled] + (0 if keep_total else rng.geometric(0.3, len(hidden)))
-        yield _with_counts(dataset, with_rows(X, rows, asked))
+        counts.data[hidden] = counts.data[shuffled] + (0 if keep_total else rng.geometric(0.3, len(hidden)))
+        yield _with_counts(dataset, with_rows(X, rows, counts))
 
 
 def _scramble_dropout(dataset: Dataset, seeds: Seeds, rng: np.random.Generator) -> Dataset:

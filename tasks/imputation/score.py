@@ -1,4 +1,4 @@
-"""From imputed values to rows and tables: all entries, every group, the mean over groups, zeros turned on."""
+"""From imputed values to rows and tables: all entries, every group, the mean over groups, false positives."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from bench.tasks._shared.zeros import (
     EXPECTED,
     MARKERS,
     ZERO,
-    TurnedOn,
+    FalsePositives,
     correlation_inflation,
     markers_of_others,
     varying_genes,
@@ -57,13 +57,13 @@ def score(problem: Problem, prediction: Prediction) -> Scored:
     if problem.asked is not None:
         names = [str(k + 1) for k in range(N_GROUPS)]
         sums = Sums(n_cells, n_genes, N_GROUPS)
-        for entries in _asked(problem.truth["expression"], imputed):
+        for entries in _masked_entries(problem.truth["expression"], imputed):
             sums.add(entries)
         return Scored(_rows(problem, sums, names), tables=_tables(sums, names))
     sums = Sums(n_cells, n_genes, len(PARTS))
-    turned, inflation = _whole(problem, imputed, sums)
+    false_positives, inflation = _whole(problem, imputed, sums)
     markers = problem.solution["truth"].iloc[0] != "expected"
-    share = turned.share(MARKERS if markers else EXPECTED)
+    share = false_positives.share(MARKERS if markers else EXPECTED)
     detail = f"{MARKERS if markers else EXPECTED}, shown as zero"
     if math.isnan(share):
         detail = "no such entries: the cell types of the tested cells are not known, or not two with 20 cells"
@@ -71,11 +71,11 @@ def score(problem: Problem, prediction: Prediction) -> Scored:
     rows = _rows(problem, sums, list(PARTS))
     rows.append(Score("zeros_turned_on", share, n=n, detail=detail))
     rows.append(Score("correlation_inflation", inflation, n=n, detail="" if n > 2 else "fewer than 3 cells"))
-    return Scored(rows, tables={**_tables(sums, list(PARTS)), "zeros": turned.table()})
+    return Scored(rows, tables={**_tables(sums, list(PARTS)), "zeros": false_positives.table()})
 
 
-def _asked(truth: sparse.csr_matrix, imputed: sparse.csr_matrix) -> Iterator[Entries]:
-    """The hidden entries, in blocks; both matrices have the same pattern."""
+def _masked_entries(truth: sparse.csr_matrix, imputed: sparse.csr_matrix) -> Iterator[Entries]:
+    """Yield the masked entries, in blocks; both matrices have the same pattern."""
     if not (np.array_equal(truth.indptr, imputed.indptr) and np.array_equal(truth.indices, imputed.indices)):
         raise ValueError("the imputed entries are not those that were asked for")
     group = groups(truth)
@@ -83,13 +83,13 @@ def _asked(truth: sparse.csr_matrix, imputed: sparse.csr_matrix) -> Iterator[Ent
         yield Entries(cell, truth.indices[part], group[part], truth.data[part], imputed.data[part])
 
 
-def _whole(problem: Problem, imputed: Any, sums: Sums) -> tuple[TurnedOn, float]:
-    """Add all entries; returns the true zeros turned on and the correlation inflation."""
-    truth, shown = problem.truth["expression"], problem.inputs.cells.X
-    n_cells, n_genes = shown.shape
+def _whole(problem: Problem, imputed: Any, sums: Sums) -> tuple[FalsePositives, float]:
+    """Add all entries; return the false positives and the correlation inflation."""
+    truth, visible = problem.truth["expression"], problem.inputs.cells.X
+    n_cells, n_genes = visible.shape
     genes = varying_genes(truth)
-    kept = np.empty((n_cells, len(genes)), np.float32)
-    turned, labels, of_others = TurnedOn(), np.empty(n_cells, dtype=object), {}
+    varying = np.empty((n_cells, len(genes)), np.float32)
+    false_positives, labels, of_others = FalsePositives(), np.empty(n_cells, dtype=object), {}
     by_expectation = problem.solution["truth"].iloc[0] == "expected"
     if not by_expectation and "cell_type" in problem.solution:
         labels = problem.solution["cell_type"].to_numpy(dtype=object)
@@ -97,16 +97,16 @@ def _whole(problem: Problem, imputed: Any, sums: Sums) -> tuple[TurnedOn, float]
     step = max(1, _BLOCK // n_genes)
     for start in range(0, n_cells, step):
         rows = slice(start, min(start + step, n_cells))
-        y, t, seen = np.asarray(imputed[rows]), truth[rows].toarray(), shown[rows].toarray() > 0
-        kept[rows] = y[:, genes]
-        zero = ~seen & (t < ZERO)
-        part = np.where(seen, 0, np.where(zero, 2, 1)).ravel()
+        y, t, detected = np.asarray(imputed[rows]), truth[rows].toarray(), visible[rows].toarray() > 0
+        varying[rows] = y[:, genes]
+        true_zero = ~detected & (t < ZERO)
+        part = np.where(detected, 0, np.where(true_zero, 2, 1)).ravel()
         cell, gene = np.repeat(np.arange(rows.start, rows.stop), n_genes), np.tile(np.arange(n_genes), len(y))
         sums.add(Entries(cell, gene, part, t.ravel(), y.ravel()))
         if by_expectation:
-            turned.add(EXPECTED, zero, y)
-        turned.add_markers(of_others, labels[rows], ~seen & (t == 0), y)
-    return turned, correlation_inflation(kept, truth[:, genes].toarray())
+            false_positives.add(EXPECTED, true_zero, y)
+        false_positives.add_markers(of_others, labels[rows], ~detected & (t == 0), y)
+    return false_positives, correlation_inflation(varying, truth[:, genes].toarray())
 
 
 def _rows(problem: Problem, sums: Sums, names: list[str]) -> list[Score]:

@@ -27,7 +27,7 @@ def thin(X: sparse.csr_matrix, rows: NDArray[np.intp], seed: int) -> sparse.csr_
     """
     chosen = X[rows]
     cell = np.repeat(np.asarray(rows, dtype=np.uint64), np.diff(chosen.indptr))
-    left = np.zeros(chosen.nnz, dtype=chosen.data.dtype)
+    surviving = np.zeros(chosen.nnz, dtype=chosen.data.dtype)
     ends = np.cumsum(chosen.data, dtype=np.int64)
     start = 0
     while start < chosen.nnz:
@@ -36,10 +36,10 @@ def thin(X: sparse.csr_matrix, rows: NDArray[np.intp], seed: int) -> sparse.csr_
         counts = chosen.data[start:stop].astype(np.int64)
         entry = np.repeat(np.arange(len(counts)), counts)
         number = np.arange(len(entry)) - np.repeat(np.cumsum(counts) - counts, counts)
-        kept = _kept(seed, cell[start:stop][entry], chosen.indices[start:stop][entry], number)
-        left[start:stop] = np.bincount(entry[kept], minlength=len(counts))
+        survives = _survives(seed, cell[start:stop][entry], chosen.indices[start:stop][entry], number)
+        surviving[start:stop] = np.bincount(entry[survives], minlength=len(counts))
         start = stop
-    thinned = sparse.csr_matrix((left, chosen.indices, chosen.indptr), shape=chosen.shape)
+    thinned = sparse.csr_matrix((surviving, chosen.indices, chosen.indptr), shape=chosen.shape)
     thinned.eliminate_zeros()
     return thinned
 
@@ -53,13 +53,13 @@ def more_lost(X: sparse.csr_matrix, rows: NDArray[np.intp], seed: int, rng: np.r
     n_new = max(1, int(_NEW_SHARE * X.shape[1]))
     gene = rng.integers(X.shape[1], size=(len(rows), n_new))
     at = (np.repeat(np.arange(len(rows)), n_new), gene.ravel())
-    unheard = sparse.csr_matrix((np.ones(gene.size, dtype=np.int64), at), shape=chosen.shape)
-    slots = (chosen + unheard).tocoo()
+    extra = sparse.csr_matrix((np.ones(gene.size, dtype=np.int64), at), shape=chosen.shape)
+    slots = (chosen + extra).tocoo()
     stored = np.asarray(chosen[slots.row, slots.col]).ravel().astype(np.int64)
     cell = np.asarray(rows, dtype=np.uint64)[slots.row]
     run, alive = np.zeros(len(stored), dtype=np.int64), np.ones(len(stored), dtype=bool)
     for ahead in range(_LONGEST_RUN):
-        alive &= ~_kept(seed, cell, slots.col, stored + ahead)
+        alive &= ~_survives(seed, cell, slots.col, stored + ahead)
         run += alive
     grown = sparse.csr_matrix((stored + rng.integers(0, run + 1), (slots.row, slots.col)), shape=chosen.shape)
     grown.eliminate_zeros()
@@ -75,7 +75,7 @@ def with_rows(X: sparse.csr_matrix, rows: NDArray[np.intp], other: sparse.csr_ma
     return sparse.csr_matrix(mixed)
 
 
-def _kept(
+def _survives(
     seed: int, cell: NDArray[np.uint64], gene: NDArray[np.integer], number: NDArray[np.int64]
 ) -> NDArray[np.bool_]:
     """The molecules' coins: a hash of (seed, cell, gene, number) below :data:`KEPT` of its range."""

@@ -103,7 +103,7 @@ class IntegrationTask(Task):
         return STUDY
 
     def why_not(self, card: DatasetCard, track: str) -> str | None:
-        """Why a dataset cannot serve the track, or None."""
+        """Return the reason why a dataset cannot serve the track, or None."""
         levels = {"cell_type", "subtype", "subcluster"} & set(card.fields)
         if not levels:
             return "it has no labels of cell types to compare clusters with"
@@ -131,7 +131,7 @@ class IntegrationTask(Task):
         return make_problem(dataset)
 
     def score(self, problem: Problem, prediction: Prediction) -> Scored:
-        """Agreement of clusters with labels at every level, mixing of batches, zeros turned on; map and curves."""
+        """Agreement of clusters with labels by level, mixing of batches, false-positive imputation; map and curves."""
         from bench.tasks.integration.score import score
 
         return score(problem, prediction)

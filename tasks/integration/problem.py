@@ -13,7 +13,7 @@ from bench.normalise import log1p_cp10k
 from bench.problem import Note, Notes, Problem
 from bench.tasks._shared.donors import donors_of
 from bench.tasks._shared.labels import LEVELS, resolve
-from bench.tasks._shared.lazy_rows import Made, group_means
+from bench.tasks._shared.lazy_rows import LazyRows, group_means
 from bench.tasks._shared.study import study_inputs
 from bench.tasks.integration.score import MOST_CELLS
 
@@ -73,7 +73,7 @@ def scramble(dataset: Dataset, rng: np.random.Generator) -> Dataset:
 
 
 def raw(problem: Problem, rng: np.random.Generator) -> Prediction:
-    """What was measured, zeros left."""
+    """Return what was measured, zeros left."""
     n_cells, n_genes = problem.inputs.cells.X.shape
     return {"expression": _filled(problem, np.zeros((1, n_genes), np.float32), np.zeros(n_cells, np.intp))}
 
@@ -100,15 +100,15 @@ def _types(problem: Problem) -> NDArray[np.intp]:
     return pd.factorize(problem.solution[level].fillna(""))[0]
 
 
-def _by_group(problem: Problem, group: NDArray[np.intp]) -> Made:
+def _by_group(problem: Problem, group: NDArray[np.intp]) -> LazyRows:
     return _filled(problem, group_means(log1p_cp10k(problem.inputs.cells.X), group, int(group.max()) + 1), group)
 
 
-def _filled(problem: Problem, means: NDArray[np.float32], group: NDArray[np.intp]) -> Made:
+def _filled(problem: Problem, means: NDArray[np.float32], group: NDArray[np.intp]) -> LazyRows:
     """ln(1 + counts per 10,000), with a cell's zeros taken from its group's row of ``means``; made block by block."""
 
     def make(rows: NDArray[np.intp]) -> NDArray[np.float32]:
         measured = log1p_cp10k(problem.inputs.cells.X[rows]).toarray()
         return np.where(measured > 0, measured, means[group[rows]])
 
-    return Made(problem.inputs.cells.X.shape, make)
+    return LazyRows(problem.inputs.cells.X.shape, make)

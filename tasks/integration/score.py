@@ -12,7 +12,7 @@ from bench.normalise import log1p_cp10k
 from bench.problem import Score, Scored
 from bench.seeds import derive_seed
 from bench.tasks._shared.labels import LEVELS
-from bench.tasks._shared.zeros import ALL, FEWEST_CELLS, MARKERS, TurnedOn, markers_of_others
+from bench.tasks._shared.zeros import ALL, FEWEST_CELLS, MARKERS, FalsePositives, markers_of_others
 
 if TYPE_CHECKING:
     import igraph
@@ -42,9 +42,9 @@ def score(problem: Problem, prediction: Prediction) -> Scored:
     reduced = _graph(components, derive_seed("integration", "components"))
     by_resolution = pd.DataFrame(
         [
-            {"level": level, "resolution": r, "n_clusters": len(set(found)), **_agreement(table[level], found)}
+            {"level": level, "resolution": r, "n_clusters": len(set(clusters)), **_agreement(table[level], clusters)}
             for r in RESOLUTIONS
-            for found in [_louvain(full, r)]
+            for clusters in [_louvain(full, r)]
             for level in levels
         ]
     )
@@ -52,23 +52,24 @@ def score(problem: Problem, prediction: Prediction) -> Scored:
     scores: list[Score] = []
     for level in levels:
         unit, n = "pooled" if level == levels[0] else f"level:{level}", int(table[level].notna().sum())
-        mine = by_resolution[by_resolution["level"] == level]
-        best = mine.loc[mine["nmi"].idxmax()] if mine["nmi"].notna().any() else {"nmi": np.nan, "ari": np.nan}
+        of_level = by_resolution[by_resolution["level"] == level]
+        defined = of_level["nmi"].notna().any()
+        best = of_level.loc[of_level["nmi"].idxmax()] if defined else {"nmi": np.nan, "ari": np.nan}
         why = "" if table[level].nunique() > 1 else "all cells have one label"
-        told = f"resolution {best['resolution']:g}, chosen by the labels" if not why else why
+        how_chosen = f"resolution {best['resolution']:g}, chosen by the labels" if not why else why
         scores += [
-            Score("nmi_oracle", float(best["nmi"]), unit, n=n, detail=told),
-            Score("ari_oracle", float(best["ari"]), unit, n=n, detail=told),
+            Score("nmi_oracle", float(best["nmi"]), unit, n=n, detail=how_chosen),
+            Score("ari_oracle", float(best["ari"]), unit, n=n, detail=how_chosen),
         ]
         scores += [Score(name, value, unit, n=n, detail=why) for name, value in _agreement(table[level], fixed).items()]
     scores += _mixing(components, table, levels)
-    turned = zeros_turned_on(problem, prediction["expression"])
-    share = turned.share(MARKERS)
+    false_positives = count_false_positives(problem, prediction["expression"])
+    share = false_positives.share(MARKERS)
     why = f"no type of {FEWEST_CELLS} cells lacks a gene that another type has" if np.isnan(share) else ""
     scores.append(Score("zeros_turned_on", share, n=len(problem.solution), detail=why))
     umap = pd.DataFrame(_umap(components), columns=["x", "y"])
     umap.insert(0, "cell", table.index.astype(str))
-    return Scored(scores, tables={"umap": umap, "resolutions": by_resolution, "zeros": turned.table()})
+    return Scored(scores, tables={"umap": umap, "resolutions": by_resolution, "zeros": false_positives.table()})
 
 
 def scored_cells(problem: Problem) -> NDArray[np.intp]:
@@ -93,17 +94,17 @@ def observed_kept(problem: Problem, expression: Any, rows: NDArray[np.intp]) -> 
     return filled
 
 
-def zeros_turned_on(problem: Problem, expression: Any) -> TurnedOn:
+def count_false_positives(problem: Problem, expression: Any) -> FalsePositives:
     """Zeros of all cells of the study, and of them those of other types' markers; types of the coarsest level."""
     X, solution = problem.inputs.cells.X, problem.solution
     labels = solution["cell_type"] if "cell_type" in solution else pd.Series(None, index=solution.index, dtype=object)
-    of_others, turned = markers_of_others(X, labels), TurnedOn()
+    of_others, false_positives = markers_of_others(X, labels), FalsePositives()
     for start in range(0, X.shape[0], _ROWS):
         rows = slice(start, min(start + _ROWS, X.shape[0]))
-        zero, imputed = X[rows].toarray() == 0, np.asarray(expression[rows])
-        turned.add(ALL, zero, imputed)
-        turned.add_markers(of_others, labels.to_numpy(object)[rows], zero, imputed)
-    return turned
+        is_zero, imputed = X[rows].toarray() == 0, np.asarray(expression[rows])
+        false_positives.add(ALL, is_zero, imputed)
+        false_positives.add_markers(of_others, labels.to_numpy(object)[rows], is_zero, imputed)
+    return false_positives
 
 
 def _graph(X: NDArray[np.float32], seed: int) -> igraph.Graph:
@@ -129,23 +130,23 @@ def _louvain(graph: igraph.Graph, resolution: float) -> NDArray[np.intp]:
 
     igraph.set_random_number_generator(random.Random(derive_seed("integration", "louvain")))
     try:
-        found = graph.community_multilevel(weights="weight", resolution=resolution)
+        clustering = graph.community_multilevel(weights="weight", resolution=resolution)
     finally:
         igraph.set_random_number_generator(random)
-    return np.asarray(found.membership)
+    return np.asarray(clustering.membership)
 
 
 def _agreement(label: pd.Series, cluster: NDArray[np.intp]) -> dict[str, float]:
     """NMI (arithmetic mean) and ARI over the cells that have a label; NaN where all labels are one."""
     from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 
-    known = label.notna().to_numpy()
-    if label[known].nunique() < 2:
+    labelled = label.notna().to_numpy()
+    if label[labelled].nunique() < 2:
         return {"nmi": np.nan, "ari": np.nan}
-    truth = label[known].astype(str)
+    truth = label[labelled].astype(str)
     return {
-        "nmi": float(normalized_mutual_info_score(truth, cluster[known])),
-        "ari": float(adjusted_rand_score(truth, cluster[known])),
+        "nmi": float(normalized_mutual_info_score(truth, cluster[labelled])),
+        "ari": float(adjusted_rand_score(truth, cluster[labelled])),
     }
 
 
@@ -153,8 +154,8 @@ def _components(X: NDArray[np.float32]) -> NDArray[np.float32]:
     from sklearn.decomposition import PCA
 
     n = min(_N_COMPONENTS, min(X.shape) - 1)
-    found = PCA(n, svd_solver="randomized", random_state=derive_seed("integration", "pca")).fit_transform(X)
-    return np.asarray(found, dtype=np.float32)
+    scores = PCA(n, svd_solver="randomized", random_state=derive_seed("integration", "pca")).fit_transform(X)
+    return np.asarray(scores, dtype=np.float32)
 
 
 def _mixing(components: NDArray[np.float32], table: pd.DataFrame, levels: list[str]) -> list[Score]:

@@ -1,4 +1,4 @@
-"""Penalised logistic regression of every gene on one design, by the same iterations as :mod:`_mast_logistic`.
+"""Penalised logistic regression of every gene on one design, by the iterations of :mod:`bench.tasks.deg.mast.logistic`.
 
 With the covariates centred and scaled, the prior is diagonal, and a gene enters only through its sums of the design's
 columns over the cells that express it; cells with equal covariates are one row with a weight.

@@ -70,7 +70,7 @@ def _fit(columns, indptr, indices, data, coef, inverse, rss, rank_out):
     for gene in prange(len(indptr) - 1):
         first, n = indptr[gene], indptr[gene + 1] - indptr[gene]
         q, root = np.empty((p, n)), np.zeros((p, p))
-        kept, rank = np.empty(p, dtype=np.intp), 0
+        pivots, rank = np.empty(p, dtype=np.intp), 0
         y = data[first : first + n].copy()
         for j in range(p):
             v = q[rank]
@@ -83,11 +83,11 @@ def _fit(columns, indptr, indices, data, coef, inverse, rss, rank_out):
                     share = _dot(q[i], v)
                     root[i, rank] += share
                     v -= share * q[i]
-            left = math.sqrt(_dot(v, v))
-            if left > _ALIASED * length:
-                v /= left
-                root[rank, rank] = left
-                kept[rank] = j
+            residual = math.sqrt(_dot(v, v))
+            if residual > _ALIASED * length:
+                v /= residual
+                root[rank, rank] = residual
+                pivots[rank] = j
                 rank += 1
         beta = np.empty(p)
         for i in range(rank):
@@ -96,11 +96,11 @@ def _fit(columns, indptr, indices, data, coef, inverse, rss, rank_out):
         rss[gene], rank_out[gene] = _dot(y, y), rank
         _back_substitute(root, beta, rank)
         for i in range(rank):
-            coef[gene, kept[i]] = beta[i]
+            coef[gene, pivots[i]] = beta[i]
         unit = np.zeros((p, p))  # row i: column i of the inverse of the root
         for i in range(rank):
             unit[i, i] = 1
             _back_substitute(root, unit[i], rank)
         for i in range(rank):
             for j in range(rank):
-                inverse[gene, kept[i], kept[j]] = _dot(unit[:, i], unit[:, j])
+                inverse[gene, pivots[i], pivots[j]] = _dot(unit[:, i], unit[:, j])

@@ -1,4 +1,4 @@
-"""What a hurdle model of a categorical design needs to know of the cells: four sums per group and gene."""
+"""Four sums per group and gene: all that a hurdle model of a categorical design needs to know of the cells."""
 
 from __future__ import annotations
 
@@ -114,10 +114,10 @@ def _add_dense(X: Any, indicator: sparse.csr_matrix, sums: GroupSums) -> None:
     for start in range(0, X.shape[0], step):
         block = np.asarray(X[start : start + step])
         for groups, rows in zip(groups_of, rows_of, strict=True):
-            here = rows[np.searchsorted(rows, start) : np.searchsorted(rows, start + step)]
-            if len(here):
-                values = block[here - start].astype(np.float64)
-                member = by_cell[:, here][groups].toarray()
+            in_block = rows[np.searchsorted(rows, start) : np.searchsorted(rows, start + step)]
+            if len(in_block):
+                values = block[in_block - start].astype(np.float64)
+                member = by_cell[:, in_block][groups].toarray()
                 sums.detected[groups] += member @ (values > 0).astype(np.float64)
                 sums.total[groups] += member @ values
                 sums.squares[groups] += member @ values**2

@@ -88,10 +88,10 @@ def two_group_lrt(
     for start in range(0, len(case), step):
         chunk = slice(start, start + step)
         pair, gene = np.nonzero(mask[chunk])
-        one, zero = _flat(sums, case[chunk][pair], gene), _flat(sums, control[chunk][pair], gene)
+        case_sums, control_sums = _flat(sums, case[chunk][pair], gene), _flat(sums, control[chunk][pair], gene)
         ends = np.concatenate([[0], np.cumsum(mask[chunk].sum(axis=1))])
-        priors[chunk] = _priors(one, zero, ends, ebayes, prior)
-        result = _discrete(one, zero) | _continuous(one, zero, *priors[chunk][pair].T)
+        priors[chunk] = _priors(case_sums, control_sums, ends, ebayes, prior)
+        result = _discrete(case_sums, control_sums) | _continuous(case_sums, control_sums, *priors[chunk][pair].T)
         _add_tests(result)
         if any("logFC" in name for name in out):
             _add_fold_change(result)
@@ -113,19 +113,19 @@ def spread_about_mean(squares: NDArray, total: NDArray, n: NDArray) -> NDArray[n
 
 
 def _priors(
-    one: GroupSums, zero: GroupSums, ends: NDArray[np.int64], ebayes: bool, prior: tuple[float, float] | None
+    case: GroupSums, control: GroupSums, ends: NDArray[np.int64], ebayes: bool, prior: tuple[float, float] | None
 ) -> NDArray[np.float64]:
     if prior is not None or not ebayes:
         return np.broadcast_to(np.array(prior if prior is not None and ebayes else (0.0, 0.0)), (len(ends) - 1, 2))
-    detected = one.detected + zero.detected
-    about = spread_about_mean(one.squares + zero.squares, one.total + zero.total, detected)
+    detected = case.detected + control.detected
+    about = spread_about_mean(case.squares + control.squares, case.total + control.total, detected)
     return variance_priors(ends, detected - 1, about)
 
 
-def _discrete(one: GroupSums, zero: GroupSums) -> dict[str, NDArray[np.float64]]:
-    fit, null = np.empty((one.n.size, 6)), np.empty(one.n.size)
-    fit_two_groups(zero.n, zero.detected, one.n, one.detected, fit)
-    fit_one_group(zero.n + one.n, zero.detected + one.detected, null)
+def _discrete(case: GroupSums, control: GroupSums) -> dict[str, NDArray[np.float64]]:
+    fit, null = np.empty((case.n.size, 6)), np.empty(case.n.size)
+    fit_two_groups(control.n, control.detected, case.n, case.detected, fit)
+    fit_one_group(control.n + case.n, control.detected + case.detected, null)
     intercept, effect, deviance, var0, cov, var1 = fit.T
     df = np.isfinite(deviance).astype(float)
     return {
@@ -142,16 +142,16 @@ def _discrete(one: GroupSums, zero: GroupSums) -> dict[str, NDArray[np.float64]]
 
 
 def _continuous(
-    one: GroupSums, zero: GroupSums, v: NDArray[np.float64], d: NDArray[np.float64]
+    case: GroupSums, control: GroupSums, v: NDArray[np.float64], d: NDArray[np.float64]
 ) -> dict[str, NDArray[np.float64]]:
-    m1, m0 = one.detected, zero.detected
+    m1, m0 = case.detected, control.detected
     n = m0 + m1
     rank = (m0 > 0).astype(float) + (m1 > 0)
-    residual = spread_about_mean(one.squares, one.total, m1) + spread_about_mean(zero.squares, zero.total, m0)
-    about = spread_about_mean(one.squares + zero.squares, one.total + zero.total, n)
+    residual = spread_about_mean(case.squares, case.total, m1) + spread_about_mean(control.squares, control.total, m0)
+    about = spread_about_mean(case.squares + control.squares, case.total + control.total, n)
     converged = n > rank
     with np.errstate(divide="ignore", invalid="ignore"):
-        mean1, mean0 = one.total / m1, zero.total / m0  # NaN where the group does not express
+        mean1, mean0 = case.total / m1, control.total / m0  # NaN where the group does not express
         chi2 = n * (np.log(about + v * d) - np.log(residual + v * d))
         variance = np.where(converged, (residual + v * d) / (n - rank + d), np.nan)
         testable = (n - rank > 1) & (rank == 2)

@@ -95,10 +95,10 @@ class Zlm:
             null, full = _dispersion(rss, n, self.prior), _dispersion(self.rss, n, self.prior)
             change = n * (np.log(null) - np.log(full))
         testable = (self.df_residual > 1) & (n - rank > 1) & (self.rank > rank)
-        found = np.isfinite(self.deviance_discrete)
+        fitted = np.isfinite(self.deviance_discrete)
         return _tests(
-            np.where(found, above_rounding(deviance - self.deviance_discrete), 0.0),
-            np.where(found, len(columns), 0.0),
+            np.where(fitted, above_rounding(deviance - self.deviance_discrete), 0.0),
+            np.where(fitted, len(columns), 0.0),
             np.where(testable, above_rounding(change), 0.0),
             np.where(testable, self.rank - rank, 0.0),
         )
@@ -153,13 +153,13 @@ class Zlm:
     def _column(self, coefficient: str) -> int:
         if coefficient in self.coefficients[1:]:
             return self.coefficients.index(coefficient)
-        known = ", ".join(self.coefficients[1:]) or "none"
+        names = ", ".join(self.coefficients[1:]) or "none"
         if coefficient in self.terms or coefficient in self.dropped:
             raise DataError(
                 f"{coefficient!r} cannot be estimated: the other covariates of these cells determine it",
                 fix="leave out the covariate that is nested in it or that it is nested in",
             )
-        raise DataError(f"the model has no term or coefficient {coefficient!r}", fix=f"known: {known}")
+        raise DataError(f"the model has no term or coefficient {coefficient!r}", fix=f"known: {names}")
 
 
 def zlm(
@@ -191,8 +191,8 @@ def zlm(
     names = tuple(matrix.model_spec.column_names)
     if names[0] != "Intercept":
         raise DataError("the design needs an intercept", where=formula, fix="do not take it away from the formula")
-    kept = independent_columns(full)
-    design = np.ascontiguousarray(full[:, kept])
+    estimable = independent_columns(full)
+    design = np.ascontiguousarray(full[:, estimable])
     expression = positive_columns(X)
     if not ebayes:
         prior = (0.0, 0.0)
@@ -207,13 +207,13 @@ def zlm(
     with np.errstate(divide="ignore", invalid="ignore"):
         variance = np.where(df > 0, (rss + prior[0] * prior[1]) / (df + prior[1]), np.nan)
     return Zlm(
-        coefficients=tuple(names[j] for j in kept),
+        coefficients=tuple(names[j] for j in estimable),
         terms={
-            str(term): tuple(kept.index(j) for j in columns if j in kept)
+            str(term): tuple(estimable.index(j) for j in columns if j in estimable)
             for term, columns in matrix.model_spec.term_indices.items()
             if str(term) != "1"
         },
-        dropped=tuple(name for j, name in enumerate(names) if j not in kept),
+        dropped=tuple(name for j, name in enumerate(names) if j not in estimable),
         design=design,
         expression=expression,
         prior=prior,
@@ -250,16 +250,16 @@ def positive_columns(X: Any) -> sparse.csc_matrix:
 
 def independent_columns(design: Array) -> list[int]:
     """Columns that are not linear combinations of earlier ones (R's criterion, 1e-7 of their length)."""
-    kept: list[int] = []
+    independent: list[int] = []
     basis = np.empty((len(design), 0))
     for j, column in enumerate(design.T):
-        left = column - basis @ (basis.T @ column)
-        left -= basis @ (basis.T @ left)
-        length = np.linalg.norm(left)
+        residual = column - basis @ (basis.T @ column)
+        residual -= basis @ (basis.T @ residual)
+        length = np.linalg.norm(residual)
         if length > 1e-7 * np.linalg.norm(column):
-            kept.append(j)
-            basis = np.column_stack([basis, left / length])
-    return kept
+            independent.append(j)
+            basis = np.column_stack([basis, residual / length])
+    return independent
 
 
 def _discrete(design: Array, expression: sparse.csc_matrix) -> tuple[Array, Array, Array]:

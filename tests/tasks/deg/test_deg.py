@@ -109,7 +109,7 @@ def test_the_numbers_of_donors_do_not_tell_their_arms():
 
 def test_donors_are_tested_once_for_all_tracks(monkeypatch):
     made, tested = [], pseudobulk._tested
-    monkeypatch.setattr(pseudobulk, "_KNOWN", {})
+    monkeypatch.setattr(pseudobulk, "_RESULTS", {})
     monkeypatch.setattr(pseudobulk, "_tested", lambda *sums: made.append(sums) or tested(*sums))
     first, second = (TASK.make_problem(study(), track, Seeds()).pseudobulk for track in TASK.tracks)
     assert len(made) == 2  # of two cell types

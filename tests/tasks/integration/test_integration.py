@@ -1,4 +1,4 @@
-"""The integration task: what methods see, observed counts kept, clusters against labels, zeros turned on."""
+"""The integration task: what methods see, observed counts kept, clusters against labels, false positives."""
 
 from dataclasses import replace
 
@@ -16,7 +16,7 @@ from bench.errors import NotApplicableError
 from bench.normalise import log1p_cp10k
 from bench.task import Seeds
 from bench.tasks.integration import IntegrationTask
-from bench.tasks.integration.score import _agreement, observed_kept, zeros_turned_on
+from bench.tasks.integration.score import _agreement, count_false_positives, observed_kept
 
 TASK = IntegrationTask()
 
@@ -127,10 +127,10 @@ def test_zeros_turned_on_counts_by_hand():
             if (X[mine, gene] > 0).mean() <= 0.01 and highest >= 0.25:
                 n[kind] += int(mine.sum())
                 on += int((np.expm1(expression[mine, gene]) >= 1).sum())
-    turned = zeros_turned_on(problem, Rows(expression))
+    false_positives = count_false_positives(problem, Rows(expression))
     assert n == {"x": 80 * 18, "y": 80 * 20, "z": 80 * 20}
-    assert turned.share("markers of other types") == pytest.approx(on / sum(n.values()))
-    table = turned.table().set_index("what")["n"]
+    assert false_positives.share("markers of other types") == pytest.approx(on / sum(n.values()))
+    table = false_positives.table().set_index("what")["n"]
     assert table["all zeros"] == (X == 0).sum()
     assert {kind: table[f"markers of other types than {kind}"] for kind in "xyz"} == n
 
