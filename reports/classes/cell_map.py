@@ -29,24 +29,26 @@ def table(run: Run, task: str, track: str, dataset: str) -> pd.DataFrame | None:
     tested cells, of which large problems have placed only a part.
     """
     trials = scored.first_seeds(scored.finished(run, task))
-    here = trials[(trials["track"] == track) & (trials["dataset"] == dataset) & (trials["role"] == "method")]
-    records = {str(label): run.trials[str(key)] for label, key in zip(here["label"], here["trial"], strict=True)}
+    pair_trials = trials[(trials["track"] == track) & (trials["dataset"] == dataset) & (trials["role"] == "method")]
+    records = {
+        str(label): run.trials[str(key)] for label, key in zip(pair_trials["label"], pair_trials["trial"], strict=True)
+    }
     if not records:
         return None
     first = min(records.values(), key=lambda r: (r.spec.seeds.split, r.spec.seeds.simulation)).spec.problem
     plane = Store(run.folder).problem_table(first, "map")
-    found = {
+    answers_of = {
         label: answers
         for label, record in records.items()
         if record.spec.problem == first and (answers := confusion.answers(run.folder, record)) is not None
     }
-    if plane is None or not found:
+    if plane is None or not answers_of:
         return None
-    known = next(iter(found.values()))
-    frame = plane[["cell", "x", "y"]].assign(truth=known.loc[plane["cell"], "truth"].to_numpy())
-    for label, answers in found.items():
+    first_answers = next(iter(answers_of.values()))
+    frame = plane[["cell", "x", "y"]].assign(truth=first_answers.loc[plane["cell"], "truth"].to_numpy())
+    for label, answers in answers_of.items():
         frame[f"{ANSWER}{label}"] = answers.loc[plane["cell"], "answer"].to_numpy()
-    frame.attrs["cells"] = len(known)
+    frame.attrs["cells"] = len(first_answers)
     return frame
 
 
@@ -65,15 +67,15 @@ def of_pair(run: Run, task: str, track: str, dataset: str, columns: list[str]) -
     frame = table(run, task, track, dataset)
     if frame is None:
         return None
-    shown = frame.sample(MOST_POINTS, random_state=0) if len(frame) > MOST_POINTS else frame
+    drawn = frame.sample(MOST_POINTS, random_state=0) if len(frame) > MOST_POINTS else frame
     codes = pd.Index(columns)
-    labels = [name.removeprefix(ANSWER) for name in shown if str(name).startswith(ANSWER)]
+    labels = [name.removeprefix(ANSWER) for name in drawn if str(name).startswith(ANSWER)]
     return {
         "cells": frame.attrs["cells"],
-        "x": _on_grid(shown["x"]),
-        "y": _on_grid(shown["y"]),
-        "truth": codes.get_indexer(shown["truth"]).tolist(),
-        "answers": {label: codes.get_indexer(shown[f"{ANSWER}{label}"]).tolist() for label in labels},
+        "x": _on_grid(drawn["x"]),
+        "y": _on_grid(drawn["y"]),
+        "truth": codes.get_indexer(drawn["truth"]).tolist(),
+        "answers": {label: codes.get_indexer(drawn[f"{ANSWER}{label}"]).tolist() for label in labels},
     }
 
 

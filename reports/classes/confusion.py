@@ -1,4 +1,4 @@
-"""Which class was answered for which: counted from the kept predictions and solutions of a run."""
+"""Confusions: which class was answered for which, from the kept predictions and solutions of a run."""
 
 from __future__ import annotations
 
@@ -25,32 +25,33 @@ def counts(run: Run, task: str) -> pd.DataFrame:
     """
     rows = run.rows[(run.rows["task"] == task) & (run.rows["role"] == "method")]
     labels = rows[rows["unit"].str.startswith("class:").fillna(False)].drop_duplicates("trial").set_index("trial")
-    found = []
+    parts = []
     for key, label in labels["label"].items():
         record = run.trials.get(str(key))
         table = None if record is None else answers(run.folder, record)
         if record is None or table is None:
             continue
         cells = table.value_counts(["truth", "answer"], sort=False).rename("n").reset_index()
-        found.append(cells.assign(track=record.spec.track, dataset=record.spec.dataset, label=str(label)))
-    if not found:
+        parts.append(cells.assign(track=record.spec.track, dataset=record.spec.dataset, label=str(label)))
+    if not parts:
         return pd.DataFrame(columns=COLUMNS)
-    return pd.concat(found).groupby(_KEYS, sort=True)["n"].sum().reset_index()
+    return pd.concat(parts).groupby(_KEYS, sort=True)["n"].sum().reset_index()
 
 
 def answers(folder: Path, record: TrialRecord) -> pd.DataFrame | None:
     """``truth`` and ``answer`` of each cell of a trial; None where its files are not kept."""
-    given = folder / "trials" / record.key / "prediction.parquet"
-    hidden = folder / "problems" / record.spec.problem / "solution.parquet"
-    if not given.is_file() or not hidden.is_file():
+    answer_file = folder / "trials" / record.key / "prediction.parquet"
+    truth_file = folder / "problems" / record.spec.problem / "solution.parquet"
+    if not answer_file.is_file() or not truth_file.is_file():
         return None
     truth, answer = (
-        pd.read_parquet(file, columns=["cell", "label"]).set_index("cell")["label"] for file in (hidden, given)
+        pd.read_parquet(file, columns=["cell", "label"]).set_index("cell")["label"]
+        for file in (truth_file, answer_file)
     )
     if len(truth) != len(answer) or not truth.index.isin(answer.index).all():
         raise BenchError(
             "the prediction and the solution are not of the same cells",
-            where=str(given),
+            where=str(answer_file),
             fix="run the trial again",
         )
     return pd.DataFrame({"truth": truth.astype(str), "answer": answer.loc[truth.index].astype(str)})

@@ -1,4 +1,4 @@
-"""How far a method's answers at two levels agree: a finer answer should lie within the coarser one."""
+"""Agreement of a method's answers at two levels: a finer answer should lie within the coarser one."""
 
 from __future__ import annotations
 
@@ -46,28 +46,28 @@ def consistency(run: Run, task: str) -> pd.DataFrame:
             up, down = records.get((coarse, dataset), {}), records.get((fine, dataset), {})
             by_label = {label: _cells(run, up[label], down[label], parents) for label in up if label in down}
             parts.append(_shares(by_label).assign(dataset=dataset, coarse=coarse, fine=fine))
-    found = pd.concat(parts) if parts else pd.DataFrame(columns=COLUMNS)
-    return found[COLUMNS].sort_values(["dataset", "coarse", "fine", "label"], ignore_index=True)
+    table = pd.concat(parts) if parts else pd.DataFrame(columns=COLUMNS)
+    return table[COLUMNS].sort_values(["dataset", "coarse", "fine", "label"], ignore_index=True)
 
 
 def _records(run: Run, task: str) -> dict[tuple[str, str], dict[str, dict[_Split, TrialRecord]]]:
     """(track, dataset) -> method -> split -> its first trial there."""
-    found: dict[tuple[str, str], dict[str, dict[_Split, TrialRecord]]] = {}
+    records: dict[tuple[str, str], dict[str, dict[_Split, TrialRecord]]] = {}
     trials = scored.finished(run, task)
     for row in trials[trials["role"] == "method"].itertuples(index=False):
         record = run.trials[str(row.trial)]
         split = (record.spec.seeds.split, record.spec.seeds.simulation)
-        found.setdefault((str(row.track), str(row.dataset)), {}).setdefault(str(row.label), {}).setdefault(
+        records.setdefault((str(row.track), str(row.dataset)), {}).setdefault(str(row.label), {}).setdefault(
             split, record
         )
-    return found
+    return records
 
 
 def _parents(classes: pd.DataFrame, dataset: str, coarse: str, fine: str) -> dict[str, str]:
     """Finer class -> the coarser class it lies in."""
     above = set(classes.loc[(classes["track"] == coarse) & (classes["dataset"] == dataset), "class"])
-    here = classes[(classes["track"] == fine) & (classes["dataset"] == dataset)].drop_duplicates("class")
-    lineages = zip(here["class"], here["lineage"], strict=True)
+    finer_classes = classes[(classes["track"] == fine) & (classes["dataset"] == dataset)].drop_duplicates("class")
+    lineages = zip(finer_classes["class"], finer_classes["lineage"], strict=True)
     return {
         name: next((p for p in reversed(line.split(class_tables.WITHIN)) if p in above), "") for name, line in lineages
     }
@@ -85,10 +85,12 @@ def _cells(
             continue
         shared = fine.index.intersection(coarse.index)
         a, b = coarse.loc[shared, "answer"], fine.loc[shared, "answer"]
-        known = b.isin(parents) & a.isin(set(parents.values()))
-        agrees = agreement(a[known].to_numpy(object), b[known].to_numpy(object), parents)
+        comparable = b.isin(parents) & a.isin(set(parents.values()))
+        agrees = agreement(a[comparable].to_numpy(object), b[comparable].to_numpy(object), parents)
         donor = solution["donor"].astype(str) if "donor" in solution else pd.Series("", index=solution.index)
-        parts.append(pd.DataFrame({"donor": donor.loc[a.index[known]], "agree": agrees, "n": 1.0, "split": str(split)}))
+        parts.append(
+            pd.DataFrame({"donor": donor.loc[a.index[comparable]], "agree": agrees, "n": 1.0, "split": str(split)})
+        )
     joined = pd.concat(parts) if parts else pd.DataFrame(columns=["donor", "agree", "n", "split"])
     cells = joined.groupby(level=0).agg(donor=("donor", "first"), agree=("agree", "sum"), n=("n", "sum"))
     cells.attrs["splits"] = joined["split"].nunique()

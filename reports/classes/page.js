@@ -22,7 +22,7 @@
   }
 
   /** What the filter lets through: pairs with classes, each with the classes that tested cells have. */
-  function shown(view) {
+  function visiblePairs(view) {
     const pairs = new Set(view.pairs.map((p) => p.join("/")));
     return view.task.classes.pairs.filter((p) => pairs.has(`${p.track}/${p.dataset}`)).map((p) => ({ ...p, present: p.names.map((_, i) => i).filter((i) => p.n[i] > 0), labels: view.labels.filter((l) => p.scores[l.label]) }));
   }
@@ -34,9 +34,9 @@
     const { axes, layout, plotHeight } = multiples(pairs.map((p) => pairName([p.track, p.dataset])), host, { height: 34 + 30 * labels.length, minWidth: 330, gapY: 64, shareTicks: true, xaxis: { range: [-0.03, 1.03], dtick: steps(1) },
       yaxis: { type: "category", categoryorder: "array", categoryarray: [...labels].reverse(), range: [-0.6, labels.length - 0.4], tickfont: { size: 11 }, showgrid: false } });
     const traces = pairs.flatMap((p, k) => p.labels.map(({ label }) => {
-      const f1 = p.scores[label].f1, seen = p.present.filter((i) => f1[i] !== null), at = groupBy(seen, (i) => f1[i]);
-      for (const i of seen) rows.push([p.track, p.dataset, label, p.names[i], f1[i], some(p.n[i]), some(p.train[i])]);
-      return { ...BOX, x: seen.map((i) => f1[i]), y: seen.map(() => label), name: escape(label), ...axes[k], text: seen.map((i) => `<b>${escape(p.names[i])}</b><br>${p.lineage[i] ? `${escape(p.lineage[i])}<br>` : ""}${cellsOf(p, i)}${sharing(p, f1, i, at)}`),
+      const f1 = p.scores[label].f1, scored = p.present.filter((i) => f1[i] !== null), at = groupBy(scored, (i) => f1[i]);
+      for (const i of scored) rows.push([p.track, p.dataset, label, p.names[i], f1[i], some(p.n[i]), some(p.train[i])]);
+      return { ...BOX, x: scored.map((i) => f1[i]), y: scored.map(() => label), name: escape(label), ...axes[k], text: scored.map((i) => `<b>${escape(p.names[i])}</b><br>${p.lineage[i] ? `${escape(p.lineage[i])}<br>` : ""}${cellsOf(p, i)}${sharing(p, f1, i, at)}`),
         hoveron: "points", jitter: 1, marker: { color: view.style[label].colour, size: 4.5, opacity: 0.75 }, hovertemplate: `${escape(label)}: F1 %{x:.3f}<br>%{text}<extra></extra>` };
     }));
     figure(host, { title: "F1 of each class", alt: "Box and strip of F1 per class, a panel per level and dataset; the table below has the numbers.", traces,
@@ -60,10 +60,10 @@
           el("td", {}, ...worst.flatMap((i, k) => [k ? ", " : "", p.names[i], " ", el("small", {}, `${number(f1[i])}, n=${some(p.n[i])}`)]), worst.length < gone.length ? `, and ${gone.length - worst.length} more` : worst.length ? "" : "–"));
       });
       const common = p.present.filter((i) => methods.every((label) => isLost(label, i)));
-      const told = common.slice(0, 12).map((i) => p.names[i]).join(", ") + (common.length > 12 ? ` and ${common.length - 12} more` : "");
+      const names = common.slice(0, 12).map((i) => p.names[i]).join(", ") + (common.length > 12 ? ` and ${common.length - 12} more` : "");
       return el("details", { open: pairs.length <= 3 || !index }, el("summary", {}, el("b", {}, p.dataset), " ", el("small", {}, p.track), averaged(p) ? ", cells: mean over splits" : ""), el("div", { class: "scroll", tabindex: "0" }, el("table", { class: "plain" },
         el("thead", {}, el("tr", {}, ...["Method", "Lost", "of these F1 = 0", "Tested cells in them", "Tested cells, median lost / kept", "Training cells, median lost / kept", "The largest of them (F1, tested cells)"].map(th))), el("tbody", {}, ...body))),
-        common.length && methods.length > 1 ? el("p", { class: "note" }, `Lost by every method: ${told}.`) : "");
+        common.length && methods.length > 1 ? el("p", { class: "note" }, `Lost by every method: ${names}.`) : "");
     }).filter(Boolean);
     host.replaceChildren(...(blocks.length ? blocks : [el("p", { class: "empty" }, "No method has scores by class for this choice.")]));
   }
@@ -78,9 +78,9 @@
 
   /** Row, column and cells of every entry, with its share of the row. */
   function entries(p, method) {
-    const found = p.confusion[method], width = p.names.length + p.extra.length;
-    if (!found) return [];
-    return found.at.map((at, k) => ({ row: Math.floor(at / width), column: at % width, n: found.n[k], share: found.n[k] / found.of[Math.floor(at / width)] }));
+    const matrix = p.confusion[method], width = p.names.length + p.extra.length;
+    if (!matrix) return [];
+    return matrix.at.map((at, k) => ({ row: Math.floor(at / width), column: at % width, n: matrix.n[k], share: matrix.n[k] / matrix.of[Math.floor(at / width)] }));
   }
 
   /** Names that fit beside an axis: the end of a long one, which tells relatives apart; all different, as Plotly needs them. */
@@ -94,13 +94,13 @@
     });
   }
 
-  function confusion(view, p, method, found) {
+  function confusion(view, p, method, cells) {
     const host = $("class-confusion"), columns = [...p.names, ...p.extra];
-    const across = [...new Set([...p.present, ...found.map((e) => e.column)])].sort((a, b) => a - b);
+    const across = [...new Set([...p.present, ...cells.map((e) => e.column)])].sort((a, b) => a - b);
     const down = new Map(p.present.map((i, k) => [i, k])), place = new Map(across.map((i, k) => [i, k]));
     const blank = () => p.present.map(() => across.map(() => null));
     const z = blank(), text = blank();
-    for (const e of found) {
+    for (const e of cells) {
       z[down.get(e.row)][place.get(e.column)] = e.share;
       text[down.get(e.row)][place.get(e.column)] = `true <b>${escape(p.names[e.row])}</b><br>answered <b>${escape(columns[e.column])}</b><br>${percent(e.share)}: ${many(e.n, "cell")}`;
     }
@@ -114,13 +114,13 @@
     const side = Math.max(240, Math.min(widest - room - beside, Math.max(34 * across.length, 420), 900));
     host.style.maxWidth = `${side + room + beside + 20}px`;
     const axis = (n) => ({ type: "category", showgrid: false, zeroline: false, linecolor: "#b9c1c7", ticks: "", automargin: true, tickfont: { size: side / n >= 13 ? 11 : 9 }, ...(side / n >= 11 ? { dtick: 1, tickmode: "linear" } : {}) });
-    const off = found.filter((e) => e.row !== e.column).sort((a, b) => b.n - a.n);
+    const off = cells.filter((e) => e.row !== e.column).sort((a, b) => b.n - a.n);
     figure(host, { title: `Confusion matrix of ${method}: ${pairName([p.track, p.dataset])}`, alt: `Confusion matrix of ${method}, a row a true class, shares of its cells; the table below lists the mistakes.`,
-      traces: found.length ? [{ type: "heatmap", z, text, x: across.map((i) => escape(names[i])), y: p.present.map((i) => escape(names[i])), zmin: 0, zmax: 1, colorscale: SHADES, hoverongaps: false, hovertemplate: "%{text}<extra></extra>", xgap: side / across.length > 12 ? 1 : 0, ygap: side / p.present.length > 12 ? 1 : 0,
+      traces: cells.length ? [{ type: "heatmap", z, text, x: across.map((i) => escape(names[i])), y: p.present.map((i) => escape(names[i])), zmin: 0, zmax: 1, colorscale: SHADES, hoverongaps: false, hovertemplate: "%{text}<extra></extra>", xgap: side / across.length > 12 ? 1 : 0, ygap: side / p.present.length > 12 ? 1 : 0,
         colorbar: { title: { text: "share of the true class", side: narrow ? "top" : "right", font: { size: 11 } }, thickness: 10, outlinewidth: 0, tickformat: ".0%", tickfont: { size: 10 }, ...(narrow ? { orientation: "h", len: 1, y: 1, yanchor: "bottom" } : { len: Math.min(1, 240 / side), y: 1, yanchor: "top" }) } }] : [],
       layout: { height: side + room + (narrow ? 110 : 70), margin: { l: narrow ? 5 : 30, r: 10, t: narrow ? 60 : 30, b: 40 }, shapes, xaxis: { ...axis(across.length), tickangle: -90, title: { text: "answered", standoff: 6 } }, yaxis: { ...axis(p.present.length), autorange: "reversed", title: narrow ? undefined : { text: "true", standoff: 6 } } },
       head: ["true class", "answered", "cells", "share of the true class"], rows: off.map((e) => [p.names[e.row], columns[e.column], some(e.n), percent(e.share)]) });
-    if (found.length) host.append(el("p", { class: "note" }, `Rows sum to 100 %; cells are summed over splits and seeds. ${nested ? "Relatives stand together, lines part their common ancestors. " : ""}Drag to zoom, double-click to go back. ${view.task.classes.leftOut}`));
+    if (cells.length) host.append(el("p", { class: "note" }, `Rows sum to 100 %; cells are summed over splits and seeds. ${nested ? "Relatives stand together, lines part their common ancestors. " : ""}Drag to zoom, double-click to go back. ${view.task.classes.leftOut}`));
   }
 
   /** The hierarchy of the labels: width by tested cells, a class's colour by the method's F1. */
@@ -157,7 +157,7 @@
     if (!answers) return host.replaceChildren(el("p", { class: "empty" }, "This run has no map of these cells for this method; bench rescore makes maps for older runs."));
     const SIZE = 440, at = (v) => 8 + (v / 999) * (SIZE - 16), radius = m.x.length > 1500 ? 2.2 : m.x.length > 500 ? 3 : 4;
     const tint = (i) => `hsl(${Math.round(i * 137.508) % 360} ${55 + (i % 3) * 12}% ${40 + (i % 4) * 8}%)`;
-    const wrong = m.truth.map((t, i) => t !== answers[i]), told = el("p", { class: "note", "aria-live": "off" }, "Point at a cell for its class.");
+    const wrong = m.truth.map((t, i) => t !== answers[i]), readout = el("p", { class: "note", "aria-live": "off" }, "Point at a cell for its class.");
     let only = null;
     const paint = (canvas, colourOf) => {
       const pen = canvas.getContext("2d");
@@ -177,7 +177,7 @@
         const box = canvas.getBoundingClientRect(), x = ((event.clientX - box.left) * SIZE) / box.width, y = SIZE - ((event.clientY - box.top) * SIZE) / box.height;
         let best = -1, least = 100;
         m.x.forEach((v, i) => { const d = (at(v) - x) ** 2 + (at(m.y[i]) - y) ** 2; if (d < least) { least = d; best = i; } });
-        if (best >= 0) told.textContent = `True class ${p.lineage[m.truth[best]] ? `${p.lineage[m.truth[best]]}${WITHIN}` : ""}${columns[m.truth[best]]}; answered ${columns[answers[best]]}${wrong[best] ? ": wrong" : ""}.`;
+        if (best >= 0) readout.textContent = `True class ${p.lineage[m.truth[best]] ? `${p.lineage[m.truth[best]]}${WITHIN}` : ""}${columns[m.truth[best]]}; answered ${columns[answers[best]]}${wrong[best] ? ": wrong" : ""}.`;
       });
       paint(canvas, colourOf);
       return { canvas, colourOf, figure: el("figure", {}, el("figcaption", {}, el("b", {}, words)), canvas) };
@@ -193,14 +193,14 @@
       return key;
     }));
     const of = m.x.length < m.cells ? `${m.x.length.toLocaleString("en")} of ${m.cells.toLocaleString("en")} tested cells are shown.` : `All ${m.cells.toLocaleString("en")} tested cells.`;
-    host.replaceChildren(el("h3", {}, "Tested cells in the plane"), el("p", { class: "note" }, `UMAP of their counts (first split); no label and no method placed them. ${of} Press a class to see it alone, with the cells of other classes that were taken for it.`), el("div", { class: "umaps" }, ...views.map((v) => v.figure)), told, keys);
+    host.replaceChildren(el("h3", {}, "Tested cells in the plane"), el("p", { class: "note" }, `UMAP of their counts (first split); no label and no method placed them. ${of} Press a class to see it alone, with the cells of other classes that were taken for it.`), el("div", { class: "umaps" }, ...views.map((v) => v.figure)), readout, keys);
   }
 
   /** Every class with its cells and the F1 of every method, the chosen method's worst first. */
-  function classTable(p, method, found) {
+  function classTable(p, method, cells) {
     const host = $("class-table"), methods = p.labels.filter((l) => l.role === "method").map((l) => l.label), columns = [...p.names, ...p.extra];
     const mistaken = new Map();
-    for (const e of found) if (e.row !== e.column && e.n > (mistaken.get(e.row)?.n || 0)) mistaken.set(e.row, e);
+    for (const e of cells) if (e.row !== e.column && e.n > (mistaken.get(e.row)?.n || 0)) mistaken.set(e.row, e);
     const order = [...p.present].sort((a, b) => (p.scores[method].f1[a] ?? 0) - (p.scores[method].f1[b] ?? 0) || p.n[b] - p.n[a]);
     const cell = (label, i) => { const s = p.scores[label], v = s.f1[i]; return v === null ? el("td", {}, "–") : el("td", { class: "shade", style: colour(v), title: `${label}, ${p.names[i]}: F1 ${number(v)}, precision ${number(s.precision[i])}, recall ${number(s.recall[i])}` }, number(v)); };
     const body = order.map((i) => { const e = mistaken.get(i); return el("tr", {}, el("th", { scope: "row", title: p.lineage[i] || null }, p.names[i]), el("td", { class: "num" }, some(p.n[i])), el("td", { class: "num" }, some(p.train[i])), el("td", { class: "num" }, some(p.donors[i])), ...methods.map((l) => cell(l, i)), el("td", {}, e ? `${columns[e.column]} ` : "–", e ? el("small", {}, percent(e.share)) : null)); });
@@ -244,11 +244,11 @@
     const p = byName.get(chosen.pair), methods = p ? p.labels.filter((l) => l.role === "method").map((l) => l.label) : [];
     chosen.method = fill($("class-method"), methods, chosen.method, methods[0]);
     if (!chosen.method) return [$("class-tree"), $("class-map"), $("class-confusion"), $("class-table"), $("class-compared")].forEach((host) => host.replaceChildren());
-    const found = entries(p, chosen.method);
+    const cells = entries(p, chosen.method);
     tree(p, chosen.method);
     cellMap(p, chosen.method);
-    confusion(view, p, chosen.method, found);
-    classTable(p, chosen.method, found);
+    confusion(view, p, chosen.method, cells);
+    classTable(p, chosen.method, cells);
     compared(view, p);
   }
 
@@ -257,7 +257,7 @@
   addView((view) => {
     $("classes").hidden = !view.task.classes.pairs.length;
     if ($("classes").hidden) return;
-    last = { view, pairs: shown(view) };
+    last = { view, pairs: visiblePairs(view) };
     scores(view, last.pairs);
     lost(view, last.pairs);
     levels(view);

@@ -36,8 +36,8 @@ def of_task(run: Run, task: str) -> dict[str, Any]:
     left_out = (
         f"Entries below {100 * least:g} % of a class's cells are left out to keep this file small." if least else ""
     )
-    shown = [_pair(run, task, frame, confusions, least, *pair) for pair in class_tables.pairs(run, task, frame)]
-    return {"lost": class_tables.LOST, "leftOut": left_out, "pairs": shown}
+    pairs = [_pair(run, task, frame, confusions, least, *pair) for pair in class_tables.pairs(run, task, frame)]
+    return {"lost": class_tables.LOST, "leftOut": left_out, "pairs": pairs}
 
 
 def _shares(confusions: pd.DataFrame) -> pd.Series:
@@ -54,27 +54,27 @@ def _least_share(confusions: pd.DataFrame) -> float:
 def _pair(
     run: Run, task: str, frame: pd.DataFrame, confusions: pd.DataFrame, least: float, track: str, dataset: str
 ) -> dict[str, Any]:
-    here = frame[(frame["track"] == track) & (frame["dataset"] == dataset)]
+    pair_rows = frame[(frame["track"] == track) & (frame["dataset"] == dataset)]
     answered = confusions[(confusions["track"] == track) & (confusions["dataset"] == dataset)]
-    names = class_tables.order(here)
+    names = class_tables.order(pair_rows)
     # the same for every method on a split; the mean over splits where there are several
-    known = here.groupby("class")[["n", "train_cells", "train_donors"]].mean().reindex(names)
-    lineage = here.drop_duplicates("class").set_index("class")["lineage"].reindex(names)
+    sizes = pair_rows.groupby("class")[["n", "train_cells", "train_donors"]].mean().reindex(names)
+    lineage = pair_rows.drop_duplicates("class").set_index("class")["lineage"].reindex(names)
     counts, extra = class_tables.matrix(answered, names)
     scores = {
         str(label): {m: _rounded(rows.set_index("class")[m].reindex(names)) for m in class_tables.METRICS}
-        for label, rows in here.groupby("label", sort=True)
+        for label, rows in pair_rows.groupby("label", sort=True)
     }
     cells = answered.groupby(["label", "truth"])["n"].sum()
-    kept = answered[_shares(answered) >= least]
+    large_entries = answered[_shares(answered) >= least]
     place = {name: i for i, name in enumerate(counts.columns)}
     return {
         "track": track,
         "dataset": dataset,
         "names": names,
-        "n": _rounded(known["n"], 1),
-        "train": _rounded(known["train_cells"], 1),
-        "donors": _rounded(known["train_donors"], 1),
+        "n": _rounded(sizes["n"], 1),
+        "train": _rounded(sizes["train_cells"], 1),
+        "donors": _rounded(sizes["train_donors"], 1),
         "lineage": lineage.tolist(),
         "extra": extra,
         "scores": scores,
@@ -85,7 +85,7 @@ def _pair(
                 "n": rows["n"].astype(int).tolist(),
                 "of": cells.loc[label].reindex(names, fill_value=0).astype(int).tolist(),
             }
-            for label, rows in kept.groupby("label", sort=True)
+            for label, rows in large_entries.groupby("label", sort=True)
         },
     }
 

@@ -23,13 +23,13 @@ def answers(run: Run, task: str) -> dict[tuple[str, str], dict[str, tuple[str, p
     if class_tables.table(run, task).empty:
         return {}
     trials = scored.first_seeds(scored.finished(run, task))
-    found: dict[tuple[str, str], dict[str, tuple[str, pd.DataFrame]]] = {}
+    by_pair: dict[tuple[str, str], dict[str, tuple[str, pd.DataFrame]]] = {}
     for row in trials[trials["role"] == "method"].itertuples(index=False):
         record = run.trials[str(row.trial)]
         table = confusion.answers(run.folder, record)
         if table is not None:
-            found.setdefault((str(row.track), str(row.dataset)), {})[str(row.label)] = (record.spec.problem, table)
-    return {pair: found[pair] for pair in tables.pairs(run, task) if pair in found}
+            by_pair.setdefault((str(row.track), str(row.dataset)), {})[str(row.label)] = (record.spec.problem, table)
+    return {pair: by_pair[pair] for pair in tables.pairs(run, task) if pair in by_pair}
 
 
 @once
@@ -43,14 +43,16 @@ def comparisons(run: Run, task: str) -> pd.DataFrame:
     for (track, dataset), by_method in answers(run, task).items():
         problem, first = next(iter(by_method.values()))
         solution = Store(run.folder).solution(problem)
-        given = {m: by_method[m][1]["answer"].to_numpy(object) for m in order if by_method.get(m, ("",))[0] == problem}
-        if solution is None or "donor" not in solution or len(given) < 2:
+        answer_of = {
+            m: by_method[m][1]["answer"].to_numpy(object) for m in order if by_method.get(m, ("",))[0] == problem
+        }
+        if solution is None or "donor" not in solution or len(answer_of) < 2:
             continue
         donor = solution.loc[first.index, "donor"].astype(str).to_numpy()
-        found = compare_answers(first["truth"].to_numpy(object), given, donor, np.random.default_rng(0))
+        tests = compare_answers(first["truth"].to_numpy(object), answer_of, donor, np.random.default_rng(0))
         donors = len(set(donor))
         parts.append(
-            found.assign(
+            tests.assign(
                 track=track, dataset=dataset, cells=len(first), donors=donors, testable=power_floor(donors) <= 0.05
             )
         )

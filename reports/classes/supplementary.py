@@ -45,11 +45,11 @@ def table(run: Run, task: str) -> pd.DataFrame:
         return pd.DataFrame(columns=["source", *_KEYS])
     card = run.tasks[task]
     within = ranking(run, card).within
-    ours = _values(run, task).join(_ties(within)).join(_basis(run, task))
-    ours = ours.join(_against_best(run, task, within), on=_KEYS).reset_index()
-    ours = pd.concat([ours.assign(source=RUN, status="ok"), _without_value(run, task, ours)], ignore_index=True)
-    ours = _ordered(run, task, ours)
-    rows = pd.concat([ours, *_reported(task, ours)], ignore_index=True)
+    of_run = _values(run, task).join(_ties(within)).join(_basis(run, task))
+    of_run = of_run.join(_against_best(run, task, within), on=_KEYS).reset_index()
+    of_run = pd.concat([of_run.assign(source=RUN, status="ok"), _without_value(run, task, of_run)], ignore_index=True)
+    of_run = _ordered(run, task, of_run)
+    rows = pd.concat([of_run, *_reported(task, of_run)], ignore_index=True)
     order = ["source", *_KEYS, "role", "status", *_BASIS, *_numbers(rows), "best", *_AGAINST, "note"]
     return rows[order].astype({name: _type(name) for name in (*_BASIS, *_numbers(rows), *_AGAINST)})
 
@@ -94,14 +94,14 @@ def _basis(run: Run, task: str) -> pd.DataFrame:
     rows = run.rows[(run.rows["task"] == task) & (run.rows["metric"] == _headline(run, task))]
     pooled = rows[rows["unit"] == "pooled"]
     by = pooled.groupby(_KEYS)
-    found = by.agg(splits=("split", "nunique"), trials=("trial", "nunique"), cells=("n", "mean"))
-    found["cells"] = found["cells"].astype(float)
-    found["donors"] = [caveats.tested_donors(run, task, *key[:2]) for key in found.index]
-    said = pooled.assign(note=pooled["detail"].fillna("").str.split("; ")).explode("note")
-    one_split = said["note"].str.startswith("interval rests on ")  # says nothing of an interval over splits
-    said = said[~one_split | (said.set_index(_KEYS).index.map(found["splits"]) == 1)]
-    found["note"] = said.groupby(_KEYS)["note"].agg(lambda notes: "; ".join(dict.fromkeys(filter(None, notes))))
-    return found
+    basis = by.agg(splits=("split", "nunique"), trials=("trial", "nunique"), cells=("n", "mean"))
+    basis["cells"] = basis["cells"].astype(float)
+    basis["donors"] = [caveats.tested_donors(run, task, *key[:2]) for key in basis.index]
+    remarks = pooled.assign(note=pooled["detail"].fillna("").str.split("; ")).explode("note")
+    one_split = remarks["note"].str.startswith("interval rests on ")  # says nothing of an interval over splits
+    remarks = remarks[~one_split | (remarks.set_index(_KEYS).index.map(basis["splits"]) == 1)]
+    basis["note"] = remarks.groupby(_KEYS)["note"].agg(lambda notes: "; ".join(dict.fromkeys(filter(None, notes))))
+    return basis
 
 
 def _headline(run: Run, task: str) -> str:
@@ -125,12 +125,12 @@ def _against_best(run: Run, task: str, within: pd.DataFrame) -> pd.DataFrame:
     return both.set_index(_KEYS)[["best", *_AGAINST]]
 
 
-def _without_value(run: Run, task: str, ours: pd.DataFrame) -> pd.DataFrame:
+def _without_value(run: Run, task: str, of_run: pd.DataFrame) -> pd.DataFrame:
     """Methods that were planned and gave nothing, with their status: a failure does not vanish from the table."""
     coverage = tables.coverage(run)
     none = coverage[(coverage["task"] == task) & (coverage["role"] == "method") & (coverage["ok"] == 0)]
     none = none.rename(columns={"method": "label"})[[*_KEYS, "role", "status"]].assign(source=RUN, trials=0)
-    served = set(zip(ours["track"], ours["dataset"], strict=True))
+    served = set(zip(of_run["track"], of_run["dataset"], strict=True))
     return none[[pair in served for pair in zip(none["track"], none["dataset"], strict=True)]]
 
 
@@ -145,15 +145,15 @@ def _ordered(run: Run, task: str, frame: pd.DataFrame) -> pd.DataFrame:
     return frame.sort_values(["pair", "place", "behind"], kind="stable")
 
 
-def _reported(task: str, ours: pd.DataFrame) -> list[pd.DataFrame]:
+def _reported(task: str, of_run: pd.DataFrame) -> list[pd.DataFrame]:
     """Rows of the papers on the levels that the run has."""
-    found = []
+    parts = []
     for source, rows in published(task):
-        rows = rows[rows["track"].isin(ours["track"]) & rows["metric"].isin(METRICS)]
+        rows = rows[rows["track"].isin(of_run["track"]) & rows["metric"].isin(METRICS)]
         if rows.empty:
             continue
         wide = rows.rename(columns={"method": "label"}).pivot(index=_KEYS, columns="metric", values="value")
         wide = wide.reset_index()
-        wide["status"] = ["ok" if known else "not run" for known in wide[[*metrics(wide)]].notna().any(axis=1)]
-        found.append(wide.assign(source=f"reported, not run: {source.title}", role="method"))
-    return found
+        wide["status"] = ["ok" if has_value else "not run" for has_value in wide[[*metrics(wide)]].notna().any(axis=1)]
+        parts.append(wide.assign(source=f"reported, not run: {source.title}", role="method"))
+    return parts

@@ -1,4 +1,4 @@
-"""What the results say of each class: its scores, the cells they rest on, and its place in the hierarchy."""
+"""Results by class: its scores, the cells they rest on, and its place in the hierarchy."""
 
 from __future__ import annotations
 
@@ -46,15 +46,15 @@ def table(run: Run, task: str) -> pd.DataFrame:
 
 def order(frame: pd.DataFrame) -> list[str]:
     """Classes of some rows of :func:`table`, relatives beside each other."""
-    known = frame.drop_duplicates("class")
-    path = np.where(known["lineage"] != "", known["lineage"] + WITHIN + known["class"], known["class"])
-    return [name for _, name in sorted(zip(path, known["class"], strict=True))]
+    classes = frame.drop_duplicates("class")
+    path = np.where(classes["lineage"] != "", classes["lineage"] + WITHIN + classes["class"], classes["class"])
+    return [name for _, name in sorted(zip(path, classes["class"], strict=True))]
 
 
 def pairs(run: Run, task: str, frame: pd.DataFrame) -> list[tuple[str, str]]:
     """The (track, dataset) pairs that have classes."""
-    found = set(zip(frame["track"], frame["dataset"], strict=True))
-    return [pair for pair in tables.pairs(run, task) if pair in found]
+    with_classes = set(zip(frame["track"], frame["dataset"], strict=True))
+    return [pair for pair in tables.pairs(run, task) if pair in with_classes]
 
 
 def matrix(confusions: pd.DataFrame, classes: list[str]) -> tuple[pd.DataFrame, list[str]]:

@@ -23,7 +23,7 @@ def frames(run: Run, task: str) -> dict[str, pd.DataFrame]:
     """The tables that the page draws from, by name; those that no trial has are absent."""
     overlap, subsets = deg_tables.overlap(run, task), deg_tables.subsets(run, task)
     plain = {name: deg_tables.plain(run, task, name) for name in deg_tables.PLAIN}
-    found = {
+    by_name = {
         "overlap": overlap.drop(columns=["trial"]).round(9),
         "boxes": deg_tables.boxes(subsets).round(9),
         "null": deg_tables.false_positives(run, task).astype({"above": "int64"})
@@ -36,7 +36,7 @@ def frames(run: Run, task: str) -> dict[str, pd.DataFrame]:
         "pseudobulk": plain["pseudobulk"],
         "leftOut": plain["left_out"],
     }
-    return {name: frame.drop(columns=["trial"], errors="ignore") for name, frame in found.items() if len(frame)}
+    return {name: frame.drop(columns=["trial"], errors="ignore") for name, frame in by_name.items() if len(frame)}
 
 
 def thinned(frame: pd.DataFrame, within: list[str], along: str) -> pd.DataFrame:
@@ -49,8 +49,8 @@ def thinned(frame: pd.DataFrame, within: list[str], along: str) -> pd.DataFrame:
     place, size = curves.cumcount().to_numpy(), curves[along].transform("size").to_numpy()
     limit = max(12, CURVE_BUDGET // curves.ngroups)
     step = np.maximum((size - 1) / (limit - 1), 1.0)
-    kept = np.floor(place / step) != np.floor((place - 1) / step)
-    return ordered[kept | (place == size - 1)].round(4)
+    next_step = np.floor(place / step) != np.floor((place - 1) / step)
+    return ordered[next_step | (place == size - 1)].round(4)
 
 
 def volcanoes(run: Run, task: str) -> list[dict[str, Any]]:
@@ -65,20 +65,20 @@ def volcanoes(run: Run, task: str) -> list[dict[str, Any]]:
     frame = deg_tables.volcano(run, task)
     keys = ["track", "dataset", "label", "cell_type"]
     limit = min(_MOST_GENES, GENES_BUDGET // max(1, len(frame.drop_duplicates(keys))))
-    found = []
+    entries = []
     for track, dataset in tables.pairs(run, task):
-        here = frame[(frame["track"] == track) & (frame["dataset"] == dataset)]
-        if here.empty:
+        pair_genes = frame[(frame["track"] == track) & (frame["dataset"] == dataset)]
+        if pair_genes.empty:
             continue
-        parts = {key: _most_telling(part, limit) for key, part in here.groupby(["label", "cell_type"], sort=True)}
+        parts = {key: _most_telling(part, limit) for key, part in pair_genes.groupby(["label", "cell_type"], sort=True)}
         genes = sorted({gene for part in parts.values() for gene in part["gene"]})
         place = {gene: i for i, gene in enumerate(genes)}
         plots: dict[str, dict[str, Any]] = {}
         for (label, cell_type), part in parts.items():
-            whole = here[(here["label"] == label) & (here["cell_type"] == cell_type)]
+            whole = pair_genes[(pair_genes["label"] == label) & (pair_genes["cell_type"] == cell_type)]
             plots.setdefault(label, {})[cell_type] = {**_columns(part, place), **_counts(whole)}
-        found.append({"track": track, "dataset": dataset, "genes": genes, "plots": plots})
-    return found
+        entries.append({"track": track, "dataset": dataset, "genes": genes, "plots": plots})
+    return entries
 
 
 def _most_telling(part: pd.DataFrame, limit: int) -> pd.DataFrame:

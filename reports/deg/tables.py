@@ -1,4 +1,4 @@
-"""How reproducible, calibrated and true the differentially expressed genes (DEGs) are, as tidy frames.
+"""Reproducibility, calibration and truth of the differentially expressed genes (DEGs), as tidy frames.
 
 What cannot be averaged (P values, subsets) is of each method's first seeds throughout.
 """
@@ -78,7 +78,7 @@ def subsets(run: Run, task: str) -> pd.DataFrame:
 
 
 def boxes(frame: pd.DataFrame) -> pd.DataFrame:
-    """What a box plot draws of the subsets, those without imputation as label ``raw``.
+    """Compute the boxes of the subsets, those without imputation as label ``raw``.
 
     Returns
     -------
@@ -115,8 +115,8 @@ def false_positives(run: Run, task: str) -> pd.DataFrame:
 def truth_pooled(frame: pd.DataFrame) -> pd.DataFrame:
     """Precision, recall and FDR over all cell types and directions together: the counts are added up first."""
     hits = (frame["recall"].astype(float) * frame["n_true"].astype(float)).fillna(0.0)
-    found = frame.assign(hits=hits).groupby(["track", "dataset", "label", "role"], sort=True)
-    sums = found[["n_true", "n_called", "hits"]].sum().astype(float)
+    pooled = frame.assign(hits=hits).groupby(["track", "dataset", "label", "role"], sort=True)
+    sums = pooled[["n_true", "n_called", "hits"]].sum().astype(float)
     sums["precision"] = sums["hits"] / sums["n_called"].where(sums["n_called"] > 0)
     sums["recall"] = sums["hits"] / sums["n_true"].where(sums["n_true"] > 0)
     sums["fdr"] = 1 - sums["precision"]

@@ -1,1 +1,1 @@
-"""What ``bench embed`` has put into a run."""
+"""Maps that ``bench embed`` has put into a run."""

@@ -18,9 +18,9 @@ _POINTS_PER_INCH = 72
 
 def draw_cells(embedding: Embedding) -> Figure:
     """A panel for each thing that the cells can be coloured by."""
-    shown: list[str | None] = [*embedding.colourings] or [None]
-    figure = Figure(figsize=(5.2 * len(shown), 4.0), layout="constrained")
-    for axes, by in zip(figure.subplots(1, len(shown), squeeze=False)[0], shown, strict=True):
+    colourings: list[str | None] = [*embedding.colourings] or [None]
+    figure = Figure(figsize=(5.2 * len(colourings), 4.0), layout="constrained")
+    for axes, by in zip(figure.subplots(1, len(colourings), squeeze=False)[0], colourings, strict=True):
         size = 4.0 if len(embedding.cells) < 10_000 else 1.0
         # in random order, or the last donor would hide the others
         cells = embedding.cells.sample(frac=1, random_state=0)

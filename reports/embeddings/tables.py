@@ -61,16 +61,16 @@ class Embedding:
 
     @property
     def colourings(self) -> list[str]:
-        """What its cells can be coloured by."""
+        """Columns that its cells can be coloured by."""
         return [name for name in COLOURINGS if name in self.cells]
 
     @property
     def markers(self) -> pd.DataFrame:
         """Its marker genes by kind, with ``label``, how they are shown."""
-        found = self.genes[self.genes["marker_of"].notna()]
-        symbols = found["symbol"].fillna("")
-        found = found.assign(label=symbols.where(symbols != "", found["gene"]))
-        return found.sort_values(["marker_of", "label"], kind="stable").reset_index(drop=True)
+        named = self.genes[self.genes["marker_of"].notna()]
+        symbols = named["symbol"].fillna("")
+        named = named.assign(label=symbols.where(symbols != "", named["gene"]))
+        return named.sort_values(["marker_of", "label"], kind="stable").reset_index(drop=True)
 
 
 def load(run: Path) -> list[Embedding]:
@@ -88,12 +88,12 @@ def load(run: Path) -> list[Embedding]:
 def colours(values: pd.Series) -> dict[str, str]:
     """Colour of every value; the palette's first, then more of them round the colour circle."""
     names = sorted(set(values) - {UNLABELLED}, key=str.casefold)
-    found = {name: PALETTE[i] if i < len(PALETTE) else _more(i) for i, name in enumerate(names)}
-    return found | ({UNLABELLED: UNLABELLED_COLOUR} if UNLABELLED in set(values) else {})
+    colour_of = {name: PALETTE[i] if i < len(PALETTE) else _more(i) for i, name in enumerate(names)}
+    return colour_of | ({UNLABELLED: UNLABELLED_COLOUR} if UNLABELLED in set(values) else {})
 
 
 def label_places(xy: np.ndarray, texts: Sequence[str], size: tuple[float, float]) -> np.ndarray:
-    """Where labels go so that they hide neither each other nor a labelled point: greedy, from left to right.
+    """Place labels so that they hide neither each other nor a labelled point: greedy, from left to right.
 
     Parameters
     ----------
@@ -137,13 +137,13 @@ def unit(frame: pd.DataFrame, within: pd.DataFrame) -> np.ndarray:
 
 
 def sentence(embedding: Embedding) -> str:
-    """What the maps show, in words."""
-    card, shown = embedding.card, embedding.cells
+    """Say in words what the maps show."""
+    card, mapped = embedding.card, embedding.cells
     parts = [
         f"{card.model}, checkpoint {card.checkpoint}, on {card.dataset}: {card.genes_matched:,} of its "
         f"{card.genes:,} genes are in the data."
     ]
-    parts.append(f"{len(shown):,} of {card.cells:,} cells are laid out.")
+    parts.append(f"{len(mapped):,} of {card.cells:,} cells are laid out.")
     if card.cells_without_counts:
         parts.append(f"{card.cells_without_counts:,} cells have no counts in these genes.")
     if card.seen_in_pretraining:

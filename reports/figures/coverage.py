@@ -35,11 +35,13 @@ def prepare(run: Run, task: str) -> pd.DataFrame:
 def draw(run: Run, task: str, frame: pd.DataFrame) -> Figure:
     """Tiles with the number of trials obtained of those planned."""
     pairs = tables.pairs(run, task)
-    found = [name for role in tables.ROLE_ORDER for name in sorted(frame.loc[frame["role"] == role, "method"].unique())]
-    figure = Figure(figsize=(2.2 + 1.0 * len(pairs), 1.6 + 0.26 * len(found)))
+    methods = [
+        name for role in tables.ROLE_ORDER for name in sorted(frame.loc[frame["role"] == role, "method"].unique())
+    ]
+    figure = Figure(figsize=(2.2 + 1.0 * len(pairs), 1.6 + 0.26 * len(methods)))
     axes = figure.add_subplot()
     for row in frame.itertuples():
-        x, y = pairs.index((row.track, row.dataset)), found.index(row.method)
+        x, y = pairs.index((row.track, row.dataset)), methods.index(row.method)
         face, hatch = LOOKS[row.status]
         axes.add_patch(Rectangle((x, y), 1, 1, facecolor=face, hatch=hatch, edgecolor="#AAAAAA", linewidth=0.5))
         colour = "white" if row.status == "ok" else "#333333"
@@ -47,9 +49,9 @@ def draw(run: Run, task: str, frame: pd.DataFrame) -> Figure:
         axes.text(
             x + 0.5, y + 0.5, f"{row.ok}/{row.planned}", ha="center", va="center", color=colour, fontsize=7, bbox=box
         )
-    axes.set(xlim=(0, len(pairs)), ylim=(len(found), 0), title=f"{task}: trials obtained of those planned")
+    axes.set(xlim=(0, len(pairs)), ylim=(len(methods), 0), title=f"{task}: trials obtained of those planned")
     axes.set_xticks([i + 0.5 for i in range(len(pairs))], [f"{t}\n{d}" for t, d in pairs], rotation=0)
-    axes.set_yticks([i + 0.5 for i in range(len(found))], found)
+    axes.set_yticks([i + 0.5 for i in range(len(methods))], methods)
     axes.tick_params(length=0)
     handles = [
         Patch(facecolor=face, hatch=hatch, edgecolor="#AAAAAA", label=status)

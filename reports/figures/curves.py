@@ -34,22 +34,22 @@ def prepare(run: Run, task: str) -> pd.DataFrame:
 def draw(run: Run, task: str, frame: pd.DataFrame) -> Figure:
     """A row per kind of curve, a column per (track, dataset)."""
     names = [*(n for n in CURVES if (frame["curve"] == n).any()), *sorted(set(frame["curve"]) - set(CURVES))]
-    found = set(zip(frame["track"], frame["dataset"], strict=True))
-    pairs = [pair for pair in tables.pairs(run, task) if pair in found]
-    looks = styles(tables.label_order(run, task))
+    with_points = set(zip(frame["track"], frame["dataset"], strict=True))
+    pairs = [pair for pair in tables.pairs(run, task) if pair in with_points]
+    style_of = styles(tables.label_order(run, task))
     figure = Figure(figsize=(2.6 * len(pairs) + 1.6, 2.5 * len(names)), layout="constrained")
     grid = figure.subplots(len(names), len(pairs), squeeze=False)
     lines = {}
     for row, name in zip(grid, names, strict=True):
         words = CURVES.get(name, {"title": name, "x": "x", "y": "y"})
         for axes, (track, dataset) in zip(row, pairs, strict=True):
-            here = frame[(frame["curve"] == name) & (frame["track"] == track) & (frame["dataset"] == dataset)]
-            several = here.groupby("label")["trial"].nunique() > 1
-            for (label, _), points in here.groupby(["label", "trial"], sort=True):
-                look = looks[label]
+            panel_points = frame[(frame["curve"] == name) & (frame["track"] == track) & (frame["dataset"] == dataset)]
+            several = panel_points.groupby("label")["trial"].nunique() > 1
+            for (label, _), points in panel_points.groupby(["label", "trial"], sort=True):
+                style = style_of[label]
                 lines[label] = axes.plot(
                     points["x"].astype(float), points["y"].astype(float),
-                    color=look["colour"], linestyle=LINES[look["dash"]],
+                    color=style["colour"], linestyle=LINES[style["dash"]],
                     linewidth=0.5 if several[label] else 1.1, alpha=0.6 if several[label] else 1.0,
                     marker="o" if name in DIAGONAL else "", markersize=2.5,
                 )[0]  # fmt: skip
@@ -58,6 +58,6 @@ def draw(run: Run, task: str, frame: pd.DataFrame) -> Figure:
                 axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
             axes.set(xlabel=words["x"], title=f"{track} · {dataset}")
         row[0].set_ylabel(words["y"])
-    shown = [label for label in looks if label in lines]
-    figure.legend([lines[label] for label in shown], shown, loc="outside right upper", frameon=False)
+    labels = [label for label in style_of if label in lines]
+    figure.legend([lines[label] for label in labels], labels, loc="outside right upper", frameon=False)
     return figure

@@ -26,9 +26,9 @@ def prepare(run: Run, task: str) -> pd.DataFrame:
 def draw(run: Run, task: str, frame: pd.DataFrame) -> Figure:
     """A panel per (track, dataset): a box and its donors for each method."""
     order = [label for label, _ in tables.label_order(run, task) if (frame["label"] == label).any()]
-    looks = styles(tables.label_order(run, task))
-    found = set(zip(frame["track"], frame["dataset"], strict=True))
-    pairs = [pair for pair in tables.pairs(run, task) if pair in found]
+    style_of = styles(tables.label_order(run, task))
+    with_values = set(zip(frame["track"], frame["dataset"], strict=True))
+    pairs = [pair for pair in tables.pairs(run, task) if pair in with_values]
     metric = tables.headline(run.tasks[task])
     across = min(3, len(pairs))
     down = -(-len(pairs) // across)
@@ -37,15 +37,15 @@ def draw(run: Run, task: str, frame: pd.DataFrame) -> Figure:
     for axes in grid.flat[len(pairs) :]:
         axes.set_axis_off()
     for axes, (track, dataset) in zip(grid.flat, pairs, strict=False):
-        here = frame[(frame["track"] == track) & (frame["dataset"] == dataset)]
+        pair_rows = frame[(frame["track"] == track) & (frame["dataset"] == dataset)]
         for y, label in enumerate(order):
-            values = here.loc[here["label"] == label, "value"].astype(float).tolist()
+            values = pair_rows.loc[pair_rows["label"] == label, "value"].astype(float).tolist()
             if not values:
                 continue
             line = {"color": "#888888", "linewidth": 0.8}
             axes.boxplot([values], positions=[y], orientation="horizontal", widths=0.6, showfliers=False,
                          boxprops=line, whiskerprops=line, capprops=line, medianprops={"color": "#222222"})  # fmt: skip
-            axes.scatter(values, [y] * len(values), s=10, color=looks[label]["colour"], zorder=3, alpha=0.8)
+            axes.scatter(values, [y] * len(values), s=10, color=style_of[label]["colour"], zorder=3, alpha=0.8)
         axes.set(title=f"{track} · {dataset}", ylim=(len(order) - 0.5, -0.5))
         axes.set_yticks(range(len(order)), order)
     figure.supxlabel(f"{metric.name if metric else ''} per donor", fontsize=8)

@@ -40,8 +40,8 @@ def draw(run: Run, task: str, frame: pd.DataFrame) -> Figure:
     for axes in grid.flat[len(pairs) :]:
         axes.set_axis_off()
     for axes, (track, dataset) in zip(grid.flat, pairs, strict=False):
-        here = frame[(frame["track"] == track) & (frame["dataset"] == dataset)]
-        _panel(axes, here, order, card, metrics)
+        pair_rows = frame[(frame["track"] == track) & (frame["dataset"] == dataset)]
+        _panel(axes, pair_rows, order, card, metrics)
         axes.set_title(f"{track} · {dataset}")
     figure.supxlabel(
         "hatched white: no result · ▾: does not beat the best trap control · brighter is better", fontsize=8
@@ -101,5 +101,5 @@ def scaled(value: float, metric: Metric, values: pd.Series) -> float:
 
 
 def beaten(value: float, trap: float, metric: Metric) -> bool:
-    """Whether the trap control is as good as ``value`` or better."""
+    """Return whether the trap control is as good as ``value`` or better."""
     return not pd.isna(trap) and bool(value <= trap if metric.higher_is_better else value >= trap)

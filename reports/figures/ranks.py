@@ -25,16 +25,16 @@ def prepare(run: Run, task: str) -> pd.DataFrame:
 def draw(run: Run, task: str, frame: pd.DataFrame) -> Figure:
     """A panel per track, a column per policy, a line per method; equal mean ranks meet."""
     tracks = list(dict.fromkeys(frame["track"]))
-    looks = styles(tables.label_order(run, task))
+    style_of = styles(tables.label_order(run, task))
     figure = Figure(figsize=(4.2 * len(tracks), 0.28 * frame["method"].nunique() + 1.4), layout="constrained")
     for axes, track in zip(figure.subplots(1, len(tracks), squeeze=False).flat, tracks, strict=True):
-        here = frame[frame["track"] == track].pivot(index="method", columns="policy", values="mean_rank")
-        here = here.reindex(columns=list(POLICIES))
-        for method, ranks in here.iterrows():
+        mean_ranks = frame[frame["track"] == track].pivot(index="method", columns="policy", values="mean_rank")
+        mean_ranks = mean_ranks.reindex(columns=list(POLICIES))
+        for method, ranks in mean_ranks.iterrows():
             axes.plot(
-                range(len(ranks)), ranks.astype(float), marker="o", markersize=4, color=looks[str(method)]["colour"]
+                range(len(ranks)), ranks.astype(float), marker="o", markersize=4, color=style_of[str(method)]["colour"]
             )
-        for rank, methods in here["zero"].groupby(here["zero"]):
+        for rank, methods in mean_ranks["zero"].groupby(mean_ranks["zero"]):
             axes.annotate(" = ".join(sorted(methods.index)), (len(POLICIES) - 1, rank), xytext=(6, 0),
                           textcoords="offset points", va="center", fontsize=7)  # fmt: skip
         axes.set_xticks(range(len(POLICIES)), [words.replace(" ", "\n") for words in POLICIES.values()])

@@ -39,21 +39,21 @@ def prepare(run: Run, task: str) -> pd.DataFrame:
     trials = trials[(trials["task"] == task) & (trials["status"] == "ok")]
     used = trials.groupby("label").agg(wall_s=("wall_s", "median"), rss_peak_mb=("rss_peak_mb", "median"))
     mean = frame.groupby("label").agg(value=("value", "mean"), pairs=("value", "count"))
-    found = mean.join(used).dropna(subset=["value", "wall_s"]).reset_index()
+    table = mean.join(used).dropna(subset=["value", "wall_s"]).reset_index()
     n = len([pair for pair in tables.pairs(run, task) if pair not in apart])
-    found["name"] = [row.label if row.pairs == n else f"{row.label} ({row.pairs} of {n})" for row in found.itertuples()]
-    return found
+    table["name"] = [row.label if row.pairs == n else f"{row.label} ({row.pairs} of {n})" for row in table.itertuples()]
+    return table
 
 
 def _not_of(frame: pd.DataFrame, pairs: Collection[tuple[str, str]]) -> NDArray[np.bool_]:
-    """Which rows are of other (track, dataset) pairs than these."""
+    """Rows that are of other (track, dataset) pairs than these."""
     # An empty list would choose columns, none of them.
     return np.array([pair not in pairs for pair in zip(frame["track"], frame["dataset"], strict=True)], dtype=bool)
 
 
 def draw(run: Run, task: str, frame: pd.DataFrame) -> Figure:
     """Two panels that share the metric's axis."""
-    looks = styles(tables.label_order(run, task))
+    style_of = styles(tables.label_order(run, task))
     metric = tables.headline(run.tasks[task])
     figure = Figure(figsize=(8, 3.6), layout="constrained")
     panels = figure.subplots(1, 2, sharey=True)
@@ -62,7 +62,7 @@ def draw(run: Run, task: str, frame: pd.DataFrame) -> Figure:
     ):
         for row in frame.dropna(subset=[column]).itertuples():
             x = float(getattr(row, column))
-            axes.scatter([x], [float(row.value)], s=40, color=looks[row.label]["colour"], zorder=3)
+            axes.scatter([x], [float(row.value)], s=40, color=style_of[row.label]["colour"], zorder=3)
         axes.set(xscale="log", xlabel=words)
         axes.xaxis.set_major_formatter("{x:,g}")
         axes.xaxis.set_minor_locator(LogLocator(subs=(2, 5)))
@@ -80,14 +80,14 @@ def _label(axes: Axes, frame: pd.DataFrame, column: str) -> None:
     """Name the marks, each at the first place that covers no other mark or name."""
     scale = axes.figure.dpi / 72
     marks = axes.transData.transform(frame[[column, "value"]].to_numpy(dtype=float)) / scale
-    taken = [(x - 4, y - 4, x + 4, y + 4) for x, y in marks]
+    occupied = [(x - 4, y - 4, x + 4, y + 4) for x, y in marks]
     for (x, y), row in zip(marks, frame.itertuples(), strict=True):
         width = 4.0 * len(row.name)
         boxes = [(x + dx - width * (side == "right"), y + dy - 1) for dx, dy, side in _PLACES]
-        free = [not any(_overlap((a, b, a + width, b + 8), box) for box in taken) for a, b in boxes]
+        free = [not any(_overlap((a, b, a + width, b + 8), box) for box in occupied) for a, b in boxes]
         place = free.index(True) if any(free) else 0
         a, b = boxes[place]
-        taken.append((a, b, a + width, b + 8))
+        occupied.append((a, b, a + width, b + 8))
         dx, dy, side = _PLACES[place]
         axes.annotate(
             row.name,

@@ -1,4 +1,4 @@
-"""Imputed against true expression: joint densities, errors by group and by level of expression, zeros turned on."""
+"""Imputed against true expression: joint densities, errors by group and level, false positives."""
 
 from __future__ import annotations
 
@@ -51,20 +51,20 @@ def expression_bins(run: Run, task: str) -> pd.DataFrame:
     frame = frame[frame["n"] > 0]
     means = ["mse", "mean_true", "mean_imputed"]
     weighted = frame.assign(**{name: frame[name] * frame["n"] for name in means})
-    found = weighted.groupby([*_PAIR_LABEL, "low", "high"], sort=True)[["n", *means]].sum()
-    found[means] = found[means].div(found["n"], axis=0)
-    return found.reset_index()
+    sums = weighted.groupby([*_PAIR_LABEL, "low", "high"], sort=True)[["n", *means]].sum()
+    sums[means] = sums[means].div(sums["n"], axis=0)
+    return sums.reset_index()
 
 
 def zeros(run: Run, task: str) -> pd.DataFrame:
-    """Shares of zeros that were turned on, mean over seeds: ``track, dataset, label, role, what, n, share``."""
+    """Shares of zeros imputed as expressed, mean over seeds: ``track, dataset, label, role, what, n, share``."""
     columns = {"what": "string", "n": "float64", "share": "float64"}
     frame = scored.table(run, "zeros", scored.finished(run, task), columns)
     return frame.groupby([*_PAIR_LABEL, "what"], sort=False, as_index=False)[["n", "share"]].mean()
 
 
 def of_task(run: Run, task: str) -> dict[str, Any]:
-    """What the page draws: per (track, dataset) densities and errors of each label; ``zeros`` as rows.
+    """Data that the page draws: per (track, dataset) densities and errors of each label; ``zeros`` as rows.
 
     Returns
     -------
@@ -77,17 +77,17 @@ def of_task(run: Run, task: str) -> dict[str, Any]:
     overall = whole(run, task)
     panels = len(frame.drop_duplicates([*_PAIR_LABEL, "group"]))
     each = panels * density.BINS**2 / 2 <= JOINT_BUDGET  # about half of a panel's bins are empty
-    kept = {(row.track, row.dataset) for part in (frame, error, by_level) for row in part.itertuples()}
-    shown = []
+    with_data = {(row.track, row.dataset) for part in (frame, error, by_level) for row in part.itertuples()}
+    pairs = []
     for t, d in tables.pairs(run, task):
-        if (t, d) in kept:
+        if (t, d) in with_data:
             parts = (frame, error, by_level, overall)
-            mine = [part[(part["track"] == t) & (part["dataset"] == d)] for part in parts]
-            shown.append(_pair(mine[0], mine[1], mine[2], mine[3], each, t, d))
+            pair_parts = [part[(part["track"] == t) & (part["dataset"] == d)] for part in parts]
+            pairs.append(_pair(pair_parts[0], pair_parts[1], pair_parts[2], pair_parts[3], each, t, d))
     left_out = (
         "" if each else "To keep this file small it shows the groups together; figures/ has a panel for each of them."
     )
-    return {"pairs": shown, "leftOut": left_out, "zeros": _zero_rows(zeros(run, task))}
+    return {"pairs": pairs, "leftOut": left_out, "zeros": _zero_rows(zeros(run, task))}
 
 
 def _zero_rows(frame: pd.DataFrame) -> list[list[Any]]:
@@ -110,13 +110,13 @@ def _pair(
     panels: dict[str, dict[str, Any]] = {}
     all_entries = overall.set_index("label")
     for label in sorted(set(frame["label"]) | set(error["label"])):
-        mine, errors = frame[frame["label"] == label], error[error["label"] == label].set_index("group")
+        entries, errors = frame[frame["label"] == label], error[error["label"] == label].set_index("group")
         numbers = all_entries.loc[label] if label in all_entries.index else pd.Series(dtype=float)
-        panels[label] = {"": _panel(mine, end, pd.Series({**numbers, "n": errors["n"].sum()}))}
+        panels[label] = {"": _panel(entries, end, pd.Series({**numbers, "n": errors["n"].sum()}))}
         if each and len(names) > 1:
             for name in names:
                 numbers = errors.loc[name] if name in errors.index else pd.Series(dtype=float)
-                panels[label][name] = _panel(mine[mine["group"] == name], end, numbers)
+                panels[label][name] = _panel(entries[entries["group"] == name], end, numbers)
     return {
         "track": track,
         "dataset": dataset,

@@ -34,8 +34,8 @@ def resolutions(run: Run, task: str) -> pd.DataFrame:
 
 def best(frame: pd.DataFrame) -> pd.DataFrame:
     """The resolution with the highest NMI of each label and level, as the paper chooses it (it sees the labels)."""
-    known = frame[frame["nmi"].notna()].sort_values("nmi", ascending=False, kind="stable")
-    return known.drop_duplicates([*_PAIR_LABEL, "level"])
+    defined = frame[frame["nmi"].notna()].sort_values("nmi", ascending=False, kind="stable")
+    return defined.drop_duplicates([*_PAIR_LABEL, "level"])
 
 
 def maps(run: Run, task: str) -> pd.DataFrame:
@@ -48,34 +48,34 @@ def maps(run: Run, task: str) -> pd.DataFrame:
     """
     trials = scored.first_seeds(scored.finished(run, task))
     points = scored.table(run, "umap", trials, {"cell": "string", "x": "float64", "y": "float64"})
-    found = [
-        part.join(_known(run.folder / "problems" / run.trials[str(key)].spec.problem), on="cell")
+    parts = [
+        part.join(_labels_of_cells(run.folder / "problems" / run.trials[str(key)].spec.problem), on="cell")
         for key, part in points.groupby("trial", sort=False)
     ]
-    return pd.concat(found, ignore_index=True) if found else points
+    return pd.concat(parts, ignore_index=True) if parts else points
 
 
-def _known(folder: Path) -> pd.DataFrame:
-    """What the solution tells of each cell; no columns where it is not kept or tells nothing."""
+def _labels_of_cells(folder: Path) -> pd.DataFrame:
+    """Labels that the solution gives each cell; no columns where it is not kept or gives none."""
     file = folder / "solution.parquet"
     if not file.is_file():
         return pd.DataFrame(index=pd.Index([], name="cell", dtype="string"))
     solution = pd.read_parquet(file)
-    kept = [name for name in COLOURINGS if name in solution and solution[name].notna().any()]
-    if {"batch", "donor"} <= set(kept):
+    columns = [name for name in COLOURINGS if name in solution and solution[name].notna().any()]
+    if {"batch", "donor"} <= set(columns):
         pairs = solution[["batch", "donor"]].drop_duplicates()
         if len(pairs) == solution["batch"].nunique() == solution["donor"].nunique():
-            kept.remove("batch")  # each donor a batch: the same map twice
-    labels = solution.set_index(solution["cell"].astype("string"))[kept]
+            columns.remove("batch")  # each donor a batch: the same map twice
+    labels = solution.set_index(solution["cell"].astype("string"))[columns]
     return labels.astype("string").fillna(embedding_tables.UNLABELLED)
 
 
 def of_task(run: Run, task: str) -> dict[str, Any]:
-    """What the page draws.
+    """Data that the page draws.
 
     Returns
     -------
-    ``{"pairs", "levels"}``. A pair has ``track, dataset, cells`` (of its maps), ``shown`` (points of each),
+    ``{"pairs", "levels"}``. A pair has ``track, dataset, cells`` (of its maps), ``pairs`` (points of each),
     ``colourings`` (name, words), ``colours`` (name -> word -> colour), ``labels`` (name -> ``words, codes``, by cell),
     ``maps`` (label -> ``x, y``, rounded to 0 ... :data:`GRID`, null where a map lacks the cell), ``best`` (label ->
     level -> ``nmi, ari, resolution``) and ``resolutions`` (label -> level -> columns).
@@ -83,13 +83,13 @@ def of_task(run: Run, task: str) -> dict[str, Any]:
     points, by_resolution = maps(run, task), resolutions(run, task)
     n = max(1, len(points.drop_duplicates([*_PAIR_LABEL])))
     limit = min(_MOST_POINTS, POINTS_BUDGET // n)
-    kept = {(row.track, row.dataset) for part in (points, by_resolution) for row in part.itertuples()}
-    shown = []
+    with_data = {(row.track, row.dataset) for part in (points, by_resolution) for row in part.itertuples()}
+    pairs = []
     for track, dataset in tables.pairs(run, task):
-        if (track, dataset) in kept:
+        if (track, dataset) in with_data:
             parts = (part[(part["track"] == track) & (part["dataset"] == dataset)] for part in (points, by_resolution))
-            shown.append({"track": track, "dataset": dataset, **_maps(next(parts), limit), **_curves(next(parts))})
-    return {"pairs": shown, "levels": sorted(by_resolution["level"].unique(), key=_level_order)}
+            pairs.append({"track": track, "dataset": dataset, **_maps(next(parts), limit), **_curves(next(parts))})
+    return {"pairs": pairs, "levels": sorted(by_resolution["level"].unique(), key=_level_order)}
 
 
 def _level_order(level: str) -> tuple[int, str]:

@@ -92,7 +92,7 @@ _METADATA = {"pdf": {"CreationDate": None}, "svg": {"Date": None}, "png": {"Soft
 def write_figures(run: Run, embeddings: Sequence[Embedding], folder: Path, formats: Sequence[str]) -> list[Path]:
     """Draw every figure that has data into ``folder``, once per format and task, with its data as CSV."""
     folder.mkdir(parents=True, exist_ok=True)
-    written = []
+    paths = []
     for name, module in FIGURES.items():
         for task in run.tasks:
             frame = module.prepare(run, task)
@@ -103,7 +103,7 @@ def write_figures(run: Run, embeddings: Sequence[Embedding], folder: Path, forma
                 _keep(frame, Path(f"{stem}.parquet"))
             for part, rows in _parts(module, frame):
                 with matplotlib.rc_context(_STYLE):
-                    written += _save(module.draw(run, task, rows), Path(f"{stem}{part}"), rows, formats)
+                    paths += _save(module.draw(run, task, rows), Path(f"{stem}{part}"), rows, formats)
     for name, make in TABLES.items():
         for task in run.tasks:
             frame = make(run, task)
@@ -111,18 +111,18 @@ def write_figures(run: Run, embeddings: Sequence[Embedding], folder: Path, forma
                 stem = folder / (name if len(run.tasks) == 1 else f"{task}_{name}")
                 for kind in ("csv", "parquet"):
                     _keep(frame, Path(f"{stem}.{kind}"))
-    for found in embeddings:
+    for embedding in embeddings:
         for kind, frame, draw in (
-            ("cells", found.cells, embedding_figure.draw_cells),
-            ("genes", found.genes, embedding_figure.draw_genes),
+            ("cells", embedding.cells, embedding_figure.draw_cells),
+            ("genes", embedding.genes, embedding_figure.draw_genes),
         ):
             with matplotlib.rc_context(_STYLE):
-                written += _save(draw(found), folder / f"embedding_{found.name}_{kind}", frame, formats)
-    return written
+                paths += _save(draw(embedding), folder / f"embedding_{embedding.name}_{kind}", frame, formats)
+    return paths
 
 
 def _parts(module: ModuleType, frame: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
-    """What goes into one file each, with what its name ends in: a (track, dataset) where a module asks for that."""
+    """Split a figure's data by file, with the end of its name: by (track, dataset) where a module asks for it."""
     if not getattr(module, "PER_PAIR", False):
         return [("", frame)]
     pairs = frame.groupby(["track", "dataset"], sort=True)

@@ -92,9 +92,9 @@
   function logTicks(values) {
     const low = Math.min(...values) / 2, high = Math.max(...values) * 2, ticks = [];
     for (let e = Math.floor(Math.log10(low)); e <= Math.ceil(Math.log10(high)); e++) for (const k of high / low < 20 ? [1, 1.5, 2, 3, 5, 7] : [1, 2, 5]) ticks.push(k * 10 ** e);
-    const kept = ticks.filter((t) => t >= low && t <= high);
-    const shown = kept.length > 8 ? kept.filter((t) => Math.abs(Math.log10(t) % 1) < 1e-9) : kept;
-    return { tickmode: "array", tickvals: shown, ticktext: shown.map((t) => (t >= 1 ? t.toLocaleString("en") : String(Number(t.toPrecision(2))))) };
+    const inside = ticks.filter((t) => t >= low && t <= high);
+    const labelled = inside.length > 8 ? inside.filter((t) => Math.abs(Math.log10(t) % 1) < 1e-9) : inside;
+    return { tickmode: "array", tickvals: labelled, ticktext: labelled.map((t) => (t >= 1 ? t.toLocaleString("en") : String(Number(t.toPrecision(2))))) };
   }
 
   /** Plotly reads a little HTML in its texts. */
@@ -114,8 +114,8 @@
       if (!byCurve.has(name)) byCurve.set(name, []);
       byCurve.get(name).push(i);
     });
-    const known = Object.keys(data.curveNames);
-    const names = [...byCurve.keys()].sort((a, b) => (known.indexOf(a) + 1 || 99) - (known.indexOf(b) + 1 || 99) || a.localeCompare(b));
+    const order = Object.keys(data.curveNames);
+    const names = [...byCurve.keys()].sort((a, b) => (order.indexOf(a) + 1 || 99) - (order.indexOf(b) + 1 || 99) || a.localeCompare(b));
     const host = $("curves-view");
     if (!names.length) return host.replaceChildren(el("p", { class: "empty" }, "No curves for this choice."));
     const parts = names.map(() => el("div"));
@@ -135,20 +135,20 @@
       for (const k of Object.keys(layout).filter((k) => /^[xy]axis/.test(k))) Object.assign(layout[k], { range: [-0.02, 1.02], dtick: 0.25 });
       layout.shapes = axes.map((a) => ({ type: "line", xref: a.xaxis, yref: a.yaxis, x0: 0, x1: 1, y0: 0, y1: 1, layer: "below", line: { color: "#aab2b8", width: 1, dash: "dash" } }));
     }
-    const seen = new Set(), rows = [];
+    const inLegend = new Set(), rows = [];
     const many = groupBy(sorted, (i) => { const t = trials[data.curves.trial[i]]; return [t.track, t.dataset, t.label].join("\t"); });
     const traces = sorted.map((i) => {
-      const t = trials[data.curves.trial[i]], look = view.style[t.label], first = !seen.has(t.label);
-      seen.add(t.label);
+      const t = trials[data.curves.trial[i]], style = view.style[t.label], first = !inLegend.has(t.label);
+      inLegend.add(t.label);
       const xs = data.curves.x[i], ys = data.curves.y[i];
       const step = Math.max(1, Math.floor(xs.length / 5));
       for (let j = 0; j < xs.length; j += step) rows.push([t.track, t.dataset, t.label, seedName(t), xs[j], ys[j]]);
       const several = many.get([t.track, t.dataset, t.label].join("\t")).length > 1;
       return { type: "scatter", mode: words.diagonal ? "lines+markers" : "lines", x: xs, y: ys, name: escape(t.label), legendgroup: t.label, showlegend: first, ...axes[place.get([t.track, t.dataset].join("\t"))],
-        line: { color: look.colour, dash: look.dash, width: several ? 0.9 : 1.7 }, ...(words.diagonal ? { marker: { size: 5, color: look.colour } } : {}), opacity: several ? 0.55 : 1,
+        line: { color: style.colour, dash: style.dash, width: several ? 0.9 : 1.7 }, ...(words.diagonal ? { marker: { size: 5, color: style.colour } } : {}), opacity: several ? 0.55 : 1,
         hovertemplate: `${escape(t.label)} (seed ${seedName(t)})<br>${words.x} %{x:.3f}<br>${words.y} %{y:.3f}<extra></extra>` };
     });
-    const below = legendHeight([...seen], host.clientWidth || 1000);
+    const below = legendHeight([...inLegend], host.clientWidth || 1000);
     figure(host, { title: words.title, alt: `${words.title} curves of ${view.labels.length} methods on ${pairs.map(pairName).join(", ")}; the table below lists points of each.`, traces,
       layout: { ...layout, height: plotHeight + 95 + below, margin: { l: 56, r: 10, t: 30, b: 65 + below }, legend: { orientation: "h", y: -52 / plotHeight, yanchor: "top", font: { size: 11 }, itemwidth: 30 } },
       head: ["track", "dataset", "method", "seed", words.x, words.y], rows });

@@ -105,7 +105,7 @@ def _task_view(run: Run, card: TaskCard) -> dict[str, Any]:
     coverage = tables.coverage(run)
     coverage = coverage[coverage["task"] == card.name]
     records = [r for r in run.trials.values() if r.spec.task == card.name]
-    found = summary.leaders(run, card)
+    leading = summary.leaders(run, card)
     pairs = tables.pairs(run, card.name)
     without = summary.without_result(run, card)
     empty = {(track, dataset) for track, dataset, _ in without}
@@ -121,8 +121,8 @@ def _task_view(run: Run, card: TaskCard) -> dict[str, Any]:
         "card": card,
         "caveats": caveats.caveats(run, card),
         "headline": tables.headline(card),
-        "sentences": summary.sentences(run, card, found),
-        "leaders": found,
+        "sentences": summary.sentences(run, card, leading),
+        "leaders": leading,
         "rests_on": {pair: caveats.rests_on(run, card.name, *pair) for pair in pairs},
         "weak": {dataset for _, dataset in pairs if caveats.weak_labels(run, card.name, dataset)},
         "apart": {pair: why for pair, why in not_compared(run, card).items() if pair not in empty},
@@ -150,12 +150,12 @@ def _problem_notes(records: list[TrialRecord]) -> list[tuple[str, str, str]]:
 
 
 def _method_notes(records: list[TrialRecord]) -> list[tuple[str, str, list[str]]]:
-    """What methods say of their own trials: method, note, the tracks and datasets it was said of."""
-    told: dict[tuple[str, str], set[str]] = {}
+    """Notes that methods make on their own trials: method, note, the tracks and datasets it concerns."""
+    pairs_of: dict[tuple[str, str], set[str]] = {}
     for r in records:
         for note in r.notes:
-            told.setdefault((r.spec.method, str(note)), set()).add(f"{r.spec.track} · {r.spec.dataset}")
-    return [(method, note, sorted(pairs)) for (method, note), pairs in sorted(told.items())]
+            pairs_of.setdefault((r.spec.method, str(note)), set()).add(f"{r.spec.track} · {r.spec.dataset}")
+    return [(method, note, sorted(pairs)) for (method, note), pairs in sorted(pairs_of.items())]
 
 
 def _place(r: TrialRecord) -> tuple[str, str, str, tuple[int, ...]]:
@@ -170,9 +170,9 @@ def _processes(records: list[TrialRecord]) -> list[tuple[str, TrialRecord, int]]
     alike: dict[str, list[TrialRecord]] = {}
     for r in sorted((r for r in records if r.imported), key=_place):
         loaded = r.imported if r.spec.role == "method" else None
-        what = [r.spec.method, loaded, r.machine.model_dump(exclude={"load"}), r.host, r.guard, r.resources.device]
-        alike.setdefault(json.dumps(what, sort_keys=True), []).append(r)
-    return [(found[0].spec.method, found[0], len(found)) for found in alike.values()]
+        identity = [r.spec.method, loaded, r.machine.model_dump(exclude={"load"}), r.host, r.guard, r.resources.device]
+        alike.setdefault(json.dumps(identity, sort_keys=True), []).append(r)
+    return [(group[0].spec.method, group[0], len(group)) for group in alike.values()]
 
 
 @dataclass(frozen=True)
@@ -193,8 +193,8 @@ def _grouped(failures: list[TrialRecord], n_methods: int) -> list[_Failures]:
 
     groups = []
     ordered = sorted(failures, key=lambda r: (*alike(r), r.spec.method, r.spec.track, r.spec.dataset, r.key))
-    for _, found in itertools.groupby(ordered, key=alike):
-        trials = list(found)
+    for _, group in itertools.groupby(ordered, key=alike):
+        trials = list(group)
         methods = sorted({r.spec.method for r in trials})
         pairs = sorted({f"{r.spec.track}/{r.spec.dataset}" for r in trials})
         who = "all methods and controls" if 1 < len(methods) == n_methods else ", ".join(methods)
@@ -224,8 +224,8 @@ def _counts(coverage: Any) -> list[tuple[str, str]]:
 def _versions(run: Run) -> dict[str, list[str]]:
     """Package -> versions met in requests and trials (more than one where machines or environments differ)."""
     met: dict[str, set[str]] = {}
-    told = [{**r.versions, **r.imported} for r in run.trials.values()]
-    for versions in [*(r.versions for r in run.requests), *told]:
+    of_trials = [{**r.versions, **r.imported} for r in run.trials.values()]
+    for versions in [*(r.versions for r in run.requests), *of_trials]:
         for name, version in versions.items():
             met.setdefault(name, set()).add(version)
     return {name: sorted(met[name]) for name in sorted(met, key=str.lower)}

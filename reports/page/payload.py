@@ -122,14 +122,14 @@ def _supplementary_table(run: Run, card: TaskCard) -> dict[str, Any] | None:
 
 
 def _ranking(run: Run, card: TaskCard) -> dict[str, Any]:
-    found = ranking(run, card)
+    ranks = ranking(run, card)
     return {
-        "policies": _records(found.policies.drop(columns="task")),
+        "policies": _records(ranks.policies.drop(columns="task")),
         "policyNames": POLICIES,
-        "within": _records(found.within.drop(columns="task")),
+        "within": _records(ranks.within.drop(columns="task")),
         "tests": _records(comparisons(run, card).drop(columns="task", errors="ignore")),
         "notes": power_notes(run, card),
-        "unranked": found.unranked,
+        "unranked": ranks.unranked,
     }
 
 
@@ -156,10 +156,10 @@ def _fitting(run: Run) -> tuple[pd.DataFrame, str]:
         (~part & pair.isin(top), "everything but the headline metric"),
     ]
     fitting = (choice for choice in choices if choice[0].sum() * _ROW_BYTES <= ROWS_BUDGET)
-    keep, what = next(fitting, choices[-1])
+    keep, left_out = next(fitting, choices[-1])
     return scored[
         keep
-    ], f"To keep this file small it leaves out {what}: {int((~keep).sum()):,} rows, all of them in results.csv."
+    ], f"To keep this file small it leaves out {left_out}: {int((~keep).sum()):,} rows, all of them in results.csv."
 
 
 def _curves(run: Run, position: dict[str, int]) -> dict[str, Any]:
@@ -179,14 +179,16 @@ def _curves(run: Run, position: dict[str, int]) -> dict[str, Any]:
     return out
 
 
-def _embedding(found: embedding_tables.Embedding, of: int) -> dict[str, Any]:
+def _embedding(embedding: embedding_tables.Embedding, of: int) -> dict[str, Any]:
     """Points of the two maps, thinned at random and rounded for drawing; no marker gene is left out."""
     limit = min(_MOST_POINTS, POINTS_BUDGET // (2 * of))
-    markers = found.markers
-    others = found.genes[found.genes["marker_of"].isna()]
-    cells, genes = (_thinned(frame, limit) for frame in (found.cells, others))
-    places = embedding_tables.label_places(embedding_tables.unit(markers, found.genes), markers["label"].tolist(), _MAP)
-    shown = markers[["label", "gene", "marker_of"]].assign(
+    markers = embedding.markers
+    others = embedding.genes[embedding.genes["marker_of"].isna()]
+    cells, genes = (_thinned(frame, limit) for frame in (embedding.cells, others))
+    places = embedding_tables.label_places(
+        embedding_tables.unit(markers, embedding.genes), markers["label"].tolist(), _MAP
+    )
+    marker_rows = markers[["label", "gene", "marker_of"]].assign(
         x=markers["x"].astype(float).round(3),
         y=markers["y"].astype(float).round(3),
         ax=places[:, 0].round(1),
@@ -195,13 +197,13 @@ def _embedding(found: embedding_tables.Embedding, of: int) -> dict[str, Any]:
     )
     symbols = genes["symbol"].fillna("")
     return {
-        "model": found.card.model,
-        "dataset": found.card.dataset,
-        "colourings": [[name, embedding_tables.COLOURINGS[name]] for name in found.colourings],
-        "colours": {name: embedding_tables.colours(found.cells[name]) for name in found.colourings},
-        "cells": {**_xy(cells), **_columns(cells[found.colourings].astype("string"))},
+        "model": embedding.card.model,
+        "dataset": embedding.card.dataset,
+        "colourings": [[name, embedding_tables.COLOURINGS[name]] for name in embedding.colourings],
+        "colours": {name: embedding_tables.colours(embedding.cells[name]) for name in embedding.colourings},
+        "cells": {**_xy(cells), **_columns(cells[embedding.colourings].astype("string"))},
         "genes": {**_xy(genes), "label": symbols.where(symbols != "", genes["gene"]).tolist()},
-        "markers": _records(shown),
+        "markers": _records(marker_rows),
     }
 
 

@@ -78,7 +78,7 @@
     // controls that are not shown still serve as the line that a method must beat
     const compared = ofSeed(trials.filter((t) => t.task === state.task && shownPairs.has(`${t.track}/${t.dataset}`)), state.seed);
     const comparedSet = new Set(compared);
-    const kept = compared.filter((t) => shownLabels.has(t.label));
+    const visibleTrials = compared.filter((t) => shownLabels.has(t.label));
     const rows = [], candidates = [];
     for (let i = 0; i < R.trial.length; i++) {
       const t = trials[R.trial[i]];
@@ -98,7 +98,7 @@
     const means = meansOf(task);
     const cell = (...names) => { const k = key(...names); return summarise(cells.get(k), means.get(`${k}\t${state.unit}`)); };
     const comparable = pairs.filter((p) => !task.notCompared[p.join("/")]);
-    return { task, pairs, comparable, labels, trials: kept, rows, cell, metric: task.metrics.find((m) => m.name === state.metric), style: task.styles };
+    return { task, pairs, comparable, labels, trials: visibleTrials, rows, cell, metric: task.metrics.find((m) => m.name === state.metric), style: task.styles };
   }
 
   /** Means over several trials, by track, dataset, label, metric and unit: made in Python, so that every table has the same. */
@@ -124,10 +124,10 @@
 
   /** The best trap control of a pair, for a metric: {label, value} or null. */
   function trapOf(view, track, dataset, metric) {
-    const found = view.task.labels.filter((l) => l.role === "trap").map((l) => ({ label: l.label, ...view.cell(track, dataset, l.label, metric.name) }))
+    const traps = view.task.labels.filter((l) => l.role === "trap").map((l) => ({ label: l.label, ...view.cell(track, dataset, l.label, metric.name) }))
       .filter((c) => c.value !== null && c.value !== undefined);
     const sign = metric.higher_is_better ? 1 : -1;
-    return found.sort((a, b) => sign * (b.value - a.value))[0] || null;
+    return traps.sort((a, b) => sign * (b.value - a.value))[0] || null;
   }
 
   function options(select, items, chosen) {
@@ -141,7 +141,7 @@
     Object.assign(state, { task: name, track: "", dataset: "", seed: "" });
     state.hidden.clear();
     const task = data.tasks[name];
-    const mine = trials.filter((t) => t.task === name);
+    const ofTask = trials.filter((t) => t.task === name);
     const tracks = [...new Set(task.pairs.map((p) => p[0]))], datasets = [...new Set(task.pairs.map((p) => p[1]))].sort();
     const units = [...new Set(R.unit.filter((u, i) => u !== null && trials[R.trial[i]].task === name && !u.includes(":")))].sort();
     const all = (words, list) => (list.length > 1 ? [["", words], ...list.map((x) => [x, x])] : list.map((x) => [x, x]));
@@ -152,7 +152,7 @@
     options(form.elements.dataset, all("all datasets", datasets), datasets.length > 1 ? "" : datasets[0] || "");
     options(form.elements.metric, task.metrics.map((m) => [m.name, m.name]), state.metric);
     options(form.elements.unit, (units.length ? units : ["pooled"]).map((u) => [u, u.replace("_", " ")]), state.unit);
-    const seeds = [...new Set(mine.map(seedName))].sort();
+    const seeds = [...new Set(ofTask.map(seedName))].sort();
     options(form.elements.seed, seeds.length > 1 ? [["", "mean over splits and seeds"], ...seeds.map((s) => [s, `split.sim.method ${s}`])] : [["", "only one"]], "");
     $("task-field").hidden = Object.keys(data.tasks).length < 2;
     const boxes = task.labels.map(({ label, role }) => el("label", { class: role === "method" ? null : "control" },

@@ -56,8 +56,8 @@
     const c = view.cell(track, dataset, l.label, m.name);
     if (!c) {
       const why = status ? (status.status === "ok" ? `no value for unit ${state.unit}` : status.status.replace("_", " ")) : "not planned";
-      const look = !status || status.status === "ok" ? "undefined" : DECLARED.has(status.status) ? "declared" : "hatched";
-      return el("td", { class: look, title: `${l.label}: ${why}` }, el("span", { "aria-label": why }, !status || status.status === "ok" ? "–" : ""));
+      const kind = !status || status.status === "ok" ? "undefined" : DECLARED.has(status.status) ? "declared" : "hatched";
+      return el("td", { class: kind, title: `${l.label}: ${why}` }, el("span", { "aria-label": why }, !status || status.status === "ok" ? "–" : ""));
     }
     if (c.value === null) return el("td", { class: "undefined", title: `${l.label}, ${m.name}: undefined. ${c.detail || m.undefined}` }, "n/a");
     const below = !m.neutral && l.role === "method" && beaten(c.value, trap, m);
@@ -68,33 +68,33 @@
   }
 
   function ranks(view) {
-    const found = view.task.ranks, host = $("ranks-view");
+    const ranking = view.task.ranks, host = $("ranks-view");
     const tracks = [...new Set(view.pairs.map((p) => p[0]))];
-    const shown = new Set(view.labels.map((l) => l.label));
+    const visible = new Set(view.labels.map((l) => l.label));
     const blocks = tracks.map((track) => {
-      const here = found.policies.filter((r) => r.track === track && r.metric === state.metric && shown.has(r.method));
-      if (!here.length) return null;
-      const by = new Map(here.map((r) => [`${r.method}\t${r.policy}`, r]));
-      const n = here.find((r) => r.policy === "worst").n_datasets;
-      const policies = Object.keys(found.policyNames);
-      const methods = [...new Set(here.map((r) => r.method))].sort((a, b) => (by.get(`${a}\tworst`).mean_rank - by.get(`${b}\tworst`).mean_rank) || a.localeCompare(b));
+      const ofTrack = ranking.policies.filter((r) => r.track === track && r.metric === state.metric && visible.has(r.method));
+      if (!ofTrack.length) return null;
+      const by = new Map(ofTrack.map((r) => [`${r.method}\t${r.policy}`, r]));
+      const n = ofTrack.find((r) => r.policy === "worst").n_datasets;
+      const policies = Object.keys(ranking.policyNames);
+      const methods = [...new Set(ofTrack.map((r) => r.method))].sort((a, b) => (by.get(`${a}\tworst`).mean_rank - by.get(`${b}\tworst`).mean_rank) || a.localeCompare(b));
       const body = methods.map((m) => el("tr", {}, el("th", { scope: "row" }, m), ...policies.map((p) => {
         const r = by.get(`${m}\t${p}`);
-        const tied = here.filter((o) => o.policy === p && o.tie_group === r.tie_group).length > 1;
+        const tied = ofTrack.filter((o) => o.policy === p && o.tie_group === r.tie_group).length > 1;
         return el("td", { class: r.tie_group === 1 ? "best" : null }, r.mean_rank === null ? "–" : `${tied ? "=" : ""}${r.rank} `, el("small", {}, r.mean_rank === null ? "no result" : `(${r.mean_rank.toFixed(2)})`));
       }), el("td", {}, String(by.get(`${m}\tworst`).n_failed))));
       return el("div", {}, el("h3", {}, track, " ", el("small", {}, `${state.metric}, ${count(n, "dataset")}`)),
-        el("div", { class: "scroll" }, el("table", { class: "plain" }, el("thead", {}, el("tr", {}, el("th", { scope: "col" }, "Method"), ...policies.map((p) => el("th", { scope: "col" }, el("small", {}, "failures as"), found.policyNames[p])), el("th", { scope: "col" }, "no value"))), el("tbody", {}, ...body))),
-        el("p", { class: "note" }, found.notes[track]), tests(found, track), within(view, found, track));
+        el("div", { class: "scroll" }, el("table", { class: "plain" }, el("thead", {}, el("tr", {}, el("th", { scope: "col" }, "Method"), ...policies.map((p) => el("th", { scope: "col" }, el("small", {}, "failures as"), ranking.policyNames[p])), el("th", { scope: "col" }, "no value"))), el("tbody", {}, ...body))),
+        el("p", { class: "note" }, ranking.notes[track]), tests(ranking, track), within(view, ranking, track));
     }).filter(Boolean);
     const apart = view.pairs.filter((p) => view.task.notCompared[p.join("/")]).map((p) => el("li", {}, `${p.join(" on ")}: ${view.task.notCompared[p.join("/")]}`));
-    const unranked = found.unranked.length ? el("p", { class: "note" }, `Could not be run here and so not ranked: ${found.unranked.join(", ")}.`) : "";
+    const unranked = ranking.unranked.length ? el("p", { class: "note" }, `Could not be run here and so not ranked: ${ranking.unranked.join(", ")}.`) : "";
     host.replaceChildren(blocks.length ? el("div", { class: "ranks" }, ...blocks) : el("p", { class: "empty" }, "Ranks are made for the main metrics with at least one result; choose one of them."), apart.length ? el("div", { class: "note" }, "Not ranked:", el("ul", {}, ...apart)) : "", unranked);
   }
 
   /** Ranks on each dataset by itself, where overlapping intervals make a tie. */
-  function within(view, found, track) {
-    const rows = found.within.filter((r) => r.track === track && r.metric === state.metric && r.rank !== null && view.pairs.some((p) => p[0] === track && p[1] === r.dataset) && !state.hidden.has(r.method));
+  function within(view, ranking, track) {
+    const rows = ranking.within.filter((r) => r.track === track && r.metric === state.metric && r.rank !== null && view.pairs.some((p) => p[0] === track && p[1] === r.dataset) && !state.hidden.has(r.method));
     if (!rows.length) return "";
     const lines = [...groupBy(rows, (r) => r.dataset)].map(([dataset, list]) => {
       const order = [...list].sort((a, b) => a.tie_group - b.tie_group || a.place - b.place);
@@ -105,8 +105,8 @@
     return el("details", { open: true }, el("summary", {}, "On each dataset: = where intervals overlap with the best of the group"), el("table", { class: "plain" }, el("tbody", {}, ...lines)));
   }
 
-  function tests(found, track) {
-    const rows = found.tests.filter((r) => r.track === track && r.metric === state.metric && r.n > 1 && !state.hidden.has(r.method_a) && !state.hidden.has(r.method_b));
+  function tests(ranking, track) {
+    const rows = ranking.tests.filter((r) => r.track === track && r.metric === state.metric && r.n > 1 && !state.hidden.has(r.method_a) && !state.hidden.has(r.method_b));
     if (!rows.length) return "";
     const star = (r) => (r.testable ? (r.p_holm < 0.05 ? "*" : "not significant") : "withheld");
     const body = rows.map((r) => el("tr", {}, el("td", {}, r.method_a), el("td", {}, r.method_b), el("td", {}, String(r.n)), el("td", { class: "num" }, number(r.difference), " ", el("small", {}, `[${number(r.ci_low)}, ${number(r.ci_high)}]`)), el("td", {}, r.testable ? number(r.p_holm) : "–"), el("td", {}, star(r))));
@@ -119,28 +119,28 @@
     if (!view.task.published.length) return host.replaceChildren(el("p", { class: "empty" }, "No published numbers are shipped for this task."));
     host.replaceChildren(...view.task.published.flatMap(({ title, reference, remark, rows }) => {
       const tracks = [...new Set(rows.map((r) => r.track))].filter((t) => !state.track || t === state.track);
-      const here = rows.filter((r) => [r.metric, r.reported_as].includes(state.metric) && tracks.includes(r.track));
+      const ofMetric = rows.filter((r) => [r.metric, r.reported_as].includes(state.metric) && tracks.includes(r.track));
       const intro = el("p", { class: "note" }, el("b", {}, "Reported, not run: "), `${title}; ${reference}. Other datasets, labels and settings than ours: the two halves of the table do not compare cell by cell.`, remark ? ` ${remark}` : "");
-      if (!here.length) return [intro, el("p", { class: "empty" }, `${title} reports no ${state.metric}${state.track ? ` in track ${state.track}` : ""}.`)];
+      if (!ofMetric.length) return [intro, el("p", { class: "empty" }, `${title} reports no ${state.metric}${state.track ? ` in track ${state.track}` : ""}.`)];
       // what a paper calls by the chosen name may be another metric of ours: that one is shown then, on both sides
-      return [intro, ...tracks.flatMap((track) => [...groupBy(here.filter((r) => r.track === track), (r) => r.metric)].map(([metric, list]) => side(view, track, metric, list)))];
+      return [intro, ...tracks.flatMap((track) => [...groupBy(ofMetric.filter((r) => r.track === track), (r) => r.metric)].map(([metric, list]) => side(view, track, metric, list)))];
     }));
   }
 
   function side(view, track, metric, rows) {
-    const ours = view.pairs.filter((p) => p[0] === track).map((p) => p[1]), theirs = [...new Set(rows.map((r) => r.dataset))];
+    const ourDatasets = view.pairs.filter((p) => p[0] === track).map((p) => p[1]), reportedDatasets = [...new Set(rows.map((r) => r.dataset))];
     const values = new Map(rows.map((r) => [`${r.method}\t${r.dataset}`, r]));
-    const names = view.labels.filter((l) => l.role === "method" && ours.length).map((l) => l.label);
+    const names = view.labels.filter((l) => l.role === "method" && ourDatasets.length).map((l) => l.label);
     names.push(...[...new Set(rows.map((r) => r.method))].filter((m) => !names.includes(m)));
     const notes = [];
     const body = names.map((name) => el("tr", {}, el("th", { scope: "row" }, name),
-      ...ours.map((d) => { const c = view.cell(track, d, name, metric); return el("td", { class: "num" }, c ? number(c.value) : "–", c?.ci && view.task.classes.pairs.length ? el("small", {}, ` [${number(c.ci[0])}, ${number(c.ci[1])}]`) : null); }),
-      ...theirs.map((d) => {
+      ...ourDatasets.map((d) => { const c = view.cell(track, d, name, metric); return el("td", { class: "num" }, c ? number(c.value) : "–", c?.ci && view.task.classes.pairs.length ? el("small", {}, ` [${number(c.ci[0])}, ${number(c.ci[1])}]`) : null); }),
+      ...reportedDatasets.map((d) => {
         const r = values.get(`${name}\t${d}`);
         if (r?.note) notes.push([`${name}, ${d}`, r.note]);
         return el("td", { class: "num reported", title: r?.note || null }, r ? (r.value === null ? "not run" : reported(r.value)) : "–", r?.note ? el("sup", {}, String(notes.length)) : null);
       })));
-    const head = [el("th", { scope: "col" }, "Method"), ...ours.map((d) => el("th", { scope: "col" }, d, " ", el("small", {}, "ours"))), ...theirs.map((d) => el("th", { scope: "col", class: "reported" }, d, " ", el("small", {}, "reported")))];
+    const head = [el("th", { scope: "col" }, "Method"), ...ourDatasets.map((d) => el("th", { scope: "col" }, d, " ", el("small", {}, "ours"))), ...reportedDatasets.map((d) => el("th", { scope: "col", class: "reported" }, d, " ", el("small", {}, "reported")))];
     return el("div", {}, el("h3", {}, track, " ", el("small", {}, rows[0].reported_as === metric ? metric : `${metric}, which the paper calls ${rows[0].reported_as}`)), el("div", { class: "scroll", tabindex: "0" }, el("table", { class: "plain" }, el("thead", {}, el("tr", {}, ...head)), el("tbody", {}, ...body))),
       ...notes.map(([where, text], i) => el("p", { class: "warning" }, el("sup", {}, String(i + 1)), ` ${where}: ${text}`)));
   }

@@ -1,4 +1,4 @@
-"""What must be known before numbers are read: the donors they rest on, weak labels, caveats of tracks."""
+"""Caveats to know before numbers are read: the donors they rest on, weak labels, caveats of tracks."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from bench.words import count, listing
 
 
 def tested_donors(run: Run, task: str, track: str, dataset: str) -> int | None:
-    """How many donors some split tests; None where they are not told apart, or the run folder does not tell them."""
+    """Number of donors that some split tests; None where they are not told apart, or the run folder does not tell."""
     splits, card = run.splits.get((task, track, dataset), {}), run.datasets.get(dataset)
     if not splits or not all(splits.values()) or (card is not None and "donor" not in card.fields):
         return None
@@ -19,7 +19,7 @@ def tested_donors(run: Run, task: str, track: str, dataset: str) -> int | None:
 
 
 def rests_on(run: Run, task: str, track: str, dataset: str) -> str:
-    """How many donors were tested, in how many splits: ``1 tested donor``, ``7 tested donors in 3 splits``."""
+    """Say how many donors were tested in how many splits: ``1 tested donor``, ``7 tested donors in 3 splits``."""
     n, splits = tested_donors(run, task, track, dataset), run.splits.get((task, track, dataset), {})
     if n is None:
         return "cells whose donors are not told apart"
@@ -30,7 +30,7 @@ def rests_on(run: Run, task: str, track: str, dataset: str) -> str:
 
 
 def weak_labels(run: Run, task: str, dataset: str) -> str:
-    """Why the labels that a task scores are weaker than the authors'; empty where they are not, or are not used."""
+    """Say why the labels that a task scores are weaker than the authors'; empty where they are not, or are not used."""
     card = run.datasets.get(dataset)
     if card is None or not card.weak_labels:
         return ""
@@ -39,17 +39,17 @@ def weak_labels(run: Run, task: str, dataset: str) -> str:
 
 
 def caveats(run: Run, card: TaskCard) -> list[tuple[str, str]]:
-    """What must be known of tracks and datasets before their numbers are read: of what, and the warning."""
+    """Caveats of tracks and datasets: what each is about, and the warning."""
     pairs = [pair for pair in tables.pairs(run, card.name) if pair[0] in card.tracks]
-    said: dict[str, list[tuple[str, str]]] = {}
+    pairs_of: dict[str, list[tuple[str, str]]] = {}
     for track, dataset in pairs:
         about, data = card.tracks[track], run.datasets.get(dataset)
         of_truth = about.caveat_simulated if data is not None and data.truth == "generative" else about.caveat_measured
         for caveat in filter(None, (about.caveat, of_truth)):
-            said.setdefault(caveat, []).append((track, dataset))
-    found = [(_where(of, pairs), caveat) for caveat, of in said.items()]
+            pairs_of.setdefault(caveat, []).append((track, dataset))
+    warnings = [(_where(of, pairs), caveat) for caveat, of in pairs_of.items()]
     weak = {dataset: weak_labels(run, card.name, dataset) for _, dataset in pairs}
-    return found + [(dataset, f"the labels are not the authors': {why}") for dataset, why in weak.items() if why]
+    return warnings + [(dataset, f"the labels are not the authors': {why}") for dataset, why in weak.items() if why]
 
 
 def _where(of: list[tuple[str, str]], pairs: list[tuple[str, str]]) -> str:

@@ -27,12 +27,12 @@ def once(make: Table) -> Table:
     """Keep the table of a run and task once it is made: page and files show the same. Nobody may change it in place."""
 
     @functools.wraps(make)
-    def kept(run: Run, task: str) -> pd.DataFrame:
-        if (make, task) not in run.made:
-            run.made[make, task] = make(run, task)
-        return run.made[make, task]
+    def remembered(run: Run, task: str) -> pd.DataFrame:
+        if (make, task) not in run.prepared:
+            run.prepared[make, task] = make(run, task)
+        return run.prepared[make, task]
 
-    return kept
+    return remembered
 
 
 @dataclass(frozen=True)
@@ -51,8 +51,8 @@ class Run:
         Number of trials left out because a newer one of the same name is there.
     splits
         Of each (task, track, dataset) the donors that the splits test (:mod:`bench.reports.run.splits`).
-    made
-        What functions under :func:`once` gave, by function and task.
+    prepared
+        Tables of the functions under :func:`once`, by function and task.
     """
 
     folder: Path
@@ -66,7 +66,7 @@ class Run:
     tasks: dict[str, TaskCard] = field(default_factory=dict)
     methods: dict[str, MethodCard] = field(default_factory=dict)
     datasets: dict[str, DataCard] = field(default_factory=dict)
-    made: dict[tuple[Table, str], pd.DataFrame] = field(default_factory=dict)
+    prepared: dict[tuple[Table, str], pd.DataFrame] = field(default_factory=dict)
 
     @property
     def planned(self) -> dict[str, tuple[str, PlannedTrial]]:
@@ -145,6 +145,6 @@ def _labels(rows: pd.DataFrame) -> dict[str, str]:
         names = sorted({name for params in sets.values() for name in params})
         varying = [n for n in names if len({json.dumps(params.get(n)) for params in sets.values()}) > 1]
         for key, method, text in zip(group["trial"], group["method"], group["params"], strict=True):
-            shown = ", ".join(f"{n}={json.dumps(sets[text].get(n))}" for n in varying)
-            labels[key] = f"{method} ({shown})" if shown else method
+            differing = ", ".join(f"{n}={json.dumps(sets[text].get(n))}" for n in varying)
+            labels[key] = f"{method} ({differing})" if differing else method
     return labels

@@ -20,8 +20,8 @@ class Source:
         Task -> what a reader must know before comparing.
     notes
         (task, track, dataset, method, metric) -> what makes the number doubtful.
-    ours
-        (task, track, metric) -> what we call that metric, where the paper's name means another of ours.
+    our_names
+        (task, track, metric) -> our name of that metric, where the paper's name means another of ours.
     """
 
     title: str
@@ -29,7 +29,7 @@ class Source:
     file: str
     remarks: dict[str, str] = field(default_factory=dict)
     notes: dict[tuple[str, str, str, str, str], str] = field(default_factory=dict)
-    ours: dict[tuple[str, str, str], str] = field(default_factory=dict)
+    our_names: dict[tuple[str, str, str], str] = field(default_factory=dict)
 
 
 SCMAMBA = Source(
@@ -59,7 +59,7 @@ SCMAMBA = Source(
         ): "Shown as reported. Above cxds (.6735) and hybrid (.6438), "
         "although its AUROC (.8415) and F1 (.5032) are below theirs: doubtful.",
     },
-    ours={("annotation", "celltype", "f1_macro"): "f1_macro_union"},
+    our_names={("annotation", "celltype", "f1_macro"): "f1_macro_union"},
 )
 SOURCES = (SCMAMBA,)
 
@@ -70,7 +70,7 @@ def published(task: str) -> list[tuple[Source, pd.DataFrame]]:
     ``metric`` is what we call a metric (so that like stands beside like), ``reported_as`` what the paper does; ``note``
     is what makes a number doubtful.
     """
-    found = []
+    sources = []
     for source in SOURCES:
         with (files(__package__) / source.file).open(encoding="utf-8") as stream:
             table = pd.read_csv(stream)
@@ -80,7 +80,7 @@ def published(task: str) -> list[tuple[Source, pd.DataFrame]]:
         table["note"] = [source.notes.get(key, "") for key in keys]
         names = zip(table["task"], table["track"], table["metric"], strict=True)
         table = table.rename(columns={"metric": "reported_as"})
-        table["metric"] = [source.ours.get(name, name[-1]) for name in names]
+        table["metric"] = [source.our_names.get(name, name[-1]) for name in names]
         if len(table):
-            found.append((source, table))
-    return found
+            sources.append((source, table))
+    return sources

@@ -52,15 +52,15 @@ def ranking(run: Run, card: TaskCard) -> Ranking:
     for track, every in datasets_of(run, card).items():
         for metric in tables.main_metrics(card):
             datasets = [dataset for dataset in every if (track, dataset, metric) not in flat]
-            here = cells[(cells["track"] == track) & (cells["metric"] == metric)]
-            table = _wide(here, datasets, tried[track])
+            track_cells = cells[(cells["track"] == track) & (cells["metric"] == metric)]
+            table = _wide(track_cells, datasets, tried[track])
             if table.isna().all(axis=None):
                 continue
             keys = {"task": card.name, "track": track, "metric": metric}
             up = directions[metric]
-            floor = _worst_control(here, datasets, higher_is_better=up)
+            floor = _worst_control(track_cells, datasets, higher_is_better=up)
             policies.append(ranks_under_policies(table, zero=floor, higher_is_better=up).assign(**keys))
-            within += [_within(here, table, dataset, up).assign(**keys) for dataset in datasets]
+            within += [_within(track_cells, table, dataset, up).assign(**keys) for dataset in datasets]
     ranked = {label for labels in tried.values() for label in labels}
     unranked = [label for label, role in tables.label_order(run, card.name) if role == "method" and label not in ranked]
     return Ranking(_joined(policies, _RANKS), _joined(within, _WITHIN), unranked)
@@ -71,11 +71,11 @@ def comparisons(run: Run, card: TaskCard) -> pd.DataFrame:
     cells, metric, tried = _task_cells(run, card), tables.headline(card), _tried(run, card)
     tests = []
     for track, datasets in datasets_of(run, card).items():
-        here = cells[(cells["track"] == track) & (cells["metric"] == (metric.name if metric else ""))]
-        table = _wide(here, datasets, tried[track])
+        track_cells = cells[(cells["track"] == track) & (cells["metric"] == (metric.name if metric else ""))]
+        table = _wide(track_cells, datasets, tried[track])
         if metric is not None and len(table) > 1 and len(datasets) > 1:
-            found = paired_tests(table, np.random.default_rng(0), n_boot=1000)
-            tests.append(found.assign(task=card.name, track=track, metric=metric.name))
+            pairwise = paired_tests(table, np.random.default_rng(0), n_boot=1000)
+            tests.append(pairwise.assign(task=card.name, track=track, metric=metric.name))
     return _joined(tests, [])
 
 
@@ -87,10 +87,10 @@ def power_notes(run: Run, card: TaskCard) -> dict[str, str]:
 def datasets_of(run: Run, card: TaskCard) -> dict[str, list[str]]:
     """Track -> its datasets whose methods may be compared and that a method could be tried on."""
     apart = not_compared(run, card)
-    found = set(tables.trials(run).pipe(_undeclared, card)[["track", "dataset"]].itertuples(index=False, name=None))
+    tried = set(tables.trials(run).pipe(_undeclared, card)[["track", "dataset"]].itertuples(index=False, name=None))
     tracks: dict[str, list[str]] = {}
     for track, dataset in tables.pairs(run, card.name):
-        if (track, dataset) in found and (track, dataset) not in apart:
+        if (track, dataset) in tried and (track, dataset) not in apart:
             tracks.setdefault(track, []).append(dataset)
     return tracks
 

@@ -51,7 +51,7 @@ def table(
     """
     store = Store(run.folder)
     optional = optional or {}
-    found = []
+    frames = []
     for row in trials.itertuples(index=False):
         frame = store.scored_table(row.trial, name)
         if frame is None:
@@ -65,8 +65,8 @@ def table(
             )
         every = columns | optional
         frame = frame.reindex(columns=[*every]).astype(every)
-        found.append(frame.assign(**{key: getattr(row, key) for key in TRIAL}))
-    joined = [frame for frame in found if len(frame)]
+        frames.append(frame.assign(**{key: getattr(row, key) for key in TRIAL}))
+    joined = [frame for frame in frames if len(frame)]
     if not joined:
         return pd.DataFrame(columns=[*TRIAL, *columns, *optional])
     return pd.concat(joined, ignore_index=True)[[*TRIAL, *columns, *optional]]

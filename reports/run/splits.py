@@ -1,4 +1,4 @@
-"""Which donors each trial was tested on: splits that test the same donors are one, whatever their seeds."""
+"""The donors each trial was tested on: splits that test the same donors are one, whatever their seeds."""
 
 from __future__ import annotations
 
@@ -20,20 +20,22 @@ def of_records(store: Store, records: Iterable[TrialRecord]) -> tuple[dict[Pair,
     has no donors, every split seed counts as a split.
     """
     problems: dict[Pair, dict[int, str]] = {}
-    kept = sorted((r for r in records if r.status == "ok"), key=lambda r: (r.spec.seeds.split, r.spec.seeds.simulation))
-    for record in kept:
+    finished = sorted(
+        (r for r in records if r.status == "ok"), key=lambda r: (r.spec.seeds.split, r.spec.seeds.simulation)
+    )
+    for record in finished:
         spec = record.spec
         problems.setdefault((spec.task, spec.track, spec.dataset), {}).setdefault(spec.seeds.split, spec.problem)
     splits: dict[Pair, Splits] = {}
     numbers: dict[tuple[Pair, int], int] = {}
     for pair, by_seed in problems.items():
-        found: dict[object, int] = {}
+        number_of: dict[object, int] = {}
         for seed, problem in by_seed.items():
             donors = store.tested_donors(problem)
-            number = found.setdefault(donors or seed, len(found))
+            number = number_of.setdefault(donors or seed, len(number_of))
             splits.setdefault(pair, {}).setdefault(number, donors)
             numbers[pair, seed] = number
-    of_trial = {r.key: numbers[(r.spec.task, r.spec.track, r.spec.dataset), r.spec.seeds.split] for r in kept}
+    of_trial = {r.key: numbers[(r.spec.task, r.spec.track, r.spec.dataset), r.spec.seeds.split] for r in finished}
     return splits, of_trial
 
 

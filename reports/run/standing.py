@@ -1,4 +1,4 @@
-"""Where methods may be compared at all: not by a circular truth, not half-way, not on a scale without a length."""
+"""The pairs whose methods may be compared: not by a circular truth, not half-way, not without a scale."""
 
 from __future__ import annotations
 
@@ -18,17 +18,19 @@ def not_compared(run: Run, card: TaskCard) -> dict[_Pair, str]:
     trials = coverage.groupby(["track", "dataset"])[["planned", "missing"]].sum()
     metric = tables.headline(card)
     flat = without_scale(run, card) if metric else {}
-    found = {}
+    reasons = {}
     for track, dataset in tables.pairs(run, card.name):
         planned, missing = trials.loc[(track, dataset)] if (track, dataset) in trials.index else (0, 0)
         if track in card.tracks and card.tracks[track].circular:
-            found[track, dataset] = "its truth is circular"
+            reasons[track, dataset] = "its truth is circular"
         elif missing:
             have = "has" if missing == 1 else "have"
-            found[track, dataset] = f"unfinished: {missing:,} of {count(planned, 'planned trial')} {have} no record yet"
+            reasons[track, dataset] = (
+                f"unfinished: {missing:,} of {count(planned, 'planned trial')} {have} no record yet"
+            )
         elif metric and (track, dataset, metric.name) in flat:
-            found[track, dataset] = flat[track, dataset, metric.name]
-    return found
+            reasons[track, dataset] = flat[track, dataset, metric.name]
+    return reasons
 
 
 def without_scale(run: Run, card: TaskCard) -> dict[tuple[str, str, str], str]:
@@ -38,18 +40,18 @@ def without_scale(run: Run, card: TaskCard) -> dict[tuple[str, str, str], str]:
     """
     frame, headline = tables.cells(run), tables.headline(card)
     frame = frame[(frame["task"] == card.name) & frame["role"].isin(["perfect", "random"]) & frame["value"].notna()]
-    found = {}
+    reasons = {}
     for metric in card.metrics:
         sign = 1.0 if metric.higher_is_better else -1.0
-        for (track, dataset), here in frame[frame["metric"] == metric.name].groupby(["track", "dataset"]):
-            perfect, random = (here[here["role"] == role] for role in ("perfect", "random"))
+        for (track, dataset), controls in frame[frame["metric"] == metric.name].groupby(["track", "dataset"]):
+            perfect, random = (controls[controls["role"] == role] for role in ("perfect", "random"))
             if perfect.empty or random.empty:
                 continue
             best, chance = perfect.iloc[0], random.iloc[0]
             ahead = sign * (best["value"] - chance["value"])
             if abs(ahead) < 1e-12 or (headline == metric and ahead < 0):
-                found[track, dataset, metric.name] = (
+                reasons[track, dataset, metric.name] = (
                     f"nothing can be told: {best['label']}, the perfect control ({number(best['value'])}), does no "
                     f"better than {chance['label']}, the random one ({number(chance['value'])})"
                 )
-    return found
+    return reasons

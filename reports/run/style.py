@@ -32,11 +32,11 @@ def styles(order: list[tuple[str, str]]) -> dict[str, dict[str, str]]:
     """Label -> ``colour``, ``dash`` and ``symbol``; controls are grey, and no two methods share all three."""
     out = {}
     n = 0
-    seen = dict.fromkeys(CONTROL_COLOURS, 0)
+    n_of_role = dict.fromkeys(CONTROL_COLOURS, 0)
     for label, role in order:
         if role in CONTROL_COLOURS:
-            dashes, k = CONTROL_DASHES[role], seen[role]
-            seen[role] += 1
+            dashes, k = CONTROL_DASHES[role], n_of_role[role]
+            n_of_role[role] += 1
             out[label] = {
                 "colour": CONTROL_COLOURS[role],
                 "dash": dashes[k % len(dashes)],

@@ -1,4 +1,4 @@
-"""What the numbers say, in sentences: the part of the report that everybody reads."""
+"""The numbers in sentences: the part of the report that everybody reads."""
 
 from __future__ import annotations
 
@@ -89,18 +89,18 @@ def leaders(run: Run, task: TaskCard) -> list[Leader]:
     apart = not_compared(run, task)
     out = []
     for track, dataset in tables.pairs(run, task.name):
-        here = frame[(frame["track"] == track) & (frame["dataset"] == dataset)]
-        here = here[(here["role"] == "method") & here["whole"]]
-        if here.empty or (track, dataset) in apart:
+        methods = frame[(frame["track"] == track) & (frame["dataset"] == dataset)]
+        methods = methods[(methods["role"] == "method") & methods["whole"]]
+        if methods.empty or (track, dataset) in apart:
             continue
-        here = here.assign(key=sign * here["value"]).sort_values(["key", "label"], ascending=[False, True])
-        best = here.iloc[0]
-        rest = here.iloc[1:]
+        methods = methods.assign(key=sign * methods["value"]).sort_values(["key", "label"], ascending=[False, True])
+        best = methods.iloc[0]
+        rest = methods.iloc[1:]
         near, far = ("ci_low", "ci_high") if sign > 0 else ("ci_high", "ci_low")
         bounds = interval(best["ci_low"], best["ci_high"])
         tied = rest[(sign * rest[far] >= sign * best[near]).fillna(False) | (rest["value"] == best["value"])]
         trap = traps.loc[(track, dataset)] if (track, dataset) in traps.index else None
-        below = here[here["key"] <= sign * trap["trap"]] if trap is not None else here.iloc[:0]
+        below = methods[methods["key"] <= sign * trap["trap"]] if trap is not None else methods.iloc[:0]
         out.append(
             Leader(
                 track=track,
@@ -143,23 +143,23 @@ def without_result(run: Run, task: TaskCard) -> list[tuple[str, str, str]]:
     """(track, dataset, reason) of the pairs that were tried, and for which no method has a result."""
     out = []
     for track, dataset in tables.pairs(run, task.name):
-        here = [
+        tried = [
             record
             for record in run.trials.values()
             if (record.spec.task, record.spec.track, record.spec.dataset) == (task.name, track, dataset)
             and run.methods[record.spec.method].role == "method"
         ]
-        if not here or any(record.status == "ok" for record in here):
+        if not tried or any(record.status == "ok" for record in tried):
             continue
         # what is not installed explains a method, never a pair, unless it is all there is
-        told = [record for record in here if record.status != "unavailable"] or here
-        reasons = {record.detail or STATUS_WORDS[record.status] for record in told}
-        several = f"{count(len(told), 'trial')} ended for different reasons, see the coverage"
+        explaining = [record for record in tried if record.status != "unavailable"] or tried
+        reasons = {record.detail or STATUS_WORDS[record.status] for record in explaining}
+        several = f"{count(len(explaining), 'trial')} ended for different reasons, see the coverage"
         out.append((track, dataset, reasons.pop().rstrip(".") if len(reasons) == 1 else several))
     return out
 
 
-def sentences(run: Run, task: TaskCard, found: list[Leader]) -> list[str]:
+def sentences(run: Run, task: TaskCard, leading: list[Leader]) -> list[str]:
     """The summary in plain language."""
     coverage = tables.coverage(run)
     coverage = coverage[coverage["task"] == task.name]
@@ -180,20 +180,20 @@ def sentences(run: Run, task: TaskCard, found: list[Leader]) -> list[str]:
     many = [f"{len(empty)} track and dataset pairs have no result; the table below says why."]
     return [
         f"{first}{more}.",
-        " ".join([*_verdict(task, found), *_weight(run, task, found)]),
+        " ".join([*_verdict(task, leading), *_weight(run, task, leading)]),
         *_apart(run, task, {pair[:2] for pair in without}),
-        *(empty if len(empty) <= 2 else many if found else []),
+        *(empty if len(empty) <= 2 else many if leading else []),
         _outcome(run, task),
     ]
 
 
-def _verdict(task: TaskCard, found: list[Leader]) -> list[str]:
+def _verdict(task: TaskCard, leading: list[Leader]) -> list[str]:
     metric = tables.headline(task)
-    if metric is None or not found:
+    if metric is None or not leading:
         return ["No method can be called best."]
     name = metric.name.upper() if metric.name in {"auprc", "auroc"} else metric.name
     name += "" if metric.higher_is_better else " (lower is better)"
-    return [_of_one(name, found[0])] if len(found) == 1 else _of_several(name, found)
+    return [_of_one(name, leading[0])] if len(leading) == 1 else _of_several(name, leading)
 
 
 def _of_one(name: str, only: Leader) -> str:
@@ -213,23 +213,23 @@ def _of_one(name: str, only: Leader) -> str:
     )
 
 
-def _of_several(name: str, found: list[Leader]) -> list[str]:
-    ahead = [leader for leader in found if not leader.beaten and not leader.alone]
+def _of_several(name: str, leading: list[Leader]) -> list[str]:
+    ahead = [leader for leader in leading if not leader.beaten and not leader.alone]
     text = []
     if ahead:
         top = Counter(" = ".join([leader.best, *leader.same]) for leader in ahead)
         parts = [f"{method} on {n}" for method, n in sorted(top.items(), key=lambda item: (-item[1], item[0]))]
-        pairs = f"{len(found)} track and dataset pairs"
+        pairs = f"{len(leading)} track and dataset pairs"
         text.append(f"By {name}, the best value belongs to {listing(parts)} of {pairs}; {_clear(ahead)}.")
-    beaten = sum(leader.beaten for leader in found)
-    alone = len(found) - beaten - len(ahead)
+    beaten = sum(leader.beaten for leader in leading)
+    alone = len(leading) - beaten - len(ahead)
     for n, words in ((beaten, "no method beats the best trap control"), (alone, "only one method has a value")):
         if n:
-            text.append(f"By {name}, on {n} of {len(found)} track and dataset pairs {words}.")
-    near = sum(leader.near_trap for leader in found)
+            text.append(f"By {name}, on {n} of {len(leading)} track and dataset pairs {words}.")
+    near = sum(leader.near_trap for leader in leading)
     if near:
         text.append(
-            f"On {near} of {len(found)} pairs the best trap control lies within the interval of the best method."
+            f"On {near} of {len(leading)} pairs the best trap control lies within the interval of the best method."
         )
     trapped = sorted({method for leader in ahead for method in leader.below_trap})
     if trapped:
@@ -238,35 +238,35 @@ def _of_several(name: str, found: list[Leader]) -> list[str]:
     return text
 
 
-def _clear(found: list[Leader]) -> str:
+def _clear(leading: list[Leader]) -> str:
     """On how many pairs the best stands clear of the others; said only of pairs that have intervals."""
-    known = [leader for leader in found if leader.interval]
-    if not known:
+    with_interval = [leader for leader in leading if leader.interval]
+    if not with_interval:
         return NO_INTERVAL
-    n = sum(not leader.tied for leader in known)
-    of = "them" if len(known) == len(found) else f"the {count(len(known), 'pair')} with intervals"
+    n = sum(not leader.tied for leader in with_interval)
+    of = "them" if len(with_interval) == len(leading) else f"the {count(len(with_interval), 'pair')} with intervals"
     return f"on {n or 'none'} of {of} its 95 % interval stands clear of all others"
 
 
-def _weight(run: Run, task: TaskCard, found: list[Leader]) -> list[str]:
-    """How many donors the verdict rests on, and whose labels are weak."""
-    if not found:
+def _weight(run: Run, task: TaskCard, leading: list[Leader]) -> list[str]:
+    """Say how many donors the verdict rests on, and whose labels are weak."""
+    if not leading:
         return []
-    if len(found) == 1:
-        said = [f"It rests on {rests_on(run, task.name, found[0].track, found[0].dataset)}."]
+    if len(leading) == 1:
+        text = [f"It rests on {rests_on(run, task.name, leading[0].track, leading[0].dataset)}."]
     else:
-        donors = {(x.track, x.dataset): tested_donors(run, task.name, x.track, x.dataset) for x in found}
-        known = sorted(n for n in donors.values() if n)
-        fewest = f"{known[0]} to " if len(set(known)) > 1 else ""
-        span = f"{fewest}{count(known[-1], 'tested donor')}" if known else ""
+        donors = {(x.track, x.dataset): tested_donors(run, task.name, x.track, x.dataset) for x in leading}
+        n_tested = sorted(n for n in donors.values() if n)
+        fewest = f"{n_tested[0]} to " if len(set(n_tested)) > 1 else ""
+        span = f"{fewest}{count(n_tested[-1], 'tested donor')}" if n_tested else ""
         unknown = listing(sorted({dataset for (_, dataset), n in donors.items() if not n}))
-        parts = [f"{span} a track and dataset"] if known else []
-        parts += [f"cells whose donors are not told apart ({unknown})"] if len(known) < len(found) else []
-        said = [f"It rests on {' and on '.join(parts)}."]
-    weak = sorted({leader.dataset for leader in found if weak_labels(run, task.name, leader.dataset)})
+        parts = [f"{span} a track and dataset"] if n_tested else []
+        parts += [f"cells whose donors are not told apart ({unknown})"] if len(n_tested) < len(leading) else []
+        text = [f"It rests on {' and on '.join(parts)}."]
+    weak = sorted({leader.dataset for leader in leading if weak_labels(run, task.name, leader.dataset)})
     if weak:
-        said.append(f"The labels of {listing(weak)} are weak: not the authors' own.")
-    return said
+        text.append(f"The labels of {listing(weak)} are weak: not the authors' own.")
+    return text
 
 
 def _apart(run: Run, task: TaskCard, empty: set[tuple[str, str]]) -> list[str]:

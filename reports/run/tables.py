@@ -76,11 +76,11 @@ def _cells(run: Run, unit: str) -> pd.DataFrame:
     numbers = (rows[c].to_numpy(float, na_value=np.nan) for c in ("split", "value", "ci_low", "ci_high"))
     split, value, low, high = numbers
     shares = {pair: splits.tested_to_trained(of, run.datasets.get(pair[2])) for pair, of in run.splits.items()}
-    found = [
+    means = [
         dict(zip(keys, key, strict=True)) | _mean(split[i], value[i], low[i], high[i], shares.get(key[:3]))
         for key, i in sorted(rows.groupby(keys).indices.items())
     ]
-    frame = pd.DataFrame(found, columns=[*keys, *_NUMBERS, "interval", "trials", "splits"])
+    frame = pd.DataFrame(means, columns=[*keys, *_NUMBERS, "interval", "trials", "splits"])
     frame = frame.astype(dict.fromkeys(keys, "string") | dict.fromkeys(_NUMBERS, "Float64"))
     limits = {(name, m.name): (m.low, m.high) for name, card in run.tasks.items() for m in card.metrics}
     ends = [limits.get(names, (None, None)) for names in zip(frame["task"], frame["metric"], strict=True)]
@@ -90,19 +90,19 @@ def _cells(run: Run, unit: str) -> pd.DataFrame:
 
 
 def _mean(split: Floats, value: Floats, ci_low: Floats, ci_high: Floats, share: float | None) -> dict[str, Any]:
-    """What :func:`cells` says of the trials of one label."""
-    known = ~np.isnan(value)
-    split, value, ci_low, ci_high = split[known], value[known], ci_low[known], ci_high[known]
-    found = {"interval": "", "trials": len(value), "splits": len(np.unique(split))}
+    """Summarise the trials of one label for :func:`cells`."""
+    defined = ~np.isnan(value)
+    split, value, ci_low, ci_high = split[defined], value[defined], ci_low[defined], ci_high[defined]
+    summary = {"interval": "", "trials": len(value), "splits": len(np.unique(split))}
     if not len(value):
-        return found
+        return summary
     means = np.array([value[split == number].mean() for number in np.unique(split)])
     if len(means) > 1:
         kind, spread, bounds = "splits", means, None if share is None else split_interval(means, share)
     else:
         kind, spread, bounds = "trials" if len(value) > 1 else "one", value, mean_interval(value, ci_low, ci_high)
-    found |= {"value": means.mean(), "low": spread.min(), "high": spread.max()}
-    return found | ({"interval": kind, "ci_low": bounds[0], "ci_high": bounds[1]} if bounds else {})
+    summary |= {"value": means.mean(), "low": spread.min(), "high": spread.max()}
+    return summary | ({"interval": kind, "ci_low": bounds[0], "ci_high": bounds[1]} if bounds else {})
 
 
 def coverage(run: Run) -> pd.DataFrame:
@@ -115,14 +115,14 @@ def coverage(run: Run) -> pd.DataFrame:
     """
     status = {key: record.status for key, record in run.trials.items()}
     rows = [(task, t.track, t.dataset, t.method, key) for key, (task, t) in run.planned.items()]
-    known = {row[-1] for row in rows}
+    planned_keys = {row[-1] for row in rows}
     identity = {(*row[:4], run.planned[row[-1]][1].seeds) for row in rows if row[-1] in status}
     # a planned key whose code has changed since is answered by the newer trial of the same name
     rows = [row for row in rows if row[-1] in status or (*row[:4], run.planned[row[-1]][1].seeds) not in identity]
     rows += [
         (r.spec.task, r.spec.track, r.spec.dataset, r.spec.method, key)
         for key, r in run.trials.items()
-        if key not in known
+        if key not in planned_keys
     ]
     frame = pd.DataFrame(rows, columns=[*PAIR, "method", "key"])
     frame["status"] = frame["key"].map(status).fillna("missing")
@@ -141,9 +141,9 @@ def coverage(run: Run) -> pd.DataFrame:
 def pairs(run: Run, task: str) -> list[tuple[str, str]]:
     """(track, dataset) pairs of a task, in the order of its card, then by name."""
     tracks = list(run.tasks[task].tracks) if task in run.tasks else []
-    seen = {(t.track, t.dataset) for name, t in run.planned.values() if name == task}
-    seen |= {(r.spec.track, r.spec.dataset) for r in run.trials.values() if r.spec.task == task}
-    return sorted(seen, key=lambda p: (tracks.index(p[0]) if p[0] in tracks else len(tracks), p[0], p[1]))
+    present = {(t.track, t.dataset) for name, t in run.planned.values() if name == task}
+    present |= {(r.spec.track, r.spec.dataset) for r in run.trials.values() if r.spec.task == task}
+    return sorted(present, key=lambda p: (tracks.index(p[0]) if p[0] in tracks else len(tracks), p[0], p[1]))
 
 
 def label_order(run: Run, task: str) -> list[tuple[str, str]]:
@@ -153,10 +153,8 @@ def label_order(run: Run, task: str) -> list[tuple[str, str]]:
     frame = frame[(frame["task"] == task) & (frame["metric"] == (metric.name if metric else ""))]
     mean = frame.groupby("label")["value"].mean()
     sign = -1.0 if metric is None or metric.higher_is_better else 1.0
-    found = trials(run)
-    entries = {
-        (str(a), str(b)) for a, b, t in zip(found["label"], found["role"], found["task"], strict=True) if t == task
-    }
+    rows = trials(run)
+    entries = {(str(a), str(b)) for a, b, t in zip(rows["label"], rows["role"], rows["task"], strict=True) if t == task}
     started = {record.spec.method for record in run.trials.values() if record.spec.task == task}
     for name, planned in run.planned.values():
         if name == task and planned.method not in started:

@@ -43,14 +43,18 @@ def draw(run: Run, task: str, frame: pd.DataFrame) -> Figure:
     grid = figure.subplots(len(pairs), len(labels), squeeze=False)
     image = None
     for row, (track, dataset) in zip(grid, pairs, strict=True):
-        here = frame[(frame["track"] == track) & (frame["dataset"] == dataset)]
-        known = table[(table["track"] == track) & (table["dataset"] == dataset)]
-        classes = class_tables.order(known)
+        pair_rows = frame[(frame["track"] == track) & (frame["dataset"] == dataset)]
+        class_rows = table[(table["track"] == track) & (table["dataset"] == dataset)]
+        classes = class_tables.order(class_rows)
         coarsest = (
-            known.drop_duplicates("class").set_index("class")["lineage"].str.split(class_tables.WITHIN).str[0].to_dict()
+            class_rows.drop_duplicates("class")
+            .set_index("class")["lineage"]
+            .str.split(class_tables.WITHIN)
+            .str[0]
+            .to_dict()
         )
         for axes, label in zip(row, labels, strict=True):
-            image = _panel(axes, here[here["label"] == label], classes, coarsest)
+            image = _panel(axes, pair_rows[pair_rows["label"] == label], classes, coarsest)
             axes.set_title(f"{label}: {track} · {dataset}")
     if image is not None:
         figure.colorbar(image, ax=grid, shrink=0.9 / len(pairs), aspect=15, label="share of the true class")

@@ -22,11 +22,11 @@ _ROOM = 0.007
 def prepare(run: Run, task: str) -> pd.DataFrame:
     """Classes of each dataset's finest level: ``dataset, track, class, lineage, n, train_cells``."""
     frame = class_tables.table(run, task)
-    known = frame.drop_duplicates(["track", "dataset", "class"])
+    classes = frame.drop_duplicates(["track", "dataset", "class"])
     parts = []
-    for _, here in known.groupby("dataset", sort=True):
-        finest = here["track"].value_counts().sort_index(kind="stable").idxmax()
-        level = here[here["track"] == finest]
+    for _, of_dataset in classes.groupby("dataset", sort=True):
+        finest = of_dataset["track"].value_counts().sort_index(kind="stable").idxmax()
+        level = of_dataset[of_dataset["track"] == finest]
         parts.append(level.set_index("class").loc[class_tables.order(level)].reset_index())
     columns = ["dataset", "track", "class", "lineage", "n", "train_cells"]
     return pd.concat(parts)[columns].reset_index(drop=True) if parts else pd.DataFrame(columns=columns)
@@ -37,9 +37,9 @@ def draw(run: Run, task: str, frame: pd.DataFrame) -> Figure:
     datasets = list(dict.fromkeys(frame["dataset"]))
     figure = Figure(figsize=(11, 3.1 * len(datasets)), layout="constrained")
     for axes, dataset in zip(figure.subplots(len(datasets), 1, squeeze=False)[:, 0], datasets, strict=True):
-        here = frame[frame["dataset"] == dataset]
-        _panel(axes, here)
-        axes.set_title(f"{dataset}: {len(here)} classes ({here['track'].iloc[0]}), width by cells")
+        of_dataset = frame[frame["dataset"] == dataset]
+        _panel(axes, of_dataset)
+        axes.set_title(f"{dataset}: {len(of_dataset)} classes ({of_dataset['track'].iloc[0]}), width by cells")
     return figure
 
 
@@ -50,7 +50,7 @@ def _panel(axes: Axes, frame: pd.DataFrame) -> None:
     ]
     cells = (frame["n"] + frame["train_cells"].fillna(0)).to_numpy(dtype=float)
     width = cells / (cells.sum() or 1.0)
-    left = width.cumsum() - width
+    left_edge = width.cumsum() - width
     depth = max(len(path) for path in paths)
     tops = list(dict.fromkeys(path[0] for path in paths))
     for level in range(depth):
@@ -62,10 +62,10 @@ def _panel(axes: Axes, frame: pd.DataFrame) -> None:
             if level < len(path):
                 span = width[start : i + 1].sum()
                 colour = PALETTE[tops.index(path[0]) % len(PALETTE)]
-                axes.add_patch(Rectangle((left[start], -level), span, -1, facecolor=colour, edgecolor="white",
+                axes.add_patch(Rectangle((left_edge[start], -level), span, -1, facecolor=colour, edgecolor="white",
                                          linewidth=0.6, alpha=max(0.2, 0.6 - 0.15 * level)))  # fmt: skip
                 if span > _ROOM:
-                    _name(axes, path[level], left[start] + span / 2, -level - 0.5, span)
+                    _name(axes, path[level], left_edge[start] + span / 2, -level - 0.5, span)
             start = i + 1
     axes.set(xlim=(0, 1), ylim=(-depth, 0))
     axes.set_axis_off()

@@ -1,4 +1,4 @@
-"""How far the levels of a method agree."""
+"""Agreement of a method's answers at its label levels."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def prepare(run: Run, task: str) -> pd.DataFrame:
 def draw(run: Run, task: str, frame: pd.DataFrame) -> Figure:
     """A row a dataset, a panel for each two levels: share of cells with its interval for each method."""
     order = [label for label, _ in tables.label_order(run, task) if (frame["label"] == label).any()]
-    looks = styles(tables.label_order(run, task))
+    style_of = styles(tables.label_order(run, task))
     datasets = list(dict.fromkeys(frame["dataset"]))
     steps = list(dict.fromkeys(zip(frame["coarse"], frame["fine"], strict=True)))
     size = (2.9 * len(steps) + 1, (0.26 * len(order) + 0.8) * len(datasets))
@@ -33,11 +33,11 @@ def draw(run: Run, task: str, frame: pd.DataFrame) -> Figure:
     grid = figure.subplots(len(datasets), len(steps), squeeze=False, sharex=True, sharey=True)
     for row, dataset in zip(grid, datasets, strict=True):
         for axes, (coarse, fine) in zip(row, steps, strict=True):
-            here = frame[(frame["dataset"] == dataset) & (frame["coarse"] == coarse) & (frame["fine"] == fine)]
-            for found in here.itertuples():
-                y, colour = order.index(found.label), looks[found.label]["colour"]
-                axes.plot([found.ci_low, found.ci_high], [y, y], color=colour, linewidth=1.4)
-                axes.plot(found.consistent, y, marker="o", markersize=4, color=colour)
+            panel_rows = frame[(frame["dataset"] == dataset) & (frame["coarse"] == coarse) & (frame["fine"] == fine)]
+            for estimate in panel_rows.itertuples():
+                y, colour = order.index(estimate.label), style_of[estimate.label]["colour"]
+                axes.plot([estimate.ci_low, estimate.ci_high], [y, y], color=colour, linewidth=1.4)
+                axes.plot(estimate.consistent, y, marker="o", markersize=4, color=colour)
             above = f"{dataset}\n" if axes is row[0] else ""
             axes.set(title=f"{above}{fine} within {coarse}", ylim=(len(order) - 0.5, -0.5))
             axes.set_yticks(range(len(order)), order)

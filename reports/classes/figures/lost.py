@@ -1,4 +1,4 @@
-"""How many classes each method loses, and how many tested cells they have."""
+"""Classes that each method loses, and the tested cells they have."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ def prepare(run: Run, task: str) -> pd.DataFrame:
     frame = class_tables.table(run, task)
     frame = frame[(frame["role"] == "method") & (frame["n"] > 0)]
     rows = []
-    for keys, here in frame.groupby(_KEYS, sort=True):
-        f1 = here["f1"].fillna(0.0)
-        lost, kept = here[f1 < class_tables.LOST], here[f1 >= class_tables.LOST]
+    for keys, of_method in frame.groupby(_KEYS, sort=True):
+        f1 = of_method["f1"].fillna(0.0)
+        lost, kept = of_method[f1 < class_tables.LOST], of_method[f1 >= class_tables.LOST]
         medians = [part[column].median() for column in ("n", "train_cells") for part in (lost, kept)]
         names = " | ".join(lost.sort_values("n", ascending=False)["class"])
-        counts = [len(here), len(lost), int((f1 == 0).sum()), here["n"].sum(), lost["n"].sum()]
+        counts = [len(of_method), len(lost), int((f1 == 0).sum()), of_method["n"].sum(), lost["n"].sum()]
         rows.append([*keys, *counts, *medians, names])
     return pd.DataFrame(rows, columns=COLUMNS)
 
@@ -46,9 +46,9 @@ def draw(run: Run, task: str, frame: pd.DataFrame) -> Figure:
     figure = Figure(figsize=(7, (0.24 * len(order) + 0.7) * len(pairs) + 0.3), layout="constrained")
     grid = figure.subplots(len(pairs), 2, squeeze=False, sharex=True, sharey=True)
     for row, (track, dataset) in zip(grid, pairs, strict=True):
-        here = frame[(frame["track"] == track) & (frame["dataset"] == dataset)].set_index("label").reindex(order)
-        _bars(row[0], here["lost"], here["classes"])
-        _bars(row[1], here["cells_lost"], here["cells"])
+        pair_rows = frame[(frame["track"] == track) & (frame["dataset"] == dataset)].set_index("label").reindex(order)
+        _bars(row[0], pair_rows["lost"], pair_rows["classes"])
+        _bars(row[1], pair_rows["cells_lost"], pair_rows["cells"])
         row[0].set_title(f"{track} · {dataset}")
     grid[-1, 0].set_xlabel(f"share of classes that are lost (F1 below {class_tables.LOST})")
     grid[-1, 1].set_xlabel("share of tested cells that have these classes")

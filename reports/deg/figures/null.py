@@ -24,7 +24,7 @@ def prepare(run: Run, task: str) -> pd.DataFrame:
 def draw(run: Run, task: str, frame: pd.DataFrame) -> Figure:
     """A panel a (track, dataset), kind of null and alpha: a mark a cell type, a triangle where above alpha."""
     order = [label for label, _ in tables.label_order(run, task) if (frame["label"] == label).any()]
-    looks = styles(tables.label_order(run, task))
+    style_of = styles(tables.label_order(run, task))
     panels = list(frame.groupby(["track", "dataset", "kind", "alpha"], sort=True))
     across = min(3, len(panels))
     down = -(-len(panels) // across)
@@ -32,11 +32,15 @@ def draw(run: Run, task: str, frame: pd.DataFrame) -> Figure:
     grid = figure.subplots(down, across, squeeze=False, sharey=True)
     for axes in grid.flat[len(panels) :]:
         axes.set_axis_off()
-    for axes, ((track, dataset, kind, alpha), here) in zip(grid.flat, panels, strict=False):
+    for axes, ((track, dataset, kind, alpha), panel_rows) in zip(grid.flat, panels, strict=False):
         for y, label in enumerate(order):
             for above, marker in ((False, "o"), (True, "^")):
-                mine = here[(here["label"] == label) & (here["above"] == above)]["fpr"].to_numpy(float)
-                axes.scatter(mine, np.full(len(mine), y), s=14, marker=marker, color=looks[label]["colour"], alpha=0.8)
+                rates = panel_rows[(panel_rows["label"] == label) & (panel_rows["above"] == above)]["fpr"].to_numpy(
+                    float
+                )
+                axes.scatter(
+                    rates, np.full(len(rates), y), s=14, marker=marker, color=style_of[label]["colour"], alpha=0.8
+                )
         axes.axvline(alpha, color="#444444", linestyle="--", linewidth=0.8)
         axes.set(title=f"{track} · {dataset}: {kind}, alpha {alpha:g}", ylim=(len(order) - 0.5, -0.5))
         axes.set_yticks(range(len(order)), order)

@@ -1,4 +1,4 @@
-"""How imputation changes the overlap of DEGs, after Fig. 7a of the scMamba paper."""
+"""Change of the overlap of DEGs by imputation, after Fig. 7a of the scMamba paper."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ def draw(run: Run, task: str, frame: pd.DataFrame) -> Figure:
     """Cell types x studies at half of the cells (or donors): a row a method and direction, a column a test."""
     several = frame.groupby(["track", "dataset"])["ratio"].transform("nunique") > 1
     half = frame[~several | ((frame["ratio"] - 0.5).abs() < 1e-6)]
-    known = half.dropna(subset=["paper"]) if half["paper"].notna().any() else half
+    compared = half.dropna(subset=["paper"]) if half["paper"].notna().any() else half
     rows = [
         (label, direction)
         for label, _ in tables.label_order(run, task)
-        for direction in sorted(known["direction"].unique())
-        if (known["label"] == label).any()
+        for direction in sorted(compared["direction"].unique())
+        if (compared["label"] == label).any()
     ]
     types, studies = sorted(half["cell_type"].unique()), sorted(set(zip(half["track"], half["dataset"], strict=True)))
     size = (2 * (0.75 * len(studies) + 1.7), len(rows) * (0.24 * len(types) + 0.35) + 1.1)
@@ -42,8 +42,8 @@ def draw(run: Run, task: str, frame: pd.DataFrame) -> Figure:
     for (i, j), axes in np.ndenumerate(grid):
         label, direction = rows[i]
         column = list(deg_tables.TESTS)[j]
-        here = half[(half["label"] == label) & (half["direction"] == direction)]
-        image = _panel(axes, here, types, studies, column)
+        panel_rows = half[(half["label"] == label) & (half["direction"] == direction)]
+        image = _panel(axes, panel_rows, types, studies, column)
         if not j:
             axes.set_title(f"{label}, {direction}", fontsize=7)
         if not i:

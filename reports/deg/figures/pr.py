@@ -24,8 +24,8 @@ def prepare(run: Run, task: str) -> pd.DataFrame:
 
 def draw(run: Run, task: str, frame: pd.DataFrame) -> Figure:
     """A panel a cell type, a line a method."""
-    looks = styles(tables.label_order(run, task))
-    figure, grid = panels_of_lines(frame.assign(kind=""), looks, x="recall", y="precision")
+    style_of = styles(tables.label_order(run, task))
+    figure, grid = panels_of_lines(frame.assign(kind=""), style_of, x="recall", y="precision")
     for axes in grid.flat:
         axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
     figure.supxlabel("recall", fontsize=8)

@@ -24,8 +24,8 @@ def prepare(run: Run, task: str) -> pd.DataFrame:
 
 def draw(run: Run, task: str, frame: pd.DataFrame) -> Figure:
     """A row a cell type, a column a kind of permutation; up to :data:`bench.reports.deg.tables.CAP`."""
-    looks = styles(tables.label_order(run, task))
-    figure, grid = panels_of_lines(frame.fillna({"kind": ""}), looks, x="expected", y="observed")
+    style_of = styles(tables.label_order(run, task))
+    figure, grid = panels_of_lines(frame.fillna({"kind": ""}), style_of, x="expected", y="observed")
     for axes in grid.flat:
         top = axes.get_xlim()[1]
         axes.plot([0, top], [0, top], color="#444444", linestyle="--", linewidth=0.8)

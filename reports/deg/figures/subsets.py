@@ -27,19 +27,19 @@ def draw(run: Run, task: str, frame: pd.DataFrame) -> Figure:
     """A panel a cell type and direction: a box without imputation, then one a method."""
     boxes = deg_tables.boxes(frame)
     boxes = boxes[boxes["n"] > 0]
-    looks = styles(tables.label_order(run, task))
+    style_of = styles(tables.label_order(run, task))
     order = ["raw", *(label for label, _ in tables.label_order(run, task) if label != "raw")]
     types, directions = sorted(frame["cell_type"].unique()), sorted(frame["direction"].unique())
     size = (2.4 * len(directions) + 0.6, (0.22 * len(order) + 0.6) * len(types) + 0.4)
     figure = Figure(figsize=size, layout="constrained")
     grid = figure.subplots(len(types), len(directions), squeeze=False, sharex=True, sharey=True)
     for (i, j), axes in np.ndenumerate(grid):
-        here = boxes[(boxes["cell_type"] == types[i]) & (boxes["direction"] == directions[j])].set_index("label")
+        panel_boxes = boxes[(boxes["cell_type"] == types[i]) & (boxes["direction"] == directions[j])].set_index("label")
         for y, label in enumerate(order):
-            if label not in here.index:
+            if label not in panel_boxes.index:
                 continue
-            row = here.loc[label]
-            colour = "#777777" if label == "raw" else looks[label]["colour"]
+            row = panel_boxes.loc[label]
+            colour = "#777777" if label == "raw" else style_of[label]["colour"]
             stats = {
                 "med": row["median"],
                 "q1": row["q1"],
@@ -50,7 +50,7 @@ def draw(run: Run, task: str, frame: pd.DataFrame) -> Figure:
             line = {"color": colour, "linewidth": 0.9}
             axes.bxp([stats], positions=[y], orientation="horizontal", widths=0.6, showfliers=False, boxprops=line,
                      whiskerprops=line, capprops=line, medianprops={"color": "#222222"})  # fmt: skip
-        cells = here["cells"].iloc[0] if len(here) else np.nan
+        cells = panel_boxes["cells"].iloc[0] if len(panel_boxes) else np.nan
         axes.set_title(f"{types[i]}, {directions[j]}: {cells:,.0f} cells", fontsize=7)
         axes.set_yticks(range(len(order)), ["no imputation", *order[1:]])
         axes.set(ylim=(len(order) - 0.5, -0.5), xlim=(-0.02, 1.02))

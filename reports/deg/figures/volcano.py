@@ -30,11 +30,11 @@ def draw(run: Run, task: str, frame: pd.DataFrame) -> Figure:
     figure = Figure(figsize=(1.9 * len(labels) + 0.5, 1.7 * len(types) + 0.4), layout="constrained")
     grid = figure.subplots(len(types), len(labels), squeeze=False, sharex=True)
     for (i, j), axes in np.ndenumerate(grid):
-        here = frame[(frame["cell_type"] == types[i]) & (frame["label"] == labels[j])].dropna(subset=["p_val"])
-        strength = -np.log10(here["p_val"].to_numpy(float).clip(_LOWEST))
-        called, up = here["called"].to_numpy(bool), here["avg_log2FC"].to_numpy(float) > 0
+        panel_genes = frame[(frame["cell_type"] == types[i]) & (frame["label"] == labels[j])].dropna(subset=["p_val"])
+        strength = -np.log10(panel_genes["p_val"].to_numpy(float).clip(_LOWEST))
+        called, up = panel_genes["called"].to_numpy(bool), panel_genes["avg_log2FC"].to_numpy(float) > 0
         colour = np.where(called, np.where(up, "#D55E00", "#0072B2"), "#C8CDD1")
-        axes.scatter(here["avg_log2FC"], strength, s=2, c=colour, linewidths=0, rasterized=True)
+        axes.scatter(panel_genes["avg_log2FC"], strength, s=2, c=colour, linewidths=0, rasterized=True)
         axes.set_title(f"{labels[j]}: {(called & up).sum()} up, {(called & ~up).sum()} down", fontsize=6.5)
         if not j:
             axes.set_ylabel(types[i], fontsize=7)

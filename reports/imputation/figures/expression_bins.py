@@ -23,19 +23,19 @@ def prepare(run: Run, task: str) -> pd.DataFrame:
 def draw(run: Run, task: str, frame: pd.DataFrame) -> Figure:
     """A row a (track, dataset): the error, and the imputed mean with the line on which it equals the true one."""
     order = tables.label_order(run, task)
-    looks = styles(order)
-    found = set(zip(frame["track"], frame["dataset"], strict=True))
-    pairs = [pair for pair in tables.pairs(run, task) if pair in found]
+    style_of = styles(order)
+    with_bins = set(zip(frame["track"], frame["dataset"], strict=True))
+    pairs = [pair for pair in tables.pairs(run, task) if pair in with_bins]
     figure = Figure(figsize=(8, 2.8 * len(pairs) + 0.4), layout="constrained")
     for row, (track, dataset) in zip(figure.subplots(len(pairs), 2, squeeze=False), pairs, strict=True):
-        here = frame[(frame["track"] == track) & (frame["dataset"] == dataset)]
+        pair_bins = frame[(frame["track"] == track) & (frame["dataset"] == dataset)]
         for label, _ in order:
-            mine = here[here["label"] == label].sort_values("mean_true")
+            bins = pair_bins[pair_bins["label"] == label].sort_values("mean_true")
             for axes, column in zip(row, ("mse", "mean_imputed"), strict=True):
-                look = looks[label]
-                axes.plot(mine["mean_true"], mine[column], color=look["colour"], linestyle=LINES[look["dash"]],
-                          marker="o", markersize=2.5, linewidth=1.1, label=label if len(mine) else None)  # fmt: skip
-        top = here["mean_true"].max()
+                style = style_of[label]
+                axes.plot(bins["mean_true"], bins[column], color=style["colour"], linestyle=LINES[style["dash"]],
+                          marker="o", markersize=2.5, linewidth=1.1, label=label if len(bins) else None)  # fmt: skip
+        top = pair_bins["mean_true"].max()
         row[0].set_yscale("log", nonpositive="mask")  # controls differ from methods by powers of ten
         row[0].yaxis.set_major_formatter("{x:g}")
         row[1].plot([0, top], [0, top], color="#AAAAAA", linewidth=0.8, linestyle=":")

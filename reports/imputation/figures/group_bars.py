@@ -36,7 +36,7 @@ def prepare(run: Run, task: str) -> pd.DataFrame:
 def draw(run: Run, task: str, frame: pd.DataFrame) -> Figure:
     """A row a metric, a column a group, a bar a method; the mean over groups comes first."""
     order = [label for label, _ in tables.label_order(run, task) if (frame["label"] == label).any()]
-    looks = styles(tables.label_order(run, task))
+    style_of = styles(tables.label_order(run, task))
     named = sorted(
         {unit for unit in frame["unit"] if unit != _MEAN},
         key=lambda u: imputation_tables.group_order(u[len(_PREFIX) :]),
@@ -46,14 +46,14 @@ def draw(run: Run, task: str, frame: pd.DataFrame) -> Figure:
     grid = figure.subplots(len(metrics), len(units), squeeze=False, sharex="row", sharey=True)
     for row, metric in zip(grid, metrics, strict=True):
         for axes, unit in zip(row, units, strict=True):
-            here = frame[(frame["metric"] == metric) & (frame["unit"] == unit)].set_index("label")
-            shown = [(y, label) for y, label in enumerate(order) if label in here.index]
-            if not shown:
+            panel_rows = frame[(frame["metric"] == metric) & (frame["unit"] == unit)].set_index("label")
+            bars = [(y, label) for y, label in enumerate(order) if label in panel_rows.index]
+            if not bars:
                 axes.text(0.5, 0.5, "undefined", transform=axes.transAxes, ha="center", color="#777777")
-            values = here.loc[[label for _, label in shown]]
+            values = panel_rows.loc[[label for _, label in bars]]
             spread = [(values["value"] - values["ci_low"]).clip(0), (values["ci_high"] - values["value"]).clip(0)]
-            colours = [looks[label]["colour"] for _, label in shown]
-            axes.barh([y for y, _ in shown], values["value"], color=colours, xerr=[s.fillna(0) for s in spread],
+            colours = [style_of[label]["colour"] for _, label in bars]
+            axes.barh([y for y, _ in bars], values["value"], color=colours, xerr=[s.fillna(0) for s in spread],
                       error_kw={"linewidth": 0.7, "capsize": 1.5})  # fmt: skip
             axes.set(title="mean" if unit == _MEAN else f"group {unit[len(_PREFIX) :]}", ylim=(len(order) - 0.5, -0.5))
             axes.set_yticks(range(len(order)), order)

@@ -33,11 +33,11 @@ def draw(run: Run, task: str, frame: pd.DataFrame) -> Figure:
     figure = Figure(figsize=(1.5 * len(groups) + 1, 1.5 * len(labels) + 0.6), layout="constrained")
     grid = figure.subplots(len(labels), len(groups), squeeze=False, sharex=True, sharey=True)
     for (i, j), axes in np.ndenumerate(grid):
-        here = frame[(frame["label"] == labels[i]) & (frame["group"] == groups[j])]
-        counts = density.regrid(here, end)
-        shown = np.ma.masked_less_equal(counts, 0)
+        panel_entries = frame[(frame["label"] == labels[i]) & (frame["group"] == groups[j])]
+        counts = density.regrid(panel_entries, end)
+        visible = np.ma.masked_less_equal(counts, 0)
         axes.imshow(
-            shown, origin="lower", extent=(0, end, 0, end), cmap="Blues", norm=LogNorm(0.3, max(counts.max(), 1))
+            visible, origin="lower", extent=(0, end, 0, end), cmap="Blues", norm=LogNorm(0.3, max(counts.max(), 1))
         )
         axes.plot([0, end], [0, end], color="#D55E00", linewidth=0.8, linestyle="--")
         key = (*frame.iloc[0][["track", "dataset"]], labels[i], groups[j])

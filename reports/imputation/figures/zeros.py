@@ -1,4 +1,4 @@
-"""Zeros that imputation turned on, by what makes them true."""
+"""False-positive imputation: zeros imputed as expressed, by what makes them true."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def draw(run: Run, task: str, frame: pd.DataFrame) -> Figure:
     """A row a method, a column a kind of zeros, in each cell the share in per cent; dark is much."""
     order = [label for label, _ in tables.label_order(run, task) if (frame["label"] == label).any()]
     share = frame.pivot(index="label", columns="what", values="share").reindex(order)
-    share = share[sorted(share.columns, key=lambda what: (" than " in what, what))]
+    share = share[sorted(share.columns, key=lambda kind: (" than " in kind, kind))]
     figure = Figure(figsize=(0.5 * share.shape[1] + 2.2, 0.22 * len(order) + 1.6), layout="constrained")
     axes = figure.subplots()
     axes.imshow(share, cmap="Purples", vmin=0, vmax=1, aspect="auto")
@@ -36,7 +36,7 @@ def draw(run: Run, task: str, frame: pd.DataFrame) -> Figure:
     axes.set_yticks(range(len(order)), order)
     axes.spines[:].set_visible(False)
     axes.tick_params(length=0)
-    axes.set_title("zeros turned on (%)")
+    axes.set_title("false-positive imputation (% of zeros)")
     return figure
 
 
