@@ -247,7 +247,7 @@ def test_the_page_has_the_densities_to_within_15_per_cent(run: Run) -> None:
     one = errors[(errors["dataset"] == pair["dataset"]) & (errors["label"] == "dca") & (errors["group"] == "2")]
     assert pair["panels"]["dca"]["2"]["mse"] == pytest.approx(one["mse"].item(), rel=1e-4)
     rows = run.rows.assign(value=run.rows["value"].where(run.rows["metric"] != "pearson").astype("Float64"))
-    undefined = imputation_tables.of_task(replace(run, rows=rows, made={}), "imputation")["pairs"][0]
+    undefined = imputation_tables.of_task(replace(run, rows=rows, prepared={}), "imputation")["pairs"][0]
     assert undefined["panels"]["dca"][""]["pearson"] is None
 
 
