@@ -230,7 +230,8 @@ def rank_with_ties(
 
     From the best value downwards, a value joins the current group while it is within ``tolerance`` of the
     group's *best* member or, with ``intervals``, while its interval overlaps that member's. Comparing with the best
-    member only keeps a chain of small steps from tying the first with the last.
+    member only keeps a chain of small steps from tying the first with the last. Of equal values, that with the higher
+    bounds comes first.
 
     Parameters
     ----------
@@ -252,7 +253,8 @@ def rank_with_ties(
     low, high = _bounds(values, intervals, sign)
     rank, group = np.full(len(value), np.nan), np.zeros(len(value), dtype=np.int64)
     best, start, number = -1, 0, 0
-    placed = [int(i) for i in np.argsort(-value, kind="stable") if not np.isnan(value[i])]
+    order = np.lexsort((-low, -high, -value))  # of equal values the intervals decide, not the rows
+    placed = [int(i) for i in order if not np.isnan(value[i])]
     for position, i in enumerate(placed):
         if best < 0 or (value[best] - value[i] > tolerance and (intervals is None or low[best] > high[i])):
             best, start, number = i, position, number + 1

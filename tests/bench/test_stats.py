@@ -5,9 +5,17 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from scipy import stats as scipy_stats
+from statsmodels.stats.multitest import multipletests
 
 from bench import stats
+
+few_examples = settings(max_examples=30, derandomize=True, deadline=None)
+#: Values that are often equal, and sometimes missing.
+tied = st.lists(st.sampled_from([-1.0, 0.0, 0.1, 0.1 + 1e-15, 0.25, 3.0, np.nan]), max_size=12)
+p_values = st.lists(st.one_of(st.floats(0, 1), st.sampled_from([0.0, 0.01, 0.05, 1.0, np.nan])), max_size=12)
 
 
 def _mean(weights: np.ndarray, x: np.ndarray) -> np.ndarray:
@@ -114,6 +122,22 @@ def test_holm_by_hand() -> None:
     assert len(stats.holm([])) == 0
 
 
+@few_examples
+@given(p=p_values, seed=st.integers(0, 99))
+def test_holm_is_that_of_statsmodels_in_any_order(p: list[float], seed: int) -> None:
+    values = np.array(p)
+    adjusted = stats.holm(values)
+    tested = ~np.isnan(values)
+    np.testing.assert_array_equal(np.isnan(adjusted), ~tested)
+    if tested.any():
+        np.testing.assert_allclose(adjusted[tested], multipletests(values[tested], method="holm")[1], rtol=1e-12)
+    assert np.all((adjusted >= values) & (adjusted <= 1) | ~tested)
+    rows = np.argsort(values, kind="stable")[: tested.sum()]
+    assert np.all(np.diff(adjusted[rows]) >= 0)
+    shuffled = np.random.default_rng(seed).permutation(len(p))
+    np.testing.assert_array_equal(stats.holm(values[shuffled]), adjusted[shuffled])
+
+
 def test_paired_tests_table() -> None:
     table = pd.DataFrame(
         {f"ds{i}": [0.9 + i / 100, 0.5, np.nan if i == 0 else 0.7] for i in range(6)}, index=["good", "bad", "partial"]
@@ -148,6 +172,40 @@ def test_ranks_show_ties() -> None:
     assert low["rank"].drop("d").to_dict() == {"a": 2.5, "b": 4, "c": 2.5, "e": 1}
 
 
+@few_examples
+@given(values=tied, higher_is_better=st.booleans())
+def test_ranks_are_those_of_scipy(values: list[float], higher_is_better: bool) -> None:
+    ranked = stats.rank_with_ties(pd.Series(values, dtype=float), higher_is_better=higher_is_better)
+    cost = -np.array(values, dtype=float) if higher_is_better else np.array(values, dtype=float)
+    expected = scipy_stats.rankdata(cost, nan_policy="omit")
+    np.testing.assert_array_equal(ranked["rank"], expected)
+    dense = scipy_stats.rankdata(cost, method="dense", nan_policy="omit")
+    np.testing.assert_array_equal(ranked["tie_group"].astype(float), dense)
+
+
+@few_examples
+@given(
+    rows=st.lists(st.tuples(*[st.sampled_from([0.0, 0.1, 0.2, 0.3, 0.5, np.nan])] * 3), min_size=1, max_size=8),
+    tolerance=st.sampled_from([0.0, 0.15]),
+    with_intervals=st.booleans(),
+    seed=st.integers(0, 99),
+)
+def test_ranks_do_not_hang_on_the_order_of_the_methods(
+    rows: list[tuple[float, float, float]], tolerance: float, with_intervals: bool, seed: int
+) -> None:
+    value, down, up = np.array(rows).T
+    values = pd.Series(value, index=[f"m{i}" for i in range(len(rows))])
+    intervals = pd.DataFrame({"ci_low": value - down, "ci_high": value + up}, index=values.index)
+    given_intervals = intervals if with_intervals else None
+    ranked = stats.rank_with_ties(values, tolerance=tolerance, intervals=given_intervals)
+    shuffled = values.sample(frac=1, random_state=seed)
+    again = stats.rank_with_ties(shuffled, tolerance=tolerance, intervals=given_intervals)
+    pd.testing.assert_frame_equal(again.loc[values.index], ranked)
+    defined = ranked.dropna()
+    assert defined["rank"].sum() == len(defined) * (len(defined) + 1) / 2
+    assert sorted(set(defined["tie_group"])) == list(range(1, defined["tie_group"].nunique() + 1))
+
+
 def test_a_chain_of_small_steps_does_not_tie_its_ends() -> None:
     values = pd.Series({"a": 1.0, "b": 0.96, "c": 0.92, "d": 0.88})
     assert stats.rank_with_ties(values, tolerance=0.05)["tie_group"].tolist() == [1, 1, 2, 2]
@@ -180,6 +238,24 @@ def test_failure_policies_differ_as_documented() -> None:
         1,
         2,
     ]
+
+
+@few_examples
+@given(
+    columns=st.lists(
+        st.lists(st.sampled_from([0.1, 0.2, 0.3, np.nan]), min_size=4, max_size=4), min_size=1, max_size=4
+    ),
+    higher_is_better=st.booleans(),
+)
+def test_mean_ranks_are_means_of_scipys_ranks(columns: list[list[float]], higher_is_better: bool) -> None:
+    table = pd.DataFrame(np.array(columns).T, index=list("abcd"))
+    sign = -1 if higher_is_better else 1
+    filled = {"worst": table.fillna(sign * np.inf), "zero": table.fillna(0.2), "exclude": table}
+    ranks = stats.ranks_under_policies(table, zero=0.2, higher_is_better=higher_is_better)
+    for policy, of_policy in ranks.set_index("method").groupby("policy"):
+        expected = scipy_stats.rankdata(sign * filled[policy], axis=0, nan_policy="omit")
+        expected = pd.DataFrame(expected, index=table.index).mean(axis=1)
+        pd.testing.assert_series_equal(of_policy["mean_rank"], expected, check_names=False)
 
 
 def test_policies_respect_direction_and_total_failure() -> None:
