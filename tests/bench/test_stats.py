@@ -185,7 +185,7 @@ def test_ranks_are_those_of_scipy(values: list[float], higher_is_better: bool) -
 
 @few_examples
 @given(
-    rows=st.lists(st.tuples(*[st.sampled_from([0.0, 0.1, 0.2, 0.3, 0.5, np.nan])] * 3), min_size=1, max_size=8),
+    rows=st.lists(st.tuples(*[st.sampled_from([0.0, 0.1, 0.3, np.nan])] * 3), min_size=4, max_size=8),
     tolerance=st.sampled_from([0.0, 0.15]),
     with_intervals=st.booleans(),
     seed=st.integers(0, 99),
@@ -219,6 +219,14 @@ def test_overlapping_intervals_tie(sign: int) -> None:
     ranked = stats.rank_with_ties(values, higher_is_better=sign > 0, intervals=intervals)
     assert ranked["tie_group"].tolist() == [1, 1, 2, 2]
     assert ranked["rank"].tolist() == [1.5, 1.5, 3.5, 3.5]
+
+
+def test_of_equal_values_the_wider_interval_ties_with_the_best_whatever_the_row() -> None:
+    values = pd.Series({"exact": 0.5, "wide": 0.5, "best": 0.6})
+    intervals = pd.DataFrame({"ci_low": [0.5, 0.4, 0.6], "ci_high": [0.5, 0.6, 0.6]}, index=values.index)
+    for rows in (["exact", "wide", "best"], ["wide", "exact", "best"]):
+        ranked = stats.rank_with_ties(values[rows], intervals=intervals)
+        assert ranked["rank"].to_dict() == {"best": 1.5, "wide": 1.5, "exact": 3}
 
 
 def test_failure_policies_differ_as_documented() -> None:
