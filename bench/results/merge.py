@@ -13,6 +13,9 @@ from bench.system import write_atomic
 def merge(sources: list[Path], target: Path) -> Store:
     """Copy the trials and requests of several run folders into one.
 
+    Of a trial that several have, the first that is ``ok`` is kept, else the first; what ``target`` holds comes first of
+    all. So merging in steps gives the same, and merging again changes nothing.
+
     Raises
     ------
     BenchError
