@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
-from typing import ClassVar, Literal
+from typing import Literal
 
 #: How a trial ends.
 Status = Literal["ok", "timeout", "oom", "crash", "invalid_output", "not_applicable", "unavailable"]
@@ -28,7 +28,7 @@ class BenchError(Exception):
         How a trial ends in which this is raised: by a method, a control or a task.
     """
 
-    status: ClassVar[Status] = "crash"
+    status: Status = "crash"
 
     def __init__(self, what: str, *, where: str = "", fix: str = "") -> None:
         self.what, self.where, self.fix = what, where, fix

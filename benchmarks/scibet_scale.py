@@ -21,7 +21,8 @@ import numpy as np
 import pandas as pd
 from scipy.sparse import csr_matrix
 
-from bench.exchange.files import read_prediction, write_inputs
+from bench.exchange.files import read_inputs, write_inputs
+from bench.exchange.gate import receive
 from bench.plan.registry import Registry
 from bench.problem import Cells, Inputs
 from bench.sandbox import Job, Sandbox
@@ -86,7 +87,8 @@ def measure(name: str, sandbox: Sandbox, folder: Path, truth: np.ndarray, n: int
         return f"{name:24s} {n:8,d}  {outcome.status}: {outcome.detail}"
     assert outcome.wall_s is not None
     assert outcome.rss_peak_mb is not None
-    right = np.mean(read_prediction(trial, "scale", len(truth))["label"] == truth)
+    shown = read_inputs(folder / "inputs")
+    right = np.mean(receive(trial, folder / "inputs", "scale", shown, job.outputs)["label"] == truth)
     fit, predict = (outcome.phases.get(phase, np.nan) for phase in ("fit", "predict"))
     peak, counts = outcome.rss_peak_mb * 2**20 / 1e9, stored * 8 / 1e9
     return (

@@ -17,9 +17,8 @@ from bench.dataset import Dataset, DatasetCard
 from bench.environments.builder import build, in_use
 from bench.environments.declaration import Environment, environment_of
 from bench.errors import BenchError, InvalidOutputError, UnknownNameError
-from bench.exchange import prediction
+from bench.exchange import gate
 from bench.exchange.files import write_inputs
-from bench.exchange.outputs import validated
 from bench.execution import logs
 from bench.execution.job import environment_of_job
 from bench.method import Method
@@ -150,9 +149,7 @@ class Conformance:
         if outcome.status != "ok":
             return outcome, None
         try:
-            n_cells = len(inputs.cells.obs)
-            answer = prediction.read(folder, folder / "inputs", self._task.outputs, order, n_cells)
-            arrays = validated(answer, self._task.outputs, n_cells, inputs.info)
+            arrays = gate.receive(folder, folder / "inputs", order, inputs, self._task.outputs)
             self._task.check(inputs, arrays)
             return outcome, {name: _whole(array) for name, array in arrays.items()}
         except InvalidOutputError as error:

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import json
 import os
-import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +15,6 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from bench.errors import InvalidOutputError
 from bench.normalise import log1p_cp10k, rounded
 from bench.problem import Cells, Inputs
 from bench.seeds import derive_seed
@@ -124,33 +122,6 @@ def read_query(folder: Path) -> sparse.csr_matrix | None:
         shape = tuple(int(s) for s in stored["shape"])
         pattern = np.ones(len(stored["indices"]), dtype=bool)
         return sparse.csr_matrix((pattern, stored["indices"], stored["indptr"]), shape=shape)
-
-
-def write_prediction(arrays: Mapping[str, NDArray[Any]], folder: Path) -> None:
-    """Write a method's arrays (:func:`bench.exchange.alignment.plain`), in the (permuted) order it saw the cells."""
-    named: dict[str, Any] = {f"output:{name}": array for name, array in arrays.items()}
-    np.savez(folder / "prediction.npz", **named)
-
-
-def read_prediction(folder: Path, problem_id: str, n_cells: int) -> dict[str, NDArray[np.generic]]:
-    """Read a prediction and put its entries back into the dataset's order.
-
-    Raises
-    ------
-    InvalidOutputError
-        If the file is missing or damaged: a method can reach it.
-    """
-    order = permutation(n_cells, problem_id)
-    restored = {}
-    try:
-        with np.load(folder / "prediction.npz", allow_pickle=False) as stored:
-            for name in stored.files:
-                array = stored[name]
-                restored[name.removeprefix("output:")] = np.empty_like(array)
-                restored[name.removeprefix("output:")][order] = array
-    except (OSError, ValueError, IndexError, zipfile.BadZipFile) as error:
-        raise InvalidOutputError(f"the prediction cannot be read back: {type(error).__name__}: {error}") from error
-    return restored
 
 
 def _write_look(inputs: Inputs, folder: Path, problem_id: str) -> None:

@@ -1,84 +1,71 @@
-"""A method's output is checked against its task's outputs before anything is scored."""
+"""What an output of a task is, in words: what to return for it, and how an error names it.
+
+Read by methods' processes too, which may run an older Python: nothing here but the contracts.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import numpy as np
-
-from bench.errors import InvalidOutputError
-from bench.exchange.alignment import check_names, check_shape, place
+from bench.problem import Output
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from bench.problem import Json
-    from bench.task import Output
+
+#: What one entry of an output is, for the sentence that says what to return.
+_ENTRIES = {
+    "float": "a number per cell",
+    "bool": "True or False per cell",
+    "label": "a string per cell",
+    "expression": "ln(1 + counts per 10,000), a row per cell and a column per gene: array, sparse matrix, DataFrame",
+}
 
 
-def validated(
-    prediction: Mapping[str, Any],
-    outputs: Sequence[Output],
-    n_cells: int,
-    info: Mapping[str, Json] = MappingProxyType({}),
-) -> dict[str, Any]:
-    """The prediction as arrays of the declared kinds.
+def what_to_return(outputs: Sequence[Output]) -> str:
+    """One sentence with what a task's outputs are."""
 
-    ``info`` is that of the inputs: it lists the columns of matrices. Expression was checked where it was made.
+    def listed(required: bool) -> str:
+        return ", ".join(f'"{o.name}": {_entry(o)}' for o in outputs if o.required is required)
 
-    Raises
-    ------
-    InvalidOutputError
-        If an array is missing, unknown, of the wrong length or type, not finite, or out of range.
-    """
-    check_names(prediction, outputs)
-    arrays: dict[str, Any] = {}
-    for output in outputs:
-        if output.name in prediction and output.kind == "expression":
-            arrays[output.name] = prediction[output.name]
-        elif output.name in prediction:
-            array = np.asarray(prediction[output.name])
-            check_shape(array, output, n_cells, info)
-            arrays[output.name] = _checked(array, output)
-    return arrays
+    optional = listed(False)
+    return f"return a dict {{{listed(True)}}}" + (f" and, if the method has it, {optional}" if optional else "")
 
 
-def _checked(array: NDArray[Any], output: Output) -> NDArray[Any]:
-    where = place(output)
-    if output.kind == "label":
-        if array.dtype.kind in "biufc":
-            raise InvalidOutputError(
-                f"type {array.dtype}, expected strings",
-                where=where,
-                fix="return the names themselves, not numbers that stand for them",
-            )
-        return array.astype(str)
-    if output.kind == "bool":
-        if array.dtype != bool:
-            raise InvalidOutputError(
-                f"type {array.dtype}, expected bool",
-                where=where,
-                fix="return a boolean array, such as values == 1 or values > threshold",
-            )
-        return array
-    if not (np.issubdtype(array.dtype, np.number) and not np.issubdtype(array.dtype, np.complexfloating)):
-        raise InvalidOutputError(f"type {array.dtype}, expected numbers", where=where, fix="return a float array")
-    array = array.astype(np.float64)
-    broken = ~np.isfinite(array)
-    if broken.any():
-        raise InvalidOutputError(
-            f"{int(broken.sum())} of {array.size} values are NaN or infinite",
-            where=f"{where}, first at cell {int(np.argwhere(broken)[0][0])}",
-            fix="give every cell a finite value (the lowest score where the method cannot tell)",
-        )
-    low = -np.inf if output.low is None else output.low
-    high = np.inf if output.high is None else output.high
-    if array.size and (array.min() < low or array.max() > high):
-        raise InvalidOutputError(
-            f"values from {array.min():g} to {array.max():g}, allowed from {low:g} to {high:g}",
-            where=where,
-            fix="rescale the output",
-        )
-    return array.astype(np.float32) if output.kind == "matrix" else array  # as it is kept, so that rescoring agrees
+def _entry(output: Output) -> str:
+    if output.kind == "matrix":
+        return f"a row per cell and a column for each of inputs.info[{output.columns!r}]"
+    bounds = "" if output.low is None or output.high is None else f" from {output.low:g} to {output.high:g}"
+    return _ENTRIES[output.kind] + bounds
+
+
+def as_what(output: Output) -> str:
+    """What to return for one output."""
+    kind = " (adata.X or adata.to_df() of an AnnData)" if output.kind == "expression" else ", as an array or a list"
+    return f"return {_entry(output)}{kind}" + ("" if output.required else "; or leave it out")
+
+
+def place(output: Output) -> str:
+    """How an error names an output."""
+    return f"output {output.name!r} ({output.summary.rstrip('.')})"
+
+
+def columns_of(output: Output, info: Mapping[str, Json]) -> list[str]:
+    """Names of the columns of a matrix."""
+    names = info[output.columns]
+    if not isinstance(names, list):
+        raise TypeError(f"inputs.info[{output.columns!r}] is no list of columns")
+    return [str(name) for name in names]
+
+
+def described(value: object) -> str:
+    """The kind of a value, as its author knows it."""
+    if value is None:
+        return "None"
+    module = type(value).__module__.partition(".")[0]
+    return type(value).__name__ if module in ("builtins", "__main__") else f"{module}.{type(value).__name__}"
+
+
+def expression_names(outputs: Sequence[Output]) -> tuple[str, ...]:
+    """The outputs that are expression."""
+    return tuple(output.name for output in outputs if output.kind == "expression")

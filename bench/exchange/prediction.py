@@ -1,4 +1,4 @@
-"""A prediction between a method's process, the run folder and the scorer."""
+"""A checked prediction in a run folder: written, read back, linked from another trial."""
 
 from __future__ import annotations
 
@@ -11,65 +11,14 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from bench.blocks import Rows
-from bench.errors import InvalidOutputError
 from bench.exchange import matrices
-from bench.exchange.alignment import columns_of
-from bench.exchange.expression import at_query, merged
-from bench.exchange.files import permutation, read_prediction, read_query, round_folders
+from bench.exchange.expression import at_query
+from bench.exchange.outputs import columns_of, expression_names
 from bench.system import link_or_copy
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from bench.problem import Problem
     from bench.task import Output
-
-
-def expression_names(outputs: Sequence[Output]) -> tuple[str, ...]:
-    """The outputs that are expression."""
-    return tuple(output.name for output in outputs if output.kind == "expression")
-
-
-def read(folder: Path, inputs: Path, outputs: Sequence[Output], inputs_id: str, n_cells: int) -> dict[str, Any]:
-    """What a method's process left in ``folder``, its cells back in the dataset's order.
-
-    Parameters
-    ----------
-    inputs
-        What it was shown (:func:`bench.exchange.files.write_rounds`).
-
-    Raises
-    ------
-    InvalidOutputError
-        If a file is missing or damaged: a method can reach them.
-    """
-    arrays: dict[str, Any] = dict(read_prediction(folder, inputs_id, n_cells))
-    shown_at = np.argsort(permutation(n_cells, inputs_id))
-    queries = [read_query(part) for part in round_folders(inputs)]
-    asked = [query for query in queries if query is not None]
-    for name in expression_names(outputs):
-        files = [folder / f"{name}_{k}.npy" for k in range(len(asked))] or [folder / f"{name}.npy"]
-        if not files[0].exists():
-            continue
-        if asked:
-            values = [_array(file, (query.nnz,)) for file, query in zip(files, asked, strict=True)]
-            arrays[name] = merged(asked, values)[shown_at]
-        else:
-            arrays[name] = Rows(_array(files[0]), shown_at)
-            if arrays[name].shape[0] != n_cells:
-                raise InvalidOutputError(f"{name!r} was changed after it had been checked")
-    return arrays
-
-
-def _array(file: Path, shape: tuple[int, ...] | None = None) -> NDArray[np.float32]:
-    try:
-        array: NDArray[np.float32] = np.load(file, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError) as error:
-        raise InvalidOutputError(f"the prediction cannot be read back: {type(error).__name__}: {error}") from error
-    if array.dtype != np.float32 or (shape is not None and array.shape != shape):
-        raise InvalidOutputError(f"{file.name} was changed after it had been checked")
-    return array
 
 
 def save(arrays: Mapping[str, Any], outputs: Sequence[Output], problem: Problem, folder: Path) -> dict[str, Any]:
@@ -87,6 +36,7 @@ def save(arrays: Mapping[str, Any], outputs: Sequence[Output], problem: Problem,
     cells, genes = problem.solution.index.astype(str), problem.inputs.cells.var.index.astype(str)
     tables = {o.name: columns_of(o, problem.inputs.info) for o in outputs if o.kind == "matrix" and o.name in arrays}
     whole = [name for name in expression_names(outputs) if name in arrays]
+    arrays = dict(arrays) | {name: np.asarray(arrays[name], np.float32) for name in tables}
     single = {name: array for name, array in arrays.items() if name not in tables and name not in whole}
     pd.DataFrame({"cell": cells, **single}).to_parquet(folder / "prediction.parquet", index=False)
     for name, columns in tables.items():
@@ -98,7 +48,7 @@ def save(arrays: Mapping[str, Any], outputs: Sequence[Output], problem: Problem,
             matrices.save_dense(folder / f"{name}.zarr", arrays[name], cells, genes)
         else:
             matrices.save(folder / f"{name}.npz", _asked(arrays[name], problem.asked), cells, genes)
-    return {**arrays, **_load_expression(folder, outputs)}
+    return arrays | _load_expression(folder, outputs)
 
 
 def _asked(values: Any, query: sparse.csr_matrix) -> sparse.csr_matrix:
@@ -122,20 +72,20 @@ def load(folder: Path, outputs: Sequence[Output], problem: Problem) -> dict[str,
 
 
 def _load_expression(folder: Path, outputs: Sequence[Output]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
+    loaded: dict[str, Any] = {}
     for name in expression_names(outputs):
         if (folder / f"{name}.npz").exists():
-            found[name] = matrices.load(folder / f"{name}.npz")
+            loaded[name] = matrices.load(folder / f"{name}.npz")
         elif (folder / f"{name}.zarr").exists():
-            found[name] = matrices.load_dense(folder / f"{name}.zarr")
-    return found
+            loaded[name] = matrices.load_dense(folder / f"{name}.zarr")
+    return loaded
 
 
-def lend(lender: Path, outputs: Sequence[Output], folder: Path) -> None:
+def link(source: Path, outputs: Sequence[Output], folder: Path) -> None:
     """Make a new ``folder`` with the prediction that another trial's folder holds, without copying its bytes."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
-    kept = ["prediction.parquet", *(f"{o.name}.{end}" for o in outputs for end in ("parquet", "npz", "zarr"))]
-    for name in kept:
-        if (lender / name).exists():
-            link_or_copy(lender / name, folder / name)
+    names = ["prediction.parquet", *(f"{o.name}.{end}" for o in outputs for end in ("parquet", "npz", "zarr"))]
+    for name in names:
+        if (source / name).exists():
+            link_or_copy(source / name, folder / name)

@@ -119,6 +119,10 @@ class Store:
         """Where the trial ``key`` is, or will be."""
         return self.root / "trials" / key
 
+    def keys(self) -> set[str]:
+        """Keys of the finished trials."""
+        return {file.parent.name for file in (self.root / "trials").glob("[0-9a-f]*/trial.json")}
+
     def record(self, key: str) -> TrialRecord | None:
         """The finished trial ``key``, or None."""
         try:

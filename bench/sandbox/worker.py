@@ -18,9 +18,8 @@ import numpy as np
 from scipy.sparse import issparse
 
 from bench.errors import InvalidOutputError, status_of
-from bench.exchange import expression
-from bench.exchange.alignment import plain
-from bench.exchange.files import has_fractions, read_inputs, round_folders, write_prediction
+from bench.exchange import gate
+from bench.exchange.files import has_fractions, read_inputs, round_folders
 from bench.locate import load_class
 from bench.method import Context, Method
 from bench.problem import Inputs, Output, Prediction
@@ -102,19 +101,11 @@ def _run(job: dict[str, Any], folder: Path) -> dict[str, Any]:
         start = time.perf_counter()
         arrays = run_method(method, inputs, ctx, outputs)
         wall += time.perf_counter() - start
-        _write(arrays, inputs, ctx, outputs, folder)
+        for told in gate.hand_over(arrays, inputs, outputs, folder, ctx.round):
+            ctx.note(told)
     phases = {name: float(seconds) for name, seconds in ctx.phases.items()}
     phases.setdefault("predict", wall - phases.get("fit", 0.0))
     return {"status": "ok", "wall_s": wall, "phases": phases, "notes": [str(note)[:500] for note in ctx.notes[:20]]}
-
-
-def _write(arrays: dict[str, Any], inputs: Inputs, ctx: Context, outputs: Sequence[Output], folder: Path) -> None:
-    """Expression is checked and reduced to what was asked for at once; other arrays are those of the last round."""
-    for output in outputs:
-        if output.kind == "expression" and output.name in arrays:
-            for note in expression.take(arrays.pop(output.name), inputs, folder, output.name, ctx.round):
-                ctx.note(note)
-    write_prediction(arrays, folder)
 
 
 def _part_of(report: Callable[[float, str], None], k: int, n: int) -> Callable[[float, str], None]:
@@ -129,7 +120,7 @@ def _part_of(report: Callable[[float, str], None], k: int, n: int) -> Callable[[
 def run_method(method: Method | _Verifying, inputs: Inputs, ctx: Context, outputs: Sequence[Output]) -> dict[str, Any]:
     """Call the method once, or once per donor (library) with its own seed if its card says so; its answer as arrays."""
     if not method.per_donor:
-        return plain(method.run(inputs, ctx), inputs, outputs)
+        return gate.admit(method.run(inputs, ctx), inputs, outputs)
     donors = inputs.cells.obs["donor"].to_numpy()
     names = sorted(set(donors))
     collected: dict[str, np.ndarray[Any, Any]] = {}
@@ -144,7 +135,7 @@ def run_method(method: Method | _Verifying, inputs: Inputs, ctx: Context, output
         part = inputs.take(rows)
         prediction = method.run(part, ctx)
         try:
-            _place(collected, plain(prediction, part, outputs), rows, len(donors))
+            _place(collected, gate.admit(prediction, part, outputs), rows, len(donors))
         except InvalidOutputError as error:
             where = f"donor {donor}, {error.where}" if error.where else f"donor {donor}"
             raise InvalidOutputError(error.what, where=where, fix=error.fix) from error

@@ -10,7 +10,9 @@ from scipy import sparse
 from toy_problem import INPUTS
 
 from bench.errors import InvalidOutputError
-from bench.exchange.alignment import plain, what_to_return
+from bench.exchange.alignment import aligned
+from bench.exchange.gate import admit
+from bench.exchange.outputs import what_to_return
 from bench.method import Context
 from bench.problem import Inputs, Output
 from bench.sandbox.worker import run_method
@@ -38,7 +40,7 @@ VALUES = {
 
 
 def answer(name, values):
-    return plain({name: values}, INSIDE, OUTPUTS)[name]
+    return admit({name: values}, INSIDE, OUTPUTS)[name]
 
 
 @pytest.mark.parametrize("name", VALUES)
@@ -59,7 +61,7 @@ def test_named_values_are_put_into_the_order_of_the_cells(name, order):
 def test_each_output_may_have_an_order_of_its_own():
     score = pd.Series(VALUES["score"], index=CELLS).sort_values()
     call = pd.Series(VALUES["call"], index=CELLS).iloc[::-1]
-    found = plain({"score": score, "call": call, "label": VALUES["label"]}, INSIDE, OUTPUTS)
+    found = admit({"score": score, "call": call, "label": VALUES["label"]}, INSIDE, OUTPUTS)
     for name in ("score", "call", "label"):
         np.testing.assert_array_equal(found[name], VALUES[name])
 
@@ -195,14 +197,15 @@ def test_tables_and_labels_are_refused_with_the_reason(name, values, told):
     ],
 )
 def test_whatever_holds_them_arrays_hold_no_objects(name, values, kind):
-    assert answer(name, values).dtype.kind == kind
+    [output] = [output for output in OUTPUTS if output.name == name]
+    assert aligned(values, INSIDE, output).dtype.kind == kind
 
 
 @pytest.mark.parametrize("prediction", [None, [1, 2], (1,), np.zeros(40), pd.DataFrame({"score": VALUES["score"]})])
 def test_what_is_no_dict_is_told_what_the_task_asks_for(prediction):
     outputs = (Output("label", "label", "a label"), *OUTPUTS[3:4], Output("call", "bool", "a call", required=False))
     with pytest.raises(InvalidOutputError, match="run\\(\\) returned") as refused:
-        plain(prediction, INSIDE, outputs)
+        admit(prediction, INSIDE, outputs)
     assert refused.value.fix == what_to_return(outputs)
     assert what_to_return(outputs) == (
         'return a dict {"label": a string per cell} and, if the method has it, "chances": a row per cell and a column '
@@ -213,6 +216,6 @@ def test_what_is_no_dict_is_told_what_the_task_asks_for(prediction):
 def test_unknown_and_missing_outputs_are_named():
     outputs = (Output("score", "float", "a score"), Output("call", "bool", "a call", required=False))
     with pytest.raises(InvalidOutputError, match="did you mean 'score'"):
-        plain({"scores": VALUES["score"]}, INSIDE, outputs)
+        admit({"scores": VALUES["score"]}, INSIDE, outputs)
     with pytest.raises(InvalidOutputError, match="'score' is missing"):
-        plain({"call": VALUES["call"]}, INSIDE, outputs)
+        admit({"call": VALUES["call"]}, INSIDE, outputs)

@@ -5,8 +5,9 @@ import pandas as pd
 import pytest
 from scipy import sparse
 
+from bench.blocks import Rows
 from bench.errors import InvalidOutputError
-from bench.exchange import expression, expression_scale
+from bench.exchange import expression_scale, gate
 from bench.normalise import cp10k, log1p_cp10k, totals
 from bench.problem import Cells, Inputs
 
@@ -48,7 +49,7 @@ def smoothed(X, shares):
 
 @pytest.mark.parametrize("layer", ["counts", "log1p_cp10k"])
 @pytest.mark.parametrize("depth", DEPTHS)
-def test_poor_answers_on_the_right_scale_pass(depth, layer, tmp_path):
+def test_poor_answers_on_the_right_scale_pass(depth, layer):
     for X, query, shares, kind in looks(depth):
         logs = log1p_cp10k(X).toarray()
         asked = logs == 0 if query is None else query.toarray()
@@ -68,7 +69,7 @@ def test_poor_answers_on_the_right_scale_pass(depth, layer, tmp_path):
             "other genes": logs[:, np.random.default_rng(0).permutation(logs.shape[1])],
         }
         for name, answer in answers.items():
-            assert expression.take(answer, inputs_of(X, query, layer), tmp_path, name, 0) == []
+            assert gate.check_expression(answer, inputs_of(X, query, layer), name) == 0
 
 
 @pytest.mark.parametrize("depth", DEPTHS)
@@ -84,22 +85,22 @@ def test_poor_answers_on_the_right_scale_pass(depth, layer, tmp_path):
     ],
     ids=["denoised counts", "counts", "cp10k", "rates", "log1p of counts", "log2"],
 )
-def test_another_scale_is_refused(depth, make, told, tmp_path):
+def test_another_scale_is_refused(depth, make, told):
     for X, query, shares, _ in looks(depth):
         answer = make(smoothed(X, shares), totals(X)[:, None])
         with pytest.raises(InvalidOutputError, match="not on the scale") as error:
-            expression.take(answer, inputs_of(X, query), tmp_path, "expression", 0)
+            gate.check_expression(answer, inputs_of(X, query), "expression")
         assert told in str(error.value)
 
 
-def test_shallow_denoised_counts_imply_few_counts_and_are_refused_by_their_shape(tmp_path):
+def test_shallow_denoised_counts_imply_few_counts_and_are_refused_by_their_shape():
     """Of 500 counts a cell, none of them high: the totals they imply are no powers off, as those of deep cells are."""
     X, shares, _ = cells(500, spread=0.7)
     counts = shares * totals(X)[:, None]
     assert np.median(np.expm1(counts).sum(axis=1)) < 1e5
     for layer in ("counts", "log1p_cp10k"):
         with pytest.raises(InvalidOutputError, match="not their logarithm"):
-            expression.take(counts, inputs_of(X, layer=layer), tmp_path, "expression", 0)
+            gate.check_expression(counts, inputs_of(X, layer=layer), "expression")
 
 
 def test_many_genes_filled_in_are_no_reason():
@@ -109,10 +110,10 @@ def test_many_genes_filled_in_are_no_reason():
     logs = log1p_cp10k(X).toarray()
     answer = np.where(logs > 0, logs, 3.5)
     assert np.expm1(answer).sum(axis=1).min() > 1e6
-    expression_scale.check_scale(expression.Rows(answer), inputs_of(X), "expression")
+    expression_scale.check_scale(Rows(answer), inputs_of(X), "expression")
 
 
 def test_few_cells_or_genes_alike_say_nothing():
     for X in (np.ones((4, 60), int), np.eye(60, dtype=int), np.zeros((5, 60), int)):
         matrix = sparse.csr_matrix(X)
-        expression_scale.check_scale(expression.Rows(log1p_cp10k(matrix)), inputs_of(matrix), "expression")
+        expression_scale.check_scale(Rows(log1p_cp10k(matrix)), inputs_of(matrix), "expression")

@@ -1,19 +1,15 @@
 import numpy as np
 import pandas as pd
-import pytest
 import scanpy as sc
 from scipy import sparse
 from toy_problem import INPUTS
 
-from bench.errors import InvalidOutputError
 from bench.exchange.files import (
     has_fractions,
     permutation,
     plain_copy,
     read_inputs,
-    read_prediction,
     write_inputs,
-    write_prediction,
 )
 from bench.normalise import log1p_cp10k
 from bench.problem import Cells, Inputs
@@ -85,14 +81,6 @@ def test_training_cells_keep_their_labels(tmp_path):
     np.testing.assert_array_equal(back.train.X.toarray(), INPUTS.cells.X.toarray()[back.train.obs["label"].to_numpy()])
 
 
-def test_a_prediction_returns_to_the_order_of_the_dataset(tmp_path):
-    order = permutation(40, "problem")
-    write_prediction({"score": order.astype(float), "label": np.array([f"x{i}" for i in order])}, tmp_path)
-    back = read_prediction(tmp_path, "problem", 40)
-    np.testing.assert_array_equal(back["score"], np.arange(40))
-    assert list(back["label"]) == [f"x{i}" for i in range(40)]
-
-
 def test_log1p_cp10k_is_what_scanpy_computes():
     X = INPUTS.cells.X.copy()
     X[3] = 0  # an all-zero cell stays zero
@@ -110,17 +98,6 @@ def test_a_library_size_that_is_told_is_what_values_are_normalised_by(tmp_path):
     expected = np.log1p(X.toarray() / obs["library_size"].to_numpy()[:, None] * 1e4)
     np.testing.assert_allclose(shown.X.toarray(), expected[permutation(2, "p")], rtol=1e-6)
     assert (read_inputs(tmp_path).cells.X != X[permutation(2, "p")]).nnz == 0
-
-
-def test_a_missing_or_damaged_prediction_is_an_invalid_output(tmp_path):
-    with pytest.raises(InvalidOutputError, match="read back"):
-        read_prediction(tmp_path, "p", 40)
-    (tmp_path / "prediction.npz").write_bytes(b"PK but not a zip")
-    with pytest.raises(InvalidOutputError, match="read back"):
-        read_prediction(tmp_path, "p", 40)
-    write_prediction({"score": np.zeros(39)}, tmp_path)
-    with pytest.raises(InvalidOutputError, match="read back"):
-        read_prediction(tmp_path, "p", 40)
 
 
 def test_tables_survive_the_way_into_an_environment_without_parquet(tmp_path):

@@ -106,8 +106,9 @@ def test_a_method_runs_in_it_with_the_exchange_code_only(built, tmp_path):
     result = go(built, tmp_path / "run")
     row = the_row(result)
     assert row.status == "ok", row.log_tail
-    home = next(note for note in row.notes if note.startswith("home "))
-    assert row.notes == ["only_here 1, donors ['d0']", f"python {own.folder}", home, "libraries of R "]
+    notes = [str(note) for note in row.notes]
+    home = next(note for note in notes if note.startswith("home "))
+    assert notes == ["only_here 1, donors ['d0']", f"python {own.folder}", home, "libraries of R "]
     assert home.endswith("/scratch/home")
     assert row.spec.environment == own.name
     assert row.versions["python"] == own.interpreter.version
@@ -274,6 +275,6 @@ def test_a_method_calls_r_with_a_library_of_its_own(tmp_path, cache):
     assert own.python is None
     row = the_row(go(plugin, tmp_path / "run"))
     assert row.status == "ok", row.detail + row.log_tail
-    assert row.notes == ["the answer is 42"]
+    assert [str(note) for note in row.notes] == ["the answer is 42"]
     assert row.spec.environment == own.name
     assert (own.r_library / "tinypackage" / "DESCRIPTION").exists()

@@ -15,7 +15,8 @@ import psutil
 import pytest
 from toy_problem import INPUTS, toy_job
 
-from bench.exchange.files import read_prediction, write_inputs
+from bench.exchange.files import write_inputs
+from bench.exchange.gate import receive
 from bench.sandbox import Sandbox, supervisor, worker
 from bench.sandbox.progress import Progress, ProgressNote, read_progress
 
@@ -34,7 +35,9 @@ def run(sandbox, tmp_path):
         folder = tmp_path / f"{mode}-{time.time_ns()}"
         folder.mkdir()
         _run.folder = folder
-        return sandbox.run(toy_job(folder, tmp_path / "inputs", mode, **kwargs))
+        job = toy_job(folder, tmp_path / "inputs", mode, **kwargs)
+        _run.prediction = lambda: receive(folder, tmp_path / "inputs", "p", INPUTS, job.outputs)
+        return sandbox.run(job)
 
     return _run
 
@@ -51,14 +54,14 @@ def test_a_good_method_is_measured_and_its_output_comes_back_in_order(run):
     assert outcome.rss_peak_mb > 20
     assert outcome.phases["predict"] > 0
     totals = np.asarray(INPUTS.cells.X.sum(axis=1)).ravel()
-    np.testing.assert_array_equal(read_prediction(run.folder, "p", len(totals))["score"], totals)
+    np.testing.assert_array_equal(run.prediction()["score"], totals)
     assert "a line for the log" in log_of(run)
 
 
 def test_values_under_the_names_of_cells_are_put_into_their_order(run):
     assert run("named").status == "ok"
     totals = np.asarray(INPUTS.cells.X.sum(axis=1)).ravel()
-    np.testing.assert_array_equal(read_prediction(run.folder, "p", len(totals))["score"], totals)
+    np.testing.assert_array_equal(run.prediction()["score"], totals)
 
 
 HALVES = """
@@ -81,7 +84,7 @@ def test_half_counts_are_rounded_for_a_method_that_needs_whole_ones_and_its_row_
     job = replace(toy_job(tmp_path, tmp_path / "inputs", "ok", cls="Halves"), params={})
     outcome = sandbox.run(replace(job, locator={"file": str(tmp_path / "halves.py"), "class": "Halves"}))
     assert outcome.status == "ok", outcome.detail
-    score = read_prediction(tmp_path, "p", 40)["score"]
+    score = receive(tmp_path, tmp_path / "inputs", "p", INPUTS, job.outputs)["score"]
     exact = cells.X.sum(axis=1).A1
     assert np.array_equal(score, exact) == fractional
     assert (score == np.rint(score)).all() != fractional

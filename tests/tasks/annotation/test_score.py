@@ -9,7 +9,7 @@ from scipy import sparse
 from sklearn.metrics import f1_score
 
 from bench.errors import InvalidOutputError
-from bench.exchange.outputs import validated
+from bench.exchange.gate import check
 from bench.problem import Cells, Inputs, Problem, Score
 from bench.tasks.annotation import AnnotationTask
 from bench.tasks.annotation.metrics import METRIC_NAMES
@@ -53,7 +53,7 @@ def _answer(problem: Problem, *, probabilities: bool = True) -> dict[str, np.nda
 
 
 def _scores(problem: Problem, prediction: dict[str, np.ndarray]) -> dict[tuple[str, str], Score]:
-    checked = validated(prediction, TASK.outputs, len(problem.solution), problem.inputs.info)
+    checked = check(prediction, problem.inputs, TASK.outputs)
     TASK.check(problem.inputs, checked)
     scored = TASK.score(problem, checked).scores
     rows = {(s.unit, s.metric): s for s in scored}
