@@ -89,18 +89,18 @@ class CohortSource(DatasetSource):
 
 def _expected(adata: AnnData) -> Callable[[NDArray[np.intp]], NDArray[np.float32]]:
     """Expected counts of cells by position, from what the simulator keeps beside the counts."""
-    known = type(adata)(obs=adata.obs.copy(), var=adata.var.copy(), varm=dict(adata.varm), uns=dict(adata.uns))
+    without_counts = type(adata)(obs=adata.obs.copy(), var=adata.var.copy(), varm=dict(adata.varm), uns=dict(adata.uns))
 
     def expected(rows: NDArray[np.intp]) -> NDArray[np.float32]:
         from bench.data.cohort import expectation
 
-        return expectation(known, rows)
+        return expectation(without_counts, rows)
 
     return expected
 
 
 def _is_whole(folder: Path) -> bool:
-    """Whether the cached counts are the bytes that were sealed."""
+    """Return whether the cached counts are the bytes that were sealed."""
     try:
         seal = json.loads((folder / _SEAL).read_text())
         return bool(seal["sha256"] == file_digest(folder / _COUNTS))

@@ -1,4 +1,4 @@
-"""Which column of a file stands for which canonical field."""
+"""The column of a file that stands for each canonical field."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def map_columns(columns: Collection[str], chosen: Mapping[str, str] | None = Non
                 where=f"obs of {where}",
                 fix=f"{hint or f'choose another with {option(field)}'}; columns: {', '.join(columns) or 'none'}",
             )
-    guessed = {field: found for field in OBS_FIELDS if (found := _first((field, *_SYNONYMS.get(field, ())), columns))}
+    guessed = {field: match for field in OBS_FIELDS if (match := _first((field, *_SYNONYMS.get(field, ())), columns))}
     if set(_THREE_LEVELS.values()) <= set(columns) and "subtype" not in columns:
         guessed |= _THREE_LEVELS
     if {"cell_type", "subtype", "subcluster"} & set(chosen):
@@ -72,8 +72,8 @@ def own_column(name: str, columns: Collection[str], mapping: Mapping[str, str], 
         return name
     if name in mapping:
         return mapping[name]
-    known = sorted({*columns, *mapping})
-    close = difflib.get_close_matches(name, known, n=3)
+    names = sorted({*columns, *mapping})
+    close = difflib.get_close_matches(name, names, n=3)
     others = alike(name, columns, mapping)
     hint = f"{looks_like(name, others)}; " if others else ""
     if close:
@@ -81,7 +81,7 @@ def own_column(name: str, columns: Collection[str], mapping: Mapping[str, str], 
     raise DataError(
         f"the cells have no column {name!r}",
         where=f"obs of {where}",
-        fix=f"{hint}columns: {', '.join(known) or 'none'}",
+        fix=f"{hint}columns: {', '.join(names) or 'none'}",
     )
 
 

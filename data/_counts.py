@@ -55,12 +55,12 @@ class Matrix:
 
     def n_entries(self) -> NDArray[np.int64]:
         """(cells,): how many entries of a ``csr`` are not zero; indices are not read."""
-        found = [np.zeros(0, dtype=np.int64)]
+        parts = [np.zeros(0, dtype=np.int64)]
         for start, stop in self._stretches(max(_BLOCK, _chunk(self.data))):
             ends = self.indptr[start : stop + 1]
             filled = np.append(0, np.cumsum(self.data[int(ends[0]) : int(ends[-1])] != 0))
-            found.append(np.diff(filled[ends - ends[0]]))
-        return np.concatenate(found)
+            parts.append(np.diff(filled[ends - ends[0]]))
+        return np.concatenate(parts)
 
     def _stretches(self, step: int) -> Iterator[tuple[int, int]]:
         """First cell (gene) and the one after the last, of at most ``step`` entries if it is more than one."""

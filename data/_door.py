@@ -41,7 +41,7 @@ def readable(path: Path) -> Iterator[None]:
     except BenchError:
         raise
     except Exception as error:
-        raise _told(error, path) from error
+        raise _as_data_error(error, path) from error
 
 
 @cache
@@ -51,28 +51,28 @@ def _more_filters() -> None:
         importlib.import_module("hdf5plugin")
 
 
-def _told(error: Exception, path: Path) -> DataError:
+def _as_data_error(error: Exception, path: Path) -> DataError:
     reason = str(error).strip().partition("\n")[0]
-    what, fix = f"the file cannot be read: {type(error).__name__}: {reason}", _DAMAGED
+    message, fix = f"the file cannot be read: {type(error).__name__}: {reason}", _DAMAGED
     if isinstance(error, FileNotFoundError):
-        what, fix = "there is no such file or folder", "check the path"
+        message, fix = "there is no such file or folder", "check the path"
     elif isinstance(error, PermissionError):
-        what, fix = "the file cannot be read: you may not", "ask its owner for the right to read it (chmod)"
+        message, fix = "the file cannot be read: you may not", "ask its owner for the right to read it (chmod)"
     elif isinstance(error, MemoryError):
-        what = f"the file cannot be read: it asks for more memory than there is ({reason or 'MemoryError'})"
+        message = f"the file cannot be read: it asks for more memory than there is ({reason or 'MemoryError'})"
         fix = "free some memory; if the file is small, it is damaged: copy or download it again"
     elif type(error).__name__ == "IORegistryError":
-        what = f"the file cannot be read: anndata {version('anndata')} does not know how it is stored ({reason})"
+        message = f"the file cannot be read: anndata {version('anndata')} does not know how it is stored ({reason})"
         fix = "write it again with this version of anndata, or install a newer one: pip install -U anndata"
     elif isinstance(error, OSError) and path.is_file():
-        what, fix = _told_of_hdf5(path, reason) or (what, fix)
+        message, fix = _hdf5_fault(path, reason) or (message, fix)
     elif isinstance(error, TypeError | AttributeError | AssertionError):
         fix += "; if anndata can read it, the fault is ours: please report it"
-    return DataError(what, where=str(path), fix=fix)
+    return DataError(message, where=str(path), fix=fix)
 
 
-def _told_of_hdf5(path: Path, reason: str) -> tuple[str, str] | None:
-    """What an HDF5 file lacks that cannot be opened, or whose data cannot be unpacked."""
+def _hdf5_fault(path: Path, reason: str) -> tuple[str, str] | None:
+    """Say what an HDF5 file lacks that cannot be opened, or whose data cannot be unpacked."""
     import h5py
 
     if not h5py.is_hdf5(path):
@@ -80,9 +80,9 @@ def _told_of_hdf5(path: Path, reason: str) -> tuple[str, str] | None:
             return "the file cannot be read: it is empty", _DAMAGED
         with path.open("rb") as file:
             start = file.read(64).lstrip()
-        for signature, what, fix in _NOT_HDF5:
+        for signature, description, fix in _NOT_HDF5:
             if start.startswith(signature):
-                return f"the file cannot be read: {what}, no HDF5 file", fix
+                return f"the file cannot be read: {description}, no HDF5 file", fix
         return "the file cannot be read: this is no HDF5 file, or its beginning is damaged", _DAMAGED
     if ("filter" in reason or "plugin" in reason) and (name := _lacking_filter(path)):
         fix = "pip install hdf5plugin, or write the file again with compression='gzip'"

@@ -1,4 +1,4 @@
-"""How many values the columns of a file have: what a card must know for tasks to tell whether they can be asked."""
+"""Numbers of values in a file's columns: what a card must know for tasks to tell whether they can be asked."""
 
 from __future__ import annotations
 
@@ -38,18 +38,18 @@ def n_values(path: Path, mapping: Mapping[str, str]) -> dict[str, int]:
     with readable(path), opened(path) as root:
         read = table(root["obs"], mapping.values())
     columns = {field: read[column] for field, column in mapping.items()}
-    found, left_out = {}, None
+    n_of_field, left_out = {}, None
     if "exclude" in columns and (left_out := _booleans(columns["exclude"], None)) is not None:
-        found["exclude"] = int(left_out.sum())
+        n_of_field["exclude"] = int(left_out.sum())
     for field, values in columns.items():
         if field == "is_doublet":
             if (doublets := _booleans(values, left_out)) is not None:
-                found[field] = int(doublets.sum())
+                n_of_field[field] = int(doublets.sum())
         elif field in _NAMES:
-            found[field] = int(values.nunique())
+            n_of_field[field] = int(values.nunique())
         elif field != "exclude":
-            found[field] = int(values[~without_label(values)].nunique())
-    return found
+            n_of_field[field] = int(values[~without_label(values)].nunique())
+    return n_of_field
 
 
 def _booleans(values: pd.Series, left_out: NDArray[np.bool_] | None) -> NDArray[np.bool_] | None:

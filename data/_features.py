@@ -1,4 +1,4 @@
-"""Which features of a matrix are genes: CellRanger counts antibodies, peaks, guides and hashtags beside them."""
+"""The features of a matrix that are genes: CellRanger counts antibodies, peaks, guides and hashtags beside them."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _GENOME = re.compile(r"(.+?)_+ENS[A-Z]*G\d")
 
 
 def which_genes(kinds: Sequence[object] | None, where: str) -> tuple[list[bool] | None, str]:
-    """Whether each feature is a gene, and a line about those that are not; None and no line if all are.
+    """Tell genes from other features, with a line about those that are none; None and no line if all are.
 
     Parameters
     ----------
@@ -48,7 +48,7 @@ def which_genes(kinds: Sequence[object] | None, where: str) -> tuple[list[bool] 
     if kinds is None:
         return None, ""
     low = [kind.strip().lower() if isinstance(kind, str) else "" for kind in kinds]
-    others = Counter(str(kind).strip() for kind, said in zip(kinds, low, strict=True) if said and said not in _GENES)
+    others = Counter(str(kind).strip() for kind, lower in zip(kinds, low, strict=True) if lower and lower not in _GENES)
     if not others or not ((_GENES | _OTHERS) & set(low)):
         return None, ""
     n = sum(others.values())
@@ -60,7 +60,7 @@ def which_genes(kinds: Sequence[object] | None, where: str) -> tuple[list[bool] 
         )
     names = ", ".join(f"{kind}: {k:,}" for kind, k in sorted(others.items())) if len(others) > 1 else next(iter(others))
     verb = "feature that is no gene expression is" if n == 1 else "features that are no gene expression are"
-    return [not said or said in _GENES for said in low], f"{n:,} {verb} left out ({names})"
+    return [not lower or lower in _GENES for lower in low], f"{n:,} {verb} left out ({names})"
 
 
 def check_ids(ids: Sequence[str], genomes: Iterable[str], where: str) -> None:
@@ -75,9 +75,9 @@ def check_ids(ids: Sequence[str], genomes: Iterable[str], where: str) -> None:
     repeated = {name: n for name, n in Counter(ids).items() if n > 1}
     if repeated:
         name, n = next(iter(repeated.items()))
-        what = f"{len(repeated):,} gene IDs occur more than once (e.g. {name}, {n} times)"
+        message = f"{len(repeated):,} gene IDs occur more than once (e.g. {name}, {n} times)"
         raise DataError(
-            what if len(repeated) > 1 else f"the gene ID {name} occurs {n} times",
+            message if len(repeated) > 1 else f"the gene ID {name} occurs {n} times",
             where=where,
             fix="CellRanger writes each ID once (symbols may repeat): take its own output, or sum the rows of an ID",
         )

@@ -66,16 +66,16 @@ def _remembered_folder(path: Path) -> str:
     return noted("sha256", path, f"{path}\0{state}", whole)
 
 
-def noted(what: str, path: Path, state: str, compute: Callable[[], str]) -> str:
-    """What is to be known of ``path`` (its ``sha256``, say), computed once for each state of it."""
+def noted(kind: str, path: Path, state: str, compute: Callable[[], str]) -> str:
+    """Compute a fact of ``path`` (its ``sha256``, say) once for each state of it."""
     name = hashlib.sha256(state.encode()).hexdigest()[:32]
-    note = cache_dir() / what / f"{name}.json"
+    note = cache_dir() / kind / f"{name}.json"
     try:
-        return str(json.loads(note.read_text())[what])
+        return str(json.loads(note.read_text())[kind])
     except (OSError, ValueError, KeyError, TypeError):
         value = compute()
         try:
-            write_json(note, {"path": str(path), what: value})
+            write_json(note, {"path": str(path), kind: value})
         except OSError:
             pass  # a read-only cache only costs time
         return value

@@ -1,4 +1,4 @@
-"""Which format a file is in, and where things are in CellRanger's; no scientific package is needed to look."""
+"""The format of a file, and where things are in CellRanger's; no scientific package is needed to find out."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 
 def is_zarr(path: Path) -> bool:
-    """Whether this is a folder that zarr wrote, version 2 or 3."""
+    """Return whether this is a folder that zarr wrote, version 2 or 3."""
     return any((path / name).is_file() for name in ("zarr.json", ".zgroup"))
 
 
@@ -62,7 +62,7 @@ _CONVERTED = {
 
 
 def _instead(path: Path) -> str:
-    """What to hand over where a file of this name was."""
+    """Say what to hand over in place of a file of this name."""
     ending = path.suffix.lower()
     if ".mtx" in path.suffixes:
         return "hand over the folder that it lies in, with its barcodes and features"
@@ -93,19 +93,19 @@ def folder_files(path: Path) -> dict[str, Path]:
         "barcodes": ("barcodes.tsv",),
         "features": ("features.tsv", "genes.tsv"),
     }
-    found = {}
+    files = {}
     names = sorted(f for f in path.iterdir() if f.is_file() and not f.name.startswith("."))
     for role, stems in endings.items():
         hits = [f for f in names if f.name.removesuffix(".gz").endswith(stems)]
         if len(hits) != 1:
-            seen = ", ".join(f.name for f in hits) or "none"
+            matching = ", ".join(f.name for f in hits) or "none"
             raise DataError(
-                f"expected one file named {' or '.join(stems)} (or .gz, or with a prefix), found {seen}",
+                f"expected one file named {' or '.join(stems)} (or .gz, or with a prefix), found {matching}",
                 where=str(path),
                 fix="hand over one folder per library with matrix, barcodes and features (or genes)",
             )
-        found[role] = hits[0]
-    return found
+        files[role] = hits[0]
+    return files
 
 
 @dataclass(frozen=True)

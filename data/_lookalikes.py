@@ -1,4 +1,4 @@
-"""What to tell of the columns of a file: which were taken, which look as if they were meant, and how to name them."""
+"""Lines about the columns of a file: which were taken, which look as if they were meant, and how to name them."""
 
 from __future__ import annotations
 
@@ -69,16 +69,16 @@ def lookalikes(columns: Collection[str], mapping: Mapping[str, str]) -> dict[str
 
     Of a field that has its column, only names that begin as the field's does are told: ``donor_id`` beside ``donor``.
     """
-    found = {}
+    field_of = {}
     for column in columns:
         if column in mapping.values():
             continue
         name = _plain(column)
         for field, words in _WORDS.items():
             if name in words and (field not in mapping or name.startswith(_plain(field))):
-                found[column] = field
+                field_of[column] = field
                 break
-    return found
+    return field_of
 
 
 def alike(field: str, columns: Collection[str], mapping: Mapping[str, str]) -> list[str]:
@@ -96,12 +96,14 @@ def taken_unasked(mapping: Mapping[str, str], chosen: Collection[str], n_exclude
     lines = []
     for field, column in mapping.items():
         if column != field and field not in chosen:
-            left = f" ({count(n_excluded, 'cell')} left out)" if field == "exclude" and n_excluded is not None else ""
-            lines.append(f"{field} is taken from obs[{column!r}]{left}")
+            left_out = (
+                f" ({count(n_excluded, 'cell')} left out)" if field == "exclude" and n_excluded is not None else ""
+            )
+            lines.append(f"{field} is taken from obs[{column!r}]{left_out}")
     return lines
 
 
-def told(columns: Collection[str], mapping: Mapping[str, str], n_values: Mapping[str, int]) -> list[str]:
+def lines_about_columns(columns: Collection[str], mapping: Mapping[str, str], n_values: Mapping[str, int]) -> list[str]:
     """Two lines for the terminal: the fields with their columns, and the columns that are not used.
 
     Parameters
@@ -111,10 +113,10 @@ def told(columns: Collection[str], mapping: Mapping[str, str], n_values: Mapping
     """
     if not columns:
         return ["columns:  none; if you have a table of the cells, join it and write both as .h5ad"]
-    taken = [f"{field} from obs[{mapping[field]!r}]" for field in OBS_FIELDS if field in mapping]
+    used = [f"{field} from obs[{mapping[field]!r}]" for field in OBS_FIELDS if field in mapping]
     if "exclude" in n_values:
         out = f" ({count(n_values['exclude'], 'cell')} left out)"
-        taken = [t + out if t.startswith("exclude ") else t for t in taken]
+        used = [t + out if t.startswith("exclude ") else t for t in used]
     names = [column for column in columns if column not in mapping.values()]
     telling = {field: column for field, column in mapping.items() if n_values.get(field, 2) > 1}
     offered = lookalikes(names, telling)
@@ -122,7 +124,7 @@ def told(columns: Collection[str], mapping: Mapping[str, str], n_values: Mapping
     others = [column for column in names if column not in offered]
     more = len(others) - _SHOWN
     unused += others[:_SHOWN] + ([f"and {more} more"] if more > 0 else [])
-    lines = [f"columns:  {'; '.join(taken) or 'none was recognised'}"]
+    lines = [f"columns:  {'; '.join(used) or 'none was recognised'}"]
     return [*lines, f"not used: {', '.join(unused)}"] if unused else lines
 
 

@@ -17,7 +17,7 @@ import h5py
 _WHOLE = 2**26
 
 
-def look(path: str) -> None:
+def read_all(path: str) -> None:
     """Read tables, small datasets and the structure of large ones."""
     with h5py.File(path, "r") as file:
         file.visititems(_see)
@@ -51,4 +51,4 @@ if __name__ == "__main__":
         importlib.import_module("hdf5plugin")  # filters that the reader proper will use too
     except ImportError:
         pass
-    look(sys.argv[1])
+    read_all(sys.argv[1])

@@ -71,7 +71,7 @@ def _check_root(root: Any, path: Path) -> None:
 
 
 def is_group(item: Any) -> bool:
-    """Whether this is a group, of HDF5 or zarr, rather than an array."""
+    """Return whether this is a group, of HDF5 or zarr, rather than an array."""
     return not hasattr(item, "dtype")
 
 
@@ -119,8 +119,8 @@ def _names(values: Any) -> pd.Index:
 
 def layers(root: Any) -> list[str]:
     """Names of the layers, ``counts`` first; a slash in a name is a group in a group."""
-    found = _leaves(root["layers"]) if "layers" in root and is_group(root["layers"]) else []
-    return sorted(found, key=lambda name: (name != "counts", name))
+    names = _leaves(root["layers"]) if "layers" in root and is_group(root["layers"]) else []
+    return sorted(names, key=lambda name: (name != "counts", name))
 
 
 def _leaves(group: Any) -> list[str]:
@@ -145,11 +145,15 @@ def matrix(root: Any, layer: str | None, path: Path) -> Any:
     places |= {"raw": "raw/X"} if has_raw(root) else {}
     if (layer or "X") in places:
         return root[places[layer or "X"]]
-    known = ", ".join(places)
+    layer_names = ", ".join(places)
     if layer is None:
-        fix = f"choose what to take for it: --layer, one of {known}" if known else "write it again with counts in X"
+        fix = (
+            f"choose what to take for it: --layer, one of {layer_names}"
+            if layer_names
+            else "write it again with counts in X"
+        )
         raise DataError("there is no X", where=str(path), fix=fix)
-    raise DataError(f"there is no layer {layer!r}", where=str(path), fix=f"layers: {known or 'none'}")
+    raise DataError(f"there is no layer {layer!r}", where=str(path), fix=f"layers: {layer_names or 'none'}")
 
 
 def layout(item: Any, shape: tuple[int, int], path: Path) -> Matrix:
@@ -175,8 +179,8 @@ def layout(item: Any, shape: tuple[int, int], path: Path) -> Matrix:
     if form == "dense":
         _check_size(tuple(item.shape), shape, path)
         return Matrix(form, shape, item)
-    found = tuple(int(n) for n in item.attrs["shape"])
-    _check_size(found, shape, path)
+    stored_shape = tuple(int(n) for n in item.attrs["shape"])
+    _check_size(stored_shape, shape, path)
     return compressed(item, form, shape, path)
 
 
@@ -205,32 +209,32 @@ def compressed(item: Any, form: str, shape: tuple[int, int], path: Path) -> Matr
     return Matrix(form, shape, data, indices, starts.astype(np.int64))
 
 
-def _check_size(found: tuple[int, ...], shape: tuple[int, int], path: Path) -> None:
-    if found == shape:
+def _check_size(stored: tuple[int, ...], shape: tuple[int, int], path: Path) -> None:
+    if stored == shape:
         return
-    if found == shape[::-1]:
+    if stored == shape[::-1]:
         raise DataError(
-            f"the matrix is transposed: it is {_size(found)}, for {shape[0]:,} cells and {shape[1]:,} genes",
+            f"the matrix is transposed: it is {_size(stored)}, for {shape[0]:,} cells and {shape[1]:,} genes",
             where=str(path),
             fix="write it again cells x genes; programs in R may write what they call genes x cells that way",
         )
-    raise _damaged(f"{_size(found)} in the matrix, {_size(shape)} in the tables", path)
+    raise _damaged(f"{_size(stored)} in the matrix, {_size(shape)} in the tables", path)
 
 
 def _size(shape: tuple[int, ...]) -> str:
     return " x ".join(f"{n:,}" for n in shape)
 
 
-def _damaged(what: str, path: Path) -> DataError:
+def _damaged(reason: str, path: Path) -> DataError:
     return DataError(
-        f"the file is damaged: {what}",
+        f"the file is damaged: {reason}",
         where=str(path),
         fix="copy or download it again; it was changed or cut on its way",
     )
 
 
 def _missing_chunks(array: Any) -> int:
-    """How many pieces of an array were never written, or got lost."""
+    """Count the pieces of an array that were never written, or got lost."""
     if hasattr(array, "nchunks_initialized"):
         # Of an array in shards, zarr counts all chunks that a shard has room for.
         shards = array.shards or array.chunks
@@ -265,7 +269,7 @@ def kinds(var: Any) -> list[object] | None:
 
 
 def has_raw(root: Any) -> bool:
-    """Whether there is ``raw.X``, with genes of its own."""
+    """Return whether there is ``raw.X``, with genes of its own."""
     return "raw" in root and is_group(root["raw"]) and "X" in root["raw"]
 
 

@@ -19,7 +19,7 @@ from bench.errors import DataError
 
 @dataclass(frozen=True)
 class TenX:
-    """What CellRanger wrote, as it lies there.
+    """A count matrix of CellRanger, as it lies in its file or folder.
 
     Parameters
     ----------

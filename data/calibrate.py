@@ -1,4 +1,4 @@
-"""How close the built-in cohort comes to real nuclei, number by number."""
+"""The built-in cohort against real nuclei, number by number."""
 
 from __future__ import annotations
 
@@ -114,5 +114,5 @@ def _spectrum(X: csr_matrix) -> dict[str, float]:
     n_pcs = min(_N_PCS, *(n - 1 for n in centred.shape))
     svd = TruncatedSVD(n_pcs, random_state=0).fit(centred)
     shares = np.sort(svd.singular_values_**2)[::-1] / (centred**2).sum()
-    wanted = {"PC 1": shares[:1], "PCs 2-5": shares[1:5], "PCs 6-10": shares[5:10], "PCs 11-20": shares[10:20]}
-    return {f"variance in {name}": float(value.sum()) for name, value in wanted.items()}
+    groups = {"PC 1": shares[:1], "PCs 2-5": shares[1:5], "PCs 6-10": shares[5:10], "PCs 11-20": shares[10:20]}
+    return {f"variance in {name}": float(value.sum()) for name, value in groups.items()}

@@ -1,4 +1,4 @@
-"""What a dataset must satisfy before anything runs on it; every message says what, where and what to do."""
+"""The conditions a dataset must satisfy before anything runs on it; every message says what, where and what to do."""
 
 from __future__ import annotations
 
@@ -116,18 +116,20 @@ def check_counts(X: sparse.csr_matrix, where: str) -> None:
 def _refuse_fractions(X: sparse.csr_matrix, share: float, where: str) -> None:
     fix = "hand over raw counts (often in layers['counts'] or raw.X: bench data add FILE --layer)"
     if _is_log1p(X):
-        what = f"the matrix is already log-transformed (largest value {X.data.max():.3g}, cells agree after exp(x) - 1)"
+        message = (
+            f"the matrix is already log-transformed (largest value {X.data.max():.3g}, cells agree after exp(x) - 1)"
+        )
     elif _equal_totals(X):
         total = float(np.median(np.asarray(X.sum(axis=1))))
-        what = f"the matrix is already normalised: cells have equal totals (about {total:,.4g})"
+        message = f"the matrix is already normalised: cells have equal totals (about {total:,.4g})"
     else:
-        what = f"the matrix is not integer counts: {share:.0%} of its non-zero values have a fractional part"
+        message = f"the matrix is not integer counts: {share:.0%} of its non-zero values have a fractional part"
         fix += "; counts estimated by an aligner, or corrected for ambient RNA, may be rounded first"
-    raise DataError(what, where=where, fix=fix)
+    raise DataError(message, where=where, fix=fix)
 
 
 def _is_log1p(X: sparse.csr_matrix) -> bool:
-    """Whether ``expm1`` gives equal totals, or each cell's values are multiples of that cell's smallest one."""
+    """Return whether ``expm1`` gives equal totals, or each cell's values are multiples of that cell's smallest."""
     if X.data.max() > 30:
         return False
     counts = _sample_rows(X)

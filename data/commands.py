@@ -1,4 +1,4 @@
-"""What ``bench data`` does, as plain functions."""
+"""The subcommands of ``bench data`` as plain functions."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
     from bench.dataset import Dataset, DatasetSource
 
-__all__ = ["CohortSpec", "add", "columns_told", "like_donors", "marked", "pair_to", "remove", "simulate_to"]
+__all__ = ["CohortSpec", "add", "column_lines", "like_donors", "marked", "pair_to", "remove", "simulate_to"]
 
 add = library.add
-columns_told = library.columns_told
+column_lines = library.column_lines
 remove = library.remove
 
 
@@ -82,9 +82,9 @@ def pair_to(out: Path, train: Dataset, test: Dataset, labels: Path | None) -> li
     _check_out(out)
     from bench.data.pair import pair, read_label_map
 
-    made = pair(train, test, read_label_map(labels) if labels is not None else None)
-    _write(made.adata, out)
-    return [str(note) for note in made.notes]
+    paired = pair(train, test, read_label_map(labels) if labels is not None else None)
+    _write(paired.adata, out)
+    return [str(note) for note in paired.notes]
 
 
 def _check_out(out: Path) -> None:

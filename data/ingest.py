@@ -72,19 +72,19 @@ def read(
         If the file cannot be read or fails one of :mod:`bench.data.checks`.
     """
     path = Path(path)
-    wanted = _Wanted(dict(keys or {}), layer, tuple(extra), fields, counts, own_names)
+    options = _Options(dict(keys or {}), layer, tuple(extra), fields, counts, own_names)
     with readable(path):
         return by_format(
             path,
-            anndata=lambda file: _read_anndata(file, wanted),
-            h5=lambda file: _read_tenx(opened_10x_h5(file), file, wanted),
-            folder=lambda folder: _read_tenx(opened_10x_folder(folder), folder, wanted),
+            anndata=lambda file: _read_anndata(file, options),
+            h5=lambda file: _read_tenx(opened_10x_h5(file), file, options),
+            folder=lambda folder: _read_tenx(opened_10x_folder(folder), folder, options),
         )
 
 
 @dataclass(frozen=True)
-class _Wanted:
-    """What :func:`read` was asked for."""
+class _Options:
+    """Options of :func:`read`."""
 
     keys: Mapping[str, str]
     layer: str | None
@@ -101,39 +101,39 @@ class _Wanted:
 
     @property
     def check(self) -> _counts.Check:
-        """What a block of the matrix must pass."""
+        """Check that every block of the matrix must pass."""
         return _counts.counts if self.counts else _counts.values
 
 
-def _read_anndata(path: Path, wanted: _Wanted) -> AnnData:
+def _read_anndata(path: Path, options: _Options) -> AnnData:
     where = str(path)
     with stored.opened(path) as root:
-        chosen, more = wanted.obs(stored.columns(root["obs"]), where)
+        chosen, more = options.obs(stored.columns(root["obs"]), where)
         obs = stored.table(root["obs"], [*chosen.values(), *more.values()])
-        features, genes = stored.genes(root, wanted.layer, where)
-        var = canonical_var(features if genes is None else features[genes], where, own_names=wanted.own_names)
+        features, genes = stored.genes(root, options.layer, where)
+        var = canonical_var(features if genes is None else features[genes], where, own_names=options.own_names)
         check_names(obs.index, var.index, where)
         obs = _canonical(obs, chosen, more, where)
         try:
             shape = len(obs), len(features)
-            X = by_cell(stored.layout(stored.matrix(root, wanted.layer, path), shape, path), where, wanted.check)
+            X = by_cell(stored.layout(stored.matrix(root, options.layer, path), shape, path), where, options.check)
             X = X if genes is None else X[:, genes]
         except DataError as error:
-            raise counts_elsewhere(error, root, wanted.layer, path) from error
+            raise counts_elsewhere(error, root, options.layer, path) from error
         truth = root["uns"] if "uns" in root and "cohort" in root["uns"] and EFFECTS in root["uns"] else {}
         return _assembled(X, obs, var, {EFFECTS: stored.element(truth[EFFECTS])} if truth else {}, where)
 
 
-def _read_tenx(opened: AbstractContextManager[TenX], path: Path, wanted: _Wanted) -> AnnData:
+def _read_tenx(opened: AbstractContextManager[TenX], path: Path, options: _Options) -> AnnData:
     where = str(path)
-    if wanted.layer not in (None, "X"):
-        raise DataError(f"there is no layer {wanted.layer!r}", where=where, fix="layers: X")
-    chosen, more = wanted.obs([], where)
+    if options.layer not in (None, "X"):
+        raise DataError(f"there is no layer {options.layer!r}", where=where, fix="layers: X")
+    chosen, more = options.obs([], where)
     with opened as tenx:
-        var = canonical_var(tenx.features, where, own_names=wanted.own_names)
+        var = canonical_var(tenx.features, where, own_names=options.own_names)
         check_names(tenx.cells, var.index, where)
         obs = _canonical(pd.DataFrame(index=tenx.cells), chosen, more, where)
-        X = by_cell(tenx.counts, where, wanted.check)
+        X = by_cell(tenx.counts, where, options.check)
         return _assembled(X if tenx.genes is None else X[:, tenx.genes], obs, var, {}, where)
 
 
@@ -173,7 +173,7 @@ def counts_elsewhere(error: DataError, root: Any, layer: str | None, path: Path)
 
 
 def _has_counts(root: Any, layer: str, path: Path) -> bool:
-    """Whether the first stretch of a layer are counts."""
+    """Return whether the first stretch of a layer are counts."""
     try:
         with readable(path):
             shape = stored.length(root["obs"]), stored.length(stored.genes_of(root, layer))

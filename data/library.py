@@ -16,7 +16,7 @@ from bench.data._builtin import COHORTS, CohortSource
 from bench.data._columns import map_columns, weak_labels
 from bench.data._facts import n_values
 from bench.data._files import digest, home_dir, write_json
-from bench.data._lookalikes import alike, looks_like, option, taken_unasked, told
+from bench.data._lookalikes import alike, lines_about_columns, looks_like, option, taken_unasked
 from bench.dataset import OBS_FIELDS, CountStore, Dataset, DatasetCard, DatasetSource, few_counts
 from bench.errors import BenchError, DataError, UnknownNameError
 from bench.system import file_digest
@@ -71,7 +71,7 @@ class FileSource(DatasetSource):
 
     @property
     def is_whole(self) -> bool:
-        """Whether the file is an ``.h5ad`` with the genes of this dataset and no others."""
+        """Return whether the file is an ``.h5ad`` with the genes of this dataset and no others."""
         from bench.data._peek import peek
 
         return self.path.suffix.lower() == ".h5ad" and self._layer != "raw" and not peek(self.path).left_out
@@ -115,10 +115,10 @@ class FileSource(DatasetSource):
         from bench.data._door import readable
 
         with readable(self.path):
-            found = checksum(self.path)
-        if found != self._card.digest:
+            actual = checksum(self.path)
+        if actual != self._card.digest:
             raise DataError(
-                f"the data of {self._card.name!r} are not the registered ones: sha256 {found[:12]}…, expected "
+                f"the data of {self._card.name!r} are not the registered ones: sha256 {actual[:12]}…, expected "
                 f"{self._card.digest[:12]}…",
                 where=str(self.path),
                 fix="fetch the file again; if the change is meant, register it again (bench data add, or the manifest)",
@@ -133,16 +133,16 @@ def sources() -> dict[str, DatasetSource]:
     bench.errors.DataError
         If ``$BENCH_DATA`` or the user's library cannot be read, or two datasets share a name.
     """
-    found: dict[str, DatasetSource] = {
+    by_name: dict[str, DatasetSource] = {
         name: CohortSource(name, spec, builtin=name == "cohort") for name, spec in COHORTS.items()
     }
     folder = os.environ.get("BENCH_DATA")
     for origin, more in ((folder, _manifest_sources(Path(folder)) if folder else {}), (_library_file(), _added())):
         for name, source in more.items():
-            if name in found:
+            if name in by_name:
                 raise DataError(f"two datasets are called {name!r}", where=str(origin), fix="rename one of them")
-            found[name] = source
-    return found
+            by_name[name] = source
+    return by_name
 
 
 def from_path(
@@ -184,7 +184,7 @@ def from_path(
     mapping = map_columns(facts.obs_columns, columns, str(path))
     if truth is not None and truth not in _TRUTHS:
         raise UnknownNameError("kind of truth", truth, _TRUTHS)
-    counted, known = n_values(path, mapping), truth is not None or facts.is_cohort
+    counted, truth_known = n_values(path, mapping), truth is not None or facts.is_cohort
     with readable(path):
         checksum = digest(path)
     card = DatasetCard(
@@ -211,7 +211,7 @@ def from_path(
                     facts.left_out,
                     facts.weak_labels,
                     facts.labels,
-                    _of_labels(mapping, known_truth=known),
+                    _of_labels(mapping, known_truth=truth_known),
                     *_of_columns(facts.obs_columns, mapping, columns or (), counted.get("exclude")),
                 ],
             )
@@ -275,26 +275,26 @@ def _shallow(dataset: Dataset) -> str:
     from bench.normalise import totals
 
     obs, X = dataset.adata.obs, dataset.adata.X
-    kept = ~obs["exclude"].to_numpy() if "exclude" in obs else slice(None)
-    return str(few_counts(totals(X)[kept], dataset.adata.n_vars) or "")
+    used_cells = ~obs["exclude"].to_numpy() if "exclude" in obs else slice(None)
+    return str(few_counts(totals(X)[used_cells], dataset.adata.n_vars) or "")
 
 
-def columns_told(name: str) -> list[str]:
+def column_lines(name: str) -> list[str]:
     """Lines about the columns of a registered dataset: which were taken, which not and how to name them."""
     source = sources()[name]
-    return told(source.obs_columns(), source.mapping, source.card.n_values)
+    return lines_about_columns(source.obs_columns(), source.mapping, source.card.n_values)
 
 
 def _check_arms(dataset: Dataset) -> None:
     """Refuse a named case or control that no cell has."""
     obs = dataset.adata.obs
-    known = sorted(obs["condition"].astype(str).unique()) if "condition" in obs else []
+    conditions = sorted(obs["condition"].astype(str).unique()) if "condition" in obs else []
     for flag, value in (("--case", dataset.card.case), ("--control", dataset.card.control)):
-        if value and value not in known:
+        if value and value not in conditions:
             raise DataError(
                 f"no cell is of the condition {value!r}",
                 where=flag,
-                fix=f"conditions: {', '.join(known)}" if known else "name their column with --condition-key",
+                fix=f"conditions: {', '.join(conditions)}" if conditions else "name their column with --condition-key",
             )
 
 
@@ -328,17 +328,17 @@ def _of_labels(mapping: Mapping[str, str], known_truth: bool) -> str:
 def _of_columns(
     columns: Collection[str], mapping: Mapping[str, str], chosen: Collection[str], n_excluded: int | None
 ) -> list[str]:
-    """What a reader must know of the columns: taken unasked, or missing though others look like them."""
-    said = taken_unasked(mapping, chosen, n_excluded)
+    """Return what a reader must know of the columns: taken unasked, or missing though others look like them."""
+    lines = taken_unasked(mapping, chosen, n_excluded)
     for field in OBS_FIELDS:
         others = alike(field, columns, mapping) if field not in mapping else []
         hint = f"{looks_like(field, others)}: bench data add {option(field)} {others[0]}" if others else ""
         if field == "donor" and field not in mapping:
             hint = hint or "if not: bench data add --donor-key"
-            said.append(f"no donor column: all cells count as one library ({hint})")
+            lines.append(f"no donor column: all cells count as one library ({hint})")
         elif hint:
-            said.append(f"no {field} column ({hint})")
-    return said
+            lines.append(f"no {field} column ({hint})")
+    return lines
 
 
 def _library_file() -> Path:
@@ -350,18 +350,18 @@ def _read_library() -> dict[str, Any]:
 
 
 def _added() -> dict[str, DatasetSource]:
-    found: dict[str, DatasetSource] = {}
+    by_name: dict[str, DatasetSource] = {}
     for name, entry in _read_library().items():
         try:
             card = DatasetCard(**entry["card"] | {"fields": frozenset(entry["card"]["fields"])})
-            found[name] = FileSource(Path(entry["path"]), card, entry["columns"], entry["layer"])
+            by_name[name] = FileSource(Path(entry["path"]), card, entry["columns"], entry["layer"])
         except (KeyError, TypeError) as error:
             raise DataError(
                 f"the entry {name!r} is damaged ({error})",
                 where=str(_library_file()),
                 fix="remove the entry and add it again",
             ) from error
-    return found
+    return by_name
 
 
 def _manifest_sources(folder: Path) -> dict[str, DatasetSource]:
@@ -372,7 +372,7 @@ def _manifest_sources(folder: Path) -> dict[str, DatasetSource]:
             where=str(folder),
             fix="point BENCH_DATA at a folder with a manifest, or unset it and hand over single files by path",
         )
-    found: dict[str, DatasetSource] = {}
+    by_name: dict[str, DatasetSource] = {}
     for i, entry in enumerate(_read_json(path, list)):
         try:
             source = _manifest_source(folder, entry)
@@ -383,8 +383,8 @@ def _manifest_sources(folder: Path) -> dict[str, DatasetSource]:
                 fix="every entry needs file, sha256, cells, genes and obs",
             ) from error
         if source is not None:
-            found[source.card.name] = source
-    return found
+            by_name[source.card.name] = source
+    return by_name
 
 
 def _manifest_source(folder: Path, entry: Mapping[str, Any]) -> FileSource | None:

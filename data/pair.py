@@ -78,13 +78,13 @@ def pair(train: Dataset, test: Dataset, labels: Mapping[str, str] | None = None)
             raise DataError(
                 "there is no cell_type column", where=f"dataset {study.card.name}", fix="choose --label-key"
             )
-    known = {str(x) for study in (train, test) for x in study.adata.obs["cell_type"].unique()}
-    unknown = sorted(set(mapping) - known)
+    all_labels = {str(x) for study in (train, test) for x in study.adata.obs["cell_type"].unique()}
+    unknown = sorted(set(mapping) - all_labels)
     if unknown:
         raise DataError(
             f"neither study has the labels {', '.join(unknown)}",
             where="the label mapping",
-            fix=f"labels: {', '.join(sorted(known))}",
+            fix=f"labels: {', '.join(sorted(all_labels))}",
         )
     columns, names = _common_genes(train, test, notes)
     blocks, tables = [], []
@@ -169,8 +169,8 @@ def _compare_labels(obs: pd.DataFrame, notes: Notes) -> None:
     for role, other in (("test", "train"), ("train", "test")):
         alone = sorted(of[role] - of[other])
         if alone:
-            told = f"labels of the {role} study that the {other} study does not have: {', '.join(alone)}"
-            notes.append(Note(told, "warning"))
-    left = int((obs["cell_type"] == _LEFT_OUT).sum())
-    if left:
-        notes.append(f"{left:,} cells have a label that the mapping leaves out, or none")
+            text = f"labels of the {role} study that the {other} study does not have: {', '.join(alone)}"
+            notes.append(Note(text, "warning"))
+    n_left_out = int((obs["cell_type"] == _LEFT_OUT).sum())
+    if n_left_out:
+        notes.append(f"{n_left_out:,} cells have a label that the mapping leaves out, or none")

@@ -70,7 +70,7 @@ class StreamedCounts:
 
     @property
     def accession(self) -> str:
-        """Where the dataset is published, if known."""
+        """Accession under which the dataset is published, if known."""
         return self._card.accession
 
     @property

@@ -76,7 +76,7 @@ def add(
         control=control,
     )
     typer.echo(f"registered {card.name}: {card.n_cells} cells x {card.n_genes} genes, fields {sorted(card.fields)}")
-    for line in commands.columns_told(card.name):
+    for line in commands.column_lines(card.name):
         typer.echo(line)
     if card.caveat:
         typer.echo(f"mind:     {card.caveat}")

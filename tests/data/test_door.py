@@ -258,7 +258,7 @@ def test_the_probe_reads_a_good_file_to_its_end(counts, tmp_path, monkeypatch):
     spec.loader.exec_module(probe)
     seen = []
     monkeypatch.setattr(probe, "_read", lambda item: seen.append(item.name))
-    probe.look(str(path))
+    probe.read_all(str(path))
     for name in ("/X/data", "/X/indptr", "/obs/_index", "/obs/cell_type/codes", "/var/ensembl_id"):
         assert any(f"{item}/".startswith(f"{name}/") for item in seen), name  # nullable strings are groups
 

@@ -206,7 +206,7 @@ def test_what_was_taken_unasked_is_told_and_what_looks_like_a_missing_column(cou
         "no cell_type column (Cell.Type looks like cell types: bench data add --label-key Cell.Type)",
     ):
         assert said in card.caveat
-    assert library.columns_told("mine") == [
+    assert library.column_lines("mine") == [
         "columns:  donor from obs['donor_id']; is_doublet from obs['is_doublet']; "
         "exclude from obs['is_negative'] (3 cells left out)",
         "not used: Cell.Type (looks like cell types: --label-key Cell.Type), "
@@ -244,7 +244,7 @@ def test_for_a_field_of_one_value_other_columns_are_offered(counts, tmp_path):
     counts.obs["condition"], counts.obs["Diagnosis"] = "control", ["AD", "control"] * 6
     counts.write_h5ad(tmp_path / "a.h5ad")
     add(tmp_path / "a.h5ad", "mine")
-    assert "Diagnosis (looks like conditions: --condition-key Diagnosis)" in library.columns_told("mine")[1]
+    assert "Diagnosis (looks like conditions: --condition-key Diagnosis)" in library.column_lines("mine")[1]
 
 
 def test_a_missing_column_is_answered_with_those_that_look_like_it(counts, tmp_path):
