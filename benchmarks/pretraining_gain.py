@@ -22,13 +22,13 @@ from sklearn.metrics import average_precision_score, f1_score
 
 from bench.methods._shared.sequence_classifier import _TrainingCells
 from bench.methods.nn.genes import Genes, match
-from bench.methods.nn.models.families import family
+from bench.methods.nn.models.architectures import architecture
 from bench.methods.nn.training.batches import CellBatches
 from bench.methods.nn.training.checkpoint import load_pretrained
 from bench.methods.nn.training.finetuning import fine_tune_classifier, predict
 from bench.methods.nn.training.fitting import make_fabric
 from bench.methods.nn.training.pretraining import new_model, pretrain
-from bench.methods.nn.training.recipe import Recipe, split_settings
+from bench.methods.nn.training.training_config import TrainingConfig, split_settings
 from bench.methods.nn.training.validation import no_validation
 from bench.plan.registry import Registry
 from bench.task import Seeds
@@ -54,9 +54,9 @@ def main() -> None:
     singlet = ~problem.solution["is_doublet"].to_numpy(bool)
     given = load_pretrained(args.checkpoint) if args.checkpoint else None
     if given:
-        kind, genes, config = given.family, given.genes, given.config
+        kind, genes, config = given.architecture, given.genes, given.config
     else:
-        kind, genes = family(args.model), Genes.of(train.var)
+        kind, genes = architecture(args.model), Genes.of(train.var)
         of_model, _ = split_settings(kind, {k: int(v) for k, v in (item.split("=") for item in args.set)})
         config = replace(kind.config_class.from_preset(args.preset, len(genes)), **of_model)
     known = ~train.obs["is_doublet"].to_numpy(bool)
@@ -66,12 +66,12 @@ def main() -> None:
         "doublets, AUPRC": (counts, train.obs["is_doublet"].to_numpy(bool).astype(np.int64), 2),
         "cell types, macro F1": (counts[known], cell_type.astype(np.int64), len(names)),
     }
-    recipe = Recipe.of(kind.name, args.preset, "classification", {"epochs": args.epochs})
-    before = Recipe.of(kind.name, args.preset, "pretraining", {"epochs": args.pretrain_epochs})
+    training = TrainingConfig.of(kind.name, args.preset, "classification", {"epochs": args.epochs})
+    before = TrainingConfig.of(kind.name, args.preset, "pretraining", {"epochs": args.pretrain_epochs})
     before = replace(before, max_steps=None)
     gains: dict[str, list[float]] = {}
     for seed in range(args.seeds):
-        fabric = make_fabric(recipe)
+        fabric = make_fabric(training)
         cells = CellBatches([_TrainingCells(train.take(known))], genes, before.batch_size, seed)
         loss: list[float] = []
         if given:
@@ -99,12 +99,12 @@ def main() -> None:
                     rows,
                     label,
                     no_validation(len(label)),
-                    recipe,
+                    training,
                     seed,
                     n_classes=n_classes,
                     pretrained=start,
                 )
-                logits = predict(fabric, tuned.model, test_counts, recipe.micro_batch)
+                logits = predict(fabric, tuned.model, test_counts, training.micro_batch)
                 if n_classes == 2:
                     scores.append(average_precision_score(~singlet, softmax(logits, axis=1)[:, 1]))
                 else:

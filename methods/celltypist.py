@@ -117,10 +117,10 @@ class CellTypistVoting(CellTypist):
             ctx.note(f"no majority vote: {n} cells with {genes} genes are too few for the package's clustering")
             return super().refine(result, inputs, ctx)
         order = np.random.default_rng(ctx.seed).permutation(n)
-        shown = _annotated(inputs.cells.take(order))
-        clusters = Classifier(shown, model=None).over_cluster()
+        annotated = _annotated(inputs.cells.take(order))
+        clusters = Classifier(annotated, model=None).over_cluster()
         single = AnnotationResult(
-            result.predicted_labels.iloc[order], result.decision_matrix, result.probability_matrix, shown
+            result.predicted_labels.iloc[order], result.decision_matrix, result.probability_matrix, annotated
         )
         voted = Classifier.majority_vote(single, clusters).predicted_labels["majority_voting"]
         return voted.reindex(inputs.cells.obs.index).to_numpy(dtype=str)

@@ -92,7 +92,7 @@ class DcaTorch(Imputer):
 def _zero_inflated(ae_type: str) -> bool:
     from bench.errors import UnknownNameError
 
-    known = {"nb-conddisp": False, "zinb-conddisp": True}
-    if ae_type not in known:
-        raise UnknownNameError("type of autoencoder", ae_type, known)
-    return known[ae_type]
+    types = {"nb-conddisp": False, "zinb-conddisp": True}
+    if ae_type not in types:
+        raise UnknownNameError("type of autoencoder", ae_type, types)
+    return types[ae_type]

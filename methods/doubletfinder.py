@@ -79,10 +79,10 @@ class DoubletFinder(Method):
             counts = df.Counts.select(cells.X, self.n_features)
             pk, start = self.pk, 0.1
             if pk is None:
-                found = df.sweep(
+                sweep = df.sweep(
                     counts, rng, self.n_pcs, ctx.threads, progress=lambda done: ctx.progress(0.1 + 0.3 * done, "sweep")
                 )
-                pk, start = found.best_pk, 0.4
+                pk, start = sweep.best_pk, 0.4
                 ctx.log.info("BCmvn chose pK %g", pk)
         with ctx.phase("predict"):
             ctx.progress(start, "principal components")

@@ -111,6 +111,6 @@ class DoubletFinderR(Method):
             "homotypic": self.homotypic,
         }
         with ctx.phase("fit"):
-            found = call_r(CODE, X, ctx, arguments)
-        ctx.log.info("pK %g", found["pk"][0])
-        return {"score": found["score"].astype(float), "call": found["call"].astype(bool)}
+            result = call_r(CODE, X, ctx, arguments)
+        ctx.log.info("pK %g", result["pk"][0])
+        return {"score": result["score"].astype(float), "call": result["call"].astype(bool)}

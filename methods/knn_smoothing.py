@@ -45,7 +45,7 @@ class KnnSmoothing(Imputer):
         self.dither = dither
 
     def fit(self, cells: Cells, ctx: Context) -> Any:
-        """Which cells are summed (cells, cells), 0 or 1."""
+        """Find the cells that are summed, (cells, cells), 0 or 1."""
         import math
 
         import numpy as np
@@ -62,10 +62,10 @@ class KnnSmoothing(Imputer):
             ctx.progress((step - 1) / (steps + 1), f"step {step} of {steps}")
             scores = _scores(summed, X, min(self.n_components, min(X.shape) - 1), ctx.seed)
             scores += (rng.random(scores.shape) - 0.5) * np.ptp(scores, axis=0) * self.dither
-            wanted = min(2**step, k)
-            nearest = NearestNeighbors(n_neighbors=wanted, n_jobs=ctx.threads).fit(scores).kneighbors(scores)[1]
-            ends = np.arange(n + 1) * wanted
-            summed = csr_matrix((np.ones(n * wanted), nearest.ravel(), ends), shape=(n, n))
+            n_neighbors = min(2**step, k)
+            nearest = NearestNeighbors(n_neighbors=n_neighbors, n_jobs=ctx.threads).fit(scores).kneighbors(scores)[1]
+            ends = np.arange(n + 1) * n_neighbors
+            summed = csr_matrix((np.ones(n * n_neighbors), nearest.ravel(), ends), shape=(n, n))
         return summed
 
     def blocks(self, model: Any, counts: csr_matrix, ctx: Context) -> Iterator[Block]:
@@ -111,5 +111,5 @@ def _scores(summed: csr_matrix, X: csr_matrix, n_components: int, seed: int) -> 
         basis = product
     basis = qr(basis, mode="economic")[0]
     image = np.concatenate([transformed(rows) @ basis - mean @ basis for rows in parts])
-    left, values, _ = svd(image, full_matrices=False)
-    return left[:, :n_components] * values[:n_components]
+    components, values, _ = svd(image, full_matrices=False)
+    return components[:, :n_components] * values[:n_components]

@@ -37,7 +37,7 @@ class LogisticRegression(Method):
         self.max_iter = max_iter
 
     def features(self, train: csr_matrix, cells: csr_matrix) -> tuple[csr_matrix | np.ndarray, csr_matrix | np.ndarray]:
-        """What the regression sees of the training cells and of the cells to be labelled."""
+        """Inputs of the regression, of the training cells and of the cells to be labelled."""
         import numpy as np
         from scipy.sparse import csr_matrix
 
@@ -60,12 +60,12 @@ class LogisticRegression(Method):
         model = Regression(C=self.C, max_iter=self.max_iter)
         with ctx.phase("fit"), warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)
-            known, unknown = self.features(train.X, inputs.cells.X)
-            model.fit(known, codes)
+            training, tested = self.features(train.X, inputs.cells.X)
+            model.fit(training, codes)
         if int(model.n_iter_.max()) >= self.max_iter:
             ctx.note(f"the regression had not converged after {self.max_iter} iterations")
         with ctx.phase("predict"):
-            return most_probable(spread(model.predict_proba(unknown), model.classes_, len(classes)), classes)
+            return most_probable(spread(model.predict_proba(tested), model.classes_, len(classes)), classes)
 
 
 class LogisticRegressionPca(LogisticRegression):

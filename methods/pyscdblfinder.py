@@ -53,8 +53,8 @@ class PyScDblFinder(Method):
         require("pyscdblfinder", cells=30, of_cells=X.shape[0], genes=30, of_genes=len(detected))
         try:
             # the package takes every core it may use, and has no argument against it
-            with ctx.phase("fit"), patch.object(classifier, "_resolve_nthreads", lambda asked: ctx.threads):
-                found = sc_dbl_finder(
+            with ctx.phase("fit"), patch.object(classifier, "_resolve_nthreads", lambda n_jobs: ctx.threads):
+                result = sc_dbl_finder(
                     X[:, detected].T.tocsr(),
                     dbr=expected_rate(inputs.cells),
                     n_features=self.n_features,
@@ -65,7 +65,7 @@ class PyScDblFinder(Method):
         except ValueError as error:
             explain_if_tiny("pyscdblfinder", X, error)
             raise
-        cells = found.real_cells()
+        cells = result.real_cells()
         if cells["score"].dtype != np.float32:  # the package hides errors of xgboost, whose predictions are float32
             raise BenchError("pyscdblfinder returned scores that no classifier was trained for")
         return {"score": cells["score"].to_numpy(float), "call": cells["class"].to_numpy() == "doublet"}

@@ -64,5 +64,5 @@ class ScdsR(Method):
         X = inputs.cells.X
         require("scds", cells=10, of_cells=X.shape[0], genes=500, of_genes=X.shape[1])
         with ctx.phase("fit"):
-            found = call_r(CODE, X, ctx, {"score": self.score})
-        return {"score": found["score"].astype(float), "call": found["call"].astype(bool)}
+            result = call_r(CODE, X, ctx, {"score": self.score})
+        return {"score": result["score"].astype(float), "call": result["call"].astype(bool)}

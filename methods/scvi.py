@@ -64,7 +64,7 @@ class Scvi(Imputer):
         for name in ("lightning.pytorch", "lightning.fabric"):
             logging.getLogger(name).setLevel(logging.ERROR)
         adata = _anndata(cells.X)
-        told = LambdaCallback(
+        report_progress = LambdaCallback(
             on_train_epoch_end=lambda trainer, _: ctx.progress(
                 0.9 * (trainer.current_epoch + 1) / self.max_epochs, f"epoch {trainer.current_epoch + 1}"
             )
@@ -85,7 +85,7 @@ class Scvi(Imputer):
                 enable_model_summary=False,
                 enable_checkpointing=False,
                 default_root_dir=str(ctx.scratch),
-                callbacks=[told],
+                callbacks=[report_progress],
             )
         ctx.log.info("stopped after %d epochs", model.trainer.current_epoch)
         return model

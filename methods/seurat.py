@@ -123,10 +123,10 @@ class Seurat(SeuratPy):
             "min_pct": min_pct,
             "min_fold": min_fold,
         }
-        found = call_r(MARKERS, X, ctx, arguments)
-        ctx.note(f"markers by the filters and fold changes of Seurat {self.version}, found by {found['installed'][0]}")
-        order = np.lexsort((found["gene"], -found["fold"]))
-        genes, classes = found["gene"][order].astype(int) - 1, found["class"][order]
+        result = call_r(MARKERS, X, ctx, arguments)
+        ctx.note(f"markers by the filters and fold changes of Seurat {self.version}, found by {result['installed'][0]}")
+        order = np.lexsort((result["gene"], -result["fold"]))
+        genes, classes = result["gene"][order].astype(int) - 1, result["class"][order]
         return [genes[classes == k][: self.n_markers] for k in range(n_classes)]
 
     def find_clusters(self, X: csr_matrix, ctx: Context) -> np.ndarray:

@@ -103,26 +103,26 @@ class SeuratTransfer(Method):
         if n_pcs < 2:
             raise NotApplicableError(f"{varying} varying genes are too few for label transfer")
         rng = np.random.default_rng(ctx.seed)
-        learned, asked = rng.permutation(n_train), rng.permutation(n)
+        train_order, tested_order = rng.permutation(n_train), rng.permutation(n)
         arguments: dict[str, Argument] = {
             "n_train": n_train,
-            "classes": codes[learned],
+            "classes": codes[train_order],
             "n_features": self.n_features,
             "n_pcs": n_pcs,
             "k_weight": self.k_weight,
             "k_filter": self.k_filter,
         }
         with ctx.phase("predict"):
-            cells = vstack([train.X[learned], inputs.cells.X[asked]], format="csr")
-            found = call_r(CODE, cells, ctx, arguments)
-        ctx.log.info("%d anchors", found["anchors"][0])
-        if not len(found["class"]):
+            cells = vstack([train.X[train_order], inputs.cells.X[tested_order]], format="csr")
+            result = call_r(CODE, cells, ctx, arguments)
+        ctx.log.info("%d anchors", result["anchors"][0])
+        if not len(result["class"]):
             raise NotApplicableError(
-                f"Seurat finds only {found['anchors'][0]} anchors between training and these cells"
+                f"Seurat finds only {result['anchors'][0]} anchors between training and these cells"
             )
-        if found["k_weight"][0] < self.k_weight:
-            ctx.note(f"labels were weighted over {found['k_weight'][0]:.0f} anchors, as there were no more")
-        scores = np.empty((n, len(found["class"])))
-        scores[asked] = np.maximum(found["scores"].reshape(n, -1), 1e-12)
+        if result["k_weight"][0] < self.k_weight:
+            ctx.note(f"labels were weighted over {result['k_weight'][0]:.0f} anchors, as there were no more")
+        scores = np.empty((n, len(result["class"])))
+        scores[tested_order] = np.maximum(result["scores"].reshape(n, -1), 1e-12)
         scores /= scores.sum(axis=1, keepdims=True)
-        return most_probable(spread(scores, found["class"].astype(int), len(classes)), classes)
+        return most_probable(spread(scores, result["class"].astype(int), len(classes)), classes)

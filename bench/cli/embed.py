@@ -91,8 +91,8 @@ def embed(
 
 def _tell_match(pretrained: Pretrained, gene_map: GeneMap) -> None:
     typer.echo(
-        f"{pretrained.family.name}: {gene_map.matched:,} of the model's {gene_map.n_genes:,} genes are in the data "
-        f"(by {gene_map.by})" + ("" if gene_map.share == 1 else "; the others count as 0")
+        f"{pretrained.architecture.name}: {gene_map.matched:,} of the model's {gene_map.n_genes:,} genes are in the "
+        f"data (by {gene_map.by})" + ("" if gene_map.share == 1 else "; the others count as 0")
     )
 
 

@@ -28,7 +28,7 @@ def pretrain(
     model: Annotated[str, typer.Argument(help="scmamba, schyena or scbert.")],
     out: Annotated[Path, typer.Option(help="Folder of the checkpoint.")],
     dataset: Annotated[str, typer.Option(help="Datasets or paths, comma-separated.")] = "cohort",
-    preset: Annotated[str, typer.Option(help="Sizes and recipe: paper, small or tiny.")] = "small",
+    preset: Annotated[str, typer.Option(help="Sizes and training configuration: paper, small or tiny.")] = "small",
     epochs: Annotated[int | None, typer.Option(min=1, help="Passes over the cells. Default: the preset's.")] = None,
     max_steps: Annotated[int | None, typer.Option(min=1, help="Stop after so many optimiser steps.")] = None,
     batch_size: Annotated[int | None, typer.Option(min=1, help="Cells per optimiser step, all devices.")] = None,
@@ -42,7 +42,7 @@ def pretrain(
     ] = 0.0,
     set_: Annotated[
         list[str] | None,
-        typer.Option("--set", help="SETTING=VALUE of the model or the recipe; may be given several times."),
+        typer.Option("--set", help="SETTING=VALUE of the model or the training; may be given several times."),
     ] = None,
     gene2vec: Annotated[
         Path | None, typer.Option(help="scbert: gene vectors (.npy, .safetensors), names one a line in .txt beside it.")
@@ -56,7 +56,7 @@ def pretrain(
         int, typer.Option(min=1, help="Devices (processes, on a CPU). Not under torchrun: it decides.")
     ] = 1,
     threads: Annotated[int | None, typer.Option(min=1, help="Threads of a CPU process. Default: all cores.")] = None,
-    save_every: Annotated[str, typer.Option(help="Time between snapshots, such as 30s, 5m.")] = "5m",
+    save_every: Annotated[str, typer.Option(help="Time between resume states, such as 30s, 5m.")] = "5m",
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")] = False,
 ) -> None:
     """Pre-train a model: hide genes that have counts, predict them from the others.
@@ -68,21 +68,23 @@ def pretrain(
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     import torch
 
-    from bench.methods.nn.models.families import family
+    from bench.methods.nn.models.architectures import architecture
     from bench.methods.nn.training.batches import shared_genes
     from bench.methods.nn.training.fitting import make_fabric, processes_here
     from bench.methods.nn.training.pretraining import pretrain_to
     from bench.methods.nn.training.pretraining_cells import PretrainingCells
-    from bench.methods.nn.training.recipe import Recipe, split_settings
+    from bench.methods.nn.training.training_config import TrainingConfig, split_settings
     from bench.plan.registry import Registry
 
-    kind = family(model)
+    kind = architecture(model)
     chosen = device if device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
     if chosen not in {"cpu", "cuda"} or (chosen == "cuda" and not torch.cuda.is_available()):
         raise BenchError(f"there is no device {device!r} here", where="--device", fix="give cpu, or auto")
     overrides = {"epochs": epochs, "max_steps": max_steps, "batch_size": batch_size, "micro_batch": micro_batch}
-    of_model, of_recipe = split_settings(kind, settings(set_))
-    recipe = Recipe.of(model, preset, "pretraining", overrides | {"lr": lr, "precision": precision} | of_recipe)
+    of_model, of_training = split_settings(kind, settings(set_))
+    training = TrainingConfig.of(
+        model, preset, "pretraining", overrides | {"lr": lr, "precision": precision} | of_training
+    )
     if gene2vec is not None:
         of_model["positions"] = "gene2vec"
         split_settings(kind, of_model)
@@ -92,7 +94,7 @@ def pretrain(
     stores = [PretrainingCells(registry.open(name), names(exclude_donors)) for name in names(dataset)]
     genes = shared_genes(stores, min_cells)
     config = replace(kind.config_class.from_preset(preset, len(genes)), **of_model)
-    fabric = make_fabric(recipe, chosen, devices)
+    fabric = make_fabric(training, chosen, devices)
     fabric.launch()
     with _Bar(shown=fabric.is_global_zero and not quiet) as bar:
         pretrained = pretrain_to(
@@ -102,7 +104,7 @@ def pretrain(
             config,
             genes,
             stores,
-            recipe,
+            training,
             seed,
             facts={"preset": preset},
             prepare=lambda net: None if gene2vec is None else _use_gene2vec(net, gene2vec, genes),
@@ -127,12 +129,12 @@ def _tell(out: Path, pretrained: Pretrained) -> None:
     facts = pretrained.facts
     n = sum(parameter.numel() for parameter in pretrained.model.parameters())
     typer.echo(
-        f"wrote {out}: {pretrained.family.name}, {n:,} parameters, {len(pretrained.genes):,} genes, "
+        f"wrote {out}: {pretrained.architecture.name}, {n:,} parameters, {len(pretrained.genes):,} genes, "
         f"loss {facts['final_loss']:.4g}, {facts['cells_per_s']:g} cells/s"
     )
     typer.echo(
-        f"use it:   bench run --task doublet --methods {pretrained.family.name} "
-        f"--set {pretrained.family.name}.checkpoint={out} --datasets YOUR.h5ad"
+        f"use it:   bench run --task doublet --methods {pretrained.architecture.name} "
+        f"--set {pretrained.architecture.name}.checkpoint={out} --datasets YOUR.h5ad"
     )
 
 

@@ -60,10 +60,10 @@ def variable_genes(X: sp.csr_matrix, ntop: int = 500) -> tuple[np.ndarray, np.nd
     Columns of the chosen genes, and their variances.
     """
     n_cells = X.shape[0]
-    kept = np.flatnonzero(cells_with(X) > 0.01 * n_cells)
-    if not len(kept):
+    usual = np.flatnonzero(cells_with(X) > 0.01 * n_cells)
+    if not len(usual):
         raise NotApplicableError(f"bcds finds no genes detected in more than 1 % of the {n_cells} cells")
-    scaled = _relative_log(X[:, kept])
+    scaled = _relative_log(X[:, usual])
     mean = np.asarray(scaled.mean(axis=0)).ravel()
     n_on = scaled.getnnz(axis=0)
     scaled.data -= mean[scaled.indices]
@@ -71,7 +71,7 @@ def variable_genes(X: sp.csr_matrix, ntop: int = 500) -> tuple[np.ndarray, np.nd
     squares = np.asarray(scaled.sum(axis=0)).ravel() + (n_cells - n_on) * mean**2
     variance = squares / max(n_cells - 1, 1)
     order = np.argsort(-variance, kind="stable")[:ntop]
-    return kept[order], variance[order]
+    return usual[order], variance[order]
 
 
 def training_matrix(X: sp.csr_matrix, genes: np.ndarray, pairs: np.ndarray) -> sp.csr_matrix:

@@ -36,10 +36,10 @@ def binned_density(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     points = np.linspace(low, high, _GRID)
     step = (high - low) / (_GRID - 1)
     position = (x - low) / step
-    left = np.floor(position).astype(np.intp)
-    right_share = position - left
-    weight = np.bincount(left, weights=1 - right_share, minlength=_GRID + 1)
-    weight += np.bincount(left + 1, weights=right_share, minlength=_GRID + 1)
+    lower = np.floor(position).astype(np.intp)
+    right_share = position - lower
+    weight = np.bincount(lower, weights=1 - right_share, minlength=_GRID + 1)
+    weight += np.bincount(lower + 1, weights=right_share, minlength=_GRID + 1)
     reach = min(int(np.floor(_TAIL * h / step)), _GRID)
     kernel = np.exp(-0.5 * (np.arange(-reach, reach + 1) * step / h) ** 2)
     kernel /= kernel.sum() * step * len(x)

@@ -32,7 +32,7 @@ _CLIP, _VALIDATION = 5.0, 0.1
 
 @dataclass(frozen=True)
 class Scaling:
-    """How counts become the input: per median library, log1p, then mean 0 and variance 1 of each gene.
+    """Scaling of counts to the network's input: per median library, log1p, then mean 0 and variance 1 of each gene.
 
     Parameters
     ----------
@@ -124,13 +124,13 @@ class Network(nn.Module):
         self.dispersion = _linear(_HIDDEN[-1], n_genes)
         self.dropout = _linear(_HIDDEN[-1], n_genes) if zero_inflated else None
 
-    def means(self, shown: torch.Tensor) -> torch.Tensor:
+    def means(self, scaled: torch.Tensor) -> torch.Tensor:
         """Expected counts of a median library."""
-        return self.mean(self.body(shown)).exp_().clamp_(*MEAN)
+        return self.mean(self.body(scaled)).exp_().clamp_(*MEAN)
 
-    def loss(self, shown: torch.Tensor, size: torch.Tensor, at: torch.Tensor, counts: torch.Tensor) -> torch.Tensor:
+    def loss(self, scaled: torch.Tensor, size: torch.Tensor, at: torch.Tensor, counts: torch.Tensor) -> torch.Tensor:
         """Mean negative log likelihood; ``counts`` are those above 0, ``at`` their positions, rows end to end."""
-        decoded = self.body(shown)
+        decoded = self.body(scaled)
         dropout = None if self.dropout is None else self.dropout(decoded)
         total = NegativeLogLikelihood.apply(self.mean(decoded), self.dispersion(decoded), dropout, size, at, counts)
         return total / (len(size) * self.mean.out_features)
@@ -199,12 +199,12 @@ def mean(network: Network, X: csr_matrix, scaling: Scaling) -> NDArray[np.float3
 
 
 def _loss(network: Network, X: csr_matrix, scaling: Scaling, device: torch.device) -> torch.Tensor:
-    shown, size = scaling.apply(X)
+    scaled, size = scaling.apply(X)
     above = X.data > 0
     row = np.repeat(np.arange(X.shape[0]), np.diff(X.indptr))
     at = torch.from_numpy((row * X.shape[1] + X.indices)[above])
     counts = torch.from_numpy(X.data[above].astype(np.float32))
-    return network.loss(shown.to(device), size.to(device), at.to(device), counts.to(device))
+    return network.loss(scaled.to(device), size.to(device), at.to(device), counts.to(device))
 
 
 def _validation_loss(network: Network, X: csr_matrix, scaling: Scaling, batch_size: int, device: torch.device) -> float:

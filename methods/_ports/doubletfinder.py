@@ -33,7 +33,7 @@ _CLUSTER_NEIGHBOURS = 20
 
 @dataclass(frozen=True)
 class Counts:
-    """What DoubletFinder needs of the counts.
+    """The counts as DoubletFinder needs them.
 
     Parameters
     ----------
@@ -253,9 +253,9 @@ def cluster(coords: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     edges = np.column_stack([shared.row[upper], shared.col[upper]])[jaccard >= 1 / 15]
     igraph.set_random_number_generator(random.Random(int(rng.integers(2**31))))
     graph = igraph.Graph(n=len(coords), edges=edges, edge_attrs={"weight": jaccard[jaccard >= 1 / 15]})
-    found = graph.community_multilevel(weights="weight", resolution=0.8)
+    clustering = graph.community_multilevel(weights="weight", resolution=0.8)
     igraph.set_random_number_generator(random)
-    return np.asarray(found.membership)
+    return np.asarray(clustering.membership)
 
 
 def n_expected(rate: float, n_cells: int, homotypic: float = 0.0) -> int:

@@ -69,7 +69,7 @@ class NegativeLogLikelihood(torch.autograd.Function):
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, slope: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         """The gradient that is there already."""
-        return *(None if one is None else one * slope for one in ctx.saved_tensors), None, None, None
+        return *(None if gradient is None else gradient * slope for gradient in ctx.saved_tensors), None, None, None
 
 
 def _inflated(
@@ -80,12 +80,12 @@ def _inflated(
     ``zero`` is what counts of 0 cost without inflation, ``above`` what those above 0 do.
     """
     dropout = torch.sigmoid(logit)
-    kept = 1 - dropout
-    kept_at = kept.view(-1)[at]
+    not_dropped = 1 - dropout
+    kept_at = not_dropped.view(-1)[at]
     chance = zero.neg_().exp_()  # of 0, if kept
-    weight = kept * chance
+    weight = not_dropped * chance
     either = (dropout + weight).add_(EPS)
-    by_logit = dropout.mul_(kept).mul_(chance.sub_(1)).div_(either)
+    by_logit = dropout.mul_(not_dropped).mul_(chance.sub_(1)).div_(either)
     weight.div_(either)
     cost = either.log_()
     total = cost.view(-1)[at].sum() - cost.sum() + (above - torch.log(kept_at + EPS)).sum()

@@ -67,16 +67,16 @@ def _count_exact(points, n_real, rank, first, out):
 
 
 @numba.njit
-def _scan(distance, size, low, high, kept, n_kept):
+def _scan(distance, size, low, high, distances, n_distances):
     """Count what is below the bracket, append what is in it."""
     below = 0
     for j in range(size):
         below += distance[j] < low
     for j in range(size):
         value = distance[j]
-        kept[n_kept] = value
-        n_kept += (value >= low) & (value <= high)
-    return below, n_kept
+        distances[n_distances] = value
+        n_distances += (value >= low) & (value <= high)
+    return below, n_distances
 
 
 @numba.njit(inline="always")
@@ -115,7 +115,7 @@ def _count_bracketed(points, leaves, boxes, n_real, rank, first, out, sample, ra
         for r in range(1, size):
             block_low, block_high = np.minimum(block_low, coords[r]), np.maximum(block_high, coords[r])
         distance = np.empty(_LEAF)
-        kept = np.empty((size, capacity + _LEAF))
+        bracketed = np.empty((size, capacity + _LEAF))
         below, n_kept = np.zeros((size, 2), np.int64), np.zeros((size, 2), np.int64)
         for leaf in range(len(leaves) - 1):
             start, stop = leaves[leaf], leaves[leaf + 1]
@@ -127,7 +127,7 @@ def _count_bracketed(points, leaves, boxes, n_real, rank, first, out, sample, ra
                 if n > capacity or _gap(coords[r], coords[r], boxes[leaf, 0], boxes[leaf, 1]) > high[r]:
                     continue
                 _distances(points, row + r, points, start, stop, distance)
-                count, end = _scan(distance, stop - start, low[r], high[r], kept[r], n)
+                count, end = _scan(distance, stop - start, low[r], high[r], bracketed[r], n)
                 below[r, kind] += count
                 n_kept[r, kind] += end - n
         for r in range(size):
@@ -136,7 +136,7 @@ def _count_bracketed(points, leaves, boxes, n_real, rank, first, out, sample, ra
             if n > capacity or left_over < 1 or left_over > n:
                 out[begin + r] = -1
             else:
-                real, artificial = kept[r, : n_kept[r, 0]], kept[r, n_kept[r, 0] : n]
+                real, artificial = bracketed[r, : n_kept[r, 0]], bracketed[r, n_kept[r, 0] : n]
                 out[begin + r] = below[r, 1] + _artificial_among(real, artificial, left_over)
 
 

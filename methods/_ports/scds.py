@@ -26,7 +26,7 @@ TINY = 1e-280
 
 @dataclass(frozen=True)
 class Coexpression:
-    """What cxds learns from one library.
+    """Co-expression of gene pairs that cxds learns from one library.
 
     Parameters
     ----------
@@ -174,7 +174,7 @@ def _unit(values: np.ndarray) -> np.ndarray:
 
 
 def balanced_threshold(real: np.ndarray, artificial: np.ndarray) -> float:
-    """Where the share of artificial doublets below meets the share of real cells above.
+    """Score where the share of artificial doublets below meets the share of real cells above.
 
     The smallest observed score ``t`` with ``P(artificial <= t) >= P(real > t)``; cells at or above it are called.
     Cells all of one score cannot be told apart: then the threshold is infinite and none is called.

@@ -92,7 +92,7 @@ def summarise(X: csr_matrix, codes: np.ndarray, n_classes: int, *, scale: str) -
 
 
 def entropy_test(reference: Reference) -> np.ndarray:
-    """How much each gene tells classes apart (genes,): sum over classes of ``log(1 + grand mean) - log(1 + mean)``.
+    """Score how each gene tells classes apart (genes,): sum over classes of ``log(1 + grand mean) - log(1 + mean)``.
 
     The grand mean is that of the classes, each counted once whatever its size.
     """
@@ -119,8 +119,8 @@ def select_genes(reference: Reference, k: int, *, per_class: int = 0) -> np.ndar
 
 def learn(reference: Reference, genes: np.ndarray, *, scale: str) -> Model:
     """Multinomial of the chosen genes in each class, with one pseudo-count a gene."""
-    seen = reference.logged[:, genes] + 1
-    return Model(genes, (np.log(seen) - np.log(seen.sum(axis=1, keepdims=True))).T, scale)
+    expression = reference.logged[:, genes] + 1
+    return Model(genes, (np.log(expression) - np.log(expression.sum(axis=1, keepdims=True))).T, scale)
 
 
 def log_likelihoods(model: Model, X: csr_matrix) -> np.ndarray:

@@ -55,9 +55,9 @@ def best_of_starts(
         for _ in range(iterations):
             if not _louvain(edges, degree, labels, resolution / total, state):
                 break
-        found = modularity(edges, labels, resolution)
-        if found > quality:
-            best, quality = labels, found
+        reached = modularity(edges, labels, resolution)
+        if reached > quality:
+            best, quality = labels, reached
     return best, quality
 
 
@@ -161,9 +161,9 @@ def _move_nodes(indptr, indices, weights, degree, labels, resolution, state):
         best, gain = -1, 0.0
         for k in range(n_near):
             cluster = near[k]
-            found = shared[cluster] - degree[node] * total[cluster] * resolution
-            if found > gain or (found == gain and cluster < best):
-                best, gain = cluster, found
+            gain_here = shared[cluster] - degree[node] * total[cluster] * resolution
+            if gain_here > gain or (gain_here == gain and cluster < best):
+                best, gain = cluster, gain_here
             shared[cluster] = 0
         if gain == 0:
             n_free -= 1

@@ -24,7 +24,7 @@ _FILTERS = {4: (0.1, 0.25), 5: (0.01, 0.1)}
 
 @dataclass(frozen=True)
 class ClassSums:
-    """What one-against-rest tests need of the cells; arrays are (genes, classes) unless said otherwise.
+    """Sums that one-against-rest tests need of the cells; arrays are (genes, classes) unless said otherwise.
 
     Parameters
     ----------
@@ -69,8 +69,8 @@ class Markers:
 
     def up(self, n: int) -> np.ndarray:
         """Genes higher in the class at p < 0.01, at most ``n`` of highest fold change."""
-        found = np.flatnonzero(self.passes & (self.log2_fold_change > 0) & (self.p_value < MAX_P))
-        return found[np.argsort(-self.log2_fold_change[found], kind="stable")][:n]
+        passing = np.flatnonzero(self.passes & (self.log2_fold_change > 0) & (self.p_value < MAX_P))
+        return passing[np.argsort(-self.log2_fold_change[passing], kind="stable")][:n]
 
 
 def filters(version: int) -> tuple[float, float]:
@@ -156,14 +156,14 @@ def dot_plot_scores(L: csr_matrix, clusters: np.ndarray, markers: Sequence[np.nd
     Clusters x classes; minus infinity for a class without markers.
     """
     genes = np.unique(np.concatenate([np.zeros(0, int), *markers]))
-    shown = L[:, genes]
+    expression = L[:, genes]
     n, sizes = L.shape[0], np.bincount(clusters)
     member = csr_matrix((np.ones(n), (clusters, np.arange(n))), shape=(len(sizes), n))
-    mean = np.asarray(shown.mean(axis=0)).ravel()
-    square = np.asarray(shown.multiply(shown).mean(axis=0)).ravel()
+    mean = np.asarray(expression.mean(axis=0)).ravel()
+    square = np.asarray(expression.multiply(expression).mean(axis=0)).ravel()
     variance = np.maximum(square - mean**2, 0) * n / max(n - 1, 1)
     sd = np.sqrt(np.where(variance > 1e-12 * square, variance, 0))
-    centred = np.asarray((member @ shown).todense()) / sizes[:, None] - mean
+    centred = np.asarray((member @ expression).todense()) / sizes[:, None] - mean
     scaled = np.divide(centred, sd, out=np.zeros_like(centred), where=sd > 0)
     scores = np.full((len(sizes), len(markers)), -np.inf)
     for k, own in enumerate(markers):

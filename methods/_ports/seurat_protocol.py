@@ -1,4 +1,4 @@
-"""What `seurat` and `seurat-py` share: which markers, which training cells, and the names of the clusters."""
+"""The protocol that `seurat` and `seurat-py` share: which markers, which training cells, and the clusters' names."""
 
 from __future__ import annotations
 
@@ -104,8 +104,8 @@ def only_nameable(
         origin = "training cells" if source == "train" else "known brain types and genes of the counts"
         raise NotApplicableError(f"no class has a marker gene among the {origin}")
     if without:
-        shown = ", ".join(without[:5]) + (" ..." if len(without) > 5 else "")
-        ctx.note(f"{len(without)} of {len(classes)} classes have no marker gene and are never given: {shown}")
+        examples = ", ".join(without[:5]) + (" ..." if len(without) > 5 else "")
+        ctx.note(f"{len(without)} of {len(classes)} classes have no marker gene and are never given: {examples}")
     return None
 
 
@@ -128,10 +128,10 @@ def symbols(inputs: Inputs) -> np.ndarray:
 
 def brain_markers(classes: Sequence[str], names: np.ndarray) -> list[np.ndarray]:
     """Columns of the known markers of each class; none for a class that is not called as a type is (so no subtype)."""
-    found = []
+    markers = []
     for name in classes:
         words = re.sub(r"[^a-z0-9]+", " ", name.lower()).strip()
         words = re.sub(r" (neuron|cell)s?$", "", words)
         genes = next((g for pattern, g in BRAIN.values() if re.fullmatch(pattern, words)), ())
-        found.append(np.flatnonzero(np.isin(names, genes)))
-    return found
+        markers.append(np.flatnonzero(np.isin(names, genes)))
+    return markers

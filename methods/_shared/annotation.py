@@ -1,4 +1,4 @@
-"""What annotation methods share: labels as numbers, probabilities as a prediction, cells in blocks."""
+"""Parts of annotation methods: labels as numbers, probabilities as a prediction, cells in blocks."""
 
 from __future__ import annotations
 

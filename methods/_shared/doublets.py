@@ -1,4 +1,4 @@
-"""What wrappers of doublet tools share: the rate an experimenter would state, calls from it, too small libraries."""
+"""Parts of doublet tools' wrappers: the rate an experimenter would state, calls from it, too small libraries."""
 
 from __future__ import annotations
 

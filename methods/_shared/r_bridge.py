@@ -61,13 +61,13 @@ def call_r(code: str, counts: csr_matrix, ctx: Context, arguments: Mapping[str, 
         try:
             matrix = _to_dgcmatrix(counts, robjects, rinterface)
             robjects.r(f"options(warn = 1, mc.cores = {ctx.threads}L)")
-            given = {name: _to_r(value, robjects) for name, value in arguments.items()}
-            result = robjects.r(code)(matrix, seed=ctx.seed, threads=ctx.threads, **given)
+            converted = {name: _to_r(value, robjects) for name, value in arguments.items()}
+            result = robjects.r(code)(matrix, seed=ctx.seed, threads=ctx.threads, **converted)
         except rinterface.embedded.RRuntimeError as error:
-            told = f"R stopped: {str(error).strip()}"
-            if "cannot allocate" in told:
-                raise MemoryError(told) from error
-            raise BenchError(told, fix="see the log of the trial for R's own messages") from error
+            message = f"R stopped: {str(error).strip()}"
+            if "cannot allocate" in message:
+                raise MemoryError(message) from error
+            raise BenchError(message, fix="see the log of the trial for R's own messages") from error
         return {name: np.array(vector) for name, vector in zip(result.names, result, strict=True)}
 
 

@@ -1,4 +1,4 @@
-"""What the plugins of scMamba, scHyena and scBERT share: pre-train or load, fine-tune, predict."""
+"""The base of scMamba, scHyena and scBERT as methods: pre-train or load, fine-tune, predict."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from scipy.sparse import csr_matrix
 
-    from bench.methods.nn.models.family import Family
+    from bench.methods.nn.models.architecture import Architecture
     from bench.methods.nn.training.checkpoint import Pretrained
     from bench.problem import Cells, Inputs, Prediction
 
@@ -32,7 +32,7 @@ class SequenceModel(Method):
     Parameters
     ----------
     size
-        Preset of sizes and recipes: ``paper``, ``small`` or ``tiny``.
+        Preset of sizes and training configurations: ``paper``, ``small`` or ``tiny``.
     checkpoint
         Folder of ``bench pretrain``; its sizes are used. Without one the model is pre-trained on the training cells
         first, known doublets left out.
@@ -42,7 +42,7 @@ class SequenceModel(Method):
         Of the fine-tuning; None: the preset's.
     options
         Further settings of the model or of the fine-tuning by name, such as ``{"monitor": "accuracy"}``; see
-        ``bench.methods.nn.training.recipe.Recipe`` and the model's configuration.
+        ``bench.methods.nn.training.training_config.TrainingConfig`` and the model's configuration.
     """
 
     tasks: ClassVar[tuple[str, ...]] = ("doublet", "annotation")
@@ -102,7 +102,7 @@ class SequenceModel(Method):
 
     def _classify(
         self,
-        what: str,
+        target: str,
         cells: Cells,
         train: Cells,
         label: NDArray[np.intp],
@@ -112,44 +112,44 @@ class SequenceModel(Method):
     ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
         """Probabilities (cells, classes), and which cells have counts in the model's genes; others get the frequencies.
 
-        ``what`` is told: doublets, or which level of labels; recipes may differ. ``typical`` marks the training cells
-        that a pre-training in the trial may use.
+        ``target``: doublets, or which level of labels; training configurations may differ. ``typical`` marks the
+        training cells that a pre-training in the trial may use.
         """
         import numpy as np
         import torch
         from scipy.special import softmax
 
         from bench.methods.nn.genes import match
-        from bench.methods.nn.models.families import family
+        from bench.methods.nn.models.architectures import architecture
         from bench.methods.nn.training.finetuning import fine_tune_classifier, predict
         from bench.methods.nn.training.fitting import make_fabric
-        from bench.methods.nn.training.recipe import Recipe, split_settings
+        from bench.methods.nn.training.training_config import TrainingConfig, split_settings
         from bench.methods.nn.training.validation import no_validation, split_by_donor
 
         torch.set_num_threads(ctx.threads)
-        kind = family(self.name)
-        of_model, of_recipe = split_settings(kind, self.options)
-        settings = {"epochs": self.epochs, "lr": self.lr} | of_recipe
-        recipe = Recipe.of(self.name, self.size, f"classification/{what}", settings)
-        fabric = make_fabric(recipe, ctx.device)
+        kind = architecture(self.name)
+        of_model, of_training = split_settings(kind, self.options)
+        settings = {"epochs": self.epochs, "lr": self.lr} | of_training
+        training = TrainingConfig.of(self.name, self.size, f"classification/{target}", settings)
+        fabric = make_fabric(training, ctx.device)
         with ctx.phase("fit"):
             pretrained = self._pretrained(kind, of_model, train, typical, fabric, ctx)
             genes = match(pretrained.genes, train.var, where="training cells")
             ctx.log.info("%d of the model's %d genes are in the data", genes.matched, len(pretrained.genes))
-            counts, known = _with_counts(genes.select(train.X))
-            donor = train.obs["donor"].to_numpy()[known]
+            counts, with_counts = _with_counts(genes.select(train.X))
+            donor = train.obs["donor"].to_numpy()[with_counts]
             rng = np.random.default_rng(derive_seed("validation", ctx.seed))
-            one_epoch = recipe.n_epochs(int(known.sum())) == 1
-            split = no_validation(len(donor)) if one_epoch else split_by_donor(donor, label[known], rng)
+            one_epoch = training.n_epochs(int(with_counts.sum())) == 1
+            split = no_validation(len(donor)) if one_epoch else split_by_donor(donor, label[with_counts], rng)
             ctx.note(split.note)
             tuned = fine_tune_classifier(
                 fabric,
-                pretrained.family,
+                pretrained.architecture,
                 pretrained.config,
                 counts,
-                label[known],
+                label[with_counts],
                 split,
-                recipe,
+                training,
                 ctx.seed,
                 n_classes=n_classes,
                 pretrained=None if self.pretrain_epochs == 0 and not self.checkpoint else pretrained.model,
@@ -166,7 +166,7 @@ class SequenceModel(Method):
                     fabric,
                     tuned.model,
                     tested,
-                    recipe.micro_batch,
+                    training.micro_batch,
                     lambda done: ctx.progress(_PREDICTING_FROM + (1 - _PREDICTING_FROM) * done, "predicting"),
                 )
                 probabilities[filled] = softmax(logits.astype(float), axis=1)
@@ -174,7 +174,7 @@ class SequenceModel(Method):
 
     def _pretrained(
         self,
-        kind: Family,
+        kind: Architecture,
         settings: dict[str, Any],
         train: Cells,
         typical: NDArray[np.bool_],
@@ -186,7 +186,7 @@ class SequenceModel(Method):
         from bench.methods.nn.training.batches import CellBatches
         from bench.methods.nn.training.checkpoint import Pretrained, load_pretrained
         from bench.methods.nn.training.pretraining import new_model, pretrain
-        from bench.methods.nn.training.recipe import Recipe
+        from bench.methods.nn.training.training_config import TrainingConfig
 
         if self.checkpoint:
             pretrained = load_pretrained(Path(self.checkpoint), self.name)
@@ -195,17 +195,17 @@ class SequenceModel(Method):
         genes = Genes.of(train.var)
         config = replace(kind.config_class.from_preset(self.size, len(genes)), **settings)
         model = new_model(kind, config, ctx.seed)
-        recipe = Recipe.of(self.name, self.size, "pretraining", {"epochs": self.pretrain_epochs or None})
+        training = TrainingConfig.of(self.name, self.size, "pretraining", {"epochs": self.pretrain_epochs or None})
         if self.pretrain_epochs == 0:
             ctx.note("no checkpoint, no pre-training: random initial weights")
         else:
-            cells = CellBatches([_TrainingCells(train.take(typical))], genes, recipe.batch_size, ctx.seed)
+            cells = CellBatches([_TrainingCells(train.take(typical))], genes, training.batch_size, ctx.seed)
             pretrain(
                 fabric,
                 kind,
                 model,
                 cells,
-                recipe,
+                training,
                 ctx.seed,
                 on_step=lambda fitting, step: ctx.progress(
                     _PRETRAINING_SHARE * fitting.step / fitting.n_steps, f"pre-training, loss {step.loss:.3g}"
@@ -213,7 +213,7 @@ class SequenceModel(Method):
             )
             ctx.note(
                 f"no checkpoint: pre-trained here on {cells.n_cells:,} training cells "
-                f"(size {self.size}, epochs {recipe.epochs})"
+                f"(size {self.size}, epochs {training.epochs})"
             )
         return Pretrained(kind, config, genes, model)
 

@@ -1,4 +1,4 @@
-"""What scMamba and scHyena share beyond classifying cells: filling in expression."""
+"""The base of scMamba and scHyena as imputers: filling in expression beyond classifying cells."""
 
 from __future__ import annotations
 
@@ -73,28 +73,28 @@ class SequenceImputer(SequenceModel):
         with ctx.phase("predict"):
             genes = match(tuned.genes, inputs.cells.var, where="cells")
             read = genes.target >= 0
-            known = np.flatnonzero(read & tuned.taught[genes.target])
+            fillable = np.flatnonzero(read & tuned.taught[genes.target])
             if foreign := int((~read).sum()):
                 ctx.note(f"{foreign:,} genes that the model does not read are returned as they were shown")
-            if untaught := int(read.sum()) - len(known):
+            if untaught := int(read.sum()) - len(fillable):
                 ctx.note(f"{untaught:,} genes without counts in the cells learned from are returned as they were shown")
             total = np.asarray(X.sum(axis=1, dtype=np.float64)).ravel()
-            seen = np.asarray(X[:, np.flatnonzero(read)].sum(axis=1, dtype=np.float64)).ravel()
-            if empty := int((seen == 0).sum()):
+            read_counts = np.asarray(X[:, np.flatnonzero(read)].sum(axis=1, dtype=np.float64)).ravel()
+            if empty := int((read_counts == 0).sum()):
                 ctx.note(f"{empty:,} cells without counts in the model's genes are returned as they were shown")
             for start in range(0, X.shape[0], tuned.micro_batch):
                 rows = np.arange(start, min(start + tuned.micro_batch, X.shape[0]))
                 block = log1p_cp10k(X[rows]).toarray()
-                able = np.flatnonzero(seen[rows] > 0)
+                able = np.flatnonzero(read_counts[rows] > 0)
                 if len(able):
-                    mine = rows[able]
-                    query = None if inputs.query is None else genes.select(inputs.query[mine])
-                    hidden, told = _filled_in(tuned, genes.select(X[mine]), query)
-                    share = (seen[mine] / total[mine])[:, None]
-                    told = np.log1p(np.expm1(told) * share)  # the model's genes may be part of the library only
-                    at = genes.target[known]
+                    cells_in_block = rows[able]
+                    query = None if inputs.query is None else genes.select(inputs.query[cells_in_block])
+                    hidden, imputed = _filled_in(tuned, genes.select(X[cells_in_block]), query)
+                    share = (read_counts[cells_in_block] / total[cells_in_block])[:, None]
+                    imputed = np.log1p(np.expm1(imputed) * share)  # the model's genes may be part of the library only
+                    at = genes.target[fillable]
                     cells, columns = np.nonzero(hidden[:, at])
-                    block[able[cells], known[columns]] = told[:, at][cells, columns]
+                    block[able[cells], fillable[columns]] = imputed[:, at][cells, columns]
                 out[rows] = block
                 ctx.written(out)
                 done = (rows[-1] + 1) / X.shape[0]
@@ -107,30 +107,30 @@ class SequenceImputer(SequenceModel):
 
         from bench.errors import NotApplicableError
         from bench.methods.nn.genes import match
-        from bench.methods.nn.models.families import family
+        from bench.methods.nn.models.architectures import architecture
         from bench.methods.nn.training.finetuning import fine_tune_imputer
         from bench.methods.nn.training.fitting import make_fabric
         from bench.methods.nn.training.pretraining import new_model
-        from bench.methods.nn.training.recipe import Recipe, split_settings
+        from bench.methods.nn.training.training_config import TrainingConfig, split_settings
         from bench.methods.nn.training.validation import split_by_donor
         from bench.seeds import derive_seed
 
         filled = np.asarray(cells.X.sum(axis=1)).ravel() > 0
         if filled.sum() < 2:
             raise NotApplicableError(f"{self.name} needs at least 2 cells with counts to learn from")
-        kind = family(self.name)
-        of_model, of_recipe = split_settings(kind, self.options)
-        settings = {"epochs": self.epochs, "lr": self.lr} | of_recipe
-        recipe = Recipe.of(self.name, self.size, "imputation", settings)
-        fabric = make_fabric(recipe, ctx.device)
+        kind = architecture(self.name)
+        of_model, of_training = split_settings(kind, self.options)
+        settings = {"epochs": self.epochs, "lr": self.lr} | of_training
+        training = TrainingConfig.of(self.name, self.size, "imputation", settings)
+        fabric = make_fabric(training, ctx.device)
         pretrained = self._pretrained(kind, of_model, cells, filled, fabric, ctx)
         genes = match(pretrained.genes, cells.var, where="cells to learn from")
-        counts, known = _with_counts(genes.select(cells.X))
-        donor = cells.obs["donor"].to_numpy()[known] if "donor" in cells.obs else np.zeros(counts.shape[0])
+        counts, with_counts = _with_counts(genes.select(cells.X))
+        donor = cells.obs["donor"].to_numpy()[with_counts] if "donor" in cells.obs else np.zeros(counts.shape[0])
         taught = np.ones(len(pretrained.genes), dtype=bool)  # a checkpoint has been chosen to know its genes
         if not self.checkpoint:
             taught = np.asarray(counts.sum(axis=0)).ravel() > 0
-        deep = np.asarray(cells.X.sum(axis=1)).ravel()[known] >= _DEEP
+        deep = np.asarray(cells.X.sum(axis=1)).ravel()[with_counts] >= _DEEP
         if deep.sum() >= _FEWEST_DEEP:
             counts, donor = counts[deep], donor[deep]
             ctx.note(f"fine-tuned on the {counts.shape[0]:,} cells of at least {_DEEP:,} counts")
@@ -141,25 +141,25 @@ class SequenceImputer(SequenceModel):
         ctx.note(split.note)
         tuned = fine_tune_imputer(
             fabric,
-            pretrained.family,
+            pretrained.architecture,
             pretrained.model,
             new_model(kind, pretrained.config, ctx.seed),
             counts,
             split,
-            recipe,
+            training,
             ctx.seed,
             report=lambda done, line: ctx.progress(
                 _PRETRAINING_SHARE + (_PREDICTING_FROM - _PRETRAINING_SHARE) * done, line
             ),
         )
         ctx.log.info("best epoch %d of %s", tuned.best_epoch, [round(value, 4) for value in tuned.history])
-        return _Tuned(tuned.model, pretrained.genes, taught, fabric, recipe.micro_batch)
+        return _Tuned(tuned.model, pretrained.genes, taught, fabric, training.micro_batch)
 
 
 def _filled_in(
     tuned: _Tuned, counts: csr_matrix, query: csr_matrix | None
 ) -> tuple[NDArray[np.bool_], NDArray[np.float32]]:
-    """Which entries (cells, genes) were masked in some pass, and what the model said of them (0 elsewhere)."""
+    """Mask and predict: the entries (cells, genes) that were masked in some pass, and the predictions (0 elsewhere)."""
     import numpy as np
     import torch
 
@@ -167,19 +167,19 @@ def _filled_in(
 
     expression = log1p_cp10k(counts)
     groups = _zero_groups(expression == 0) if query is None else iter([query.toarray().astype(bool)])
-    asked, told = np.zeros(expression.shape, dtype=bool), np.zeros_like(expression)
-    shown = torch.from_numpy(expression).to(tuned.fabric.device)
+    masked, imputed = np.zeros(expression.shape, dtype=bool), np.zeros_like(expression)
+    visible = torch.from_numpy(expression).to(tuned.fabric.device)
     with torch.no_grad():
         for hidden in groups:
-            said = tuned.model(shown, torch.from_numpy(hidden).to(tuned.fabric.device)).float().cpu().numpy()
-            told[hidden] = np.maximum(said[hidden], 0)
-            asked |= hidden
-    return asked, told
+            predicted = tuned.model(visible, torch.from_numpy(hidden).to(tuned.fabric.device)).float().cpu().numpy()
+            imputed[hidden] = np.maximum(predicted[hidden], 0)
+            masked |= hidden
+    return masked, imputed
 
 
-def _zero_groups(zero: NDArray[np.bool_]) -> Iterator[NDArray[np.bool_]]:
+def _zero_groups(is_zero: NDArray[np.bool_]) -> Iterator[NDArray[np.bool_]]:
     """The zeros of every cell in interleaved groups: the i-th, (i + 10)-th, ... in the order of the genes."""
     import numpy as np
 
-    group = (np.cumsum(zero, axis=1) - 1) % _ZERO_GROUPS
-    return (zero & (group == i) for i in range(_ZERO_GROUPS))
+    group = (np.cumsum(is_zero, axis=1) - 1) % _ZERO_GROUPS
+    return (is_zero & (group == i) for i in range(_ZERO_GROUPS))

@@ -1,1 +1,1 @@
-"""What the sequence models share: kernels, networks, training and embedding. Nothing is imported before it is used."""
+"""The sequence models: kernels, networks, training and embedding. Nothing is imported before it is used."""

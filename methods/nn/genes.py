@@ -1,4 +1,4 @@
-"""Which genes a model reads and in which order, and how the genes of a dataset are laid out for it."""
+"""The genes that a model reads and their order, and the genes of a dataset laid out for it."""
 
 from __future__ import annotations
 
@@ -75,25 +75,25 @@ class Genes:
             If a dataset shares less than ``min_share`` of its genes (or of the others', if these are fewer) with
             those before it: one names its genes by ID and another by symbol, most likely.
         """
-        known: dict[str, str] = {}
+        symbol_of: dict[str, str] = {}
         for i, genes in enumerate(parts):
-            shared = sum(name in known for name in genes.ids)
-            if known and shared < min_share * min(len(known), len(genes)):
+            shared = sum(name in symbol_of for name in genes.ids)
+            if symbol_of and shared < min_share * min(len(symbol_of), len(genes)):
                 raise BenchError(
                     f"the datasets hardly share genes: {shared:,} of the {len(genes):,} genes of dataset {i + 1} are "
-                    f"among the {len(known):,} of those before it; named like {_examples(genes.ids)} and like "
-                    f"{_examples(known)}",
+                    f"among the {len(symbol_of):,} of those before it; named like {_examples(genes.ids)} and like "
+                    f"{_examples(symbol_of)}",
                     where="genes of the datasets",
                     fix="give all datasets Ensembl IDs of one organism as gene names",
                 )
             for name, symbol in zip(genes.ids, genes.symbols, strict=True):
-                known[name] = known.get(name) or symbol
-        return cls(tuple(sorted(known)), tuple(known[name] for name in sorted(known)))
+                symbol_of[name] = symbol_of.get(name) or symbol
+        return cls(tuple(sorted(symbol_of)), tuple(symbol_of[name] for name in sorted(symbol_of)))
 
 
 @dataclass(frozen=True)
 class GeneMap:
-    """Where in a dataset each gene of a model is; made by :func:`match`.
+    """Place in a dataset of each gene of a model; made by :func:`match`.
 
     Parameters
     ----------
@@ -139,8 +139,8 @@ class GeneMap:
             return counts
         column, data, indptr = self.target[counts.indices], counts.data, counts.indptr
         if self.matched < len(self.target):
-            kept = np.flatnonzero(column >= 0)
-            column, data, indptr = column[kept], data[kept], np.searchsorted(kept, indptr)
+            entries = np.flatnonzero(column >= 0)
+            column, data, indptr = column[entries], data[entries], np.searchsorted(entries, indptr)
         selected = csr_matrix((data, column, indptr), shape=(counts.shape[0], self.n_genes))
         if not self._in_order:
             selected.sort_indices()
@@ -185,7 +185,7 @@ def match(model: Genes, data: Genes | pd.DataFrame, *, min_share: float = 0.5, w
 def _as_they_stand(var: pd.DataFrame) -> Genes:
     """Genes in the order of ``var``. A symbol that only repeats the ID is no symbol."""
     names = [str(name) for name in var.index]
-    bare = [found.group(1) if (found := _VERSIONED.fullmatch(name)) else name for name in names]
+    bare = [versioned.group(1) if (versioned := _VERSIONED.fullmatch(name)) else name for name in names]
     ids = bare if len(set(bare)) == len(bare) else names
     column = var["symbol"].astype(object).where(var["symbol"].notna(), "") if "symbol" in var else [""] * len(ids)
     symbols = ("" if str(symbol) == name else str(symbol) for symbol, name in zip(column, names, strict=True))
@@ -193,7 +193,7 @@ def _as_they_stand(var: pd.DataFrame) -> Genes:
 
 
 def _symbols(genes: Genes) -> list[str]:
-    """What may be a symbol: data without a column of symbols often name their genes by them."""
+    """Names that may be symbols: data without a column of symbols often name their genes by them."""
     names = [symbol or name for name, symbol in zip(genes.ids, genes.symbols, strict=True)]
     times = Counter(names)
     return [name if times[name] == 1 else "" for name in names]

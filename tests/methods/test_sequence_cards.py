@@ -99,11 +99,11 @@ def test_the_seed_decides(problem, method):
 def checkpoint(tmp_path):
     """A pre-trained scMamba of the genes that ``problem`` has, in their order."""
     from bench.methods.nn.genes import Genes
-    from bench.methods.nn.models.families import family
+    from bench.methods.nn.models.architectures import architecture
     from bench.methods.nn.training.checkpoint import Pretrained
     from bench.methods.nn.training.pretraining import new_model
 
-    kind = family("scmamba")
+    kind = architecture("scmamba")
     config = kind.config_class.from_preset("tiny", 30)
 
     def make(folder="ckpt", genes=30):

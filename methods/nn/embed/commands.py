@@ -1,4 +1,4 @@
-"""What the commands of the pre-trained models do, as plain functions."""
+"""The commands of the pre-trained models as plain functions."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Embedded:
-    """What :func:`embed` has done.
+    """Result of :func:`embed`.
 
     Parameters
     ----------
@@ -100,7 +100,7 @@ def embed(
     )
     empty = int((~is_embedded(embedding)).sum())
     facts = _facts(checkpoint, pretrained, store, gene_map, empty)
-    name = pretrained.family.name
+    name = pretrained.architecture.name
     additions: dict[str, dict[str, Any]] = {
         "obsm": {f"X_{name}": embedding},
         "varm": {f"{name}_genes": along(vectors, gene_map)},
@@ -118,13 +118,13 @@ def embed(
 def _facts(
     checkpoint: Path, pretrained: Pretrained, store: CountStore, gene_map: GeneMap, empty: int
 ) -> dict[str, Any]:
-    """What stands beside the vectors; paths of the machine do not."""
-    known = seen_data(pretrained.facts)
+    """Facts that stand beside the vectors; paths of the machine do not."""
+    seen = seen_data(pretrained.facts)
     return {
-        "model": pretrained.family.name,
+        "model": pretrained.architecture.name,
         "checkpoint": checkpoint.resolve().name,
         "dataset": store.name,
-        "seen_in_pretraining": bool({store.name, store.accession, store.digest} & set(known) - {""}),
+        "seen_in_pretraining": bool({store.name, store.accession, store.digest} & set(seen) - {""}),
         "cells": len(store),
         "cells_without_counts": empty,
         "genes": gene_map.n_genes,

@@ -1,4 +1,4 @@
-"""What a pre-trained model has learned of cells and of genes, as vectors."""
+"""Cells and genes as vectors of a pre-trained model."""
 
 from __future__ import annotations
 
@@ -82,9 +82,9 @@ def gene_embedding(pretrained: Pretrained) -> NDArray[np.float32]:
 
 def along(vectors: NDArray[np.float32], gene_map: GeneMap) -> NDArray[np.float32]:
     """Vectors of the model's genes in the order of the genes of the data; NaN for genes that the model lacks."""
-    known = gene_map.target >= 0
-    out = np.full((len(known), vectors.shape[1]), np.nan, dtype=np.float32)
-    out[known] = vectors[gene_map.target[known]]
+    matched = gene_map.target >= 0
+    out = np.full((len(matched), vectors.shape[1]), np.nan, dtype=np.float32)
+    out[matched] = vectors[gene_map.target[matched]]
     return out
 
 

@@ -49,10 +49,10 @@ def map_of_cells(embedding: NDArray[np.float32], store: CountStore) -> pd.DataFr
     the paper's code, dimensions are standardised and cells compared by correlation.
     """
     obs = store.obs
-    shown = is_embedded(embedding)
+    drawn = is_embedded(embedding)
     if "exclude" in obs:
-        shown &= ~obs["exclude"].to_numpy(bool)
-    cells = np.flatnonzero(shown)
+        drawn &= ~obs["exclude"].to_numpy(bool)
+    cells = np.flatnonzero(drawn)
     if len(cells) > MOST_CELLS:
         cells = np.sort(np.random.default_rng(SEED).choice(cells, MOST_CELLS, replace=False))
     frame = _frame(obs.index[cells].astype(str), "cell", _in_the_plane(_standardised(embedding[cells]), "correlation"))
@@ -134,6 +134,6 @@ def _marker_names() -> dict[str, str]:
 
 
 def _marked(name: str, symbol: str) -> str | None:
-    """Which cells a gene marks; symbols of mice differ from human ones by their case."""
-    known = _marker_names()
-    return known.get(name) or known.get((symbol or name).upper())
+    """Type of the cells that a gene marks; symbols of mice differ from human ones by their case."""
+    marker_of = _marker_names()
+    return marker_of.get(name) or marker_of.get((symbol or name).upper())

@@ -62,17 +62,17 @@ def read_gene2vec(
     row_of = {name.strip().casefold(): row for row, name in enumerate(rows)}
     if len(row_of) < len(rows):
         raise BenchError(f"{len(rows) - len(row_of)} gene names occur more than once", where=where, fix="keep one each")
-    found = [(i, row_of[name.casefold()]) for i, name in enumerate(genes) if name and name.casefold() in row_of]
-    if len(found) < min_share * len(genes) or not found:
+    matches = [(i, row_of[name.casefold()]) for i, name in enumerate(genes) if name and name.casefold() in row_of]
+    if len(matches) < min_share * len(genes) or not matches:
         raise BenchError(
-            f"gene2vec has {len(found)} of the model's {len(genes)} genes",
+            f"gene2vec has {len(matches)} of the model's {len(genes)} genes",
             where=where,
             fix=f"use the same kind of name for both: the model has {_some(genes)}, gene2vec has {_some(rows)}",
         )
     ordered = torch.zeros(len(genes), table.shape[1])
-    to, come = (torch.tensor(side) for side in zip(*found, strict=True))
+    to, come = (torch.tensor(side) for side in zip(*matches, strict=True))
     ordered[to] = table[come]
-    return Gene2Vec(ordered, len(found))
+    return Gene2Vec(ordered, len(matches))
 
 
 def _table(path: Path) -> torch.Tensor:

@@ -1,4 +1,4 @@
-"""What scMamba's inputs and outputs are made of: embeddings of expression and gene, [MASK], [CLS], and the two heads.
+"""Inputs and outputs of scMamba: embeddings of expression and gene, [MASK], [CLS], and the two heads.
 
 They stand around any encoder from (batch, length, d_model) to the same shape.
 """
@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from bench.errors import BenchError
-from bench.methods.nn.models.family import MaskedModel
+from bench.methods.nn.models.architecture import MaskedModel
 
 Vocabulary = Literal["paper", "tight"]
 
@@ -128,7 +128,7 @@ class CellClassifier(nn.Module):
 
 
 def cls_positions(n_genes: int) -> list[int]:
-    """Where the three [CLS] are once they are inserted among the genes."""
+    """Positions of the three [CLS] once they are inserted among the genes."""
     return [0, n_genes // 2 + 1, n_genes + N_CLS - 1]
 
 

@@ -90,8 +90,8 @@ class _ShortConvolution(torch.autograd.Function):
         ctx.past = past
         y = torch.addcmul(bias[:, None], x, weight[:, past, None])
         for j in _other_taps(weight, past):
-            here, there = _overlap(x.shape[-1], j - past)
-            y[..., here].addcmul_(x[..., there], weight[:, j, None])
+            target, source = _overlap(x.shape[-1], j - past)
+            y[..., target].addcmul_(x[..., source], weight[:, j, None])
         return y
 
     @staticmethod
@@ -101,9 +101,9 @@ class _ShortConvolution(torch.autograd.Function):
         dx, dweight = dy * weight[:, ctx.past, None], torch.empty_like(weight)
         dweight[:, ctx.past] = (dy * x).sum((0, 2))
         for j in _other_taps(weight, ctx.past):
-            here, there = _overlap(x.shape[-1], j - ctx.past)
-            dx[..., there].addcmul_(dy[..., here], weight[:, j, None])
-            dweight[:, j] = (dy[..., here] * x[..., there]).sum((0, 2))
+            target, source = _overlap(x.shape[-1], j - ctx.past)
+            dx[..., source].addcmul_(dy[..., target], weight[:, j, None])
+            dweight[:, j] = (dy[..., target] * x[..., source]).sum((0, 2))
         return dx, dweight, dy.sum((0, 2)), None
 
 

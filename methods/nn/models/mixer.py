@@ -16,7 +16,7 @@ _DT_MIN, _DT_MAX, _DT_FLOOR = 1e-3, 1e-1, 1e-4
 
 
 class Direction(nn.Module):
-    """What each direction has of its own: convolution, step size, A, B, C and D.
+    """Parameters that each direction has of its own: convolution, step size, A, B, C and D.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Named sizes and recipes of the sequence models, kept as data in ``presets/MODEL.json``."""
+"""Named sizes and training configurations of the sequence models, kept as data in ``presets/MODEL.json``."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any
 
 from bench.errors import UnknownNameError
 
-#: What a preset holds: sizes of the network, and one recipe for each kind of training. ``classification/subtype`` and
-#: the like hold what differs there from ``classification``.
+#: What a preset holds: sizes of the network, and a configuration for each kind of training.
+#: ``classification/subtype`` and the like hold what differs there from ``classification``.
 SECTIONS = ("sizes", "pretraining", "classification", "imputation")
 
 
@@ -21,14 +21,14 @@ def presets(model: str) -> dict[str, dict[str, dict[str, Any]]]:
 
 
 def preset(model: str, name: str) -> dict[str, dict[str, Any]]:
-    """Sizes and recipes of a model by the preset's name.
+    """Sizes and training configurations of a model by the preset's name.
 
     Raises
     ------
     UnknownNameError
         There is no such preset.
     """
-    known = presets(model)
-    if name not in known:
-        raise UnknownNameError("preset", name, known, where=model)
-    return {section: dict(settings) for section, settings in known[name].items()}
+    by_name = presets(model)
+    if name not in by_name:
+        raise UnknownNameError("preset", name, by_name, where=model)
+    return {section: dict(settings) for section, settings in by_name[name].items()}

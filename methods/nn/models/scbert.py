@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from bench.errors import BenchError
-from bench.methods.nn.models.family import Corruption, Family, MaskedModel, MaskRates
+from bench.methods.nn.models.architecture import Architecture, Corruption, MaskedModel, MaskRates
 from bench.methods.nn.models.gene2vec import Gene2Vec
 from bench.methods.nn.models.performer import Performer
 from bench.methods.nn.models.presets import preset
@@ -152,9 +152,9 @@ class TokenEmbedding(nn.Module):
         if not self.frozen_positions:
             raise BenchError("This model learns its positions", fix='make it with positions="gene2vec"')
         if gene2vec.vectors.shape != self.gene_vectors.shape:
-            given, own = tuple(gene2vec.vectors.shape), tuple(self.gene_vectors.shape)
+            shape, own_shape = tuple(gene2vec.vectors.shape), tuple(self.gene_vectors.shape)
             raise BenchError(
-                f"gene2vec gives (genes, dim) = {given}, the model has {own}",
+                f"gene2vec gives (genes, dim) = {shape}, the model has {own_shape}",
                 fix="make the model with the genes and the dim of the vectors (the published ones have dim 200)",
             )
         with torch.no_grad():
@@ -223,7 +223,7 @@ class ScBertClassifier(nn.Module):
         return self.head(self.encoder(self.embedding(expression)))
 
 
-class ScBertFamily(Family):
+class ScBertArchitecture(Architecture):
     """scBERT: cross-entropy on masked tokens; fine-tuning takes over all but the head and trains little of it."""
 
     name = "scbert"
@@ -254,7 +254,7 @@ class ScBertFamily(Family):
         return F.cross_entropy(logits, tokens_of(expression[scored]), reduction="none")
 
     def trained(self, classifier: nn.Module) -> list[nn.Parameter]:
-        """What the configuration's ``fine_tune`` says."""
+        """Parameters that the configuration's ``fine_tune`` names."""
         net: Any = classifier
         official = [net.encoder.layers[-2:][0], net.encoder.norm, net.head]
         parts = official if net.fine_tune == "official" else [net]
@@ -277,6 +277,6 @@ def _exact_share(among: torch.Tensor, rate: float, generator: torch.Generator) -
     """Of each row's true places ceil(rate x their number), chosen at random."""
     if rate == 0:
         return torch.zeros_like(among)
-    wanted = (among.sum(1, keepdim=True).double() * rate - 1e-9).ceil()  # 0.1 x 30 is a little more than 3
+    n_chosen = (among.sum(1, keepdim=True).double() * rate - 1e-9).ceil()  # 0.1 x 30 is a little more than 3
     order = torch.rand(among.shape, generator=generator).masked_fill(~among, 2.0).argsort(dim=1)
-    return torch.zeros_like(among).scatter(1, order, torch.arange(among.shape[1]) < wanted)
+    return torch.zeros_like(among).scatter(1, order, torch.arange(among.shape[1]) < n_chosen)

@@ -19,7 +19,7 @@ from typing import Self, TypeVar
 
 from torch import nn
 
-from bench.methods.nn.models.family import Family
+from bench.methods.nn.models.architecture import Architecture
 from bench.methods.nn.models.heads import CellClassifier, MaskedExpressionModel, Vocabulary, gene_embedding
 from bench.methods.nn.models.hyena import Bands, Encoder, HyenaOperator, ImplicitFilter, ShortFilter
 from bench.methods.nn.models.presets import preset
@@ -84,7 +84,7 @@ class ScHyenaConfig:
         return cls(n_genes=n_genes, **preset("schyena", name)["sizes"])
 
 
-class ScHyenaFamily(Family):
+class ScHyenaArchitecture(Architecture):
     """scHyena to training: masked genes are scored by their squared error, every parameter is fine-tuned."""
 
     name = "schyena"

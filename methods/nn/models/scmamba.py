@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Self
 
-from bench.methods.nn.models.family import Family
+from bench.methods.nn.models.architecture import Architecture
 from bench.methods.nn.models.heads import CellClassifier, MaskedExpressionModel, Vocabulary, gene_embedding
 from bench.methods.nn.models.mixer import BidirectionalMixer, Encoder
 from bench.methods.nn.models.presets import preset
@@ -67,7 +67,7 @@ def cell_classifier(config: ScMambaConfig, n_classes: int) -> CellClassifier:
     )
 
 
-class ScMambaFamily(Family):
+class ScMambaArchitecture(Architecture):
     """scMamba to training: masked genes are scored by their squared error, every parameter is fine-tuned."""
 
     name = "scmamba"

@@ -12,7 +12,9 @@ if TYPE_CHECKING:
     from torch import nn
 
 
-def take_over(model: nn.Module, pretrained: Mapping[str, torch.Tensor], fresh: Iterable[str]) -> list[str]:
+def load_pretrained_weights(
+    model: nn.Module, pretrained: Mapping[str, torch.Tensor], fresh: Iterable[str]
+) -> list[str]:
     """Copy every tensor of a pre-trained backbone by name, except those whose name contains a word of ``fresh``.
 
     Returns
@@ -25,10 +27,10 @@ def take_over(model: nn.Module, pretrained: Mapping[str, torch.Tensor], fresh: I
         If any other tensor is missing in the pre-trained model, or has another shape: the official code would go on
         with it silently unloaded.
     """
-    state, kept = model.state_dict(), []
+    state, fresh_names = model.state_dict(), []
     for name in state:
         if any(word in name for word in fresh):
-            kept.append(name)
+            fresh_names.append(name)
         elif name not in pretrained or pretrained[name].shape != state[name].shape:
             raise BenchError(
                 f"the pre-trained model has no fitting tensor {name!r}",
@@ -38,4 +40,4 @@ def take_over(model: nn.Module, pretrained: Mapping[str, torch.Tensor], fresh: I
         else:
             state[name] = pretrained[name]
     model.load_state_dict(state)
-    return kept
+    return fresh_names

@@ -140,14 +140,14 @@ def shared_genes(stores: Sequence[CountStore], min_cells_share: float = 0.0) -> 
     for part in cells.in_order(cells.not_excluded()):
         n_cells += np.bincount(part.indices, minlength=len(genes))
     total = len(cells.not_excluded())
-    kept = np.flatnonzero(n_cells >= min_cells_share * total)
-    if not len(kept):
+    detected = np.flatnonzero(n_cells >= min_cells_share * total)
+    if not len(detected):
         raise BenchError(
             f"no gene has counts in {min_cells_share:.2%} of the {total:,} cells",
             where="min_cells_share",
             fix=f"lower it; the most frequent gene is in {n_cells.max() / max(total, 1):.2%}",
         )
-    return Genes(tuple(genes.ids[i] for i in kept), tuple(genes.symbols[i] for i in kept))
+    return Genes(tuple(genes.ids[i] for i in detected), tuple(genes.symbols[i] for i in detected))
 
 
 class _Cells:

@@ -17,9 +17,9 @@ from safetensors.torch import load_file
 
 from bench.errors import BenchError
 from bench.methods.nn.genes import Genes
-from bench.methods.nn.models.families import family
-from bench.methods.nn.models.family import Family, MaskedModel
-from bench.methods.nn.training.snapshots import file_digest, write_tensors
+from bench.methods.nn.models.architecture import Architecture, MaskedModel
+from bench.methods.nn.models.architectures import architecture
+from bench.methods.nn.training.resume_state import file_digest, write_tensors
 from bench.system import replacing
 
 MODEL, CARD = "model.safetensors", "card.json"
@@ -36,15 +36,15 @@ class Pretrained:
 
     Parameters
     ----------
-    family, config, genes
+    architecture, config, genes
         Which model, its sizes, its genes in order.
     model
         The network.
     facts
-        What its card says besides: preset, recipe, data seen, final loss, versions.
+        What its card says besides: preset, training configuration (``recipe``), data seen, final loss, versions.
     """
 
-    family: Family
+    architecture: Architecture
     config: Any
     genes: Genes
     model: MaskedModel
@@ -59,7 +59,7 @@ def save_pretrained(folder: Path, pretrained: Pretrained) -> None:
         write_tensors(aside, pretrained.model.state_dict())
     card = {
         "format": _FORMAT,
-        "model": pretrained.family.name,
+        "model": pretrained.architecture.name,
         "config": dataclasses.asdict(pretrained.config),
         "n_parameters": sum(p.numel() for p in pretrained.model.parameters()),
         "normalisation": NORMALISATION,
@@ -163,7 +163,7 @@ def load_pretrained(folder: Path, expected: str | None = None) -> Pretrained:
             where=str(folder),
             fix=f"give a checkpoint of {expected}",
         )
-    kind = family(card["model"])
+    kind = architecture(card["model"])
     try:
         if file_digest(folder / MODEL) != card["sha256"]:
             raise BenchError("the file is damaged or truncated", where=str(folder / MODEL), fix="fetch it again")

@@ -14,11 +14,11 @@ from torch import nn
 
 from bench.errors import BenchError, NotApplicableError
 from bench.methods.nn.expression import log1p_cp10k
-from bench.methods.nn.models.family import Family, MaskedModel
-from bench.methods.nn.models.weights import take_over
+from bench.methods.nn.models.architecture import Architecture, MaskedModel
+from bench.methods.nn.models.weights import load_pretrained_weights
 from bench.methods.nn.training.fitting import Batch, Fitting
 from bench.methods.nn.training.pretraining import MaskedExpression
-from bench.methods.nn.training.recipe import Recipe
+from bench.methods.nn.training.training_config import TrainingConfig
 from bench.methods.nn.training.validation import Split, judge
 from bench.seeds import derive_seed
 
@@ -69,12 +69,12 @@ class CellClasses:
 
 def fine_tune_classifier(
     fabric: Fabric,
-    family: Family,
+    architecture: Architecture,
     config: Any,
     counts: csr_matrix,
     label: NDArray[np.intp],
     split: Split,
-    recipe: Recipe,
+    training: TrainingConfig,
     seed: int,
     *,
     n_classes: int,
@@ -92,7 +92,7 @@ def fine_tune_classifier(
     split
         Which cells to train on and which to judge epochs by; without the latter the last epoch is the best one.
     pretrained
-        Start from this model, all of it but what the family wants fresh; None: from scratch.
+        Start from this model, all of it but what the architecture wants fresh; None: from scratch.
 
     Raises
     ------
@@ -102,36 +102,36 @@ def fine_tune_classifier(
     if len(np.unique(label[split.train])) < 2:
         raise NotApplicableError("all training cells are of one class: there is nothing to learn")
     torch.manual_seed(derive_seed("classifier", seed))
-    model = family.classifier(config, n_classes)
+    model = architecture.classifier(config, n_classes)
     if pretrained is not None:
-        take_over(model, pretrained.state_dict(), family.fresh)
-    weights = _balanced(label[split.train], n_classes) if recipe.balanced else None
+        load_pretrained_weights(model, pretrained.state_dict(), architecture.fresh)
+    weights = _balanced(label[split.train], n_classes) if training.balanced else None
     objective = CellClasses(weights)
-    # From scratch there is no backbone worth keeping: everything is trained, whatever the family does otherwise.
-    trained = family.trained(model) if pretrained is not None else None
-    fitting = _fitting(fabric, model, recipe, len(split.train), seed, trained)
+    # From scratch there is no backbone worth keeping: everything is trained, whatever the architecture does otherwise.
+    trained = architecture.trained(model) if pretrained is not None else None
+    fitting = _fitting(fabric, model, training, len(split.train), seed, trained)
     truth = torch.from_numpy(label)
 
     def batch(rows: NDArray[np.intp]) -> Batch:
         return torch.from_numpy(log1p_cp10k(counts[rows])), truth[rows]
 
     def monitor() -> float:
-        logits = predict(fabric, fitting.model, counts[split.validation], recipe.micro_batch)
-        if recipe.monitor == "loss":
+        logits = predict(fabric, fitting.model, counts[split.validation], training.micro_batch)
+        if training.monitor == "loss":
             return -float(F.cross_entropy(torch.from_numpy(logits), truth[split.validation], weights))
-        return judge(logits, label[split.validation], recipe.monitor)
+        return judge(logits, label[split.validation], training.monitor)
 
     return _best_epoch(fitting, split, objective, batch, monitor, report)
 
 
 def fine_tune_imputer(
     fabric: Fabric,
-    family: Family,
+    architecture: Architecture,
     pretrained: MaskedModel,
     model: MaskedModel,
     counts: csr_matrix,
     split: Split,
-    recipe: Recipe,
+    training: TrainingConfig,
     seed: int,
     *,
     keep_mask_token: bool = False,
@@ -147,13 +147,13 @@ def fine_tune_imputer(
         Default false, as in the official code, where [MASK] starts again from zeros because its name contains a word
         by which heads are recognised; probably not meant.
     """
-    fresh = tuple(word for word in family.fresh if not (keep_mask_token and word == "token"))
-    take_over(model, pretrained.state_dict(), fresh)
-    objective = MaskedExpression(family)
-    fitting = _fitting(fabric, model, recipe, len(split.train), seed, None)
+    fresh = tuple(word for word in architecture.fresh if not (keep_mask_token and word == "token"))
+    load_pretrained_weights(model, pretrained.state_dict(), fresh)
+    objective = MaskedExpression(architecture)
+    fitting = _fitting(fabric, model, training, len(split.train), seed, None)
 
     def batch(rows: NDArray[np.intp]) -> Batch:
-        return objective.batch(torch.from_numpy(log1p_cp10k(counts[rows])), recipe, fitting.generator())
+        return objective.batch(torch.from_numpy(log1p_cp10k(counts[rows])), training, fitting.generator())
 
     def monitor() -> float:
         # The same masks after every epoch: the official code draws new ones, which makes epochs hard to compare.
@@ -161,9 +161,9 @@ def fine_tune_imputer(
         total = weight = 0.0
         fitting.model.eval()
         with torch.no_grad():
-            for rows in _slices(split.validation, recipe.micro_batch):
+            for rows in _slices(split.validation, training.micro_batch):
                 expression = torch.from_numpy(log1p_cp10k(counts[rows]))
-                masked = objective.batch(expression, recipe, generator)
+                masked = objective.batch(expression, training, generator)
                 total += float(objective.loss(fitting.model, tuple(t.to(fabric.device) for t in masked)))
                 weight += objective.weight(masked)
         return -total / max(weight, 1.0)
@@ -178,7 +178,7 @@ def predict(
     micro_batch: int,
     on_part: Callable[[float], None] = lambda done: None,
 ) -> NDArray[np.float32]:
-    """What ``model`` says of every cell, (cells, ...), float32; ``on_part`` is told the share of cells done."""
+    """Predict every cell by ``model``, (cells, ...), float32; ``on_part`` is told the share of cells done."""
     model.eval()
     parts = []
     with torch.no_grad():
@@ -190,10 +190,15 @@ def predict(
 
 
 def _fitting(
-    fabric: Fabric, model: nn.Module, recipe: Recipe, n_cells: int, seed: int, trained: list[nn.Parameter] | None
+    fabric: Fabric,
+    model: nn.Module,
+    training: TrainingConfig,
+    n_cells: int,
+    seed: int,
+    trained: list[nn.Parameter] | None,
 ) -> Fitting:
-    steps_per_epoch = math.ceil(n_cells / recipe.batch_size)
-    return Fitting(fabric, model, recipe, steps_per_epoch=steps_per_epoch, seed=seed, trained=trained)
+    steps_per_epoch = math.ceil(n_cells / training.batch_size)
+    return Fitting(fabric, model, training, steps_per_epoch=steps_per_epoch, seed=seed, trained=trained)
 
 
 def _best_epoch(
@@ -216,11 +221,11 @@ def _best_epoch(
         if best_state is None or history[-1] > history[best]:
             best = len(history) - 1
             best_state = {name: tensor.detach().clone() for name, tensor in fitting.bare.state_dict().items()}
-        patience = fitting.recipe.patience
+        patience = fitting.training.patience
         if patience is not None and len(history) - 1 - best > patience:
             break
     if best_state is None:
-        raise BenchError("there is no training step", where="recipe", fix="give more epochs or steps")
+        raise BenchError("there is no training step", where="training configuration", fix="give more epochs or steps")
     fitting.bare.load_state_dict(best_state)
     fitting.bare.eval()
     return FineTuned(fitting.bare, best + 1, history)
@@ -230,8 +235,8 @@ def _epoch(rows: NDArray[np.intp], fitting: Fitting) -> Iterator[NDArray[np.intp
     """Rows of each batch of the coming epoch, in an order of its own."""
     epoch = fitting.step // fitting.steps_per_epoch
     order = np.random.default_rng(derive_seed("order", fitting.seed, epoch)).permutation(rows)
-    left = fitting.n_steps - fitting.step
-    yield from list(_slices(order, fitting.recipe.batch_size))[:left]
+    remaining = fitting.n_steps - fitting.step
+    yield from list(_slices(order, fitting.training.batch_size))[:remaining]
 
 
 def _slices(rows: NDArray[np.intp], size: int) -> Iterator[NDArray[np.intp]]:

@@ -15,7 +15,7 @@ from torch import nn
 
 from bench.errors import BenchError
 from bench.methods.nn.kernels.cpu_tensors import keep_freed_memory
-from bench.methods.nn.training.recipe import Recipe
+from bench.methods.nn.training.training_config import TrainingConfig
 from bench.seeds import derive_seed
 
 #: One entry per cell in each tensor.
@@ -23,18 +23,18 @@ Batch = tuple[torch.Tensor, ...]
 
 
 class Objective(Protocol):
-    """What a training minimises: the sum of ``loss`` over the cells, divided by the sum of ``weight``."""
+    """Objective that a training minimises: the sum of ``loss`` over the cells, divided by the sum of ``weight``."""
 
     def loss(self, model: nn.Module, batch: Batch) -> torch.Tensor:
         """Loss summed over the cells of ``batch``; calls ``model`` once."""
 
     def weight(self, batch: Batch) -> float:
-        """How many terms (or how much weight) that sum has."""
+        """Count the terms of that sum, or add up their weights."""
 
 
 @dataclass(frozen=True)
 class StepReport:
-    """How a step went: its number (from 0), the loss before it, learning rate, norm of the gradient, cells."""
+    """Report of a step: its number (from 0), the loss before it, learning rate, norm of the gradient, cells."""
 
     step: int
     loss: float
@@ -52,18 +52,18 @@ def processes_here(devices: int) -> int:
     return int(os.environ["LOCAL_WORLD_SIZE"]) if dist.is_torchelastic_launched() else devices
 
 
-def make_fabric(recipe: Recipe, device: str = "cpu", devices: int = 1) -> Fabric:
-    """Lightning Fabric for a recipe: device, precision, and DDP where there are several devices.
+def make_fabric(training: TrainingConfig, device: str = "cpu", devices: int = 1) -> Fabric:
+    """Lightning Fabric for a training: device, precision, and DDP where there are several devices.
 
     Under ``torchrun`` its processes count, whatever ``devices`` says: else each would be a training of its own.
     """
-    precision, here = recipe.precision, processes_here(devices)
-    nodes = int(os.environ["WORLD_SIZE"]) // here if dist.is_torchelastic_launched() else 1
+    precision, n_processes = training.precision, processes_here(devices)
+    nodes = int(os.environ["WORLD_SIZE"]) // n_processes if dist.is_torchelastic_launched() else 1
     if device == "cpu":
         keep_freed_memory()
     if device == "cpu" and precision == "bf16-mixed" and not _cpu_multiplies_bfloat16():
         precision = "32-true"
-    return Fabric(accelerator=device, devices=here, num_nodes=nodes, precision=precision)
+    return Fabric(accelerator=device, devices=n_processes, num_nodes=nodes, precision=precision)
 
 
 def _cpu_multiplies_bfloat16() -> bool:
@@ -93,7 +93,7 @@ class Fitting:
         self,
         fabric: Fabric,
         model: nn.Module,
-        recipe: Recipe,
+        training: TrainingConfig,
         *,
         steps_per_epoch: int,
         seed: int,
@@ -104,11 +104,11 @@ class Fitting:
             for parameter in model.parameters():
                 parameter.requires_grad_(id(parameter) in chosen)
         named = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
-        self.fabric, self.recipe, self.seed = fabric, recipe, seed
+        self.fabric, self.training, self.seed = fabric, training, seed
         self.steps_per_epoch, self.step = steps_per_epoch, 0
-        self.n_steps = recipe.n_steps(steps_per_epoch)
+        self.n_steps = training.n_steps(steps_per_epoch)
         self.bare = model
-        self.model, self.optimiser = fabric.setup(model, recipe.make_optimiser(named))
+        self.model, self.optimiser = fabric.setup(model, training.make_optimiser(named))
 
     def generator(self) -> torch.Generator:
         """Random numbers of the coming step, the same on every process."""
@@ -125,7 +125,7 @@ class Fitting:
             If the loss or the gradient is not finite; the parameters are then as before the step.
         """
         torch.manual_seed(derive_seed("step", self.seed, self.step, self.fabric.global_rank))  # dropout and the like
-        lr = self.recipe.lr_at(self.step, self.steps_per_epoch)
+        lr = self.training.lr_at(self.step, self.steps_per_epoch)
         for group in self.optimiser.param_groups:
             group["lr"] = lr
         self.model.train()
@@ -140,7 +140,7 @@ class Fitting:
             total += loss.detach()
         value = float(cast("torch.Tensor", self.fabric.all_reduce(total, reduce_op="mean")))
         clipped = self.fabric.clip_gradients(
-            self.model, self.optimiser, max_norm=self.recipe.clip, error_if_nonfinite=False
+            self.model, self.optimiser, max_norm=self.training.clip, error_if_nonfinite=False
         )
         norm = float(cast("torch.Tensor", clipped))
         if not (math.isfinite(value) and math.isfinite(norm)):
@@ -161,8 +161,8 @@ class Fitting:
         first, last = n * rank // world, n * (rank + 1) // world
         if first == last:
             yield self._to_device(batch, slice(0, 1)), 0.0
-        for start in range(first, last, self.recipe.micro_batch):
-            yield self._to_device(batch, slice(start, min(start + self.recipe.micro_batch, last))), 1.0
+        for start in range(first, last, self.training.micro_batch):
+            yield self._to_device(batch, slice(start, min(start + self.training.micro_batch, last))), 1.0
 
     def _to_device(self, batch: Batch, rows: slice) -> Batch:
         return tuple(tensor[rows].to(self.fabric.device) for tensor in batch)

@@ -1,4 +1,4 @@
-"""Which cells of a dataset a pre-training may use."""
+"""The cells of a dataset that a pre-training may use."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ _RECENT = 50
 
 
 def is_log(file: Path) -> bool:
-    """Whether a file, if there is one, is a log of a training."""
+    """Return whether a file, if there is one, is a log of a training."""
     return file.is_file() and file.read_bytes().splitlines()[:1] == [",".join(_COLUMNS).encode()]
 
 
@@ -46,12 +46,12 @@ class TrainingLog:
         """Drop the rows of steps that will be taken again, and open the file."""
         if self._folder is None:
             return
-        kept = [row for row in self._rows() if int(row["step"]) < step]
+        rows = [row for row in self._rows() if int(row["step"]) < step]
         self._folder.mkdir(parents=True, exist_ok=True)
         with replacing(self._folder / LOG) as aside, aside.open("w", newline="") as handle:
             writer = csv.DictWriter(handle, _COLUMNS)
             writer.writeheader()
-            writer.writerows(kept)
+            writer.writerows(rows)
         self._handle = (self._folder / LOG).open("a", newline="", buffering=1)
         self._last = time.monotonic()
 

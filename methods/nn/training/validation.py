@@ -1,4 +1,4 @@
-"""Which training cells are kept back to pick the best epoch, and how an epoch is judged on them."""
+"""The training cells that are held back to pick the best epoch, and how an epoch is judged on them."""
 
 from __future__ import annotations
 
@@ -35,15 +35,15 @@ def split_by_donor(donor: NDArray, label: NDArray, rng: np.random.Generator) -> 
     """
     names = np.unique(donor)
     kept_back: list[str] = []
-    wanted = max(1, round(_SHARE * len(names))) if len(names) > 1 else 0
+    n_wanted = max(1, round(_SHARE * len(names))) if len(names) > 1 else 0
     for name in rng.permutation(names):
         rest = ~np.isin(donor, [*kept_back, name])
-        if len(kept_back) < wanted and rest.any() and set(label[rest]) == set(label):
+        if len(kept_back) < n_wanted and rest.any() and set(label[rest]) == set(label):
             kept_back.append(name)
-    mine = np.isin(donor, kept_back)
-    if kept_back and len(np.unique(label[mine])) >= min(2, len(set(label))):
+    held_out = np.isin(donor, kept_back)
+    if kept_back and len(np.unique(label[held_out])) >= min(2, len(set(label))):
         note = f"best epoch by donors {', '.join(map(str, kept_back))}"
-        return Split(np.flatnonzero(~mine), np.flatnonzero(mine), note)
+        return Split(np.flatnonzero(~held_out), np.flatnonzero(held_out), note)
     validation = np.concatenate([_some(np.flatnonzero(label == c), rng) for c in np.unique(label)])
     train = np.setdiff1d(np.arange(len(label)), validation)
     return Split(train, np.sort(validation), "best epoch by a fifth of the training cells: no donor could be kept back")
@@ -60,7 +60,7 @@ def _some(rows: NDArray[np.intp], rng: np.random.Generator) -> NDArray[np.intp]:
 
 
 def judge(logits: NDArray[np.floating], label: NDArray[np.intp], by: Literal["accuracy", "average_precision"]) -> float:
-    """How good class scores (cells, classes) are; higher is better.
+    """Score class scores (cells, classes); higher is better.
 
     ``average_precision`` is the mean over the classes that occur, each against all others.
     """

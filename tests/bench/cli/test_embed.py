@@ -12,7 +12,7 @@ from scipy.sparse import csr_matrix
 pytest.importorskip("torch")
 
 from bench.methods.nn.genes import Genes
-from bench.methods.nn.models.families import FAMILIES
+from bench.methods.nn.models.architectures import ARCHITECTURES
 from bench.methods.nn.training.checkpoint import Pretrained, save_pretrained
 from bench.methods.nn.training.pretraining import new_model
 
@@ -25,10 +25,10 @@ def bench(*args):
 
 @pytest.fixture
 def checkpoint(tmp_path):
-    family = FAMILIES["scmamba"]
-    config = family.config_class(n_genes=20, d_model=8, n_layers=1, d_state=4, vocabulary="tight")
-    model = new_model(family, config, seed=0)
-    save_pretrained(tmp_path / "ckpt", Pretrained(family, config, Genes(GENES, ("",) * 20), model))
+    architecture = ARCHITECTURES["scmamba"]
+    config = architecture.config_class(n_genes=20, d_model=8, n_layers=1, d_state=4, vocabulary="tight")
+    model = new_model(architecture, config, seed=0)
+    save_pretrained(tmp_path / "ckpt", Pretrained(architecture, config, Genes(GENES, ("",) * 20), model))
     return tmp_path / "ckpt"
 
 

@@ -8,11 +8,11 @@ import pytest
 from scipy.sparse import csr_matrix
 
 from bench.methods.nn.genes import Genes
-from bench.methods.nn.models.families import family
+from bench.methods.nn.models.architectures import architecture
 from bench.methods.nn.models.scmamba import ScMambaConfig
 from bench.methods.nn.training.batches import CellBatches
 from bench.methods.nn.training.fitting import make_fabric
-from bench.methods.nn.training.recipe import Recipe
+from bench.methods.nn.training.training_config import TrainingConfig
 from bench.problem import Cells
 
 N_CELLS, N_GENES = 120, 40
@@ -56,7 +56,7 @@ def config():
 
 @pytest.fixture
 def kind():
-    return family("scmamba")
+    return architecture("scmamba")
 
 
 @pytest.fixture
@@ -70,15 +70,15 @@ def store(two_kinds):
 
 
 @pytest.fixture
-def recipe():
-    return Recipe(epochs=3, batch_size=16, micro_batch=16, lr=3e-3)
+def training():
+    return TrainingConfig(epochs=3, batch_size=16, micro_batch=16, lr=3e-3)
 
 
 @pytest.fixture
-def batches(store, genes, recipe):
-    return CellBatches([store], genes, recipe.batch_size, 0)
+def batches(store, genes, training):
+    return CellBatches([store], genes, training.batch_size, 0)
 
 
 @pytest.fixture
-def fabric(recipe):
-    return make_fabric(recipe)
+def fabric(training):
+    return make_fabric(training)

@@ -16,7 +16,7 @@ from bench.methods.nn.embed.embedding import along, embed_cells, gene_embedding
 from bench.methods.nn.embed.embedding_maps import map_of_cells, map_of_genes, markers, write_maps
 from bench.methods.nn.expression import log1p_cp10k
 from bench.methods.nn.genes import Genes, match
-from bench.methods.nn.models.families import FAMILIES
+from bench.methods.nn.models.architectures import ARCHITECTURES
 from bench.methods.nn.training.checkpoint import Pretrained, save_pretrained
 from bench.methods.nn.training.pretraining import new_model
 
@@ -44,13 +44,13 @@ def _store(adata, name="study.h5ad"):
 
 
 def _pretrained(name="scmamba", facts=None):
-    family = FAMILIES[name]
+    architecture = ARCHITECTURES[name]
     genes = Genes(tuple(f"ENSG{i:011d}" for i in range(N_GENES)), ("",) * N_GENES)
-    config = family.config_class(n_genes=N_GENES, **SIZES[name])
-    return Pretrained(family, config, genes, new_model(family, config, seed=0), facts or {})
+    config = architecture.config_class(n_genes=N_GENES, **SIZES[name])
+    return Pretrained(architecture, config, genes, new_model(architecture, config, seed=0), facts or {})
 
 
-@pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.parametrize("name", ARCHITECTURES)
 def test_a_cell_is_the_mean_of_its_final_states_with_nothing_masked(name):
     pretrained, adata = _pretrained(name), _data()
     pretrained.model.train()

@@ -8,13 +8,13 @@ import torch.nn.functional as F
 from safetensors.torch import save_file
 
 from bench.errors import BenchError
-from bench.methods.nn.models.family import MaskRates
+from bench.methods.nn.models.architecture import MaskRates
 from bench.methods.nn.models.favor import orthogonal_features
 from bench.methods.nn.models.gene2vec import Gene2Vec, read_gene2vec
-from bench.methods.nn.models.scbert import MASK, ScBertConfig, ScBertFamily, tokens_of
-from bench.methods.nn.models.weights import take_over
+from bench.methods.nn.models.scbert import MASK, ScBertArchitecture, ScBertConfig, tokens_of
+from bench.methods.nn.models.weights import load_pretrained_weights
 
-FAMILY = ScBertFamily()
+ARCHITECTURE = ScBertArchitecture()
 OFFICIAL_GENES, PAPER_GENES = 16_906, 19_306
 
 
@@ -102,7 +102,7 @@ def randomised(model):
 
 def test_masked_model_is_the_network_described():
     torch.manual_seed(0)
-    model = randomised(FAMILY.masked_model(toy()))
+    model = randomised(ARCHITECTURE.masked_model(toy()))
     w, cells, hidden = model.state_dict(), some_cells().double(), torch.rand(2, 9) < 0.3
     tokens = torch.where(hidden, MASK, torch.log2(cells.exp()).clamp(max=5).add(1e-9).floor().long())
     states = literal_hidden(tokens, w, depth=3, heads=2)[:, :9]
@@ -113,7 +113,7 @@ def test_masked_model_is_the_network_described():
 @pytest.mark.parametrize("key_maximum", ["cell", "batch"])
 def test_gradients_are_those_of_the_network_described(key_maximum):
     torch.manual_seed(0)
-    model = randomised(FAMILY.masked_model(toy(key_maximum=key_maximum)))
+    model = randomised(ARCHITECTURE.masked_model(toy(key_maximum=key_maximum)))
     cells, hidden = some_cells().double(), torch.rand(2, 9) < 0.3
     direction = torch.randn(2, 9, 7, dtype=torch.float64)
     (model(cells, hidden) * direction).sum().backward()
@@ -128,7 +128,7 @@ def test_gradients_are_those_of_the_network_described(key_maximum):
 
 def test_classifier_is_the_network_described():
     torch.manual_seed(0)
-    model = randomised(FAMILY.classifier(toy(), 4))
+    model = randomised(ARCHITECTURE.classifier(toy(), 4))
     w, cells = model.state_dict(), some_cells(3).double()
     states = literal_hidden(tokens_of(cells), w, depth=3, heads=2)
     kernel = w["head.collapse.weight"][None, None]  # the convolution that it is officially
@@ -141,16 +141,16 @@ def test_classifier_is_the_network_described():
 
 def test_paper_sizes_have_the_known_numbers_of_parameters():
     with torch.device("meta"):
-        model = FAMILY.masked_model(ScBertConfig.from_preset("paper", OFFICIAL_GENES))
+        model = ARCHITECTURE.masked_model(ScBertConfig.from_preset("paper", OFFICIAL_GENES))
         for layer in model.encoder.layers:
             assert count_of(layer.parameters()) == 834_000
             assert layer.attention.projection.shape == (266, 64)
         positions = (OFFICIAL_GENES + 1) * 200
         assert count_of(model.parameters()) - positions == 6 * 834_000 + 7 * 200 + 400 + 7 * 201 == 5_007_207
         for n_genes, millions in ((OFFICIAL_GENES, 8.72), (PAPER_GENES, 9.95)):
-            head = FAMILY.classifier(ScBertConfig(n_genes), 8).head
+            head = ARCHITECTURE.classifier(ScBertConfig(n_genes), 8).head
             assert round(count_of(head.parameters()) / 1e6, 2) == millions
-        frozen = FAMILY.masked_model(ScBertConfig(OFFICIAL_GENES, positions="gene2vec"))
+        frozen = ARCHITECTURE.masked_model(ScBertConfig(OFFICIAL_GENES, positions="gene2vec"))
         assert count_of(p for p in frozen.parameters() if p.requires_grad) == 5_007_207
 
 
@@ -160,45 +160,45 @@ def test_presets():
     with pytest.raises(BenchError, match="unknown preset"):
         ScBertConfig.from_preset("big", 5)
     for name in ("small", "tiny"):
-        assert FAMILY.classifier(ScBertConfig.from_preset(name, 9), 2)(some_cells()).shape == (2, 2)
+        assert ARCHITECTURE.classifier(ScBertConfig.from_preset(name, 9), 2)(some_cells()).shape == (2, 2)
 
 
 @pytest.mark.parametrize(("n_cells", "n_genes"), [(1, 1), (3, 2), (2, 40)])
 def test_few_genes_empty_cells_and_one_class(n_cells, n_genes):
     config = toy(n_genes, depth=1)
     cells = torch.zeros(n_cells, n_genes)
-    masked, classifier = FAMILY.masked_model(config), FAMILY.classifier(config, 1)
+    masked, classifier = ARCHITECTURE.masked_model(config), ARCHITECTURE.classifier(config, 1)
     assert masked(cells).shape == (n_cells, n_genes, 7)
     assert masked(cells).isfinite().all()
     assert classifier(cells).shape == (n_cells, 1)
-    assert FAMILY.trained(classifier)
+    assert ARCHITECTURE.trained(classifier)
 
 
 def test_other_genes_than_the_models_are_refused():
     with pytest.raises(BenchError, match="has 9 genes, the cells have 8"):
-        FAMILY.masked_model(toy())(some_cells(n_genes=8))
+        ARCHITECTURE.masked_model(toy())(some_cells(n_genes=8))
 
 
 @pytest.mark.parametrize(("name", "std"), [("paper", 1.0), ("small", 0.02), ("tiny", 0.02)])
 def test_tables_start_as_officially_or_small(name, std):
     torch.manual_seed(0)
-    embedding = FAMILY.masked_model(replace(ScBertConfig.from_preset(name, 4000), depth=1)).embedding
+    embedding = ARCHITECTURE.masked_model(replace(ScBertConfig.from_preset(name, 4000), depth=1)).embedding
     assert float(embedding.positions.weight.detach().std()) == pytest.approx(std, rel=0.05)
     assert float(embedding.tokens.weight.detach().std()) == pytest.approx(std, rel=0.3)
 
 
 def test_gene_vectors_are_the_positions():
-    model = FAMILY.masked_model(toy())
+    model = ARCHITECTURE.masked_model(toy())
     assert torch.equal(model.gene_vectors, model.embedding.positions.weight[:9])
 
 
 def test_bfloat16_autocast_trains():
     torch.manual_seed(0)
-    model, cells = FAMILY.masked_model(toy()), some_cells(4)
+    model, cells = ARCHITECTURE.masked_model(toy()), some_cells(4)
     exact = model.eval()(cells)
     with torch.autocast("cpu", torch.bfloat16):
         predicted = model(cells)
-        loss = FAMILY.losses(predicted, cells, torch.ones_like(cells, dtype=torch.bool)).mean()
+        loss = ARCHITECTURE.losses(predicted, cells, torch.ones_like(cells, dtype=torch.bool)).mean()
     torch.testing.assert_close(predicted.float(), exact, atol=0.1, rtol=0.1)
     loss.backward()
     assert loss.dtype == torch.float32
@@ -211,7 +211,7 @@ def test_a_cells_output_does_not_depend_on_its_batch_unless_asked():
 
     def difference(key_maximum):
         torch.manual_seed(0)
-        model = FAMILY.masked_model(toy(key_maximum=key_maximum)).double().eval()
+        model = ARCHITECTURE.masked_model(toy(key_maximum=key_maximum)).double().eval()
         alone = torch.cat([model(cells[i : i + 1]) for i in range(len(cells))])
         return float((model(cells) - alone).abs().max().detach())
 
@@ -229,7 +229,7 @@ def projections(model):
 def test_random_features_are_redrawn_after_so_many_training_forwards():
     """As officially, where the pass that redraws starts the count at 0."""
     torch.manual_seed(0)
-    model, cells = FAMILY.masked_model(toy(redraw_every=3)), some_cells()
+    model, cells = ARCHITECTURE.masked_model(toy(redraw_every=3)), some_cells()
     seen = [projections(model)[0]]
     for _ in range(8):
         model(cells)
@@ -245,7 +245,7 @@ def test_random_features_are_redrawn_after_so_many_training_forwards():
 
 
 def test_default_is_a_thousand_forwards():
-    model = FAMILY.masked_model(toy(1, depth=1))
+    model = ARCHITECTURE.masked_model(toy(1, depth=1))
     assert model.encoder.redraw_every == 1000
     before, cells = projections(model)[0], torch.zeros(1, 1)
     model.encoder.passes.fill_(999)
@@ -257,11 +257,11 @@ def test_default_is_a_thousand_forwards():
 
 def test_a_restored_model_goes_on_with_the_same_features():
     torch.manual_seed(0)
-    model, cells = FAMILY.masked_model(toy(redraw_every=2)), some_cells()
+    model, cells = ARCHITECTURE.masked_model(toy(redraw_every=2)), some_cells()
     for _ in range(3):
         model(cells)
     torch.manual_seed(99)  # what is drawn later must not depend on what else was drawn
-    restored = FAMILY.masked_model(toy(redraw_every=2))
+    restored = ARCHITECTURE.masked_model(toy(redraw_every=2))
     restored.load_state_dict(model.state_dict())
     torch.testing.assert_close(restored(cells), model(cells), rtol=0, atol=0)
     for _ in range(3):
@@ -273,10 +273,10 @@ def test_a_restored_model_goes_on_with_the_same_features():
 
 def test_features_follow_from_torchs_seed():
     torch.manual_seed(5)
-    one = projections(FAMILY.masked_model(toy()))
+    one = projections(ARCHITECTURE.masked_model(toy()))
     torch.manual_seed(5)
-    assert all(map(torch.equal, one, projections(FAMILY.masked_model(toy()))))
-    assert not torch.equal(one[0], projections(FAMILY.masked_model(toy()))[0])
+    assert all(map(torch.equal, one, projections(ARCHITECTURE.masked_model(toy()))))
+    assert not torch.equal(one[0], projections(ARCHITECTURE.masked_model(toy()))[0])
     assert one[0].shape == orthogonal_features(16, 8, torch.Generator()).shape  # int(8 ln 8) = 16
 
 
@@ -290,7 +290,7 @@ def test_an_exact_share_of_non_zero_tokens_is_scored(share):
     cells[1, 1:] = 0  # at most one gene
     cells[2] = math.log(1.5)  # expressed, but token 0
     levels = tokens_of(cells)
-    corruption = FAMILY.corrupt(cells, MaskRates(share), torch.Generator().manual_seed(0))
+    corruption = ARCHITECTURE.corrupt(cells, MaskRates(share), torch.Generator().manual_seed(0))
     assert not (corruption.scored & (levels == 0)).any()
     per_cell = (levels > 0).sum(1).tolist()
     hundredths = round(share * 100)
@@ -301,11 +301,11 @@ def test_an_exact_share_of_non_zero_tokens_is_scored(share):
 
 def test_nine_in_ten_scored_genes_are_hidden_and_every_gene_has_its_chance():
     cells = torch.full((4000, 30), math.log(2.0))
-    corruption = FAMILY.corrupt(cells, MaskRates(0.15), torch.Generator().manual_seed(0))
+    corruption = ARCHITECTURE.corrupt(cells, MaskRates(0.15), torch.Generator().manual_seed(0))
     assert (corruption.scored.sum(1) == 5).all()
     assert float(corruption.hidden.sum() / corruption.scored.sum()) == pytest.approx(0.9, abs=0.01)
     assert (corruption.scored.float().mean(0) - 5 / 30).abs().max() < 0.03
-    again = FAMILY.corrupt(cells, MaskRates(0.15), torch.Generator().manual_seed(0))
+    again = ARCHITECTURE.corrupt(cells, MaskRates(0.15), torch.Generator().manual_seed(0))
     assert torch.equal(again.scored, corruption.scored)
     assert torch.equal(again.hidden, corruption.hidden)
 
@@ -313,14 +313,14 @@ def test_nine_in_ten_scored_genes_are_hidden_and_every_gene_has_its_chance():
 def test_zeros_are_masked_only_where_asked():
     cells = some_cells(20, 50)
     zeros = (tokens_of(cells) == 0).sum(1)
-    scored = FAMILY.corrupt(cells, MaskRates(0.4, 0.04), torch.Generator().manual_seed(0)).scored
+    scored = ARCHITECTURE.corrupt(cells, MaskRates(0.4, 0.04), torch.Generator().manual_seed(0)).scored
     assert torch.equal((scored & (tokens_of(cells) == 0)).sum(1), (zeros * 4 + 99) // 100)
 
 
 def test_hidden_values_do_not_leak():
     torch.manual_seed(0)
-    model, cells = FAMILY.masked_model(toy()).eval(), some_cells()
-    hidden = FAMILY.corrupt(cells, MaskRates(0.5), torch.Generator().manual_seed(0)).hidden
+    model, cells = ARCHITECTURE.masked_model(toy()).eval(), some_cells()
+    hidden = ARCHITECTURE.corrupt(cells, MaskRates(0.5), torch.Generator().manual_seed(0)).hidden
     assert hidden.any()
     other = cells.clone()
     other[hidden] = 3.4
@@ -332,19 +332,19 @@ def test_loss_is_cross_entropy_on_scored_tokens():
     cells, scored = torch.tensor([[0.0, math.log(2), math.log(33)]]), torch.tensor([[False, True, True]])
     predicted = torch.randn(1, 3, 7)
     expected = -predicted.log_softmax(-1)[0, [1, 2], [1, 5]]
-    torch.testing.assert_close(FAMILY.losses(predicted, cells, scored), expected)
-    assert FAMILY.losses(predicted, cells, torch.zeros_like(scored)).shape == (0,)
+    torch.testing.assert_close(ARCHITECTURE.losses(predicted, cells, scored), expected)
+    assert ARCHITECTURE.losses(predicted, cells, torch.zeros_like(scored)).shape == (0,)
 
 
 def test_masked_tokens_can_be_learned():
     """Genes that are always on at one level: after some steps the loss is far below that of guessing."""
     torch.manual_seed(0)
     cells = torch.tensor([1.0, 3.0, 7.0, 15.0, 31.0, 0.0]).log1p().repeat(8, 1)
-    model, g = FAMILY.masked_model(toy(6, depth=2)), torch.Generator().manual_seed(0)
+    model, g = ARCHITECTURE.masked_model(toy(6, depth=2)), torch.Generator().manual_seed(0)
     optimiser, losses = torch.optim.Adam(model.parameters(), 1e-2), []
     for _ in range(60):
-        corruption = FAMILY.corrupt(cells, MaskRates(0.15), g)
-        losses.append(FAMILY.losses(model(cells, corruption.hidden), cells, corruption.scored).mean())
+        corruption = ARCHITECTURE.corrupt(cells, MaskRates(0.15), g)
+        losses.append(ARCHITECTURE.losses(model(cells, corruption.hidden), cells, corruption.scored).mean())
         optimiser.zero_grad()
         losses[-1].backward()
         optimiser.step()
@@ -356,9 +356,9 @@ def test_masked_tokens_can_be_learned():
 
 
 def test_officially_only_the_last_but_one_layer_the_last_norm_and_the_head_train():
-    model = FAMILY.classifier(toy(), 2)
+    model = ARCHITECTURE.classifier(toy(), 2)
     names = {id(p): name for name, p in model.named_parameters()}
-    trained = {names[id(p)] for p in FAMILY.trained(model)}
+    trained = {names[id(p)] for p in ARCHITECTURE.trained(model)}
     expected = {n for n in names.values() if n.startswith(("encoder.layers.1.", "encoder.norm.", "head."))}
     assert trained == expected
     assert {n.split(".")[0] for n in trained} == {"encoder", "head"}
@@ -366,18 +366,18 @@ def test_officially_only_the_last_but_one_layer_the_last_norm_and_the_head_train
 
 @pytest.mark.parametrize("positions", ["learned", "gene2vec"])
 def test_everything_trains_where_asked_but_gene2vec(positions):
-    model = FAMILY.classifier(toy(fine_tune="all", positions=positions), 2)
+    model = ARCHITECTURE.classifier(toy(fine_tune="all", positions=positions), 2)
     left_out = {n for n, _ in model.named_parameters()} - {
-        n for n, p in model.named_parameters() if any(p is q for q in FAMILY.trained(model))
+        n for n, p in model.named_parameters() if any(p is q for q in ARCHITECTURE.trained(model))
     }
     assert left_out == ({"embedding.positions.weight"} if positions == "gene2vec" else set())
 
 
 def test_all_but_the_head_is_taken_over():
-    model = FAMILY.masked_model(toy())
+    model = ARCHITECTURE.masked_model(toy())
     model(some_cells())
-    classifier = FAMILY.classifier(toy(), 3)
-    kept = take_over(classifier, model.state_dict(), FAMILY.fresh)
+    classifier = ARCHITECTURE.classifier(toy(), 3)
+    kept = load_pretrained_weights(classifier, model.state_dict(), ARCHITECTURE.fresh)
     assert kept == [name for name in classifier.state_dict() if name.startswith("head.")]
     for name in ("embedding.tokens.weight", "encoder.layers.2.attention.projection", "encoder.passes"):
         assert torch.equal(classifier.state_dict()[name], model.state_dict()[name])
@@ -420,7 +420,7 @@ def test_gene2vec_rows_find_their_genes(tmp_path, vectors, names, kind):
 
 def test_gene2vec_in_a_model_stays_as_it_is():
     torch.manual_seed(0)
-    model = FAMILY.masked_model(toy(positions="gene2vec"))
+    model = ARCHITECTURE.masked_model(toy(positions="gene2vec"))
     given = torch.randn(9, 12)
     model.embedding.use_gene2vec(Gene2Vec(given, 9))
     optimiser = torch.optim.AdamW(model.parameters(), 0.1, weight_decay=0.1)
@@ -428,16 +428,16 @@ def test_gene2vec_in_a_model_stays_as_it_is():
     optimiser.step()
     assert torch.equal(model.gene_vectors, given)
     assert not model.embedding.positions.weight[9].any()
-    restored = FAMILY.masked_model(toy(positions="gene2vec"))
+    restored = ARCHITECTURE.masked_model(toy(positions="gene2vec"))
     restored.load_state_dict(model.state_dict())  # the file is not needed again
     assert torch.equal(restored.gene_vectors, given)
 
 
 def test_gene2vec_that_does_not_fit_the_model():
     with pytest.raises(BenchError, match="learns its positions"):
-        FAMILY.masked_model(toy()).embedding.use_gene2vec(Gene2Vec(torch.zeros(9, 12), 9))
+        ARCHITECTURE.masked_model(toy()).embedding.use_gene2vec(Gene2Vec(torch.zeros(9, 12), 9))
     with pytest.raises(BenchError, match=r"\(9, 200\), the model has \(9, 12\)"):
-        FAMILY.masked_model(toy(positions="gene2vec")).embedding.use_gene2vec(Gene2Vec(torch.zeros(9, 200), 9))
+        ARCHITECTURE.masked_model(toy(positions="gene2vec")).embedding.use_gene2vec(Gene2Vec(torch.zeros(9, 200), 9))
 
 
 @pytest.mark.parametrize(

@@ -7,10 +7,10 @@ import torch.nn.functional as F
 from bench.errors import BenchError
 from bench.methods.nn.models.hyena import HyenaOperator, ImplicitFilter, lags_of
 from bench.methods.nn.models.long_conv import short_convolution, two_sided_convolution
-from bench.methods.nn.models.schyena import ScHyenaConfig, ScHyenaFamily
+from bench.methods.nn.models.schyena import ScHyenaArchitecture, ScHyenaConfig
 
 PAPER_GENES = 19_306
-FAMILY = ScHyenaFamily()
+ARCHITECTURE = ScHyenaArchitecture()
 
 
 def n_parameters(model):
@@ -139,7 +139,7 @@ def assert_same_function(model, run, literal, tolerance):
 )
 def test_masked_model_is_the_network_of_the_sources(n_genes, dtype, tolerance):
     torch.manual_seed(0)
-    model = perturbed(FAMILY.masked_model(tiny(n_genes))).to(dtype)
+    model = perturbed(ARCHITECTURE.masked_model(tiny(n_genes))).to(dtype)
     x, hidden = torch.rand(2, n_genes, dtype=dtype) * 5, torch.rand(2, n_genes) < 0.3
     hidden[0, 0] = True
     run = lambda m: m(x, hidden)  # noqa: E731
@@ -149,7 +149,7 @@ def test_masked_model_is_the_network_of_the_sources(n_genes, dtype, tolerance):
 @pytest.mark.parametrize("n_genes", [10, 11])
 def test_classifier_is_the_network_of_the_sources(n_genes):
     torch.manual_seed(0)
-    model = perturbed(FAMILY.classifier(tiny(n_genes), 4)).double()
+    model = perturbed(ARCHITECTURE.classifier(tiny(n_genes), 4)).double()
     x = torch.rand(3, n_genes, dtype=torch.float64) * 5
     assert_same_function(model, lambda m: m(x), lambda w: literal_classification(x, w), 1e-10)
 
@@ -228,7 +228,7 @@ def test_gradients_of_the_operator_against_differences():
 
 def test_a_filter_has_the_same_value_at_the_same_lag_with_and_without_cls():
     torch.manual_seed(0)
-    encoder = perturbed(FAMILY.classifier(tiny(20), 2)).double().encoder
+    encoder = perturbed(ARCHITECTURE.classifier(tiny(20), 2)).double().encoder
     filters = encoder.blocks[1].operator.filters
     without, with_cls = (
         filters(lags_of(torch.zeros(1, n, 8, dtype=torch.float64), encoder.lag_unit)) for n in (20, 23)
@@ -274,46 +274,49 @@ def test_with_symmetric_filters_a_reversed_sequence_gives_the_reversed_result():
 
 def test_every_gene_reads_every_gene():
     torch.manual_seed(0)
-    encoder = perturbed(FAMILY.masked_model(tiny(30, n_layers=1))).double().eval().encoder
+    encoder = perturbed(ARCHITECTURE.masked_model(tiny(30, n_layers=1))).double().eval().encoder
     h = torch.randn(1, 30, 8, dtype=torch.float64)
     reads = torch.autograd.functional.jacobian(encoder, h)[0, :, :, 0].abs().amax((1, 3))
     assert (reads > 1e-6).all()
 
 
-# ---- the family, sizes, options ----
+# ---- the architecture, sizes, options ----
 
 
 def test_parameter_counts_of_the_specification():
-    model = FAMILY.masked_model(ScHyenaConfig.from_preset("paper", PAPER_GENES))
+    model = ARCHITECTURE.masked_model(ScHyenaConfig.from_preset("paper", PAPER_GENES))
     assert [n_parameters(block) for block in model.encoder.blocks] == [818_240] * 4
     assert model.embedding.genes.weight.shape == (20_312, 256)
     ends = 512 + 512 + 256 + 257  # adapter, last norm, [MASK], regressor
     assert n_parameters(model) == 4 * 818_240 + 20_312 * 256 + ends == 8_474_369
     with torch.device("meta"):
-        assert n_parameters(FAMILY.classifier(ScHyenaConfig(PAPER_GENES), 8)) == 8_474_369 - 256 - 257 + 256 + 768 * 8
+        assert (
+            n_parameters(ARCHITECTURE.classifier(ScHyenaConfig(PAPER_GENES), 8))
+            == 8_474_369 - 256 - 257 + 256 + 768 * 8
+        )
 
 
 def test_presets():
     assert ScHyenaConfig.from_preset("paper", 5) == ScHyenaConfig(5)
-    assert n_parameters(FAMILY.masked_model(ScHyenaConfig.from_preset("tiny", 100))) < 20_000
+    assert n_parameters(ARCHITECTURE.masked_model(ScHyenaConfig.from_preset("tiny", 100))) < 20_000
     assert ScHyenaConfig.from_preset("small", 7).n_genes == 7
     with pytest.raises(BenchError, match="unknown preset 'large'"):
         ScHyenaConfig.from_preset("large", 5)
 
 
 def test_backbone_has_the_same_names_in_both_models():
-    masked, classifier = FAMILY.masked_model(tiny()), FAMILY.classifier(tiny(), 3)
+    masked, classifier = ARCHITECTURE.masked_model(tiny()), ARCHITECTURE.classifier(tiny(), 3)
     shapes = [{k: v.shape for k, v in m.state_dict().items()} for m in (masked, classifier)]
     common = {k: v for k, v in shapes[0].items() if k.startswith(("encoder.", "embedding."))}
     assert {k: v for k, v in shapes[1].items() if k.startswith(("encoder.", "embedding."))} == common
     assert set(shapes[0]) - set(common) == {"mask_token", "regressor.weight", "regressor.bias"}
     assert set(shapes[1]) - set(common) == {"cls_token", "head.weight"}
-    assert not [k for k in common if any(word in k for word in FAMILY.fresh)]  # all of it is taken over
+    assert not [k for k in common if any(word in k for word in ARCHITECTURE.fresh)]  # all of it is taken over
 
 
 def test_a_hidden_value_is_not_seen_but_its_gene_is():
     torch.manual_seed(0)
-    model = perturbed(FAMILY.masked_model(tiny())).eval()
+    model = perturbed(ARCHITECTURE.masked_model(tiny())).eval()
     x, hidden = torch.rand(1, 11), torch.zeros(1, 11, dtype=torch.bool)
     hidden[0, [2, 5]] = True
     changed = torch.where(hidden, 9.0, x)
@@ -326,23 +329,23 @@ def test_a_hidden_value_is_not_seen_but_its_gene_is():
 def test_dropout_of_embeddings_in_training_only():
     torch.manual_seed(0)
     x = torch.rand(1, 11)
-    model = perturbed(FAMILY.masked_model(tiny()))
+    model = perturbed(ARCHITECTURE.masked_model(tiny()))
     assert not torch.equal(model(x), model(x))
     model.eval()
     assert torch.equal(model(x), model(x))
-    without = FAMILY.masked_model(tiny(embed_dropout=0.0))
+    without = ARCHITECTURE.masked_model(tiny(embed_dropout=0.0))
     without.load_state_dict(model.state_dict())
     assert torch.equal(without(x), model(x))
 
 
 def test_a_cell_without_counts_and_a_single_gene():
-    assert FAMILY.classifier(tiny(1), 2)(torch.zeros(3, 1)).isfinite().all()
-    assert FAMILY.masked_model(tiny(1))(torch.zeros(3, 1)).shape == (3, 1)
+    assert ARCHITECTURE.classifier(tiny(1), 2)(torch.zeros(3, 1)).isfinite().all()
+    assert ARCHITECTURE.masked_model(tiny(1))(torch.zeros(3, 1)).shape == (3, 1)
 
 
 def test_under_autocast_residual_and_filters_stay_in_float32():
     torch.manual_seed(0)
-    model = FAMILY.masked_model(tiny(300)).eval()
+    model = ARCHITECTURE.masked_model(tiny(300)).eval()
     x = torch.rand(2, 300)
     filters, lags = model.encoder.blocks[0].operator.filters, lags_of(torch.zeros(1, 300, 8), 300)
     exact, exact_filters = model(x), filters(lags)
@@ -358,7 +361,7 @@ def test_under_autocast_residual_and_filters_stay_in_float32():
 @torch.no_grad()
 def test_initialisation():
     torch.manual_seed(0)
-    model = FAMILY.masked_model(ScHyenaConfig(100))
+    model = ARCHITECTURE.masked_model(ScHyenaConfig(100))
     block = model.encoder.blocks[3]
     operator, filters = block.operator, block.operator.filters
     for layer in (operator.in_proj, block.widen, filters.inner[1], filters.last, model.embedding.adapter):
@@ -379,7 +382,7 @@ def test_it_learns_which_of_two_patterns_a_cell_has():
     labels = torch.arange(40) % 2
     x = torch.rand(40, 24)
     x[labels == 1, 5] += 3 * torch.rand(20)
-    model = FAMILY.classifier(tiny(24), 2)
+    model = ARCHITECTURE.classifier(tiny(24), 2)
     optimiser = torch.optim.AdamW(model.parameters(), lr=1e-2)
     for _ in range(60):
         optimiser.zero_grad()

@@ -5,10 +5,10 @@ import torch
 import torch.nn.functional as F
 
 from bench.errors import BenchError
-from bench.methods.nn.models.family import MaskRates
+from bench.methods.nn.models.architecture import MaskRates
 from bench.methods.nn.models.heads import cls_positions, with_cls
 from bench.methods.nn.models.presets import preset
-from bench.methods.nn.models.scmamba import ScMambaConfig, ScMambaFamily, cell_classifier, masked_expression_model
+from bench.methods.nn.models.scmamba import ScMambaArchitecture, ScMambaConfig, cell_classifier, masked_expression_model
 
 PAPER_GENES = 19_306
 
@@ -244,7 +244,7 @@ def test_each_gene_is_masked_by_itself_at_the_rate_of_its_kind(nonzero, zero):
     """The official rule of pre-training and of imputation; the loss asks for what is masked and for nothing else."""
     expression = torch.zeros(400, 500)
     expression[:, :200] = 1.5
-    corruption = ScMambaFamily().corrupt(expression, MaskRates(nonzero, zero), torch.Generator().manual_seed(0))
+    corruption = ScMambaArchitecture().corrupt(expression, MaskRates(nonzero, zero), torch.Generator().manual_seed(0))
     assert torch.equal(corruption.scored, corruption.hidden)
     for part, rate in ((corruption.scored[:, :200], nonzero), (corruption.scored[:, 200:], zero)):
         assert float(part.float().mean()) == pytest.approx(rate, abs=0.005)

@@ -4,7 +4,7 @@ from bench.errors import BenchError
 from bench.methods.nn.models.scbert import ScBertConfig
 from bench.methods.nn.models.schyena import ScHyenaConfig
 from bench.methods.nn.models.scmamba import ScMambaConfig
-from bench.methods.nn.training.recipe import Recipe
+from bench.methods.nn.training.training_config import TrainingConfig
 
 CASES = [
     (ScMambaConfig, "d_model", "abc"),
@@ -19,16 +19,16 @@ CASES = [
     (ScBertConfig, "head_hidden", 3),
     (ScBertConfig, "head_hidden", [3]),
     (ScBertConfig, "fine_tune", "some"),
-    (Recipe, "optimiser", "sgd"),
-    (Recipe, "schedule", "linear"),
-    (Recipe, "precision", "fp8"),
-    (Recipe, "betas", 0.9),
-    (Recipe, "betas", [0.9, "x"]),
-    (Recipe, "lr", float("nan")),
-    (Recipe, "lr", -1.0),
-    (Recipe, "mask_nonzero", 0),
-    (Recipe, "mask_zero", 1.5),
-    (Recipe, "max_steps", 0),
+    (TrainingConfig, "optimiser", "sgd"),
+    (TrainingConfig, "schedule", "linear"),
+    (TrainingConfig, "precision", "fp8"),
+    (TrainingConfig, "betas", 0.9),
+    (TrainingConfig, "betas", [0.9, "x"]),
+    (TrainingConfig, "lr", float("nan")),
+    (TrainingConfig, "lr", -1.0),
+    (TrainingConfig, "mask_nonzero", 0),
+    (TrainingConfig, "mask_zero", 1.5),
+    (TrainingConfig, "max_steps", 0),
 ]
 
 
@@ -40,4 +40,4 @@ def test_a_value_that_will_not_do_is_named(kind, name, value):
 
 def test_what_json_gives_will_do():
     assert ScBertConfig(5, head_hidden=[8, 4]).head_hidden == (8, 4)
-    assert Recipe(5, betas=[0, 0.99], lr=1, max_steps=None) == Recipe(5, betas=(0.0, 0.99), lr=1.0)
+    assert TrainingConfig(5, betas=[0, 0.99], lr=1, max_steps=None) == TrainingConfig(5, betas=(0.0, 0.99), lr=1.0)

@@ -7,17 +7,17 @@ from safetensors.torch import load_file, save_file
 
 from bench.errors import BenchError
 from bench.methods.nn.genes import Genes
-from bench.methods.nn.models.families import FAMILIES
-from bench.methods.nn.models.weights import take_over
+from bench.methods.nn.models.architectures import ARCHITECTURES
+from bench.methods.nn.models.weights import load_pretrained_weights
 from bench.methods.nn.training.checkpoint import Pretrained, _digest, load_pretrained, save_pretrained, seen
 from bench.methods.nn.training.pretraining import new_model
-from bench.methods.nn.training.recipe import split_settings
+from bench.methods.nn.training.training_config import split_settings
 
 TRAINED_ON = {"trained_on": [{"name": "a", "accession": "GSE1", "digest": "ff", "donors": ["x"]}]}
 
 
 def tiny(name):
-    kind = FAMILIES[name]
+    kind = ARCHITECTURES[name]
     config = kind.config_class.from_preset("tiny", 12)
     genes = Genes(tuple(f"ENSG{i:011d}" for i in range(12)), ("",) * 12)
     return Pretrained(kind, config, genes, new_model(kind, config, 3), dict(TRAINED_ON))
@@ -29,7 +29,7 @@ def saved(tmp_path):
     return tmp_path / "ckpt"
 
 
-@pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.parametrize("name", ARCHITECTURES)
 def test_what_is_saved_comes_back(name, tmp_path):
     ours = tiny(name)
     save_pretrained(tmp_path / "c", ours)
@@ -81,7 +81,7 @@ def test_a_card_that_says_something_odd_is_refused_in_words(saved, changes):
 
 
 def test_weights_that_are_no_numbers_are_refused(saved):
-    from bench.methods.nn.training.snapshots import file_digest
+    from bench.methods.nn.training.resume_state import file_digest
 
     tensors = load_file(saved / "model.safetensors")
     tensors["mask_token"][:] = float("nan")
@@ -102,7 +102,7 @@ def test_tensors_that_do_not_fit_the_card_are_refused(saved):
     tensors = load_file(saved / "model.safetensors")
     tensors.pop("mask_token")
     save_file(tensors, saved / "model.safetensors")
-    from bench.methods.nn.training.snapshots import file_digest
+    from bench.methods.nn.training.resume_state import file_digest
 
     rewrite(saved, sha256=file_digest(saved / "model.safetensors"))
     with pytest.raises(BenchError, match="cannot be read"):
@@ -134,13 +134,13 @@ def test_the_data_it_has_seen_are_known_by_every_name():
     assert seen({}) == {}
 
 
-@pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.parametrize("name", ARCHITECTURES)
 def test_a_classifier_takes_over_all_but_what_is_fresh(name):
     source = tiny(name)
-    model = source.family.classifier(source.config, 2)
+    model = source.architecture.classifier(source.config, 2)
     before = {n: t.clone() for n, t in model.state_dict().items()}
     pretrained = source.model.state_dict()
-    kept = take_over(model, pretrained, source.family.fresh)
+    kept = load_pretrained_weights(model, pretrained, source.architecture.fresh)
     assert {n.split(".")[0] for n in kept} <= {"head", "cls_token"}
     for n, tensor in model.state_dict().items():
         assert torch.equal(tensor, before[n] if n in kept else pretrained[n]), n
@@ -148,18 +148,18 @@ def test_a_classifier_takes_over_all_but_what_is_fresh(name):
 
 def test_a_missing_or_misshapen_tensor_is_an_error_not_a_silent_gap():
     source, other = tiny("scmamba"), tiny("scmamba")
-    model = source.family.classifier(source.config, 2)
+    model = source.architecture.classifier(source.config, 2)
     state = dict(source.model.state_dict())
     state.pop("embedding.adapter.weight")
     with pytest.raises(BenchError, match=r"embedding\.adapter\.weight"):
-        take_over(model, state, source.family.fresh)
-    wide = new_model(other.family, replace(other.config, d_model=2 * other.config.d_model), 0)
+        load_pretrained_weights(model, state, source.architecture.fresh)
+    wide = new_model(other.architecture, replace(other.config, d_model=2 * other.config.d_model), 0)
     with pytest.raises(BenchError, match="no fitting tensor"):
-        take_over(model, wide.state_dict(), source.family.fresh)
+        load_pretrained_weights(model, wide.state_dict(), source.architecture.fresh)
 
 
 def test_settings_go_to_the_model_or_to_the_recipe():
-    of_model, of_recipe = split_settings(FAMILIES["scmamba"], {"d_state": 4, "monitor": "loss"})
-    assert (of_model, of_recipe) == ({"d_state": 4}, {"monitor": "loss"})
+    of_model, of_training = split_settings(ARCHITECTURES["scmamba"], {"d_state": 4, "monitor": "loss"})
+    assert (of_model, of_training) == ({"d_state": 4}, {"monitor": "loss"})
     with pytest.raises(BenchError, match="n_genes"):
-        split_settings(FAMILIES["scmamba"], {"n_genes": 4})
+        split_settings(ARCHITECTURES["scmamba"], {"n_genes": 4})

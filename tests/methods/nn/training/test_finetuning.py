@@ -25,7 +25,7 @@ def split(two_kinds, label):
 
 
 @pytest.fixture
-def tune(fabric, kind, config, two_kinds, label, split, recipe):
+def tune(fabric, kind, config, two_kinds, label, split, training):
     def _tune(*, label=label, split=split, pretrained=None, **settings):
         defaults = {"epochs": 8, "lr": 1e-2, "monitor": "average_precision"}
         return fine_tune_classifier(
@@ -35,7 +35,7 @@ def tune(fabric, kind, config, two_kinds, label, split, recipe):
             two_kinds.X,
             label,
             split,
-            replace(recipe, **defaults | settings),
+            replace(training, **defaults | settings),
             0,
             n_classes=2,
             pretrained=pretrained,
@@ -53,12 +53,12 @@ def test_it_learns_two_kinds_of_cells_and_returns_the_best_epoch(tune, fabric, t
     assert again == pytest.approx(max(tuned.history))
 
 
-def test_predictions_are_in_float32_whatever_the_training_is_in(monkeypatch, kind, config, two_kinds, label, recipe):
+def test_predictions_are_in_float32_whatever_the_training_is_in(monkeypatch, kind, config, two_kinds, label, training):
     monkeypatch.setattr(fitting, "_cpu_multiplies_bfloat16", lambda: True)
-    recipe = replace(recipe, precision="bf16-mixed", epochs=1)
-    fabric, split = make_fabric(recipe), no_validation(len(label))
+    training = replace(training, precision="bf16-mixed", epochs=1)
+    fabric, split = make_fabric(training), no_validation(len(label))
     tuned = fine_tune_classifier(
-        fabric, kind, config, two_kinds.X, label, split, recipe, 0, n_classes=2, pretrained=None
+        fabric, kind, config, two_kinds.X, label, split, training, 0, n_classes=2, pretrained=None
     )
     found = predict(fabric, tuned.model, two_kinds.X, 16)
     x = torch.from_numpy(log1p_cp10k(two_kinds.X))
@@ -105,23 +105,23 @@ def test_class_weights_change_the_rare_class(tune, label, split):
     assert any(not torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
 
 
-def test_imputation_starts_mask_from_zeros_as_officially_or_keeps_it(fabric, kind, config, two_kinds, split, recipe):
+def test_imputation_starts_mask_from_zeros_as_officially_or_keeps_it(fabric, kind, config, two_kinds, split, training):
     pretrained = new_model(kind, config, 1)
     with torch.no_grad():
         pretrained.mask_token.fill_(0.5)
-    recipe = replace(recipe, mask_nonzero=0.4, mask_zero=0.04, epochs=1, lr=1e-12, weight_decay=0.0)
+    training = replace(training, mask_nonzero=0.4, mask_zero=0.04, epochs=1, lr=1e-12, weight_decay=0.0)
     for keep, expected in ((False, 0.0), (True, 0.5)):
         tuned = fine_tune_imputer(
-            fabric, kind, pretrained, new_model(kind, config, 2), two_kinds.X, split, recipe, 0, keep_mask_token=keep
+            fabric, kind, pretrained, new_model(kind, config, 2), two_kinds.X, split, training, 0, keep_mask_token=keep
         )
         torch.testing.assert_close(tuned.model.mask_token.detach(), torch.full((8,), expected), rtol=0, atol=1e-4)
         torch.testing.assert_close(tuned.model.regressor.weight, pretrained.regressor.weight, rtol=0, atol=1e-4)
 
 
-def test_imputation_gets_better_on_kept_cells(fabric, kind, config, two_kinds, split, recipe):
-    recipe = replace(recipe, mask_nonzero=0.4, mask_zero=0.04, epochs=15, lr=1e-2)
+def test_imputation_gets_better_on_kept_cells(fabric, kind, config, two_kinds, split, training):
+    training = replace(training, mask_nonzero=0.4, mask_zero=0.04, epochs=15, lr=1e-2)
     pretrained = new_model(kind, config, 1)
-    tuned = fine_tune_imputer(fabric, kind, pretrained, new_model(kind, config, 2), two_kinds.X, split, recipe, 0)
+    tuned = fine_tune_imputer(fabric, kind, pretrained, new_model(kind, config, 2), two_kinds.X, split, training, 0)
     assert tuned.history[0] < max(tuned.history) < 0
 
 

@@ -13,37 +13,37 @@ import torch
 from bench.methods.nn.expression import log1p_cp10k
 from bench.methods.nn.training.fitting import DivergedError, Fitting
 from bench.methods.nn.training.pretraining import MaskedExpression, new_model
-from bench.methods.nn.training.recipe import Recipe
+from bench.methods.nn.training.training_config import TrainingConfig
 
 TWO_PROCESSES = Path(__file__).with_name("two_processes.py")
 
 
-def fitting_of(kind, config, fabric, recipe, seed=0):
-    return Fitting(fabric, new_model(kind, config, seed), recipe, steps_per_epoch=5, seed=seed)
+def fitting_of(kind, config, fabric, training, seed=0):
+    return Fitting(fabric, new_model(kind, config, seed), training, steps_per_epoch=5, seed=seed)
 
 
 def one_step(fitting, kind, cells, rows=slice(0, 30)):
     objective = MaskedExpression(kind)
     expression = torch.from_numpy(log1p_cp10k(cells.X[rows]))
-    return fitting.take_step(objective.batch(expression, fitting.recipe, fitting.generator()), objective)
+    return fitting.take_step(objective.batch(expression, fitting.training, fitting.generator()), objective)
 
 
 def gradients(fitting):
     return {name: p.grad.clone() for name, p in fitting.bare.named_parameters()}
 
 
-def test_the_loss_is_the_mean_over_the_masked_entries_of_the_whole_batch(kind, config, fabric, recipe, two_kinds):
-    fitting = fitting_of(kind, config, fabric, recipe)
+def test_the_loss_is_the_mean_over_the_masked_entries_of_the_whole_batch(kind, config, fabric, training, two_kinds):
+    fitting = fitting_of(kind, config, fabric, training)
     objective = MaskedExpression(kind)
     x = torch.from_numpy(log1p_cp10k(two_kinds.X[:30]))
-    x, scored, hidden = objective.batch(x, recipe, fitting.generator())
+    x, scored, hidden = objective.batch(x, training, fitting.generator())
     with torch.no_grad():
         expected = ((fitting.bare(x, hidden) - x)[scored] ** 2).mean()
     assert one_step(fitting, kind, two_kinds).loss == pytest.approx(float(expected), rel=1e-5)
 
 
-def test_the_gradient_does_not_depend_on_the_cells_of_a_forward_pass(kind, config, fabric, recipe, two_kinds):
-    whole, parts = (fitting_of(kind, config, fabric, replace(recipe, micro_batch=n)) for n in (30, 7))
+def test_the_gradient_does_not_depend_on_the_cells_of_a_forward_pass(kind, config, fabric, training, two_kinds):
+    whole, parts = (fitting_of(kind, config, fabric, replace(training, micro_batch=n)) for n in (30, 7))
     a, b = one_step(whole, kind, two_kinds), one_step(parts, kind, two_kinds)
     assert a.loss == pytest.approx(b.loss, rel=1e-5)
     for name, gradient in gradients(whole).items():
@@ -52,14 +52,14 @@ def test_the_gradient_does_not_depend_on_the_cells_of_a_forward_pass(kind, confi
 
 def test_a_training_is_that_of_a_plain_loop(kind, config, fabric, two_kinds):
     """AdamW with decay of everything, clipped gradients and the cosine, as the official configuration has them."""
-    recipe = Recipe(epochs=2, batch_size=16, micro_batch=5, lr=1e-3, clip=0.3)
-    fitting = Fitting(fabric, new_model(kind, config, 0).double(), recipe, steps_per_epoch=5, seed=0)
+    training = TrainingConfig(epochs=2, batch_size=16, micro_batch=5, lr=1e-3, clip=0.3)
+    fitting = Fitting(fabric, new_model(kind, config, 0).double(), training, steps_per_epoch=5, seed=0)
     plain, objective = new_model(kind, config, 0).double(), MaskedExpression(kind)
     parameters = list(plain.parameters())
     first, second = ([torch.zeros_like(p) for p in parameters] for _ in range(2))
     for t in range(10):
         x = torch.from_numpy(log1p_cp10k(two_kinds.X[12 * t : 12 * t + 12])).double()
-        x, scored, hidden = objective.batch(x, recipe, fitting.generator())
+        x, scored, hidden = objective.batch(x, training, fitting.generator())
         report = fitting.take_step((x, scored, hidden), objective)
         loss = ((plain(x, hidden) - x)[scored] ** 2).mean()
         gradients = torch.autograd.grad(loss, parameters)
@@ -78,7 +78,7 @@ def test_a_training_is_that_of_a_plain_loop(kind, config, fabric, two_kinds):
         torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-12, msg=name)
 
 
-def test_two_processes_give_the_gradients_of_one(kind, config, fabric, recipe, two_kinds, tmp_path):
+def test_two_processes_give_the_gradients_of_one(kind, config, fabric, training, two_kinds, tmp_path):
     np.savez(tmp_path / "cells.npz", X=two_kinds.X.toarray())
     # 30 cells on 2 processes, then 1 cell: the second process has none of it and must take part all the same.
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
@@ -88,7 +88,7 @@ def test_two_processes_give_the_gradients_of_one(kind, config, fabric, recipe, t
     )
     assert done.returncode == 0, done.stderr[-3000:]
     reports = json.loads((tmp_path / "reports.json").read_text())
-    fitting = fitting_of(kind, config, fabric, recipe)
+    fitting = fitting_of(kind, config, fabric, training)
     for i, rows in enumerate((slice(0, 30), slice(30, 31))):
         alone = one_step(fitting, kind, two_kinds, rows)
         assert reports[i]["world_size"] == 2
@@ -100,8 +100,8 @@ def test_two_processes_give_the_gradients_of_one(kind, config, fabric, recipe, t
             np.testing.assert_allclose(theirs[name], gradient.numpy(), rtol=1e-3, atol=1e-6)
 
 
-def test_a_loss_that_is_no_number_stops_before_the_parameters_change(kind, config, fabric, recipe, two_kinds):
-    fitting = fitting_of(kind, config, fabric, recipe)
+def test_a_loss_that_is_no_number_stops_before_the_parameters_change(kind, config, fabric, training, two_kinds):
+    fitting = fitting_of(kind, config, fabric, training)
     with torch.no_grad():
         fitting.bare.regressor.bias.fill_(float("nan"))
     before = {name: p.clone() for name, p in fitting.bare.named_parameters()}
@@ -111,9 +111,9 @@ def test_a_loss_that_is_no_number_stops_before_the_parameters_change(kind, confi
         torch.testing.assert_close(p, before[name], equal_nan=True)
 
 
-def test_only_the_chosen_parameters_are_trained(kind, config, fabric, recipe, two_kinds):
+def test_only_the_chosen_parameters_are_trained(kind, config, fabric, training, two_kinds):
     model = new_model(kind, config, 0)
-    fitting = Fitting(fabric, model, recipe, steps_per_epoch=5, seed=0, trained=[model.regressor.weight])
+    fitting = Fitting(fabric, model, training, steps_per_epoch=5, seed=0, trained=[model.regressor.weight])
     before = {name: p.detach().clone() for name, p in model.named_parameters()}
     one_step(fitting, kind, two_kinds)
     changed = {name for name, p in model.named_parameters() if not torch.equal(p, before[name])}

@@ -14,12 +14,12 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from bench.errors import BenchError
-from bench.methods.nn.training import snapshots as snapshots_module
+from bench.methods.nn.training import resume_state as resume_state_module
 from bench.methods.nn.training.batches import CellBatches
 from bench.methods.nn.training.fitting import DivergedError, Fitting
 from bench.methods.nn.training.pretraining import MaskedExpression, new_model, pretrain, pretrain_to
 from bench.methods.nn.training.pretraining_cells import PretrainingCells
-from bench.methods.nn.training.snapshots import Snapshots
+from bench.methods.nn.training.resume_state import ResumeStates
 
 SETTINGS = ["--set", "d_model=8", "--set", "n_layers=1", "--set", "d_state=2"]
 
@@ -29,29 +29,29 @@ def losses(folder):
         return [(row["step"], row["loss"], row["lr"], row["grad_norm"]) for row in csv.DictReader(handle)]
 
 
-def mean_error(kind, model, cells, recipe):
+def mean_error(kind, model, cells, training):
     """Squared error of masked genes that were not seen in training's masks."""
     from bench.methods.nn.expression import log1p_cp10k
 
     expression = torch.from_numpy(log1p_cp10k(cells.X))
-    _, scored, hidden = MaskedExpression(kind).batch(expression, recipe, torch.Generator().manual_seed(99))
+    _, scored, hidden = MaskedExpression(kind).batch(expression, training, torch.Generator().manual_seed(99))
     with torch.no_grad():
         return float((model(expression, hidden) - expression)[scored].square().mean()), expression, scored
 
 
-def test_it_learns_which_genes_go_together(kind, config, fabric, recipe, batches, two_kinds):
-    recipe = replace(recipe, epochs=60, lr=1e-2)
-    model = pretrain(fabric, kind, new_model(kind, config, 0), batches, recipe, 0)
-    error, expression, scored = mean_error(kind, model, two_kinds, recipe)
+def test_it_learns_which_genes_go_together(kind, config, fabric, training, batches, two_kinds):
+    training = replace(training, epochs=60, lr=1e-2)
+    model = pretrain(fabric, kind, new_model(kind, config, 0), batches, training, 0)
+    error, expression, scored = mean_error(kind, model, two_kinds, training)
     gene_mean = torch.stack([x[x > 0].mean() for x in expression.T])
     baseline = float((gene_mean.expand_as(expression) - expression)[scored].square().mean())
     assert error < 0.8 * baseline
 
 
-def test_a_training_stopped_anywhere_goes_on_identically(kind, config, fabric, recipe, batches, tmp_path):
+def test_a_training_stopped_anywhere_goes_on_identically(kind, config, fabric, training, batches, tmp_path):
     undisturbed, seen, stops = [], [], [4, 13]
     whole = pretrain(
-        fabric, kind, new_model(kind, config, 0), batches, recipe, 0, on_step=lambda f, r: undisturbed.append(r)
+        fabric, kind, new_model(kind, config, 0), batches, training, 0, on_step=lambda f, r: undisturbed.append(r)
     )
 
     def step(fitting, report):
@@ -62,8 +62,8 @@ def test_a_training_stopped_anywhere_goes_on_identically(kind, config, fabric, r
 
     def go(seed_of_weights):
         model = new_model(kind, config, seed_of_weights)
-        kept = Snapshots(tmp_path / "training", {"a": 1})
-        return pretrain(fabric, kind, model, batches, recipe, 0, snapshots=kept, save_every_s=0, on_step=step)
+        kept = ResumeStates(tmp_path / "training", {"a": 1})
+        return pretrain(fabric, kind, model, batches, training, 0, resume_states=kept, save_every_s=0, on_step=step)
 
     for _ in range(2):
         with pytest.raises(KeyboardInterrupt):
@@ -100,12 +100,12 @@ def test_the_command_killed_twice_ends_as_if_nothing_had_happened(tmp_path, coho
 
 
 @pytest.fixture
-def fitting(kind, config, fabric, recipe):
-    return Fitting(fabric, new_model(kind, config, 0), recipe, steps_per_epoch=8, seed=0)
+def fitting(kind, config, fabric, training):
+    return Fitting(fabric, new_model(kind, config, 0), training, steps_per_epoch=8, seed=0)
 
 
 def test_damaged_and_half_written_snapshots_are_passed_over(fitting, tmp_path):
-    kept = Snapshots(tmp_path / "training", {"a": 1})
+    kept = ResumeStates(tmp_path / "training", {"a": 1})
     for fitting.step in (1, 2):
         kept.save(fitting)
     newest = tmp_path / "training" / "step-000000002" / "state.safetensors"
@@ -118,27 +118,27 @@ def test_damaged_and_half_written_snapshots_are_passed_over(fitting, tmp_path):
 
 
 def test_the_two_newest_are_kept(fitting, tmp_path):
-    kept = Snapshots(tmp_path / "training", {})
+    kept = ResumeStates(tmp_path / "training", {})
     for fitting.step in range(1, 5):
         kept.save(fitting)
     assert sorted(p.name for p in (tmp_path / "training").iterdir()) == ["step-000000003", "step-000000004"]
 
 
 def test_another_training_is_not_continued(fitting, tmp_path):
-    Snapshots(tmp_path / "training", {"seed": 1, "lr": 2}).save(fitting)
+    ResumeStates(tmp_path / "training", {"seed": 1, "lr": 2}).save(fitting)
     with pytest.raises(BenchError, match="differs in: seed"):
-        Snapshots(tmp_path / "training", {"seed": 2, "lr": 2}).restore(fitting)
+        ResumeStates(tmp_path / "training", {"seed": 2, "lr": 2}).restore(fitting)
 
 
 def test_a_full_disk_is_told_and_earlier_snapshots_stay(fitting, tmp_path, monkeypatch):
-    kept = Snapshots(tmp_path / "training", {})
+    kept = ResumeStates(tmp_path / "training", {})
     fitting.step = 1
     kept.save(fitting)
 
     def full(*_):
         raise SafetensorError("I/O error: No space left on device (os error 28)")
 
-    monkeypatch.setattr(snapshots_module, "save_file", full)
+    monkeypatch.setattr(resume_state_module, "save_file", full)
     fitting.step = 2
     with pytest.raises(BenchError, match=r"(?s)No space left.*free some space"):
         kept.save(fitting)
@@ -152,15 +152,15 @@ def test_a_model_that_is_no_number_is_not_kept(fitting, tmp_path):
     with torch.no_grad():
         fitting.bare.regressor.bias.fill_(float("inf"))
     with pytest.raises(DivergedError):
-        Snapshots(tmp_path / "training", {}).save(fitting)
+        ResumeStates(tmp_path / "training", {}).save(fitting)
     assert not (tmp_path / "training").exists()
 
 
 @pytest.fixture
-def to(kind, config, fabric, genes, store, recipe, tmp_path):
-    def _to(folder="ckpt", *, recipe=recipe, seed=0, **more):
+def to(kind, config, fabric, genes, store, training, tmp_path):
+    def _to(folder="ckpt", *, training=training, seed=0, **more):
         return pretrain_to(
-            tmp_path / folder, fabric, kind, config, genes, [store], recipe, seed, facts={"preset": "none"}, **more
+            tmp_path / folder, fabric, kind, config, genes, [store], training, seed, facts={"preset": "none"}, **more
         )
 
     return _to
@@ -187,14 +187,14 @@ def test_a_checkpoint_says_what_it_is(to, tmp_path):
     assert card["cells_per_s"] > 0
 
 
-def test_a_finished_training_is_neither_repeated_nor_overwritten(to, tmp_path, recipe):
+def test_a_finished_training_is_neither_repeated_nor_overwritten(to, tmp_path, training):
     to()
     before = os.stat(tmp_path / "ckpt" / "model.safetensors").st_mtime_ns
     assert to().genes.ids
     with pytest.raises(BenchError, match="differs in: seed"):
         to(seed=1)
     with pytest.raises(BenchError, match="differs in: recipe"):
-        to(recipe=replace(recipe, lr=1e-5))
+        to(training=replace(training, lr=1e-5))
     assert os.stat(tmp_path / "ckpt" / "model.safetensors").st_mtime_ns == before
 
 

@@ -1,4 +1,4 @@
-"""How a model is trained, as data, and the learning rate that follows from it."""
+"""Training configurations as data, and the learning rate that follows from them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pydantic import Field
 from torch import nn
 
 from bench.errors import BenchError, UnknownNameError
-from bench.methods.nn.models.family import Family, MaskRates
+from bench.methods.nn.models.architecture import Architecture, MaskRates
 from bench.methods.nn.models.presets import preset
 from bench.methods.nn.models.settings import Positive, Share, Size, check_settings
 
@@ -21,7 +21,7 @@ _FIRST_LR = 1e-6
 
 
 @dataclass(frozen=True)
-class Recipe:
+class TrainingConfig:
     """Settings of a training; the defaults are those scMamba's paper and code have in common for all tasks.
 
     Parameters
@@ -85,19 +85,19 @@ class Recipe:
 
     @classmethod
     def of(cls, model: str, name: str, section: str, overrides: Mapping[str, Any] | None = None) -> Self:
-        """Recipe of a preset's section, with the settings that are given (not None) in place of the preset's.
+        """Read a preset's section, with the settings that are given (not None) in place of the preset's.
 
         Of ``classification/subtype`` the settings stand over those of ``classification``, where there are any.
         """
-        given = {key: value for key, value in (overrides or {}).items() if value is not None}
-        known = {field.name for field in dataclasses.fields(cls)}
-        for key in given:
-            if key not in known:
-                raise UnknownNameError("setting of a recipe", key, known)
+        chosen = {key: value for key, value in (overrides or {}).items() if value is not None}
+        names = {field.name for field in dataclasses.fields(cls)}
+        for key in chosen:
+            if key not in names:
+                raise UnknownNameError("setting of a training", key, names)
         settings, whole = preset(model, name), section.partition("/")[0]
         if whole not in settings:
             raise BenchError(f"{model} has no {whole}", where=f"preset {name}", fix="use another model")
-        return cls(**settings[whole] | settings.get(section, {}) | given)
+        return cls(**settings[whole] | settings.get(section, {}) | chosen)
 
     @property
     def rates(self) -> MaskRates:
@@ -151,8 +151,8 @@ def _restarts(epoch: int, peak: float, first: int = 15, warm: int = 5) -> float:
     return _FIRST_LR + (peak - _FIRST_LR) * (1 + math.cos(math.pi * (epoch - warm) / (length - warm))) / 2
 
 
-def split_settings(kind: Family, settings: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Settings by name, parted into those of the model's configuration and those of a recipe.
+def split_settings(kind: Architecture, settings: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Settings by name, parted into those of the model's configuration and those of a training's.
 
     Raises
     ------
@@ -160,11 +160,11 @@ def split_settings(kind: Family, settings: Mapping[str, Any]) -> tuple[dict[str,
         If neither has such a setting.
     """
     of_model = {field.name for field in dataclasses.fields(kind.config_class)} - {"n_genes"}
-    of_recipe = {field.name for field in dataclasses.fields(Recipe)}
+    of_training = {field.name for field in dataclasses.fields(TrainingConfig)}
     for name in settings:
-        if name not in of_model | of_recipe:
-            raise UnknownNameError(f"setting of {kind.name}", name, of_model | of_recipe)
+        if name not in of_model | of_training:
+            raise UnknownNameError(f"setting of {kind.name}", name, of_model | of_training)
     return (
         {name: value for name, value in settings.items() if name in of_model},
-        {name: value for name, value in settings.items() if name in of_recipe},
+        {name: value for name, value in settings.items() if name in of_training},
     )

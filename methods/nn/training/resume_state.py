@@ -20,15 +20,15 @@ from bench.methods.nn.training.fitting import DivergedError, Fitting
 _KEPT = 2
 
 
-class Snapshots:
-    """Snapshots of one training in ``folder``, the newest two kept.
+class ResumeStates:
+    """Resume states of one training in ``folder``, the newest two kept.
 
     Parameters
     ----------
     folder
-        Made when the first snapshot is written.
+        Made when the first resume state is written.
     identity
-        What must be the same for a training to be the same one: recipe, sizes, data, seed (JSON).
+        What must be the same for a training to be the same one: training configuration, sizes, data, seed (JSON).
     """
 
     def __init__(self, folder: Path, identity: Mapping[str, Any]) -> None:
@@ -40,9 +40,9 @@ class Snapshots:
         Raises
         ------
         BenchError
-            If the disk is full; earlier snapshots are untouched.
+            If the disk is full; earlier resume states are untouched.
         DivergedError
-            If a parameter is not finite: such a snapshot would be of no use.
+            If a parameter is not finite: such a state would be of no use.
         """
         tensors = _tensors(fitting)
         if not all(bool(t.isfinite().all()) for t in tensors.values() if t.is_floating_point()):
@@ -63,18 +63,18 @@ class Snapshots:
                 partial.rename(final)
         finally:
             shutil.rmtree(partial, ignore_errors=True)
-        for old in self._found()[:-_KEPT]:
+        for old in self._folders()[:-_KEPT]:
             shutil.rmtree(old)
 
     def restore(self, fitting: Fitting) -> bool:
-        """Continue from the newest whole snapshot; false if there is none.
+        """Continue from the newest whole resume state; false if there is none.
 
         Raises
         ------
         BenchError
-            If the folder holds snapshots of another training.
+            If the folder holds resume states of another training.
         """
-        for folder in reversed(self._found()):
+        for folder in reversed(self._folders()):
             state = folder / "state.safetensors"
             try:
                 facts = json.loads((folder / "snapshot.json").read_text())
@@ -100,12 +100,12 @@ class Snapshots:
 
     def remove(self) -> None:
         """Forget them all; what else lies in the folder stays."""
-        for old in [*self._found(), *self.folder.glob(".step-*")]:
+        for old in [*self._folders(), *self.folder.glob(".step-*")]:
             shutil.rmtree(old, ignore_errors=True)
         with contextlib.suppress(OSError):
             self.folder.rmdir()
 
-    def _found(self) -> list[Path]:
+    def _folders(self) -> list[Path]:
         return sorted(self.folder.glob("step-*"))
 
 

@@ -1,4 +1,4 @@
-"""What training, checkpoints and embeddings must know of a model: how it is made, masked, scored and taken over."""
+"""The interface of an architecture to training, checkpoints and embeddings: how it is made, masked and scored."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class MaskRates:
 
 @dataclass(frozen=True)
 class Corruption:
-    """Which genes are masked, boolean, both (cells, genes).
+    """Genes that are masked, boolean, both (cells, genes).
 
     Parameters
     ----------
@@ -43,7 +43,7 @@ class MaskedModel(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, expression: torch.Tensor, hidden: torch.Tensor | None = None) -> torch.Tensor:
-        """What the loss compares with the truth, one entry (or row) per cell and gene."""
+        """Predictions that the loss compares with the truth, one entry (or row) per cell and gene."""
 
     @property
     @abstractmethod
@@ -51,8 +51,8 @@ class MaskedModel(nn.Module, ABC):
         """Learned vector of every gene, (genes, d_model)."""
 
 
-class Family(ABC):
-    """One of the pre-trained models.
+class Architecture(ABC):
+    """Architecture of one of the pre-trained models.
 
     Attributes
     ----------
@@ -61,7 +61,7 @@ class Family(ABC):
     config_class
         Frozen dataclass of its sizes and options; its first field is ``n_genes``.
     fresh
-        A tensor whose name contains one of these words is not taken over from a pre-trained model.
+        A tensor whose name contains one of these words is not loaded from a pre-trained model.
     """
 
     name: ClassVar[str]
