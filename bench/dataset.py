@@ -46,7 +46,7 @@ def without_label(values: pd.Series) -> NDArray[np.bool_]:
 
 @dataclass(frozen=True)
 class DatasetCard:
-    """What is known of a dataset without opening it.
+    """Facts of a dataset that are known without opening it.
 
     Parameters
     ----------

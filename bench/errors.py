@@ -76,5 +76,5 @@ class NotApplicableError(BenchError):
 
 
 def status_of(error: BaseException) -> Status:
-    """How a trial ends in which ``error`` is raised; whatever no error of ours says is a crash."""
+    """Return how a trial ends in which ``error`` is raised; whatever no error of ours says is a crash."""
     return error.status if isinstance(error, BenchError) else "crash"

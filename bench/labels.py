@@ -153,6 +153,6 @@ def hierarchical_consistency(coarse: Labels, fine: Labels, parent_of: Mapping[st
 
 
 def agreement(coarse: Labels, fine: Labels, parent_of: Mapping[str, str]) -> NDArray[np.bool_]:
-    """Whether the finer answer of each cell lies within its coarser one (n_cells,)."""
+    """Return whether the finer answer of each cell lies within its coarser one (n_cells,)."""
     within: NDArray[np.bool_] = np.array([parent_of.get(name, "") for name in fine], dtype=object) == coarse
     return within

@@ -45,8 +45,8 @@ class Requirement:
 
 def python_package(name: str, *, version: str = "", extra: str = "") -> Requirement:
     """A Python distribution; ``extra`` names the extra of scmamba-bench that brings it."""
-    what = f"'scmamba-bench[{extra}]'" if extra else f"'{name}{version}'" if version else name
-    return Requirement("python", name, f"pip install {what}", version)
+    requirement = f"'scmamba-bench[{extra}]'" if extra else f"'{name}{version}'" if version else name
+    return Requirement("python", name, f"pip install {requirement}", version)
 
 
 def r_package(name: str, *, install: str) -> Requirement:
@@ -56,7 +56,7 @@ def r_package(name: str, *, install: str) -> Requirement:
 
 @dataclass
 class Context:
-    """What the harness hands to :meth:`Method.run` beside the inputs.
+    """Everything that the harness hands to :meth:`Method.run` beside the inputs.
 
     Parameters
     ----------
@@ -71,8 +71,8 @@ class Context:
     log
         Logger whose lines go to the trial's log.
     round, n_rounds
-        Which look at the cells this is, from 0, and how many there are: ``run`` is called once a round on the same
-        object, with other entries hidden each time.
+        Number of the masking round, from 0, and how many there are: ``run`` is called once a round on the same object,
+        with other entries masked each time (``inputs.query``).
     """
 
     seed: int

@@ -1,4 +1,4 @@
-"""What a task makes from a dataset: inputs the method sees, and a solution it never does."""
+"""A problem that a task makes from a dataset: inputs the method sees, and a solution it never does."""
 
 from __future__ import annotations
 
@@ -64,8 +64,8 @@ class Inputs:
     info
         Plain facts of the protocol (JSON), never derived from the hidden truth.
     query
-        Of tasks that ask for expression: the entries (boolean, cells x genes) that were hidden, shown as zero, and are
-        asked for. None: nothing was hidden, every entry is asked for.
+        The mask, of tasks that ask for expression: the entries (boolean, cells x genes) that were hidden, shown as
+        zero, and are to be predicted. None: nothing was masked, every entry is to be predicted.
     """
 
     cells: Cells
@@ -83,7 +83,7 @@ class Inputs:
 
 
 class Rounds(_Looks):
-    """Several looks at the same cells, each built when it is asked for, so that memory never holds them all.
+    """Masking rounds: the same cells with other entries masked, each built when needed, so that memory holds few.
 
     Parameters
     ----------
@@ -159,8 +159,8 @@ class Problem:
         What was done to the dataset that a reader of the report must know (cells left out, fall-backs): sentences, and
         a :class:`Note` for a warning.
     rounds
-        Where a method is to look at the same cells several times, each time with other entries hidden
-        (``Inputs.query``): all of these looks, the first of which is ``inputs``. By default ``inputs`` alone.
+        The masking rounds of a method that gets the same cells several times, each time with other entries masked
+        (``Inputs.query``); the first is ``inputs``. By default ``inputs`` alone.
     truth
         Hidden cells x genes matrices by name, in the order of ``inputs.cells``.
     """
@@ -182,7 +182,7 @@ class Problem:
 
     @cached_property
     def asked(self) -> csr_matrix | None:
-        """The entries of expression that are asked for in any round (boolean, cells x genes); None: all."""
+        """The entries of expression that some masking round masks (boolean, cells x genes); None: all are predicted."""
         union = self.inputs.query
         if union is None:
             return None
@@ -203,7 +203,7 @@ class Output:
     kind
         ``float`` (finite), ``bool`` or ``label`` (strings), one entry per cell; ``matrix`` (finite), one row per cell;
         ``expression``: ln(1 + counts per 10,000), cells x genes as in ``inputs.cells``. What is scored of it are the
-        entries that the rounds' queries ask for, as a sparse matrix with that pattern; without queries everything, as
+        entries that the rounds mask, as a sparse matrix with that pattern; without masks everything, as
         an object with ``shape`` that gives float32 blocks of rows by slice or index.
     required
         Whether it may be left out.
@@ -262,7 +262,7 @@ class Curve:
 
 @dataclass(frozen=True)
 class Scored:
-    """What :meth:`bench.task.Task.score` returns.
+    """Result of :meth:`bench.task.Task.score`.
 
     ``tables`` are further results that the report draws or that a reader may want to recompute from, by name.
     """

@@ -24,7 +24,7 @@ PR_SET_CHILD_SUBREAPER = 36
 
 
 def no_space(error: BaseException | None) -> bool:
-    """Whether an error, or what caused it, is that a disk is full or a quota used up."""
+    """Return whether an error, or what caused it, is that a disk is full or a quota used up."""
     while error is not None:
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
             return True
@@ -134,8 +134,8 @@ def cache_dir() -> Path:
 
 def clean_env() -> dict[str, str]:
     """Our environment variables without those that would lead another Python to our own packages."""
-    ours = {"PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP", "VIRTUAL_ENV", "__PYVENV_LAUNCHER__"}
-    return {name: value for name, value in os.environ.items() if name not in ours}
+    own_names = {"PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP", "VIRTUAL_ENV", "__PYVENV_LAUNCHER__"}
+    return {name: value for name, value in os.environ.items() if name not in own_names}
 
 
 def prctl(option: int, value: int) -> None:

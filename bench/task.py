@@ -52,7 +52,7 @@ class Track:
 
 @dataclass(frozen=True)
 class Metric:
-    """How to read a metric: range, direction, and when it is undefined.
+    """A metric and how to read it: range, direction, and when it is undefined.
 
     A ``neutral`` metric says what a method did, not how well: it is shown, never ranked or coloured.
     """
@@ -78,7 +78,7 @@ class Control:
     name
         Name shown beside the methods.
     role
-        ``random``, ``perfect`` or ``trap`` (an answer any real method must beat).
+        ``random``, ``perfect`` or ``trap``: a trivial baseline that any real method must beat.
     predict
         ``predict(problem, rng)`` returns a prediction.
     """
@@ -135,10 +135,10 @@ class Task(ABC):
 
     @abstractmethod
     def why_not(self, card: DatasetCard, track: str) -> str | None:
-        """Why this dataset cannot serve this track (shown to the user), or None if it can."""
+        """Return the reason why this dataset cannot serve this track (shown to the user), or None if it can."""
 
     def n_splits(self, cells: CountStore, track: str, at_most: int) -> int:
-        """How many different splits the split seeds 0, 1, 2, ... give, ``at_most`` at most.
+        """Count the different splits that the split seeds 0, 1, 2, ... give, ``at_most`` at most.
 
         Two splits that test the same donors are one. Seeds beyond are not run: what repeats a split is no replicate.
         """
@@ -149,7 +149,7 @@ class Task(ABC):
         """Build inputs and solution: deterministic in ``dataset``, ``track``, ``seeds.split``, ``seeds.simulation``."""
 
     def check(self, inputs: Inputs, prediction: Prediction) -> None:  # noqa: B027 - most tasks have nothing to add
-        """What the declared outputs cannot say of a prediction; nothing by default.
+        """Refuse a prediction for what the declared outputs cannot say of it; nothing by default.
 
         Raises
         ------
@@ -162,7 +162,7 @@ class Task(ABC):
         """Score a validated prediction. Deterministic."""
 
     def problem_tables(self, problem: Problem) -> Mapping[str, pd.DataFrame]:
-        """What the report draws of a problem itself, such as a map of its cells, by name; made once a problem."""
+        """Tables that the report draws of a problem itself, such as a map of its cells; made once a problem."""
         return {}
 
     @abstractmethod
@@ -174,5 +174,5 @@ class Task(ABC):
         Only the truth of the cells a method answers for is hidden (``seeds`` tells which they are): the labels of
         training cells are legitimate inputs and stay. None where the input matrix itself is made from the truth
         (simulated doublets): the audit then checks that neither order nor names of the cells tell the truth. Where a
-        problem has several rounds: a dataset a round, with what that round hides scrambled.
+        problem has several masking rounds: a dataset a round, with what that round masks scrambled.
         """

@@ -8,10 +8,10 @@ from pathlib import Path
 
 from bench.errors import UnavailableError
 
-__all__ = ["build"]
+__all__ = ["build_report"]
 
 
-def build(run_dir: Path, out: Path | None = None, formats: Sequence[str] = ("png",)) -> Path:
+def build_report(run_dir: Path, out: Path | None = None, formats: Sequence[str] = ("png",)) -> Path:
     """Write the report of a run: one HTML file, and a file per figure and format in ``figures`` beside it.
 
     Parameters

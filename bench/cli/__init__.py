@@ -52,7 +52,7 @@ def main() -> None:
 
 
 def _rooms(error: OSError) -> str:
-    """Where a command writes, and the room there: a write that finds none does not say where it was."""
+    """List where a command writes, and the room there: a write that finds none does not say where it was."""
     import os
     import shutil
 

@@ -82,8 +82,8 @@ def deg(
     if engine == "r":
         from bench.cli.seurat_markers import find_markers_r as find
     beside = names(covariates)
-    wanted = [group, *([by] if by else []), *beside]
-    cells = read_cells(data, wanted, donor_key, layer, optional=DETECTION_RATE, counts=not normalized)
+    columns = [group, *([by] if by else []), *beside]
+    cells = read_cells(data, columns, donor_key, layer, optional=DETECTION_RATE, counts=not normalized)
     adata = cells.adata
     chosen = compared(adata.obs, group=group, case=case, control=control, by=by)
     model = check_covariates(adata.obs, beside, chosen.cells)
@@ -138,5 +138,5 @@ def _line(tested: Tested) -> str:
     if tested.table is None:
         return f"{cells}; not tested: {tested.message}"
     significant = int((tested.table["p_val_adj"] < 0.05).sum())
-    found = f"{cells}; {len(tested.table):,} genes tested, {significant:,} with p_val_adj < 0.05"
-    return found + (f" ({tested.message})" if tested.message else "")
+    text = f"{cells}; {len(tested.table):,} genes tested, {significant:,} with p_val_adj < 0.05"
+    return text + (f" ({tested.message})" if tested.message else "")

@@ -60,7 +60,7 @@ class Cells:
 
 
 def read_cells(
-    data: str, wanted: Sequence[str], donor_key: str | None, layer: str | None, *, optional: str, counts: bool
+    data: str, wanted_columns: Sequence[str], donor_key: str | None, layer: str | None, *, optional: str, counts: bool
 ) -> Cells:
     """Read the counts of a file or registered dataset, or other values, and columns by name.
 
@@ -88,9 +88,9 @@ def read_cells(
         )
     donor = donor_key or mapping.get("donor")
     flags = {field: mapping[field] for field in ("exclude", "is_doublet") if field in mapping}
-    asked = [name for name in wanted if name != optional or name in columns]
-    asked += [*([donor] if donor else []), *flags.values()]
-    adata = source.columns(list(dict.fromkeys(asked)), layer=layer, counts=counts)
+    names = [name for name in wanted_columns if name != optional or name in columns]
+    names += [*([donor] if donor else []), *flags.values()]
+    adata = source.columns(list(dict.fromkeys(names)), layer=layer, counts=counts)
     notes = [source.card.left_out] if source.card.left_out else []
     if "exclude" in flags and (out := marked(adata.obs[flags["exclude"]], data)).any():
         adata = adata[~out].copy()

@@ -40,8 +40,8 @@ def new_method(
 
     files = scaffold(name, Registry().task(task), out)
     file, folder = shlex.quote(str(files[0])), shlex.quote(str(files[0].parent))
-    for written in files:
-        typer.echo(f"wrote {written}")
+    for path in files:
+        typer.echo(f"wrote {path}")
     typer.echo(f"\ntry it:   bench check {name} --plugin {file}")
     typer.echo(f"compare:  bench run --task {task} --methods {name} --plugin {file}")
     typer.echo(f"install:  pip install -e {folder}")
@@ -97,12 +97,12 @@ def audit(
     from bench.task import Seeds
 
     registry = Registry(plugin or ())
-    what = registry.task(task)
-    check_tracks(what, names(tracks))
+    audited = registry.task(task)
+    check_tracks(audited, names(tracks))
     findings = []
     for seed in range(seeds):
-        asked = names(datasets) or [_builtin(registry)]
-        for finding in audit_all(registry, what, names(tracks) or list(what.tracks), asked, Seeds(seed, seed)):
+        sources = names(datasets) or [_builtin(registry)]
+        for finding in audit_all(registry, audited, names(tracks) or list(audited.tracks), sources, Seeds(seed, seed)):
             findings.append(vars(finding) | {"seed": seed})
             if not as_json:
                 _line(finding.status, f"{finding.dataset}/{finding.track} [{seed}] {finding.how}", finding.detail)

@@ -27,13 +27,13 @@ def register(app: typer.Typer) -> None:
         "`bench run` builds one when it is first needed.",
         no_args_is_help=True,
     )
-    env.command("build", epilog="Example: bench env build --all")(build)
+    env.command("build", epilog="Example: bench env build --all")(build_environments)
     env.command("list", epilog="Example: bench env list")(list_)
     env.command("clean", epilog="Example: bench env clean")(clean)
     app.add_typer(env, name="env")
 
 
-def build(
+def build_environments(
     methods: Annotated[list[str] | None, typer.Argument(help="Names of methods; see `bench env list`.")] = None,
     all_: Annotated[bool, typer.Option("--all", help="All methods that bring an environment.")] = False,
     plugin: Plugins = None,
@@ -66,8 +66,8 @@ def build(
         except KeyboardInterrupt:
             typer.echo("interrupted; nothing half-built is left", err=True)
             raise typer.Exit(130) from None
-    for told in failed:
-        typer.echo(f"{typer.style('error:', fg='red', bold=True)} {told}", err=True)
+    for failure in failed:
+        typer.echo(f"{typer.style('error:', fg='red', bold=True)} {failure}", err=True)
     if failed:
         raise typer.Exit(2)
 
@@ -78,7 +78,7 @@ def list_(plugin: Plugins = None, as_json: AsJson = False) -> None:
     from bench.environments.declaration import environments_dir
     from bench.plan.registry import Registry
 
-    there = {one.folder.name: one for one in stored()}
+    by_folder = {entry.folder.name: entry for entry in stored()}
     rows, in_use = [], set()
     for method, environment in _environments(Registry(plugin or ())).items():
         row: dict[str, object] = {"method": method, "environment": "", "state": "no interpreter", "mb": None}
@@ -87,17 +87,17 @@ def list_(plugin: Plugins = None, as_json: AsJson = False) -> None:
         else:
             name = environment.name
             row |= {"environment": name, "state": "not built", "content": environment.summary}
-            if environment.is_built and name in there:
-                row |= {"state": "built", "mb": round(there[name].mb)}
+            if environment.is_built and name in by_folder:
+                row |= {"state": "built", "mb": round(by_folder[name].mb)}
             in_use.add(name)
         rows.append(row)
-    for name, one in there.items():
+    for name, entry in by_folder.items():
         if name in in_use:
             continue
-        what = "being built now, or left by a build that was killed"
-        if one.method:
-            what = f"built for {one.method}, {one.built}; no method uses it"
-        rows.append({"method": "", "environment": name, "state": "unused", "mb": round(one.mb), "content": what})
+        content = "being built now, or left by a build that was killed"
+        if entry.method:
+            content = f"built for {entry.method}, {entry.built}; no method uses it"
+        rows.append({"method": "", "environment": name, "state": "unused", "mb": round(entry.mb), "content": content})
     if as_json:
         typer.echo(json.dumps({"folder": str(environments_dir()), "environments": rows}, indent=1))
         return
@@ -127,25 +127,27 @@ def clean(
 
     environments = _environments(Registry(plugin or ())).values()
     used = [] if all_ else [e.name for e in environments if not isinstance(e, UnavailableError)]
-    removed, left = remove(used)
-    for one in removed:
-        typer.echo(f"removed {one.folder.name} ({one.method or 'half-built'}, {one.mb:,.0f} MB)")
-    for one in left:
-        typer.echo(f"{one.folder.name}: {f'({one.method}) in use by a run' if one.method else 'being built'}; left")
-    if not removed and not left:
+    removed, spared = remove(used)
+    for entry in removed:
+        typer.echo(f"removed {entry.folder.name} ({entry.method or 'half-built'}, {entry.mb:,.0f} MB)")
+    for entry in spared:
+        typer.echo(
+            f"{entry.folder.name}: {f'({entry.method}) in use by a run' if entry.method else 'being built'}; left"
+        )
+    if not removed and not spared:
         typer.echo("nothing to remove")
 
 
 def _environments(registry: Registry) -> dict[str, Environment | UnavailableError]:
     from bench.environments.declaration import environment_of
 
-    found: dict[str, Environment | UnavailableError] = {}
+    by_method: dict[str, Environment | UnavailableError] = {}
     for name, entry in registry.methods.items():
         try:
             environment = environment_of(entry.value)
         except UnavailableError as error:
-            found[name] = error
+            by_method[name] = error
         else:
             if environment:
-                found[name] = environment
-    return found
+                by_method[name] = environment
+    return by_method

@@ -1,4 +1,4 @@
-"""What the terminal shows while trials run, and when they are done."""
+"""The terminal while trials run, and when they are done."""
 
 from __future__ import annotations
 
@@ -165,9 +165,9 @@ def _unreadable(result: Result) -> Iterator[tuple[str, str]]:
 
 def _reasons(result: Result) -> Iterator[tuple[str, str]]:
     """Every reason why there is no score, told once, with the trials it holds for; and the style to print it in."""
-    for style, told in (("red", result.failures), ("yellow", [r for r in result.records if r.status in DECLARED])):
+    for style, records in (("red", result.failures), ("yellow", [r for r in result.records if r.status in DECLARED])):
         groups: dict[tuple[str, str, str], list[TrialRecord]] = {}
-        for record in told:
+        for record in records:
             # A package is missing for every dataset alike.
             place = "" if record.status == "unavailable" else f" on {record.spec.dataset}/{record.spec.track}"
             groups.setdefault((record.status, place, record.detail), []).append(record)
@@ -200,8 +200,8 @@ def _headline(result: Result) -> Table:
     compared = [place for place in columns if place[1] not in circular]
     means = {name: _mean([by_place.get(p, []) for p in compared], metric) for name, by_place in cells.items()}
     for name in sorted(rows, key=lambda n: (roles[n] != "method", -means[n], n)):
-        shown = name if roles[name] == "method" else f"{name} ({roles[name]} control)"
-        table.add_row(escape(shown), *rows[name], style="" if roles[name] == "method" else "dim")
+        title = name if roles[name] == "method" else f"{name} ({roles[name]} control)"
+        table.add_row(escape(title), *rows[name], style="" if roles[name] == "method" else "dim")
     return table
 
 
@@ -238,7 +238,7 @@ def _name(planned: Planned) -> str:
 
 def build_shown(environment: Environment) -> None:
     """Build an environment and show how it goes: the last line of the installers, or plain lines without a terminal."""
-    from bench.environments.builder import build as make
+    from bench.environments.builder import build_environment
 
     console = Console(stderr=True)
     start = time.monotonic()
@@ -251,5 +251,5 @@ def build_shown(environment: Environment) -> None:
             if line.startswith("another process") and not console.is_terminal:
                 console.print(line)
 
-        make(environment, report)
+        build_environment(environment, report)
     console.print(f"built in {time.monotonic() - start:.0f} s: {environment.folder}", soft_wrap=True)

@@ -62,13 +62,13 @@ def _quantity(text: str, option: str, units: tuple[str, ...]) -> float:
 
 def assignments(items: list[str] | None) -> dict[str, dict[str, Any]]:
     """``["solo.max_epochs=50"]`` as ``{"solo": {"max_epochs": 50}}``; values are JSON, or else plain text."""
-    found: dict[str, dict[str, Any]] = {}
+    by_name: dict[str, dict[str, Any]] = {}
     for item in items or []:
         match = re.fullmatch(r"([^.=]+)\.([^=]+)=(.*)", item)
         if not match:
             raise BenchError(f"{item!r} is not an assignment", where="--set", fix="write METHOD.PARAMETER=VALUE")
-        found.setdefault(match[1], {})[match[2]] = _value(match[3])
-    return found
+        by_name.setdefault(match[1], {})[match[2]] = _value(match[3])
+    return by_name
 
 
 def settings(items: list[str] | None) -> dict[str, Any]:

@@ -96,7 +96,7 @@ def pretrain(
     config = replace(kind.config_class.from_preset(preset, len(genes)), **of_model)
     fabric = make_fabric(training, chosen, devices)
     fabric.launch()
-    with _Bar(shown=fabric.is_global_zero and not quiet) as bar:
+    with _Bar(visible=fabric.is_global_zero and not quiet) as bar:
         pretrained = pretrain_to(
             folder(out),
             fabric,
@@ -141,7 +141,7 @@ def _tell(out: Path, pretrained: Pretrained) -> None:
 class _Bar:
     """Progress with loss, cells per second and time left."""
 
-    def __init__(self, *, shown: bool) -> None:
+    def __init__(self, *, visible: bool) -> None:
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
         from rich.progress import TimeRemainingColumn as Left
 
@@ -153,7 +153,7 @@ class _Bar:
             TimeElapsedColumn(),
             TextColumn("left"),
             Left(),
-            disable=not shown,
+            disable=not visible,
         )
         self._cells, self._since = 0, time.monotonic()
 

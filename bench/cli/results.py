@@ -26,7 +26,7 @@ def report(
     figures: Annotated[str, typer.Option(help="Formats of the figure files: png, pdf, svg.")] = "png,pdf,svg",
 ) -> None:
     """Render the report of a run: one HTML file that needs no network, and every figure as files."""
-    from bench.reports import build
+    from bench.reports import build_report
     from bench.results.store import Store
 
     for kind in names(figures):
@@ -37,7 +37,7 @@ def report(
         fix = f"write the report to another place: bench report {run} --out report.html"
         raise BenchError("the run folder is read-only", where=str(run), fix=fix)
     store.write_tables()
-    typer.echo(build(run, out, formats=names(figures)))
+    typer.echo(build_report(run, out, formats=names(figures)))
 
 
 def rescore(run: Annotated[Path, typer.Argument(help="A run folder.")], plugin: Plugins = None) -> None:

@@ -76,7 +76,7 @@ def run(
     """
     signal.signal(signal.SIGTERM, interrupt)
     from bench.cli.live import LiveTable, Silent, build_shown
-    from bench.environments.builder import build
+    from bench.environments.builder import build_environment
     from bench.environments.doctor import why_no_gpu
     from bench.execution.run import run as run_request
     from bench.plan.grid import Ask
@@ -116,7 +116,7 @@ def run(
             Silent if quiet or as_json else LiveTable,
             command=["bench", *sys.argv[1:]],
             force=names(force),
-            build=(build if quiet or as_json else build_shown) if build_env else None,
+            build=(build_environment if quiet or as_json else build_shown) if build_env else None,
         )
     except KeyboardInterrupt:
         typer.echo("interrupted; finished trials are kept, the same command goes on from here", err=True)
@@ -128,10 +128,10 @@ def run(
 
 
 def _check_forced(registry: Registry, task: str, forced: Sequence[str]) -> None:
-    known = ["all", *registry.methods_for(task), *(control.name for control in registry.task(task).controls)]
+    names = ["all", *registry.methods_for(task), *(control.name for control in registry.task(task).controls)]
     for name in forced:
-        if name not in known:
-            raise UnknownNameError("method in --force", name, known)
+        if name not in names:
+            raise UnknownNameError("method in --force", name, names)
 
 
 def trial(spec: Path) -> None:
@@ -145,14 +145,14 @@ def trial(spec: Path) -> None:
     from bench.results.records import Limits, TrialSpec
     from bench.results.store import Store
 
-    given = json.loads(spec.read_text())
-    limits = Limits.model_validate(given["limits"])
-    unavailable = given["unavailable"] or (limits.device == "cuda" and why_no_gpu()) or ""
-    planned = Planned(given["key"], TrialSpec.model_validate(given["spec"]), unavailable)
-    registry = Registry([Path(p) for p in given["plugins"]])
-    for path in given["datasets"]:
+    job = json.loads(spec.read_text())
+    limits = Limits.model_validate(job["limits"])
+    unavailable = job["unavailable"] or (limits.device == "cuda" and why_no_gpu()) or ""
+    planned = Planned(job["key"], TrialSpec.model_validate(job["spec"]), unavailable)
+    registry = Registry([Path(p) for p in job["plugins"]])
+    for path in job["datasets"]:
         registry.dataset(path)
-    store = Store.open(Path(given["run"]))
+    store = Store.open(Path(job["run"]))
     with in_use([planned.spec.environment]), TrialRunner(registry, store, limits) as runner:
         record = runner.execute(planned)
     typer.echo(f"{planned.key} {record.status if record else 'aborted'}")
@@ -186,9 +186,9 @@ def _render(result: Result) -> Path | None:
     if not result.store.is_writable:
         return html if html.exists() else None
     if result.changed or not html.exists():
-        from bench.reports import build
+        from bench.reports import build_report
 
-        html = build(result.store.root)
+        html = build_report(result.store.root)
     return html
 
 

@@ -83,7 +83,7 @@ def find_markers_r(
         source = "BiocManager::install('MAST')" if test == "mast" else "install.packages('Seurat')"
         raise UnavailableError(f"R has no package {package}", where="--engine r", fix=f"in R: {source}")
     default_pct, default_change = FILTERS[seurat]
-    given: dict[str, Argument] = {
+    arguments: dict[str, Argument] = {
         "n_case": len(case),
         "test": {"mast": "MAST", "wilcox": "wilcox"}.get(test, test),
         "version": seurat,
@@ -92,11 +92,11 @@ def find_markers_r(
         "latent": latent,
         "n_latent": latent.shape[1],
     }
-    found = call_r(_CODE, rows, Context(seed=0), given)
-    table = pd.DataFrame({name: found[name] for name in COLUMNS}).sort_values("gene")
+    result = call_r(_CODE, rows, Context(seed=0), arguments)
+    table = pd.DataFrame({name: result[name] for name in COLUMNS}).sort_values("gene")
     table["gene"] = np.asarray(genes)[table["gene"].to_numpy(dtype=int) - 1]
     table = ranked(table, seurat)
-    table.attrs |= {"dropped": dropped, "engine": str(found["engine"][0])}
+    table.attrs |= {"dropped": dropped, "engine": str(result["engine"][0])}
     return table
 
 
@@ -108,6 +108,6 @@ def latent_columns(covariates: pd.DataFrame, is_case: NDArray[np.bool_]) -> tupl
     obs, formula = coded(covariates)
     matrix = design_matrix(obs.assign(case=is_case.astype(float)), f"{formula} + case")
     full, names = np.asarray(matrix, dtype=np.float64), list(matrix.model_spec.column_names)
-    kept = independent_columns(full)
-    dropped = left_out(covariates, is_case, [name for j, name in enumerate(names) if j not in kept])
-    return full[:, [j for j in kept if names[j] not in ("Intercept", "case")]], dropped
+    independent = independent_columns(full)
+    dropped = left_out(covariates, is_case, [name for j, name in enumerate(names) if j not in independent])
+    return full[:, [j for j in independent if names[j] not in ("Intercept", "case")]], dropped

@@ -100,8 +100,8 @@ def describe(
 def _to_read(card: dict[str, Any]) -> dict[str, Any]:
     """A method's card as people read it: its environment in a line, parameters as the command line takes them."""
     environment, summary, state = (card.pop(f"environment{part}") for part in ("", "_summary", "_state"))
-    told = f"{summary}; {state} ({environment}, packages: --json)" if environment else state
-    card |= {"environment": told, "environment_lock": []}
+    text = f"{summary}; {state} ({environment}, packages: --json)" if environment else state
+    card |= {"environment": text, "environment_lock": []}
     card["parameters"] = _assigned(card["parameters"])
     card["presets"] = [f"{name} ({', '.join(_assigned(preset))})" for name, preset in card["presets"].items()]
     return card
@@ -133,8 +133,8 @@ def doctor(plugin: Plugins = None, as_json: AsJson = False) -> None:
     typer.echo()
     for name, requirements in lacking.items():
         mark = typer.style("missing" if requirements else "ready  ", fg="yellow" if requirements else "green")
-        found = [f"{r.name} {v}" for r in registry.method(name).value.requires if (v := installed_version(r))]
-        typer.echo(f"{mark}  {name}" + (f" ({', '.join(found)})" if found else ""))
+        installed = [f"{r.name} {v}" for r in registry.method(name).value.requires if (v := installed_version(r))]
+        typer.echo(f"{mark}  {name}" + (f" ({', '.join(installed)})" if installed else ""))
         for requirement in requirements:
             typer.echo(f"         {requirement.name}: {requirement.install}")
         if environments.get(name) == "not built":
@@ -172,7 +172,7 @@ def _method_rows(registry: Registry) -> list[dict[str, Any]]:
 
 
 def _environment_state(method: type[Method]) -> str:
-    """How it stands with the method's own environment; empty without one."""
+    """Say how it stands with the method's own environment; empty without one."""
     from bench.environments.declaration import environment_of
 
     try:

@@ -1,4 +1,4 @@
-"""What commands do when they are told to end."""
+"""Signals that tell a command to end."""
 
 from __future__ import annotations
 

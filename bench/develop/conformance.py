@@ -14,7 +14,7 @@ from scipy.sparse import issparse
 
 from bench.blocks import Rows
 from bench.dataset import Dataset, DatasetCard
-from bench.environments.builder import build, in_use
+from bench.environments.builder import build_environment, in_use
 from bench.environments.declaration import Environment, environment_of
 from bench.errors import BenchError, InvalidOutputError, UnknownNameError
 from bench.exchange import gate
@@ -191,7 +191,7 @@ def conformance(
     *,
     task: str | None = None,
     params: Mapping[str, Any] = MappingProxyType({}),
-    build: Callable[[Environment], None] = build,
+    build: Callable[[Environment], None] = build_environment,
 ) -> Iterator[tuple[str, Check]]:
     """Run the suite for every task that a method answers, on the first default track that the dataset serves.
 

@@ -79,22 +79,22 @@ def audit_one(task: Task, dataset: Dataset, track: str, seeds: Seeds) -> Finding
     with tempfile.TemporaryDirectory(prefix="bench-audit-") as scratch:
         first = _files(problem, Path(scratch) / "first")
         several = not isinstance(scrambled, Dataset)
-        looks = [scrambled] if isinstance(scrambled, Dataset) else scrambled
-        for k, changed in enumerate(looks):
+        scrambles = [scrambled] if isinstance(scrambled, Dataset) else scrambled
+        for k, changed in enumerate(scrambles):
             other = task.make_problem(changed, track, seeds)
             if _same_truth(problem, other):
                 detail = "scrambling left the solution as it was: nothing tested"
                 return Finding(name, track, "leak", "identical bytes", detail)
             second = _files(other, Path(scratch) / f"look_{k}")
-            # A round's own hidden entries are shown in the other rounds, so each is compared alone.
+            # A round's own masked entries are visible in the other rounds, so each is compared alone.
             pairs = [(first[k], second[k])] if several else list(zip(first, second, strict=True))
             differing = sorted({f for a, b in pairs for f in a.keys() | b.keys() if a.get(f) != b.get(f)})
             if differing:
-                where = f" (round {k + 1})" if several else ""
+                where = f" (masking round {k + 1})" if several else ""
                 detail = f"these input files change with the hidden truth{where}: {', '.join(differing)}"
                 return Finding(name, track, "leak", "identical bytes", detail)
     if several and k + 1 != len(first):
-        detail = f"{k + 1} of {len(first)} rounds were scrambled: the others were not tested"
+        detail = f"{k + 1} of {len(first)} masking rounds were scrambled: the others were not tested"
         return Finding(name, track, "leak", "identical bytes", detail)
     return Finding(name, track, "pass", "identical bytes")
 
@@ -107,7 +107,7 @@ def _same_truth(a: Problem, b: Problem) -> bool:
 
 
 def _files(problem: Problem, folder: Path) -> list[dict[str, str]]:
-    """Digest of every input file by name, for each round."""
+    """Digest of every input file by name, for each masking round."""
     write_rounds(problem.rounds, folder, "audit")
     return [
         {f.name: hashlib.sha256(f.read_bytes()).hexdigest() for f in sorted(part.iterdir())}
@@ -116,12 +116,12 @@ def _files(problem: Problem, folder: Path) -> list[dict[str, str]]:
 
 
 def _associations(problem: Problem) -> list[str]:
-    """What a method is shown, besides the counts, that tells the truth."""
+    """List what a method is shown, besides the counts, that tells the truth."""
     n = len(problem.solution)
     order = permutation(n, "audit")
     with tempfile.TemporaryDirectory(prefix="bench-audit-") as scratch:
         write_inputs(problem.inputs, Path(scratch), "audit")
-        shown = read_inputs(Path(scratch)).cells.obs
+        visible = read_inputs(Path(scratch)).cells.obs
     leaks, tested = [], 0
     for column in problem.solution.columns[problem.solution.dtypes == np.dtype(bool)]:
         truth = problem.solution[column].to_numpy()[order]
@@ -130,10 +130,10 @@ def _associations(problem: Problem) -> list[str]:
         tested += 1
         views = {
             "the order of the cells": np.arange(n),
-            "the names of the cells": pd.factorize(shown.index, sort=True)[0],
+            "the names of the cells": pd.factorize(visible.index, sort=True)[0],
         }
-        views |= {f"the column {c!r}": pd.factorize(shown[c], sort=True)[0] for c in shown}
-        leaks += [f"{what} tells {column!r}" for what, values in views.items() if _p_value(values, truth) < ALPHA]
+        views |= {f"the column {c!r}": pd.factorize(visible[c], sort=True)[0] for c in visible}
+        leaks += [f"{name} tells {column!r}" for name, values in views.items() if _p_value(values, truth) < ALPHA]
     return leaks if tested else ["the solution has no boolean column with both values: nothing was tested"]
 
 

@@ -52,11 +52,11 @@ def new_method(name: str, task: Task, parent: Path) -> list[Path]:
         "package": f"bench-{name}",
         "cls": "".join(part.capitalize() for part in name.split("-")),
     }
-    written = []
+    files = []
     for target, template in _FILES.items():
         file = folder / target.format(**words)
         file.parent.mkdir(parents=True, exist_ok=True)
         text = resources.files("bench.cli").joinpath("templates", template).read_text()
         file.write_text(text.format(**words))
-        written.append(file)
-    return written
+        files.append(file)
+    return files

@@ -1,1 +1,1 @@
-"""What is installed, and environments of their own for methods."""
+"""Installed software, and environments of their own for methods."""

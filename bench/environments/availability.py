@@ -18,7 +18,7 @@ RPY2_INSTALL = "pip install 'scmamba-bench[r]'"
 
 
 def missing(method: type[Method]) -> list[Requirement]:
-    """What ``method`` requires and this machine lacks, in the order to install it.
+    """List what ``method`` requires and this machine lacks, in the order to install it.
 
     What a method's own environment brings does not count: it can be built.
     """

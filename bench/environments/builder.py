@@ -37,7 +37,7 @@ if (length(absent)) stop("not installed: ", paste(absent, collapse = ", "))
 Report = Callable[[str], None]
 
 
-def build(environment: Environment, report: Report = lambda line: None) -> None:
+def build_environment(environment: Environment, report: Report = lambda line: None) -> None:
     """Make an environment, unless it is there; waits for another process that is at it.
 
     Parameters
@@ -54,8 +54,8 @@ def build(environment: Environment, report: Report = lambda line: None) -> None:
     try:
         root.mkdir(parents=True, exist_ok=True)
         with locked(root / f"{environment.name}.lock", lambda: report("another process is building it; waiting")):
-            for left in root.glob(f".{environment.name}-*"):  # by a builder that was killed
-                shutil.rmtree(left, ignore_errors=True)
+            for leftover in root.glob(f".{environment.name}-*"):  # by a builder that was killed
+                shutil.rmtree(leftover, ignore_errors=True)
             if not environment.is_built:
                 _build_aside(environment, root, report)
     except OSError as error:
@@ -72,11 +72,11 @@ def _build_aside(environment: Environment, root: Path, report: Report) -> None:
     aside = root / f".{environment.name}-{secrets.token_hex(4)}"
     started = time.monotonic()
     try:
-        with log.open("w") as kept:
+        with log.open("w") as log_file:
             for command in _commands(environment, aside):
-                code = _execute(command, environment.declared.parent, kept.write, report)
+                code = _execute(command, environment.declared.parent, log_file.write, report)
                 if code:
-                    kept.flush()
+                    log_file.flush()
                     raise _failed(environment, command, code, log)
         facts = {
             "method": environment.method,
@@ -150,10 +150,10 @@ def _failed(environment: Environment, command: Sequence[str], code: int, log: Pa
     missing = command[-1] == _NEEDED
     reason = next((line for line in reversed(lines) if "error" in line.lower()), lines[-1]).strip()
     ended = f"{Path(command[0]).name} ended with exit code {code} ({reason[:300]})"
-    what = "it lacks numpy, scipy or pandas" if missing else ended
+    how = "it lacks numpy, scipy or pandas" if missing else ended
     tail = "\n".join(f"  | {line}" for line in lines[-_TOLD:])
     return BenchError(
-        f"the environment of {environment.method} ({environment.summary}) could not be built: {what}",
+        f"the environment of {environment.method} ({environment.summary}) could not be built: {how}",
         where=f"{log}, which ends with\n{tail}",
         fix="add them to its requirements" if missing else "see the log; the next attempt starts from nothing",
     )
@@ -193,14 +193,14 @@ class Stored:
 
 def stored() -> list[Stored]:
     """Every environment of the cache, and what killed builders left there."""
-    found = []
+    environments = []
     for folder in sorted(environments_dir().glob("*")):
         if folder.is_dir():
             facts = folder / FACTS
-            told = json.loads(facts.read_text()) if facts.exists() and folder.name[0] != "." else {}
-            mb = told.get("mb") or _size(folder) / 1e6
-            found.append(Stored(folder, told.get("method", ""), told.get("built", ""), mb))
-    return found
+            facts_of = json.loads(facts.read_text()) if facts.exists() and folder.name[0] != "." else {}
+            mb = facts_of.get("mb") or _size(folder) / 1e6
+            environments.append(Stored(folder, facts_of.get("method", ""), facts_of.get("built", ""), mb))
+    return environments
 
 
 def clean(used: Sequence[str]) -> tuple[list[Stored], list[Stored]]:
@@ -212,29 +212,29 @@ def clean(used: Sequence[str]) -> tuple[list[Stored], list[Stored]]:
     """
     root = environments_dir()
     removed: list[Stored] = []
-    left: list[Stored] = []
-    for one in stored():
-        name = one.folder.name.lstrip(".").partition("-")[0]
-        if one.method and name in used:
+    spared: list[Stored] = []
+    for environment in stored():
+        name = environment.folder.name.lstrip(".").partition("-")[0]
+        if environment.method and name in used:
             continue
         with (root / f"{name}.lock").open("w") as builders:
-            if not one.folder.exists():  # another process was faster
+            if not environment.folder.exists():  # another process was faster
                 continue
-            gone = try_lock(builders) and _taken_away(one, root / f".{name}-{secrets.token_hex(4)}")
+            gone = try_lock(builders) and _taken_away(environment, root / f".{name}-{secrets.token_hex(4)}")
             if gone:
                 (root / f"{name}.log").unlink(missing_ok=True)
-        (removed if gone else left).append(one)
-    return removed, left
+        (removed if gone else spared).append(environment)
+    return removed, spared
 
 
-def _taken_away(one: Stored, aside: Path) -> bool:
+def _taken_away(environment: Stored, aside: Path) -> bool:
     """Remove an environment unless a run uses it; by one rename first, so that what is there is always whole."""
-    if one.method:
-        with (one.folder / FACTS).open("r+") as users:
+    if environment.method:
+        with (environment.folder / FACTS).open("r+") as users:
             if not try_lock(users):
                 return False
-            one.folder.rename(aside)
-    shutil.rmtree(aside if one.method else one.folder, ignore_errors=True)
+            environment.folder.rename(aside)
+    shutil.rmtree(aside if environment.method else environment.folder, ignore_errors=True)
     return True
 
 

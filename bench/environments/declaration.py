@@ -87,7 +87,7 @@ class Environment:
 
     @property
     def folder(self) -> Path:
-        """Where it is, once it is built."""
+        """Folder of the environment, once it is built."""
         return environments_dir() / self.name
 
     @property
@@ -102,12 +102,12 @@ class Environment:
 
     @property
     def is_built(self) -> bool:
-        """Whether it is there, whole, and the interpreter it was made from still is."""
+        """Return whether it is there, whole, and the interpreter it was made from still is."""
         return (self.folder / FACTS).exists() and (self.python is None or self.python.exists())
 
     @property
     def summary(self) -> str:
-        """What is in it, in a few words."""
+        """Content of the environment in a few words."""
         parts = []
         if self.interpreter:
             parts.append(f"Python {self.interpreter.version}, {len(self.variant.requirements)} packages")
@@ -124,10 +124,10 @@ class Environment:
 
     def version(self, distribution: str) -> str:
         """Version of a distribution of the lock, or an empty string."""
-        wanted = distribution.lower().replace("_", "-")
+        normalised = distribution.lower().replace("_", "-")
         for line in self.variant.requirements:
             name, _, version = line.partition("==")
-            if name.strip().lower().replace("_", "-") == wanted:
+            if name.strip().lower().replace("_", "-") == normalised:
                 return version.strip()
         return ""
 
@@ -190,15 +190,15 @@ def read_variants(file: Path) -> list[Variant]:
 
 
 def _variant(entry: dict[str, Any], file: Path) -> Variant:
-    known = list(Variant.__dataclass_fields__)
+    keys = list(Variant.__dataclass_fields__)
     for key, value in entry.items():
-        if key not in known:
-            raise UnknownNameError("key of a variant", key, known, where=str(file))
+        if key not in keys:
+            raise UnknownNameError("key of a variant", key, keys, where=str(file))
         if key == "python" and not (isinstance(value, str) and re.fullmatch(r"3\.\d+", value)):
             raise BenchError(f"python = {value!r} is not a version", where=str(file), fix='write python = "3.8"')
         if key != "python" and not (isinstance(value, list) and all(isinstance(v, str) for v in value)):
             raise BenchError(f"{key} is not a list of strings", where=str(file), fix=f'write {key} = ["..."]')
-    variant = Variant(entry.get("python", ""), *(tuple(entry.get(key, ())) for key in known[1:]))
+    variant = Variant(entry.get("python", ""), *(tuple(entry.get(key, ())) for key in keys[1:]))
     if not (variant.requirements if variant.python else variant.r_packages and not variant.requirements):
         raise BenchError(
             "a variant has neither a Python with its packages nor R packages",

@@ -50,7 +50,7 @@ else:
 
 
 def why_no_gpu() -> str:
-    """Why methods could not use a GPU on this machine; empty if they could."""
+    """Say why methods could not use a GPU on this machine; empty if they could."""
     done = subprocess.run([sys.executable, "-P", "-c", _GPU], capture_output=True, text=True, check=False)
     return done.stdout.strip() if done.returncode == 0 else f"PyTorch cannot be loaded: {done.stderr.strip()[-300:]}"
 
@@ -72,7 +72,7 @@ def memory_mb() -> float:
 
 def machine() -> dict[str, str]:
     """Python, memory, cores, R, GPU and the versions of the core libraries."""
-    found = guard.name()
+    guard_name = guard.name()
     facts = {
         "python": platform.python_version(),
         "system": platform.platform(),
@@ -82,8 +82,8 @@ def machine() -> dict[str, str]:
         "R": f"{r_packages.version('base')} at {r}"
         if (r := shutil.which("R"))
         else f"not found (optional; {R_INSTALL})",
-        "guard": f"{found}: methods cannot open the hidden truth"
-        if found
+        "guard": f"{guard_name}: methods cannot open the hidden truth"
+        if guard_name
         else "none: this needs Landlock (Linux 5.13)",
         "GPU": "NVIDIA driver found" if shutil.which("nvidia-smi") else "none found (optional)",
     }

@@ -36,9 +36,9 @@ def find_python(version: str) -> Interpreter | None:
             )
         except (OSError, subprocess.TimeoutExpired):
             continue
-        found = done.stdout.strip()
-        if done.returncode == 0 and found.startswith(f"{version}."):
-            return Interpreter(path, found)
+        its_version = done.stdout.strip()
+        if done.returncode == 0 and its_version.startswith(f"{version}."):
+            return Interpreter(path, its_version)
     return None
 
 

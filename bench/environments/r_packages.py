@@ -26,15 +26,15 @@ def version(name: str) -> str:
 @cache
 def versions(*names: str) -> dict[str, str]:
     """Versions of packages and of all that they need, those that come with R left out; ``R`` is R itself."""
-    libraries, found, todo = _libraries(), {"R": version("base")}, list(names)
+    libraries, version_of, todo = _libraries(), {"R": version("base")}, list(names)
     while todo:
         name = todo.pop()
-        described = None if name in found else _description(name, libraries)
+        described = None if name in version_of else _description(name, libraries)
         if described and described["Priority"] != "base":
-            found[name] = str(described["Version"])
+            version_of[name] = str(described["Version"])
             needs = ",".join(str(described.get(kind, "")) for kind in _NEEDS)
             todo += [part.partition("(")[0].strip() for part in needs.split(",")]
-    return dict(sorted(found.items()))
+    return dict(sorted(version_of.items()))
 
 
 def _libraries() -> list[str]:

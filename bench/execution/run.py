@@ -13,8 +13,7 @@ from pathlib import Path
 from typing import Protocol
 
 from bench import __version__
-from bench.environments.builder import build as build_environment
-from bench.environments.builder import in_use
+from bench.environments.builder import build_environment, in_use
 from bench.environments.declaration import Environment, environment_of
 from bench.errors import BenchError, DataError
 from bench.execution.engines import Watcher

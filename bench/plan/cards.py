@@ -13,23 +13,23 @@ from bench.results.records import DataCard, MethodCard, TaskCard
 from bench.task import Control, Task
 
 
-def method_card(what: Entry[type[Method]] | Control) -> MethodCard:
+def method_card(entry: Entry[type[Method]] | Control) -> MethodCard:
     """Card of a method or a control."""
-    if isinstance(what, Control):
+    if isinstance(entry, Control):
         return MethodCard(
-            name=what.name,
-            summary=what.summary,
+            name=entry.name,
+            summary=entry.summary,
             implementation="control",
-            role=what.role,
-            stochastic=what.stochastic,
+            role=entry.role,
+            stochastic=entry.stochastic,
         )
-    cls = what.value
+    cls = entry.value
     try:
         own = environment_of(cls)
     except UnavailableError:  # no interpreter for it here: its trials say so
         own = None
     return MethodCard(
-        name=what.name,
+        name=entry.name,
         summary=cls.summary,
         implementation=cls.implementation,
         tasks=list(cls.tasks),
@@ -43,7 +43,7 @@ def method_card(what: Entry[type[Method]] | Control) -> MethodCard:
         pretrained_on=list(cls.pretrained_on),
         caveat=cls.caveat,
         # Only the file's name: a report that is mailed must not tell the paths of the machine it was made on.
-        origin=f"{cls.__module__} ({Path(what.origin).name})",
+        origin=f"{cls.__module__} ({Path(entry.origin).name})",
         environment=own.name if own else "",
         environment_summary=own.summary if own else "",
         environment_lock=own.lock if own else [],

@@ -82,7 +82,7 @@ class Plan:
     unreadable: dict[str, DataError] = field(default_factory=dict)
 
 
-def make_plan(registry: Registry, ask: Ask) -> Plan:
+def make_plan(registry: Registry, request: Ask) -> Plan:
     """List the trials of a request.
 
     Raises
@@ -90,13 +90,13 @@ def make_plan(registry: Registry, ask: Ask) -> Plan:
     BenchError
         If a name is unknown, or no dataset can be read or serves any of the tracks.
     """
-    task = registry.task(ask.task)
-    tracks = list(ask.tracks) or [name for name, track in task.tracks.items() if track.default]
+    task = registry.task(request.task)
+    tracks = list(request.tracks) or [name for name, track in task.tracks.items() if track.default]
     check_tracks(task, tracks)
-    sources, unreadable = _datasets(registry, ask.datasets)
-    names = _methods(registry, task, ask.methods)
-    _check_preset(registry, names, ask.preset)
-    for name in ask.params:
+    sources, unreadable = _datasets(registry, request.datasets)
+    names = _methods(registry, task, request.methods)
+    _check_preset(registry, names, request.preset)
+    for name in request.params:
         if name not in names:
             raise UnknownNameError("method in --set", name, names)
     served, skipped = _served(task, tracks, sources)
@@ -109,14 +109,14 @@ def make_plan(registry: Registry, ask: Ask) -> Plan:
             f"none of the datasets can serve the asked tracks of {task.name}", where=reasons, fix="see bench list"
         )
     trials: list[Planned] = []
-    for (dataset, track), n_splits in _n_splits(registry, task, served, ask.split_seeds).items():
-        if n_splits < ask.split_seeds:
-            skipped.append(Skipped(track=track, dataset=dataset, reason=_repeated(n_splits, ask.split_seeds)))
-        for problem_seeds in _problem_seeds(n_splits, ask.simulation_seeds if task.tracks[track].seeded else 1):
+    for (dataset, track), n_splits in _n_splits(registry, task, served, request.split_seeds).items():
+        if n_splits < request.split_seeds:
+            skipped.append(Skipped(track=track, dataset=dataset, reason=_repeated(n_splits, request.split_seeds)))
+        for problem_seeds in _problem_seeds(n_splits, request.simulation_seeds if task.tracks[track].seeded else 1):
             base = _base_spec(task, track, sources[dataset], problem_seeds)
-            trials += [_control_trial(base, control) for control in _control_seeds(task, ask.method_seeds)]
+            trials += [_control_trial(base, control) for control in _control_seeds(task, request.method_seeds)]
             for name in names:
-                trials += _method_trials(base, registry, name, ask)
+                trials += _method_trials(base, registry, name, request)
     return Plan(task, trials, skipped, names, sources, unreadable)
 
 
@@ -144,10 +144,10 @@ def _datasets(registry: Registry, names: Sequence[str]) -> tuple[dict[str, Datas
     return sources, unreadable
 
 
-def _methods(registry: Registry, task: Task, asked: Sequence[str]) -> list[str]:
-    known = registry.methods_for(task.name)
+def _methods(registry: Registry, task: Task, requested: Sequence[str]) -> list[str]:
+    available = registry.methods_for(task.name)
     controls = {c.name for c in task.controls}
-    for name in known:
+    for name in available:
         if name in controls | {"all", "controls"}:
             raise BenchError(
                 f"{name!r} cannot be the name of a method of {task.name!r}: a control or --methods uses it",
@@ -155,28 +155,28 @@ def _methods(registry: Registry, task: Task, asked: Sequence[str]) -> list[str]:
                 fix="rename the method (its class attribute `name`)",
             )
     names: list[str] = []
-    for name in asked:
+    for name in requested:
         if name == "all":
-            names += known
+            names += available
         elif name == "controls" or name in controls:
             continue
-        elif name in known:
+        elif name in available:
             names.append(name)
         elif name in registry.methods:
             raise BenchError(
                 f"method {name!r} does not answer task {task.name!r}",
                 where=registry.methods[name].origin,
-                fix=f"methods for {task.name}: {', '.join(known)}",
+                fix=f"methods for {task.name}: {', '.join(available)}",
             )
         else:
-            raise UnknownNameError("method", name, [*known, "all", "controls"])
+            raise UnknownNameError("method", name, [*available, "all", "controls"])
     return list(dict.fromkeys(names))
 
 
 def _check_preset(registry: Registry, methods: Sequence[str], preset: str | None) -> None:
-    known = {p for name in methods for p in registry.methods[name].value.presets}
-    if preset is not None and preset not in known:
-        raise UnknownNameError("preset (of the selected methods)", preset, known)
+    presets = {p for name in methods for p in registry.methods[name].value.presets}
+    if preset is not None and preset not in presets:
+        raise UnknownNameError("preset (of the selected methods)", preset, presets)
 
 
 def _served(
@@ -194,21 +194,21 @@ def _served(
 
 
 def _n_splits(
-    registry: Registry, task: Task, served: Sequence[tuple[str, str]], asked: int
+    registry: Registry, task: Task, served: Sequence[tuple[str, str]], requested: int
 ) -> dict[tuple[str, str], int]:
     """Of the (dataset, track) pairs, how many of the split seeds are different; reads tables if several are asked."""
-    found = dict.fromkeys(served, asked)
-    for dataset in dict(served) if asked > 1 else ():
+    n_different = dict.fromkeys(served, requested)
+    for dataset in dict(served) if requested > 1 else ():
         try:
             cells = registry.open(dataset)
         except BenchError:  # each of its trials will say so
             continue
-        found |= {(d, track): task.n_splits(cells, track, asked) for d, track in served if d == dataset}
-    return found
+        n_different |= {(d, track): task.n_splits(cells, track, requested) for d, track in served if d == dataset}
+    return n_different
 
 
-def _repeated(n: int, asked: int) -> str:
-    rest = f"seed {n}" if asked == n + 1 else f"seeds {n} to {asked - 1}"
+def _repeated(n: int, requested: int) -> str:
+    rest = f"seed {n}" if requested == n + 1 else f"seeds {n} to {requested - 1}"
     return f"it has {count(n, 'different split')}: split {rest} would repeat one"
 
 
@@ -239,8 +239,8 @@ def _base_spec(task: Task, track: str, source: DatasetSource, seeds: Seeds) -> T
 
 
 def _control_trial(base: TrialSpec, control: tuple[Control, int]) -> Planned:
-    what, seed = control
-    update = {"method": what.name, "role": what.role, "implementation": "control", "method_digest": base.task_version}
+    entry, seed = control
+    update = {"method": entry.name, "role": entry.role, "implementation": "control", "method_digest": base.task_version}
     spec = base.model_copy(update={**update, "seeds": replace(base.seeds, method=seed)})
     return Planned(trial_key(spec), spec)
 
@@ -254,9 +254,9 @@ def _existing(method: str, parameter: str, value: str) -> Path:
     return path
 
 
-def _method_trials(base: TrialSpec, registry: Registry, name: str, ask: Ask) -> list[Planned]:
+def _method_trials(base: TrialSpec, registry: Registry, name: str, request: Ask) -> list[Planned]:
     cls: type[Method] = registry.methods[name].value
-    params = cls.resolve(ask.params.get(name, {}), ask.preset)
+    params = cls.resolve(request.params.get(name, {}), request.preset)
     files = {
         parameter: _existing(name, parameter, str(params[parameter])) for parameter in cls.files if params[parameter]
     }
@@ -273,7 +273,7 @@ def _method_trials(base: TrialSpec, registry: Registry, name: str, ask: Ask) -> 
     environment = None if unavailable else environment_of(cls)
     update["environment"] = environment.name if environment else ""
     planned = []
-    for seed in range(ask.method_seeds if cls.stochastic else 1):
+    for seed in range(request.method_seeds if cls.stochastic else 1):
         spec = base.model_copy(update={**update, "seeds": replace(base.seeds, method=seed)})
         planned.append(Planned(trial_key(spec), spec, unavailable))
     return planned

@@ -1,4 +1,4 @@
-"""What makes a trial's key: the whole specification, with digests of the data and of the method's environment."""
+"""A trial's key: the whole specification, with digests of the data and of the method's environment."""
 
 from __future__ import annotations
 
@@ -74,15 +74,15 @@ def environment_digest(method: type[Method]) -> str:
 @cache
 def _closure(name: str) -> dict[str, str]:
     """Installed distributions that ``name`` needs (extras left out), with their versions."""
-    found: dict[str, str] = {}
+    version_of: dict[str, str] = {}
     todo = [name]
     while todo:
         key, version, needs = _installed(todo.pop())
-        if key and key not in found:
+        if key and key not in version_of:
             # Our own version must not re-run every method: their own sources are hashed instead.
-            found[key] = "" if key == "scmamba-bench" else version
+            version_of[key] = "" if key == "scmamba-bench" else version
             todo += needs
-    return found
+    return version_of
 
 
 @cache

@@ -68,8 +68,8 @@ class Registry:
     @cached_property
     def tasks(self) -> dict[str, Entry[Task]]:
         """Tasks by name."""
-        found = self._collect("bench.tasks", Task)  # type: ignore[type-abstract]
-        return {name: Entry(name, e.value(), e.origin, e.locator) for name, e in found.items()}
+        classes = self._collect("bench.tasks", Task)  # type: ignore[type-abstract]
+        return {name: Entry(name, e.value(), e.origin, e.locator) for name, e in classes.items()}
 
     @cached_property
     def methods(self) -> dict[str, Entry[type[Method]]]:
@@ -103,8 +103,8 @@ class Registry:
             return self.datasets[name]
         if "/" in name or Path(name).suffix or Path(name).exists():
             source = cast("DatasetSource", _library("from_path")(Path(name)))
-            known = self.datasets.setdefault(source.card.name, source)
-            if known.card.digest != source.card.digest:
+            registered = self.datasets.setdefault(source.card.name, source)
+            if registered.card.digest != source.card.digest:
                 raise BenchError(
                     f"another dataset is called {source.card.name!r}",
                     where=name,
@@ -138,28 +138,28 @@ class Registry:
         return sorted(name for name, entry in self.methods.items() if task in entry.value.tasks)
 
     def _collect(self, room: str, base: type[T]) -> dict[str, Entry[type[T]]]:
-        found: dict[str, Entry[type[T]]] = {}
+        by_name: dict[str, Entry[type[T]]] = {}
         for module in [*_room_modules(room), *_entry_point_modules(room), *map(load_file, self._plugins)]:
             for cls in _concrete_subclasses(module, base):
                 entry = describe(cls)
-                if entry.name in found and found[entry.name].origin != entry.origin:
+                if entry.name in by_name and by_name[entry.name].origin != entry.origin:
                     raise BenchError(
                         f"two {room.removeprefix('bench.')} are called {entry.name!r}",
-                        where=f"{found[entry.name].origin} and {entry.origin}",
+                        where=f"{by_name[entry.name].origin} and {entry.origin}",
                         fix="rename one of them (its class attribute `name`)",
                     )
-                found[entry.name] = entry
-        return dict(sorted(found.items()))
+                by_name[entry.name] = entry
+        return dict(sorted(by_name.items()))
 
 
 def _library(function: str) -> Callable[..., object]:
     return cast("Callable[..., object]", getattr(importlib.import_module("bench.data.library"), function))
 
 
-def _lookup(kind: str, name: str, known: dict[str, T]) -> T:
-    if name not in known:
-        raise UnknownNameError(kind, name, known)
-    return known[name]
+def _lookup(kind: str, name: str, by_name: dict[str, T]) -> T:
+    if name not in by_name:
+        raise UnknownNameError(kind, name, by_name)
+    return by_name[name]
 
 
 def _room_modules(room: str) -> Iterator[ModuleType]:

@@ -61,16 +61,16 @@ class _Source:
 
 
 def _sources(obj: type) -> dict[str, _Source]:
-    found: dict[str, _Source] = {}
+    by_module: dict[str, _Source] = {}
     roots = {_root(obj.__module__), "bench.methods"}
     todo = [(cls.__module__, Path(inspect.getfile(cls))) for cls in obj.__mro__ if _root(cls.__module__) in roots]
     while todo:
         module, file = todo.pop()
-        if module not in found:
-            found[module] = _read(file, module, roots)
-            imported = {i.module for i in found[module].siblings}
+        if module not in by_module:
+            by_module[module] = _read(file, module, roots)
+            imported = {i.module for i in by_module[module].siblings}
             todo += [(name, origin) for name in imported if (origin := _origin(name)) is not None]
-    return found
+    return by_module
 
 
 def _read(file: Path, module: str, roots: set[str]) -> _Source:
@@ -143,7 +143,7 @@ def _root(module: str) -> str:
 
 
 def _is_package(name: str) -> bool:
-    """Whether a module has submodules."""
+    """Return whether a module has submodules."""
     spec = _spec(name)
     return spec is not None and spec.submodule_search_locations is not None
 
@@ -164,5 +164,5 @@ def _spec(name: str) -> ModuleSpec | None:
         path = above.submodule_search_locations if above is not None else None
         if path is None:
             return None
-    found = (finder.find_spec(name, path) for finder in sys.meta_path)
-    return next((spec for spec in found if spec is not None), None)
+    specs = (finder.find_spec(name, path) for finder in sys.meta_path)
+    return next((spec for spec in specs if spec is not None), None)

@@ -38,20 +38,20 @@ def _refuse_mixtures(stores: Iterable[Store]) -> None:
         for record in store.records():
             versions.setdefault(record.spec.task, {}).setdefault(record.spec.task_version, store.root)
             digests.setdefault(record.spec.dataset, {}).setdefault(record.spec.data_key, store.root)
-    for what, found in (("versions of task", versions), ("data under the name", digests)):
-        for name, seen in found.items():
-            if len(seen) > 1:
+    for kind, by_name in (("versions of task", versions), ("data under the name", digests)):
+        for name, folders in by_name.items():
+            if len(folders) > 1:
                 raise BenchError(
-                    f"the run folders hold different {what} {name!r}",
-                    where="; ".join(f"{key[:12]} in {root}" for key, root in sorted(seen.items())),
+                    f"the run folders hold different {kind} {name!r}",
+                    where="; ".join(f"{key[:12]} in {root}" for key, root in sorted(folders.items())),
                     fix="run the older ones again, or report them apart",
                 )
 
 
 def _copy(store: Store, merged: Store) -> None:
     for record in store.records():
-        mine = merged.record(record.key)
-        if mine is None or (mine.status != "ok" and record.status == "ok"):
+        target = merged.record(record.key)
+        if target is None or (target.status != "ok" and record.status == "ok"):
             folder = store.trial_folder(record.key)
             merged.save(record, [p for p in folder.iterdir() if p.name != "trial.json"])
     for request in store.requests():

@@ -1,4 +1,4 @@
-"""What is written about a trial and a run: typed, validated when read back, plain JSON on disk."""
+"""Records of a trial and a run: typed, validated when read back, plain JSON on disk."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ WrittenNote = Annotated[Note, PlainValidator(_note), PlainSerializer(str)]
 
 
 class Limits(_Frozen):
-    """What a trial may use."""
+    """Limits of what a trial may use."""
 
     timeout_s: float = 3600.0
     memory_mb: float | None = None
@@ -108,7 +108,7 @@ class ScoreRecord(_Frozen):
 
 
 class Resources(_Frozen):
-    """What the trial used: whole process tree, R and other children included."""
+    """Resources that a trial used: whole process tree, R and other children included."""
 
     wall_s: float | None = None
     fit_s: float | None = None
@@ -121,7 +121,7 @@ class Resources(_Frozen):
 
 
 class Machine(_Frozen):
-    """Where a trial ran, and what its numbers hang on besides versions.
+    """The machine on which a trial ran, and what its numbers hang on besides versions.
 
     Parameters
     ----------

@@ -110,13 +110,13 @@ class Store:
 
     @property
     def is_writable(self) -> bool:
-        """Whether the folder takes files; a finished run may lie where it does not."""
+        """Return whether the folder takes files; a finished run may lie where it does not."""
         return os.access(self.root, os.W_OK)
 
     # -- trials -------------------------------------------------------------------------------------------------
 
     def trial_folder(self, key: str) -> Path:
-        """Where the trial ``key`` is, or will be."""
+        """Folder of the trial ``key``, existing or not."""
         return self.root / "trials" / key
 
     def keys(self) -> set[str]:
@@ -169,7 +169,7 @@ class Store:
         return _read_parquet(self.trial_folder(key) / scored_file(name))
 
     def is_final(self, key: str, limits: Limits) -> bool:
-        """Whether a trial need not run again: finished, and not stopped by a limit lower than today's."""
+        """Return whether a trial need not run again: finished, and not stopped by a limit lower than today's."""
         record = self.record(key)
         if record is None or record.retryable or record.status == "unavailable":
             return False
@@ -182,7 +182,7 @@ class Store:
     # -- problems -----------------------------------------------------------------------------------------------
 
     def has_problem(self, problem_id: str) -> bool:
-        """Whether all that is kept of a problem is here."""
+        """Return whether all that is kept of a problem is here."""
         return (self._problem_folder(problem_id) / "solution.parquet").exists()
 
     def save_problem(self, problem_id: str, problem: Problem, tables: Mapping[str, pd.DataFrame]) -> None:
@@ -211,8 +211,8 @@ class Store:
 
     def solution(self, problem_id: str) -> pd.DataFrame | None:
         """The kept truth of a problem, indexed by cell, or None."""
-        found = _read_parquet(self._problem_folder(problem_id) / "solution.parquet")
-        return None if found is None else found.set_index("cell")
+        table = _read_parquet(self._problem_folder(problem_id) / "solution.parquet")
+        return None if table is None else table.set_index("cell")
 
     def tested_donors(self, problem_id: str) -> frozenset[str]:
         """Donors of the cells of a problem that methods answer for; none where they are not kept or not told apart."""
@@ -243,8 +243,8 @@ class Store:
 
     def requests(self) -> list[Request]:
         """Everything that was asked of this run folder, oldest first."""
-        found = [_read(Request, file) for file in (self.root / "requests").glob("[0-9a-f]*.json")]
-        return sorted(found, key=lambda r: r.created)
+        saved = [_read(Request, file) for file in (self.root / "requests").glob("[0-9a-f]*.json")]
+        return sorted(saved, key=lambda r: r.created)
 
     # -- tables -------------------------------------------------------------------------------------------------
 
@@ -263,13 +263,13 @@ class Store:
 
     def _write_tables(self) -> bool:
         # Read once: the stamp must be of the very records that the tables hold.
-        found = list(self._trial_files())
-        state = _state(found)
+        files = list(self._trial_files())
+        state = _state(files)
         if self._are_current(state):
             return False
         from bench.results.tables import curve_table, result_table, version_table
 
-        records, run_id = [_parsed(TrialRecord, content, file) for file, content in found], self.info.run_id
+        records, run_id = [_parsed(TrialRecord, content, file) for file, content in files], self.info.run_id
         for name, make in (("results", result_table), ("curves", curve_table), ("versions", version_table)):
             table = make(records, run_id)
             write_atomic(self.root / f"{name}.csv", csv_text(table).encode())
@@ -278,10 +278,10 @@ class Store:
         return True
 
 
-def _state(found: Iterable[tuple[Path, bytes]]) -> str:
+def _state(files: Iterable[tuple[Path, bytes]]) -> str:
     """Digest of trial files and what is in them."""
     digest = hashlib.sha256()
-    for file, content in found:
+    for file, content in files:
         digest.update(file.parent.name.encode() + content)
     return digest.hexdigest()
 
@@ -292,7 +292,7 @@ def scored_file(name: str) -> str:
 
 
 def _is_ours(name: str) -> bool:
-    """Whether a run folder that has no ``run.json`` yet may hold this: what a process that was killed leaves."""
+    """Return whether a run folder without a ``run.json`` yet may hold this: a killed process leaves such things."""
     return name in {"trials", "requests", "problems"} or name.startswith(".run-")
 
 

@@ -121,7 +121,7 @@ def curve_table(records: Iterable[TrialRecord], run_id: str) -> pd.DataFrame:
 
 
 def version_table(records: Iterable[TrialRecord], run_id: str) -> pd.DataFrame:
-    """What every trial's process had loaded, a row per distribution or R package."""
+    """Tabulate what every trial's process had loaded, a row per distribution or R package."""
     rows = [
         {"run_id": run_id, "trial": record.key, "name": name, "version": version}
         for record in records

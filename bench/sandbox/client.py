@@ -64,7 +64,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Session:
-    """What a method's process had imported and computed with (:mod:`bench.sandbox.imported`).
+    """Session of a method's process: what it had imported and computed with (:mod:`bench.sandbox.imported`).
 
     Parameters
     ----------
@@ -84,7 +84,7 @@ class Session:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a method's process tree ended and what it used.
+    """End of a method's process tree, and what it used.
 
     ``retryable`` marks an end that tells nothing of the method: it was killed from outside, or its watcher was.
     ``guard`` names what kept it from opening other files than its own.
@@ -124,19 +124,19 @@ def method_environment(threads: int) -> dict[str, str]:
     Caches of compiled code are kept in a folder of ours; models that were fetched before are found where they are.
     """
     passed = {n: v for n, v in os.environ.items() if n in _PASSED or n.startswith(_PASSED_BEGINNINGS)}
-    kept = cache_dir() / "compiled"
+    compiled = cache_dir() / "compiled"
     with contextlib.suppress(OSError):
-        kept.mkdir(parents=True, exist_ok=True)
+        compiled.mkdir(parents=True, exist_ok=True)
         caches = {"XDG_CACHE_HOME": "", "CUDA_CACHE_PATH": "nv", "TRITON_CACHE_DIR": "triton"}
-        passed |= {name: str(kept / folder) for name, folder in caches.items()}
+        passed |= {name: str(compiled / folder) for name, folder in caches.items()}
     home, cache = Path.home(), Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     hugging_face = Path(os.environ.get("HF_HOME") or cache / "huggingface")
-    found = {
+    locations = {
         "HF_HUB_CACHE": os.environ.get("HF_HUB_CACHE") or str(hugging_face / "hub"),
         "TORCH_HOME": os.environ.get("TORCH_HOME") or str(cache / "torch"),
         "R_LIBS_USER": os.environ.get("R_LIBS_USER") or str(home / "R" / "%p-library" / "%v"),
     }
-    return passed | found | thread_environment(threads)
+    return passed | locations | thread_environment(threads)
 
 
 def thread_environment(threads: int) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""What a method's process may open where the system can guard files: installed software, its inputs, its own folder.
+"""The files a method's process may open where the system can guard them: installed software, inputs, its own folder.
 
 So no method reads the truth by accident, be it in the run folder, in the dataset's file or in another trial's scratch.
 """
@@ -42,31 +42,31 @@ class Software:
 def installed() -> Software:
     """The software that this process, and programs it starts, can run."""
     prefixes = [os.path.realpath(p) for p in {sys.prefix, sys.exec_prefix, sys.base_prefix, sys.base_exec_prefix}]
-    found = Software([*_SYSTEM, *prefixes])
+    software = Software([*_SYSTEM, *prefixes])
     for folder in filter(os.path.isabs, os.get_exec_path()):
-        found.read += [folder, *(os.path.join(os.path.dirname(folder), name) for name in _OF_PROGRAMS)]
+        software.read += [folder, *(os.path.join(os.path.dirname(folder), name) for name in _OF_PROGRAMS)]
     for name in _NAMING_FOLDERS:
-        found.read += [path.partition("%")[0] for path in os.environ.get(name, "").split(os.pathsep)]
+        software.read += [path.partition("%")[0] for path in os.environ.get(name, "").split(os.pathsep)]
     for path in map(os.path.realpath, sys.path):
         if os.path.basename(path) in _PACKAGES:
-            found.write.append(path)
+            software.write.append(path)
         elif os.path.isfile(path):
-            found.read.append(path)
+            software.read.append(path)
         elif not any(_is_below(path, prefix) for prefix in prefixes):
-            found.listed.append(path)  # or Python finds no module in it
-            found.read += _importable(path)
-    found.read += [path for root in _editable() for path in _importable(root)]
-    return Software(_topmost(found.read), _topmost(found.write), _topmost(found.listed))
+            software.listed.append(path)  # or Python finds no module in it
+            software.read += _importable(path)
+    software.read += [path for root in _editable() for path in _importable(root)]
+    return Software(_topmost(software.read), _topmost(software.write), _topmost(software.listed))
 
 
 def name() -> str:
-    """Which guard this system has; empty: none."""
+    """Name of the guard this system has; empty: none."""
     version = landlock.version()
     return f"Landlock {version}" if version else ""
 
 
 def _topmost(paths: Iterable[str]) -> list[str]:
-    """What is there of ``paths``, by its real name and without what lies below another."""
+    """Keep what is there of ``paths``, by its real name and without what lies below another."""
     real = sorted({os.path.realpath(path) for path in paths if os.path.isabs(path) and os.path.exists(path)})
     return [path for path in real if not any(_is_below(path, other) for other in real if other != path)]
 
@@ -84,8 +84,8 @@ def confine(job: dict[str, Any], software: Software) -> None:
         return
     own = [*_source(job["locator"]), *_of_environment(job["environment"])]
     read = [*software.read, *map(os.path.realpath, [job["inputs"], *own, *_with_targets(files)])]
-    written = [job["folder"], "/dev", *filter(None, [os.environ.get("XDG_CACHE_HOME")])]
-    write = [*software.write, *map(os.path.realpath, written)]
+    writable = [job["folder"], "/dev", *filter(None, [os.environ.get("XDG_CACHE_HOME")])]
+    write = [*software.write, *map(os.path.realpath, writable)]
     landlock.restrict(
         [part for path in read for part in _without(path, hidden)],
         [part for path in write for part in _without(path, hidden)],
@@ -119,7 +119,7 @@ def _importable(folder: str) -> Iterator[str]:
 
 
 def _has_modules(folder: str) -> bool:
-    """Whether a folder is a package: modules lie in it, or (of a namespace) in a folder of it."""
+    """Return whether a folder is a package: modules lie in it, or (of a namespace) in a folder of it."""
     inner = [folder, *(path for _, path, is_folder in _entries(folder) if is_folder)]
     return any(name.endswith(_MODULES) for place in inner for name, _, _ in _entries(place))
 

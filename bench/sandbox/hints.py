@@ -1,4 +1,4 @@
-"""What there is to choose from, told with an error about a column, a fact or a field of the inputs that is not there.
+"""The names to choose from, added to an error about a column, a fact or a field of the inputs that is not there.
 
 Runs on Python 3.8.
 """
@@ -37,16 +37,16 @@ def hint(error: BaseException) -> str:
 
 
 def _frames(error: BaseException) -> list[FrameType]:
-    """Where it was raised, the innermost first."""
-    found: list[FrameType] = []
+    """Frames in which it was raised, the innermost first."""
+    frames: list[FrameType] = []
     step = error.__traceback__
     while step is not None:
-        found.insert(0, step.tb_frame)
+        frames.insert(0, step.tb_frame)
         step = step.tb_next
-    return found
+    return frames
 
 
 def _listed(names: Iterable[object]) -> str:
-    known = [str(name) for name in names]
-    more = f" and {len(known) - _MOST} more" if len(known) > _MOST else ""
-    return (", ".join(known[:_MOST]) or "none") + more
+    texts = [str(name) for name in names]
+    more = f" and {len(texts) - _MOST} more" if len(texts) > _MOST else ""
+    return (", ".join(texts[:_MOST]) or "none") + more

@@ -1,4 +1,4 @@
-"""What a process has imported and what its numbers were computed with, so that every row can be traced to it.
+"""Imports and numerical libraries of a process, so that every row can be traced to them.
 
 Runs on Python 3.8.
 """
@@ -32,7 +32,7 @@ class Installed(NamedTuple):
 
 def installed() -> dict[str, list[Installed]]:
     """Every distribution on the search path, by the top-level modules that it brings."""
-    found: dict[str, list[Installed]] = {}
+    by_module: dict[str, list[Installed]] = {}
     for distribution in importlib.metadata.distributions():
         # Only the head is read: `distribution.metadata` parses the whole README each time.
         text = distribution.read_text("METADATA") or distribution.read_text("PKG-INFO") or ""
@@ -41,8 +41,8 @@ def installed() -> dict[str, list[Installed]]:
             continue
         entry = Installed(re.sub(r"[-_.]+", "-", head["Name"]).lower(), head["Version"], distribution)
         for module in _modules(entry):
-            found.setdefault(module, []).append(entry)
-    return found
+            by_module.setdefault(module, []).append(entry)
+    return by_module
 
 
 def _modules(entry: Installed) -> set[str]:
@@ -56,19 +56,19 @@ def _modules(entry: Installed) -> set[str]:
 
 def versions(index: dict[str, list[Installed]]) -> dict[str, str]:
     """Name and version of every distribution of which this process has imported a module."""
-    found: dict[str, str] = {}
+    version_of: dict[str, str] = {}
     for module, entries in index.items():
         if module not in sys.modules:
             continue
         parts = _parts(module) if len(entries) > 1 else []
         for entry in entries:
             if not parts or _brings(entry, parts):
-                found[entry.name] = entry.version
-    return found
+                version_of[entry.name] = entry.version
+    return version_of
 
 
 def _parts(module: str) -> list[str]:
-    """What is imported of a module that several distributions share (a namespace), as paths."""
+    """Imported parts of a module that several distributions share (a namespace), as paths."""
     if getattr(sys.modules[module], "__file__", None):
         return []
     start = module + "."
@@ -85,16 +85,16 @@ def session(index: dict[str, list[Installed]], *, with_r: bool = True) -> dict[s
 
     ``with_r`` is False outside of a method's process: R answers the thread that started it only, and is not ours.
     """
-    found = {"python": platform.python_version(), **versions(index)}
+    versions_of = {"python": platform.python_version(), **versions(index)}
     blas = _blas()
     if with_r and "rpy2.robjects" in sys.modules:
         of_r = {str(name): str(value) for name, value in sys.modules["rpy2.robjects"].r(_R_SESSION).items()}
         blas.append(f"R: {of_r.pop('BLAS')}")
-        found["R"] = of_r.pop("R")
-        found.update({f"R:{name}": version for name, version in of_r.items()})
+        versions_of["R"] = of_r.pop("R")
+        versions_of.update({f"R:{name}": version for name, version in of_r.items()})
     compiler = platform.python_compiler()
     return {
-        "versions": found,
+        "versions": versions_of,
         "interpreter": f"{platform.python_implementation()} {platform.python_version()} ({compiler})",
         "blas": "; ".join(blas),
         "gpu": _used_gpu(),
@@ -107,16 +107,16 @@ def _blas() -> list[str]:
         import threadpoolctl
     except ImportError:
         return []
-    told = []
+    lines = []
     for library in threadpoolctl.threadpool_info():
         if library["user_api"] == "blas":
             threads = library["num_threads"]
             words = [library["internal_api"], library["version"], library.get("architecture")]
-            told.append(" ".join(filter(None, words)) + f", {threads} thread{'' if threads == 1 else 's'}")
-    return list(dict.fromkeys(told))
+            lines.append(" ".join(filter(None, words)) + f", {threads} thread{'' if threads == 1 else 's'}")
+    return list(dict.fromkeys(lines))
 
 
 def _used_gpu() -> bool:
-    """Whether PyTorch has held memory of a GPU here; other libraries' use is seen from outside."""
+    """Return whether PyTorch has held memory of a GPU here; other libraries' use is seen from outside."""
     torch = sys.modules.get("torch")
     return torch is not None and torch.cuda.is_initialized() and torch.cuda.max_memory_allocated() > 0

@@ -1,4 +1,4 @@
-"""How far a method says it is: its process writes a note, the live table and the account of a stopped trial read it.
+"""Progress of a method: its process writes a note, the live table and the account of a stopped trial read it.
 
 Runs on Python 3.8.
 """
@@ -17,7 +17,7 @@ _MESSAGE, _NOTE_BYTES = 300, 4096
 
 
 class Progress(NamedTuple):
-    """What a method told last."""
+    """Progress that a method reported last."""
 
     fraction: float = 0.0
     message: str = ""
@@ -51,10 +51,10 @@ class ProgressNote:
 def read_progress(folder: Path) -> Progress:
     """The note of a trial's folder; nothing told if there is none, or it is being written."""
     try:
-        written = json.loads((folder / _NAME).read_bytes())
-        fraction = float(written.get("fraction", 0.0))
+        note = json.loads((folder / _NAME).read_bytes())
+        fraction = float(note.get("fraction", 0.0))
         share = min(max(fraction, 0.0), 1.0) if math.isfinite(fraction) else 0.0
-        return Progress(share, *(_text(written.get(name, "")) for name in ("message", "phase")))
+        return Progress(share, *(_text(note.get(name, "")) for name in ("message", "phase")))
     except (OSError, ValueError, TypeError, AttributeError):  # the method's own folder: anything may be there
         return Progress()
 

@@ -35,7 +35,7 @@ _DATA_SLACK_MB = 8192
 
 @dataclass(frozen=True)
 class Known:
-    """What the fork server knows of this machine, for all jobs."""
+    """Facts of this machine that the fork server has found out, for all jobs."""
 
     software: guard.Software
     index: dict[str, list[imported.Installed]]
@@ -206,8 +206,8 @@ def _judge(
         return {"status": "oom", "detail": f"stopped above the memory limit of {job['memory_mb']:.0f} MB"}
     result = folder / "result.json"
     if code == 0 and result.exists():
-        written = _read_result(result)
-        return written or {"status": "crash", "detail": "the method overwrote result.json, which is the harness's"}
+        note = _read_result(result)
+        return note or {"status": "crash", "detail": "the method overwrote result.json, which is the harness's"}
     if -code in _FROM_OUTSIDE:
         return _killed(signal.Signals(-code), peak_mb, job["memory_mb"], short_of_memory)
     how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
@@ -229,26 +229,26 @@ def _killed(by: signal.Signals, peak_mb: float, limit_mb: float | None, short_of
 
 
 def _oom_kills() -> int:
-    """How many processes the system has killed for want of memory since it started; 0 where it does not count."""
+    """Count the processes the system has killed for want of memory since it started; 0 where it does not count."""
     with contextlib.suppress(OSError), open("/proc/vmstat") as file:
         return next((int(line.split()[1]) for line in file if line.startswith("oom_kill ")), 0)
     return 0
 
 
-def _how_far(told: Progress) -> str:
+def _how_far(progress: Progress) -> str:
     """The method's last word, to follow the reason of its end; empty if it said nothing."""
-    phase = told.phase and f" in {told.phase}"
-    if not told.fraction and not told.message:
+    phase = progress.phase and f" in {progress.phase}"
+    if not progress.fraction and not progress.message:
         return phase
-    return f"{phase}, at {100 * told.fraction:.0f} %{told.message and ': '}{told.message}"
+    return f"{phase}, at {100 * progress.fraction:.0f} %{progress.message and ': '}{progress.message}"
 
 
 def _read_result(file: Path) -> dict[str, Any]:
     try:
-        written = json.loads(file.read_bytes())
+        content = json.loads(file.read_bytes())
     except ValueError:
         return {}
-    return written if isinstance(written, dict) else {}
+    return content if isinstance(content, dict) else {}
 
 
 def _nvml() -> Any:

@@ -61,7 +61,7 @@ def main(job: dict[str, Any], index: dict[str, list[imported.Installed]] | None 
 
 
 def _failure(error: BaseException, *, guarded: bool) -> dict[str, Any]:
-    """What ``result.json`` says of a method that raised ``error``."""
+    """Describe, for ``result.json``, the failure of a method that raised ``error``."""
     status = status_of(error)
     if status != "crash":
         return {"status": status, "detail": str(error)}

@@ -64,7 +64,7 @@ def _params(method: Method) -> dict[str, Any]:
 
 
 def _entry(cls: type[Method], registry: Registry) -> Entry[type[Method]]:
-    """Where processes of its own find the class."""
+    """Locator by which processes of their own find the class."""
     entry = describe(cls)
     registered = registry.methods.get(entry.name)
     if registered is not None and registered.value is cls:

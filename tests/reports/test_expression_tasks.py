@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bench.reports import build
+from bench.reports import build_report
 from bench.reports.deg import payload as deg_payload
 from bench.reports.deg import tables as deg_tables
 from bench.reports.imputation import density
@@ -206,7 +206,7 @@ def run(runs: dict[str, Path], request: pytest.FixtureRequest) -> Run:
 
 
 def page_data(run: Path) -> tuple[str, dict[str, Any]]:
-    html = build(run, run.parent / f"{run.name}.html", formats=()).read_text()
+    html = build_report(run, run.parent / f"{run.name}.html", formats=()).read_text()
     found = re.search(r'<script type="application/json" id="report-data">(.*?)</script>', html, re.S)
     return html, json.loads(found.group(1))
 
@@ -371,7 +371,7 @@ def test_the_page_is_escaped_and_sections_follow_the_tables(runs: dict[str, Path
 @pytest.mark.parametrize("task", TASKS)
 def test_figures_and_tables_lie_beside_the_page(runs: dict[str, Path], task: str) -> None:
     folder = runs[task].parent / f"{task}_page" / "figures"
-    build(runs[task], folder.parent / "report.html", formats=("png",))
+    build_report(runs[task], folder.parent / "report.html", formats=("png",))
     track = TASKS[task][0]
     per_pair = {
         "imputation": ["joint", "group_bars", "zeros"],
@@ -397,7 +397,7 @@ def test_a_table_without_its_columns_is_refused(runs: dict[str, Path], tmp_path:
     run = write_run(tmp_path / "run", "imputation", tmp_path)
     Store(run).save_tables(f"{0:016x}", {"groups": pd.DataFrame({"group": [1]})})
     with pytest.raises(BenchError, match="columns missing in the table groups: n, mse"):
-        build(run, formats=())
+        build_report(run, formats=())
 
 
 @pytest.mark.browser
@@ -406,7 +406,7 @@ def test_a_table_without_its_columns_is_refused(runs: dict[str, Path], tmp_path:
 def test_sections_in_a_browser(runs: dict[str, Path], task: str, browser: Any) -> None:
     browser.get("about:blank")
     browser.get_log("browser")
-    browser.get(build(runs[task], runs[task].parent / f"{task}.html", formats=()).as_uri())
+    browser.get(build_report(runs[task], runs[task].parent / f"{task}.html", formats=()).as_uri())
     browser.execute_script("window.dispatchEvent(new Event('beforeprint'))")
     captions = browser.execute_script(
         "return [...document.querySelectorAll('#imputation figcaption, #integration figcaption, #deg figcaption')]"
@@ -449,5 +449,5 @@ def test_sections_in_a_browser(runs: dict[str, Path], task: str, browser: Any) -
 @pytest.mark.slow
 @pytest.mark.parametrize("task", TASKS)
 def test_nothing_is_wider_than_a_phone(runs: dict[str, Path], task: str, on_a_phone: Any) -> None:
-    html = build(runs[task], runs[task].parent / f"{task}.html", formats=())
+    html = build_report(runs[task], runs[task].parent / f"{task}.html", formats=())
     assert on_a_phone(html) == (390, [])

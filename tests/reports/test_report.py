@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from bench.errors import BenchError
-from bench.reports import build
+from bench.reports import build_report
 from bench.reports.page import payload
 from bench.reports.page.html import SCRIPTS
 
@@ -43,7 +43,7 @@ class Loads(HTMLParser):
 
 @pytest.fixture(scope="module")
 def page(full_run: Path) -> str:
-    return build(full_run, formats=()).read_text(encoding="utf-8")
+    return build_report(full_run, formats=()).read_text(encoding="utf-8")
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +90,7 @@ def test_what_cannot_be_written_leaves_the_earlier_report_and_nothing_beside_it(
     make_run: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = make_run({"scrublet": 1.8})
-    before = build(run, formats=("png",)).read_text(encoding="utf-8")
+    before = build_report(run, formats=("png",)).read_text(encoding="utf-8")
     files = sorted(run.rglob("*"))
 
     def full(self: object, file: Path, **_: object) -> None:
@@ -100,17 +100,17 @@ def test_what_cannot_be_written_leaves_the_earlier_report_and_nothing_beside_it(
     with monkeypatch.context() as patched:
         patched.setattr("matplotlib.figure.Figure.savefig", full)
         with pytest.raises(OSError, match="No space left"):
-            build(run, formats=("png",))
+            build_report(run, formats=("png",))
     monkeypatch.setattr("bench.reports.page.html.render", lambda run, embeddings: "half a page \udcff")
     with pytest.raises(UnicodeEncodeError):
-        build(run, formats=())
+        build_report(run, formats=())
     assert sorted(run.rglob("*")) == files
     assert (run / "report.html").read_text(encoding="utf-8") == before
 
 
 def test_figures_lie_beside_the_report(make_run: Callable[..., Path], tmp_path: Path) -> None:
     run = make_run({"scrublet": 1.8})
-    build(run, tmp_path / "elsewhere" / "report.html", formats=("png",))
+    build_report(run, tmp_path / "elsewhere" / "report.html", formats=("png",))
     assert not (run / "figures").exists()
     assert list((tmp_path / "elsewhere" / "figures").glob("*.png"))
 
@@ -138,7 +138,7 @@ def test_a_mail_attachment_stays_small(page: str) -> None:
 
 
 def test_same_run_gives_the_same_bytes(page: str, full_run: Path, tmp_path: Path) -> None:
-    assert build(full_run, tmp_path / "again.html", formats=()).read_text(encoding="utf-8") == page
+    assert build_report(full_run, tmp_path / "again.html", formats=()).read_text(encoding="utf-8") == page
 
 
 def test_a_reader_finds_parameters_seeds_versions_device_and_folders_of_a_trial_in_the_page(
@@ -205,7 +205,7 @@ def test_few_datasets_withhold_the_stars(page: str) -> None:
 )
 def test_unusual_runs_have_a_report(make_run: Callable[..., Path], fields: dict) -> None:
     run = make_run(**{"methods": METHODS, "datasets": ("cohort", "chcl"), **fields})
-    text = build(run, formats=()).read_text(encoding="utf-8")
+    text = build_report(run, formats=()).read_text(encoding="utf-8")
     embedded(text)
     assert "planned trial" in text
 
@@ -213,25 +213,25 @@ def test_unusual_runs_have_a_report(make_run: Callable[..., Path], fields: dict)
 def test_a_run_that_nothing_can_be_tried_on_has_a_report(make_run: Callable[..., Path]) -> None:
     impossible = {(name, "simulated", "x"): ("not_applicable", "too shallow") for name in (*METHODS, *CONTROLS)}
     run = make_run(METHODS, datasets=("x",), tracks=("simulated",), seeds=1, failures=impossible)
-    assert "too shallow" in build(run).read_text(encoding="utf-8")
+    assert "too shallow" in build_report(run).read_text(encoding="utf-8")
 
 
 def test_empty_run_folder_has_a_report(tmp_path: Path, make_run: Callable[..., Path]) -> None:
     run = make_run(run=False)
     (run / "requests" / "0001.json").unlink()
-    text = build(run).read_text(encoding="utf-8")
+    text = build_report(run).read_text(encoding="utf-8")
     assert "nothing to show" in text
 
 
 def test_not_a_run_says_so(tmp_path: Path) -> None:
     with pytest.raises(BenchError, match=r"run\.json"):
-        build(tmp_path)
+        build_report(tmp_path)
 
 
 @pytest.mark.slow
 def test_figures_in_each_format_beside_their_numbers(make_run: Callable[..., Path]) -> None:
     run = make_run({"cxds": 1.5, "solo": 1.9}, datasets=("cohort",), tracks=("simulated",), seeds=1)
-    build(run, formats=("png", "pdf", "svg"))
+    build_report(run, formats=("png", "pdf", "svg"))
     names = {"coverage", "heatmap", "curves", "resources", "donors", "ranks"}
     starts = {"png": b"\x89PNG", "pdf": b"%PDF", "svg": b"<?xml", "csv": b""}
     written = {path.name: path.read_bytes() for path in (run / "figures").iterdir()}
@@ -241,7 +241,7 @@ def test_figures_in_each_format_beside_their_numbers(make_run: Callable[..., Pat
     rows = pd.read_csv(run / "results.csv").query("unit == 'pooled'").set_index(["method", "metric"])["value"]
     assert heat["cxds", "auprc"] == pytest.approx(rows["cxds", "auprc"])
 
-    build(run, formats=("svg",))
+    build_report(run, formats=("svg",))
     assert all((run / "figures" / f"{name}.svg").read_bytes() == written[f"{name}.svg"] for name in names)
 
 
@@ -253,7 +253,7 @@ def test_too_many_rows_leave_out_donors_of_minor_metrics_first_and_say_so(
     donors = rows["unit"].str.startswith("donor:", na=False)
     kept = (~donors | (rows["metric"] == "auprc")) & rows["metric"].notna()
     monkeypatch.setattr(payload, "ROWS_BUDGET", int(kept.sum()) * payload._ROW_BYTES)
-    data = embedded(build(run, formats=()).read_text(encoding="utf-8"))
+    data = embedded(build_report(run, formats=()).read_text(encoding="utf-8"))
     assert len(data["rows"]["trial"]) == kept.sum()
     assert f"{(~kept).sum():,} rows, all of them in results.csv" in data["rowsLeftOut"]
 
@@ -263,7 +263,7 @@ def test_long_logs_are_cut_from_the_front(make_run: Callable[..., Path]) -> None
     (file,) = run.glob("trials/*/trial.json")
     record = json.loads(file.read_text())
     file.write_text(json.dumps({**record, "log_tail": "first line" + "x" * 20_000 + "last line"}))
-    text = build(run, formats=()).read_text(encoding="utf-8")
+    text = build_report(run, formats=()).read_text(encoding="utf-8")
     assert "last line</pre>" in text
     assert "first line" not in text
 
@@ -274,7 +274,7 @@ def test_neutral_metrics_are_shown_but_not_ranked(make_run: Callable[..., Path])
     request = json.loads(file.read_text())
     request["task"]["metrics"] = [m | {"neutral": m["name"] == "recall"} for m in request["task"]["metrics"]]
     file.write_text(json.dumps(request))
-    task = embedded(build(run, formats=()).read_text(encoding="utf-8"))["tasks"]["doublet"]
+    task = embedded(build_report(run, formats=()).read_text(encoding="utf-8"))["tasks"]["doublet"]
     assert "recall" in {m["name"] for m in task["metrics"]}
     assert "recall" not in {rank["metric"] for rank in task["ranks"]["policies"]}
     assert "f1" in {rank["metric"] for rank in task["ranks"]["policies"]}
@@ -285,7 +285,7 @@ def test_a_method_that_fails_on_a_tracks_only_dataset_is_ranked_last_there(make_
         METHODS, datasets=("cohort",), tracks=("simulated",), seeds=1,
         failures={("cxds", "simulated", "cohort"): ("timeout", "killed after 60 s")},
     )  # fmt: skip
-    ranks = embedded(build(run, formats=()).read_text(encoding="utf-8"))["tasks"]["doublet"]["ranks"]
+    ranks = embedded(build_report(run, formats=()).read_text(encoding="utf-8"))["tasks"]["doublet"]["ranks"]
     found = {r["policy"]: r for r in ranks["policies"] if r["method"] == "cxds" and r["metric"] == "auprc"}
     assert {name: r["mean_rank"] for name, r in found.items()} == {"exclude": None, "worst": 4, "zero": 4}
     assert found["worst"]["n_failed"] == 1
@@ -298,7 +298,7 @@ def test_a_pair_nothing_can_be_tried_on_is_told_with_its_reason_and_counts_for_n
     reason = "no cluster's mean Scrublet score exceeds 0.1"
     impossible = {(name, "invivo", "chcl"): ("not_applicable", reason) for name in (*METHODS, *CONTROLS)}
     run = make_run(METHODS, datasets=("cohort", "chcl"), tracks=("simulated", "invivo"), seeds=1, failures=impossible)
-    page = build(run, formats=()).read_text(encoding="utf-8")
+    page = build_report(run, formats=()).read_text(encoding="utf-8")
     escaped = reason.replace("'", "&#39;")
     assert f"No method has a result in track invivo on chcl: {escaped}." in page
     assert f"no result: {escaped}" in page
@@ -316,18 +316,18 @@ def test_what_qualifies_the_best_value_stands_beside_it(make_run: Callable[..., 
     told = "cell-level split; interval rests on 3 donors"
     frame.loc[(frame["unit"] == "pooled") & (frame["metric"] == "auprc"), "detail"] = told
     frame.to_parquet(run / "results.parquet")
-    page = build(run, formats=()).read_text(encoding="utf-8")
+    page = build_report(run, formats=()).read_text(encoding="utf-8")
     assert page.count('<small class="why">cell-level split</small>') == 1  # donors have a column of their own
 
 
 def test_lower_is_better_turns_the_order_round(make_run: Callable[..., Path]) -> None:
     run = make_run(METHODS, datasets=("cohort",), tracks=("simulated",), seeds=1)
-    best = embedded(build(run, formats=()).read_text(encoding="utf-8"))["tasks"]["doublet"]["labels"][0]
+    best = embedded(build_report(run, formats=()).read_text(encoding="utf-8"))["tasks"]["doublet"]["labels"][0]
     file = run / "requests" / "0001.json"
     request = json.loads(file.read_text())
     request["task"]["metrics"] = [m | {"higher_is_better": False} for m in request["task"]["metrics"]]
     file.write_text(json.dumps(request))
-    turned = embedded(build(run, formats=()).read_text(encoding="utf-8"))["tasks"]["doublet"]["labels"]
+    turned = embedded(build_report(run, formats=()).read_text(encoding="utf-8"))["tasks"]["doublet"]["labels"]
     assert [entry for entry in turned if entry["role"] == "method"][-1] == best
 
 
@@ -338,6 +338,6 @@ def test_parameter_sets_of_one_method_are_told_apart(make_run: Callable[..., Pat
         second = (frame["method"] == "solo") & (frame["method_seed"] == 1)
         frame["params"] = frame["params"].mask(second, '{"expected_rate": 0.2}')
         frame.to_parquet(run / f"{name}.parquet")
-    labels = embedded(build(run, formats=()).read_text(encoding="utf-8"))["trials"]["label"]["words"]
+    labels = embedded(build_report(run, formats=()).read_text(encoding="utf-8"))["trials"]["label"]["words"]
     assert {"solo (expected_rate=0.08)", "solo (expected_rate=0.2)"} <= set(labels)
     assert "cxds" in labels

@@ -14,7 +14,7 @@ from conftest_core import PLUGIN as TOYS
 from toy_environment import bench, declare, environment
 
 from bench.develop.conformance import Conformance
-from bench.environments.builder import build, clean, in_use, stored
+from bench.environments.builder import build_environment, clean, in_use, stored
 from bench.execution.engines import write_spec
 from bench.plan.grid import Ask, make_plan
 from bench.plan.registry import Registry
@@ -29,7 +29,7 @@ def made(tmp_path_factory):
     plugin = declare(folder / "plugin")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("BENCH_CACHE", str(folder / "cache"))
-        build(environment(plugin))
+        build_environment(environment(plugin))
     return plugin, folder / "cache"
 
 

@@ -159,7 +159,7 @@ def test_the_audit_compares_each_round_with_its_own_truth_scrambled(registry):
     leak = audit_one(task, dataset, "leaky", Seeds())
     assert leak.status == "leak"
     assert "info.json" in leak.detail
-    assert "(round 1)" in leak.detail
+    assert "(masking round 1)" in leak.detail
 
 
 def test_rounds_are_built_when_asked_for():

@@ -17,7 +17,7 @@ from conftest_core import PLUGIN
 from toy_environment import bench, declare, environment, go, the_row
 
 from bench.develop.conformance import Conformance
-from bench.environments.builder import build, clean, stored
+from bench.environments.builder import build_environment, clean, stored
 from bench.environments.declaration import environment_of, environments_dir
 from bench.errors import BenchError
 from bench.execution.job import environment_of_job
@@ -33,7 +33,7 @@ def two_builders(tmp_path_factory):
     os.environ["BENCH_CACHE"] = str(folder / "cache")
     plugin = declare(folder)
     told = [[], []]
-    threads = [threading.Thread(target=build, args=(environment(plugin), lines.append)) for lines in told]
+    threads = [threading.Thread(target=build_environment, args=(environment(plugin), lines.append)) for lines in told]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -59,7 +59,7 @@ def test_it_is_built_once_and_says_what_is_in_it(built):
     assert facts["lock"][0].startswith(f"python=={toy_environment.PYTHON}.")
     assert [p.name for p in environments_dir().iterdir() if p.is_dir()] == [own.name]
     lines = []
-    build(own, lines.append)
+    build_environment(own, lines.append)
     assert not lines
 
 
@@ -82,7 +82,7 @@ def test_a_killed_build_is_never_used_and_the_next_one_starts_anew(tmp_path, cac
     (own.folder / "bin" / "python").symlink_to(tmp_path / "gone")
     (own.folder / "environment.json").write_text('{"method": "inside"}')
     assert not own.is_built
-    build(own)
+    build_environment(own)
     assert own.is_built
     assert [one.folder.name for one in stored()] == [own.name]
     (cache / f".{own.name}-0").mkdir()
@@ -98,7 +98,7 @@ def test_without_numpy_it_is_refused(tmp_path, cache):
     toml = plugin.with_suffix(".toml")
     toml.write_text(toml.read_text().replace(', "./borrowed-1.0-py3-none-any.whl"', ""))
     with pytest.raises(BenchError, match="lacks numpy, scipy or pandas"):
-        build(environment(plugin))
+        build_environment(environment(plugin))
 
 
 def test_a_method_runs_in_it_with_the_exchange_code_only(built, tmp_path):

@@ -12,7 +12,7 @@ from scipy import sparse
 
 from bench.errors import BenchError
 from bench.problem import Cells, Inputs, Problem
-from bench.reports import build
+from bench.reports import build_report
 from bench.reports.classes import label_levels, same_cells, supplementary
 from bench.reports.classes import payload as class_payload
 from bench.reports.classes import tables as class_tables
@@ -141,7 +141,7 @@ def test_metrics_of_classes_are_no_columns_of_pooled_tables(run: Path) -> None:
 
 
 def test_the_page_has_the_section_and_the_figures_and_no_markup_from_a_class(run: Path) -> None:
-    page = build(run, formats=("svg",)).read_text(encoding="utf-8")
+    page = build_report(run, formats=("svg",)).read_text(encoding="utf-8")
     assert 'id="classes"' in page
     start = page.index('id="report-data"')
     assert "<b>" not in page[start : page.index("</script>", start)]
@@ -167,7 +167,7 @@ def test_without_kept_files_the_scores_remain(run: Path) -> None:
     pair = class_payload.of_task(load(run), "annotation")["pairs"][0]
     assert pair["confusion"] == {}
     assert pair["scores"]["good"]["f1"] == [1, 1, None, 1]
-    assert 'id="classes"' in build(run, formats=("svg",)).read_text(encoding="utf-8")
+    assert 'id="classes"' in build_report(run, formats=("svg",)).read_text(encoding="utf-8")
 
 
 def test_a_figure_names_ancestors_where_classes_have_no_room(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -182,11 +182,11 @@ def test_a_prediction_of_other_cells_is_refused(run: Path) -> None:
     file = next(run.glob("trials/*/prediction.parquet"))
     pd.read_parquet(file).assign(cell="x").to_parquet(file)
     with pytest.raises(BenchError, match="same cells"):
-        build(run)
+        build_report(run)
 
 
 def test_a_run_without_classes_has_no_such_section(full_run: Path) -> None:
-    page = build(full_run, full_run.parent / "none.html", formats=()).read_text(encoding="utf-8")
+    page = build_report(full_run, full_run.parent / "none.html", formats=()).read_text(encoding="utf-8")
     assert 'id="classes"' not in page
     assert _embedded(page)["tasks"]["doublet"]["classes"]["pairs"] == []
 
@@ -203,7 +203,7 @@ def test_the_map_tells_truth_and_answer_of_each_cell_where_the_run_has_one(run: 
     assert [columns[i] for i in found["truth"]] == [TRUTH[i] for i in (5, 0, 3)]
     for method, answers in ANSWERS.items():
         assert [columns[i] for i in found["answers"][method]] == [answers[i] for i in (5, 0, 3)]
-    build(run, formats=("svg",))
+    build_report(run, formats=("svg",))
     whole = pd.read_csv(run / "figures" / "cell_map_subtype_tiny.csv").set_index("cell")
     assert whole.loc[cells, "answer_poor"].tolist() == [ANSWERS["poor"][i] for i in (5, 0, 3)]
     assert (run / "figures" / "cell_map_subtype_tiny.svg").is_file()
@@ -218,7 +218,7 @@ def test_methods_are_compared_on_the_same_cells_and_few_donors_give_no_star(run:
     f1 = {m: sum(_f1(n, a) or 0 for n in ("a1", "a2", "<b>")) / 3 for m, a in ANSWERS.items()}
     assert row["difference"] == pytest.approx(f1["good"] - f1["poor"])
     assert (row["cells"], row["donors"], row["testable"]) == (6, 2, False)
-    build(run, formats=("svg",))
+    build_report(run, formats=("svg",))
     assert {f"same_cells.{kind}" for kind in ("svg", "csv", "parquet")} <= {f.name for f in (run / "figures").iterdir()}
 
 

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from bench.errors import BenchError
-from bench.reports import build
+from bench.reports import build_report
 from bench.reports.embeddings import tables as embedding_tables
 from bench.reports.page import payload
 from bench.results.store import Store
@@ -57,7 +57,7 @@ def payload_of(text: str) -> list[dict]:
 
 
 def test_a_run_without_embeddings_has_no_such_section(make_run: Callable[..., Path]) -> None:
-    text = build(make_run(methods={"cxds": 1.5}), formats=()).read_text()
+    text = build_report(make_run(methods={"cxds": 1.5}), formats=()).read_text()
     assert 'id="embeddings"' not in text
     assert "#embeddings" not in text.split("<style>")[0] + text.split("</style>")[1].split("<script")[0]
     assert payload_of(text) == []
@@ -66,7 +66,7 @@ def test_a_run_without_embeddings_has_no_such_section(make_run: Callable[..., Pa
 def test_cells_and_markers_are_in_the_page_and_in_files(make_run: Callable[..., Path]) -> None:
     run = make_run(methods={"cxds": 1.5})
     folder = write_embedding(run, cell_type=[ODD, None] * 20, donor=["a"] * 40)
-    text = build(run, formats=("png", "svg")).read_text()
+    text = build_report(run, formats=("png", "svg")).read_text()
     assert 'href="#embeddings"' in text
     assert "The model has seen these data in pre-training." in text
     assert "20 of its 30 genes are in the data. 40 of 43 cells are laid out. 3 cells have no counts" in text
@@ -89,7 +89,7 @@ def test_embeddings_alone_make_a_report(empty_run: Path) -> None:
     write_embedding(empty_run, "b", n_cells=1)
     write_embedding(empty_run, "a", n_cells=0)
     (empty_run / "embeddings" / ".half-written").mkdir()
-    text = build(empty_run).read_text()
+    text = build_report(empty_run).read_text()
     assert "embeddings and no trials" in text
     assert [len(found["cells"]["x"]) for found in payload_of(text)] == [0, 1]
     assert [found["colourings"] for found in payload_of(text)] == [[], []]
@@ -98,7 +98,7 @@ def test_embeddings_alone_make_a_report(empty_run: Path) -> None:
 def test_large_maps_are_thinned_but_for_the_markers(empty_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(payload, "POINTS_BUDGET", 20)
     write_embedding(empty_run, donor=["a", "b"] * 20)
-    (found,) = payload_of(build(empty_run, formats=()).read_text())
+    (found,) = payload_of(build_report(empty_run, formats=()).read_text())
     assert [len(found["cells"]["x"]), len(found["genes"]["x"]), len(found["markers"])] == [10, 10, 2]
 
 
@@ -110,7 +110,7 @@ def test_a_damaged_embedding_is_named(empty_run: Path, damage: str) -> None:
     else:
         (folder / damage).write_bytes((folder / damage).read_bytes()[:20])
     with pytest.raises(BenchError, match="cannot be read") as caught:
-        build(empty_run, formats=())
+        build_report(empty_run, formats=())
     assert caught.value.where == str(folder)
 
 

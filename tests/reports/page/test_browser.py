@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from bench.reports import build
+from bench.reports import build_report
 from bench.reports.run.words import number
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
@@ -22,7 +22,7 @@ from selenium.webdriver.support.ui import Select, WebDriverWait  # noqa: E402
 
 @pytest.fixture(scope="module")
 def html(full_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return build(full_run, tmp_path_factory.mktemp("mail") / "attachment.html", formats=())
+    return build_report(full_run, tmp_path_factory.mktemp("mail") / "attachment.html", formats=())
 
 
 @pytest.fixture
@@ -201,7 +201,7 @@ def test_nothing_is_wider_than_a_phone(browser: webdriver.Chrome, on_a_phone, ht
 def test_run_without_results_opens(browser: webdriver.Chrome, make_run, tmp_path: Path) -> None:
     run = make_run({"scrublet": 1.8}, run=False, datasets=("cohort",))
     browser.get_log("browser")
-    browser.get(build(run, formats=()).as_uri())
+    browser.get(build_report(run, formats=()).as_uri())
     draw_everything(browser)
     assert "nothing to show" in browser.find_element(By.ID, "resources-view").text
     assert errors(browser) == []
@@ -213,7 +213,7 @@ def annotated(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("annotation")
     command = ["run", "--task", "annotation", "--methods", "scibet,knn", "--out", "run", "--no-report", "-q"]
     subprocess.run([sys.executable, "-m", "bench.cli", *command], cwd=folder, check=True, capture_output=True)
-    build(folder / "run", formats=())
+    build_report(folder / "run", formats=())
     return folder / "run"
 
 

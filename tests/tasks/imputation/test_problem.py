@@ -222,7 +222,7 @@ def test_a_mask_after_normalisation_is_a_leak(deep: Dataset, when: str, monkeypa
         monkeypatch.setattr(_imputation_problem, "_nonzero", _told)
     finding = audit_one(TASK, deep, "nonzero", Seeds())
     assert finding.status == "leak"
-    assert "these input files change with the hidden truth (round 1)" in finding.detail
+    assert "these input files change with the hidden truth (masking round 1)" in finding.detail
     assert ("cells.npz" if when == "normalised before masking" else "cells_obs.parquet") in finding.detail
 
 

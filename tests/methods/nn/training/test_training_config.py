@@ -94,7 +94,7 @@ def test_settings_that_are_given_replace_the_presets():
     assert TrainingConfig.of("scmamba", "tiny", "pretraining", {"epochs": 9, "lr": None}).epochs == 9
     with pytest.raises(UnknownNameError, match="epocs"):
         TrainingConfig.of("scmamba", "tiny", "pretraining", {"epocs": 9})
-    with pytest.raises(BenchError, match="above 0"):
+    with pytest.raises(BenchError, match="greater than 0"):
         TrainingConfig(epochs=0)
     with pytest.raises(BenchError, match="scbert has no imputation"):
         TrainingConfig.of("scbert", "tiny", "imputation")
