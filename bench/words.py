@@ -27,7 +27,7 @@ def csv_text(table: pd.DataFrame) -> str:
     import pandas as pd
 
     columns = {i: _safe(column) for i, (_, column) in enumerate(table.items())}
-    safe = pd.DataFrame(columns, index=table.index).set_axis([_shown(name) for name in table.columns], axis=1)
+    safe = pd.DataFrame(columns, index=table.index).set_axis([_without_formula(name) for name in table.columns], axis=1)
     text: str = safe.to_csv(index=False)
     return text
 
@@ -35,8 +35,8 @@ def csv_text(table: pd.DataFrame) -> str:
 def _safe(column: pd.Series) -> pd.Series:
     from pandas.api.types import is_numeric_dtype
 
-    return column if is_numeric_dtype(column.dtype) else column.astype(object).map(_shown)
+    return column if is_numeric_dtype(column.dtype) else column.astype(object).map(_without_formula)
 
 
-def _shown(value: object) -> object:
+def _without_formula(value: object) -> object:
     return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value

@@ -91,7 +91,7 @@ def deg(
     typer.echo(
         f"{X.shape[0]:,} cells x {X.shape[1]:,} genes" + ("" if normalized else ", counts taken to ln(1 + CP10K)")
     )
-    for line in cells.told(chosen, model):
+    for line in cells.lines_about(chosen, model):
         typer.echo(line)
     results = []
     with _bar() as bar:

@@ -40,7 +40,7 @@ class Cells:
     donor_hint: str
     doublet: NDArray[np.bool_] | None
 
-    def told(self, chosen: Compared, covariates: str) -> list[str]:
+    def lines_about(self, chosen: Compared, covariates: str) -> list[str]:
         """Lines for the terminal."""
         from bench.tasks.deg.cells import about_donors
 

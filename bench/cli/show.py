@@ -52,7 +52,7 @@ def _print_rows(title: str, rows: list[dict[str, Any]]) -> None:
 
     console = Console()
     headings = _COLUMNS[title]
-    table = [headings, *(tuple(_shown(row[heading]) for heading in headings) for row in rows)]
+    table = [headings, *(tuple(_as_text(row[heading]) for heading in headings) for row in rows)]
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     console.print(Text(title, style="bold"))
     for i, line in enumerate(table):
@@ -94,7 +94,7 @@ def describe(
         card = _to_read(card)
     for key, value in card.items():
         if value not in ("", None, [], {}):
-            typer.echo(f"{typer.style(key, bold=True)}: {_shown(value)}")
+            typer.echo(f"{typer.style(key, bold=True)}: {_as_text(value)}")
 
 
 def _to_read(card: dict[str, Any]) -> dict[str, Any]:
@@ -205,7 +205,7 @@ _COLUMNS = {
 }
 
 
-def _shown(value: object) -> str:
+def _as_text(value: object) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, list) and all(isinstance(v, str) for v in value):
@@ -220,6 +220,6 @@ def _shown(value: object) -> str:
 def _entry(facts: object) -> str:
     """A track, metric or the like: its summary, and below it what else is known of it."""
     if not isinstance(facts, dict):
-        return _shown(facts)
-    others = [f"{k}: {_shown(v)}" for k, v in facts.items() if k != "summary" and v not in ("", None)]
+        return _as_text(facts)
+    others = [f"{k}: {_as_text(v)}" for k, v in facts.items() if k != "summary" and v not in ("", None)]
     return "\n    ".join(part for part in (facts.get("summary", ""), "; ".join(others)) if part)

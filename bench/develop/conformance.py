@@ -156,17 +156,17 @@ class Conformance:
             return Outcome("invalid_output", str(error)), None
 
     def _verdict(self, name: str, outcome: Outcome, arrays: dict[str, Any] | None) -> Check:
-        return Check(name, "pass" if arrays is not None else "fail", _told(outcome))
+        return Check(name, "pass" if arrays is not None else "fail", _failure_text(outcome))
 
     def _again(self, name: str, first: dict[str, Any], *, order: str = "check") -> Check:
         outcome, second = self._call(self._inputs, order=order)
         if second is None:
-            return Check(name, "fail", _told(outcome))
+            return Check(name, "fail", _failure_text(outcome))
         return _compare(name, first, second)
 
     def _graceful(self, name: str, inputs: Inputs) -> Check:
         outcome, _ = self._call(inputs)
-        return Check(name, "pass" if outcome.status in _GRACEFUL else "fail", _told(outcome))
+        return Check(name, "pass" if outcome.status in _GRACEFUL else "fail", _failure_text(outcome))
 
     def _few(self, n: int) -> Inputs:
         return self._inputs.take(np.arange(min(n, len(self._inputs.cells.obs))))
@@ -274,5 +274,5 @@ def _compare(name: str, a: dict[str, Any], b: dict[str, Any]) -> Check:
     return Check(name, "pass")
 
 
-def _told(outcome: Outcome) -> str:
+def _failure_text(outcome: Outcome) -> str:
     return "" if outcome.status == "ok" else f"{outcome.status}: {outcome.detail}"

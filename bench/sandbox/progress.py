@@ -29,7 +29,7 @@ class ProgressNote:
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / _NAME
-        self._told: dict[str, Any] = {}
+        self._note: dict[str, Any] = {}
 
     def progress(self, fraction: float, message: str) -> None:
         """The method is so far."""
@@ -40,10 +40,10 @@ class ProgressNote:
         self._write(phase=name)
 
     def _write(self, **news: Any) -> None:
-        self._told.update(news)
+        self._note.update(news)
         file = os.open(self._path, os.O_WRONLY | os.O_CREAT, 0o644)
         try:
-            os.write(file, json.dumps(self._told).encode().ljust(_NOTE_BYTES))
+            os.write(file, json.dumps(self._note).encode().ljust(_NOTE_BYTES))
         finally:
             os.close(file)
 

@@ -23,7 +23,7 @@ from bench.system import PR_SET_CHILD_SUBREAPER, PR_SET_PDEATHSIG, prctl
 
 #: Seconds between SIGTERM and SIGKILL when the wall-clock limit is hit.
 GRACE_S = 2.0
-#: Seconds between two looks at the tree: short at first, so that short trials are measured too.
+#: Seconds between two measurements of the tree: short at first, so that short trials are measured too.
 _FIRST_LOOK_S, _LONGEST_LOOK_S = 0.01, 0.1
 #: Signals that a method's process gets from somebody else: the system for want of memory, a person, a scheduler.
 _FROM_OUTSIDE = frozenset({signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT})
@@ -83,7 +83,7 @@ class _Tree:
         self._me = psutil.Process()
         self._nvml = _nvml() if with_gpu else None
 
-    def look(self) -> int:
+    def measure(self) -> int:
         """Bytes in use now; updates the peaks."""
         rss = 0
         pids = set()
@@ -152,7 +152,7 @@ def _wait(worker: int, tree: _Tree, start: float, timeout_s: float, memory_mb: f
         done, status = os.waitpid(worker, os.WNOHANG)
         if done:
             return os.waitstatus_to_exitcode(status), None
-        rss = tree.look()
+        rss = tree.measure()
         if memory_mb is not None and rss > memory_mb * 2**20:
             return _end(worker, signal.SIGKILL), "oom"
         if time.perf_counter() - start > timeout_s:

@@ -44,7 +44,7 @@ def check_method(method: type[Method] | Method, *, task: str | None = None, data
     registry = Registry()
     entry = _entry(cls, registry)
     done = list(conformance(entry, registry.tasks, lambda: dataset or toy_dataset(), task=task, params=params))
-    failed = [_told(name, check) for name, check in done if check.status == "fail"]
+    failed = [_report_lines(name, check) for name, check in done if check.status == "fail"]
     if failed:
         what = f"{entry.name} fails {len(failed)} of {count(len(done), 'check')} of the conformance suite"
         raise AssertionError("\n".join([what, f"  where: {entry.origin}", *failed]))
@@ -79,7 +79,7 @@ def _entry(cls: type[Method], registry: Registry) -> Entry[type[Method]]:
     return Entry(entry.name, cls, entry.origin, {"file": str(Path(file).resolve()), "class": cls.__name__})
 
 
-def _told(task: str, check: Check) -> str:
+def _report_lines(task: str, check: Check) -> str:
     lines = [f"{task}, {check.name}", *check.detail.splitlines()]
     lines += [f"  fix:   {check.fix}"] if check.fix else []
     return "\n    ".join(lines)

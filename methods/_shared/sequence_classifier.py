@@ -77,9 +77,9 @@ class SequenceModel(Method):
     @classmethod
     def seen_before(cls, files: Mapping[str, Path]) -> Mapping[str, frozenset[str] | None]:
         """The data that the checkpoint was trained on."""
-        from bench.methods.nn.training.checkpoint import read_card, seen
+        from bench.methods.nn.training.checkpoint import data_seen, read_card
 
-        return seen(read_card(files["checkpoint"])) if files else {}
+        return data_seen(read_card(files["checkpoint"])) if files else {}
 
     def run(self, inputs: Inputs, ctx: Context) -> Prediction:
         """Probability of being a doublet, called above one half; or of every class of cells."""

@@ -206,8 +206,8 @@ def _of_one(name: str, only: Leader) -> str:
     if not only.interval:
         have = "has" if not only.same else "share"
         return f"By {name}, {listing([only.best, *only.same])} {have} the best value, {value}; {NO_INTERVAL}."
-    one = len(only.tied) == 1
-    tied = f"; the interval{'' if one else 's'} of {listing(only.tied)} overlap{'s' if one else ''} with it"
+    single = len(only.tied) == 1
+    tied = f"; the interval{'' if single else 's'} of {listing(only.tied)} overlap{'s' if single else ''} with it"
     return (
         f"By {name}, {only.best} is best with {value}{tied if only.tied else ''}{trap}. In brackets: the 95 % interval."
     )

@@ -157,5 +157,5 @@ def _genes(inputs: Inputs) -> list[Note]:
     in_train, in_test = (np.bincount(X.indices, minlength=X.shape[1]) > 0 for X in (inputs.train.X, inputs.cells.X))
     missing = int((in_test & ~in_train).sum())
     share = missing / max(int(in_test.sum()), 1)
-    told = f"{missing:,} genes are detected in tested cells only ({share:.1%} of theirs)"
-    return [Note(told, "warning" if share > 0.1 else "info")] if missing else []
+    text = f"{missing:,} genes are detected in tested cells only ({share:.1%} of theirs)"
+    return [Note(text, "warning" if share > 0.1 else "info")] if missing else []

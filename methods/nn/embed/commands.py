@@ -15,8 +15,7 @@ from bench.methods.nn.embed.embedded_file import refuse_target, write_copy
 from bench.methods.nn.embed.embedding import along, embed_cells, gene_embedding, is_embedded
 from bench.methods.nn.embed.embedding_maps import SEED, map_of_cells, map_of_genes, write_maps
 from bench.methods.nn.genes import GeneMap, match
-from bench.methods.nn.training.checkpoint import Pretrained, load_pretrained
-from bench.methods.nn.training.checkpoint import seen as seen_data
+from bench.methods.nn.training.checkpoint import Pretrained, data_seen, load_pretrained
 
 if TYPE_CHECKING:
     import numpy as np
@@ -119,7 +118,7 @@ def _facts(
     checkpoint: Path, pretrained: Pretrained, store: CountStore, gene_map: GeneMap, empty: int
 ) -> dict[str, Any]:
     """Facts that stand beside the vectors; paths of the machine do not."""
-    seen = seen_data(pretrained.facts)
+    seen = data_seen(pretrained.facts)
     return {
         "model": pretrained.architecture.name,
         "checkpoint": checkpoint.resolve().name,

@@ -184,7 +184,7 @@ def load_pretrained(folder: Path, expected: str | None = None) -> Pretrained:
 _WRITTEN = {"format", "model", "config", "n_parameters", "normalisation", "sha256", "digest", "versions", "genes"}
 
 
-def seen(card: Mapping[str, Any]) -> dict[str, frozenset[str] | None]:
+def data_seen(card: Mapping[str, Any]) -> dict[str, frozenset[str] | None]:
     """The data a checkpoint was trained on, by name, accession and digest; the donors, or None where it saw all."""
     return {
         str(entry[key]): None if entry["donors"] is None else frozenset(entry["donors"])

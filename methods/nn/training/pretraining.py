@@ -154,7 +154,7 @@ def pretrain_to(
         If the loss is no longer finite; the last good state stays in ``folder/training``.
     """
     cells = CellBatches(stores, genes, training.batch_size, seed)
-    trained_on = [_seen(store) for store in stores]
+    trained_on = [_dataset_facts(store) for store in stores]
     identity = _identity(architecture, config, genes, dataclasses.asdict(training), trained_on, seed)
     with alone_in(folder, fabric), TrainingLog(folder if fabric.is_global_zero else None) as log:
         if (finished := _finished(folder, identity)) is not None:
@@ -199,7 +199,7 @@ def pretrain_to(
         return pretrained
 
 
-def _seen(store: CountStore) -> dict[str, Any]:
+def _dataset_facts(store: CountStore) -> dict[str, Any]:
     """Facts of a dataset on a card; ``donors`` is None where they are not told apart."""
     used = store.obs[~store.obs["exclude"].to_numpy(bool)] if "exclude" in store.obs else store.obs
     return {

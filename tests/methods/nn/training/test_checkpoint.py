@@ -9,7 +9,7 @@ from bench.errors import BenchError
 from bench.methods.nn.genes import Genes
 from bench.methods.nn.models.architectures import ARCHITECTURES
 from bench.methods.nn.models.weights import load_pretrained_weights
-from bench.methods.nn.training.checkpoint import Pretrained, _digest, load_pretrained, save_pretrained, seen
+from bench.methods.nn.training.checkpoint import Pretrained, _digest, data_seen, load_pretrained, save_pretrained
 from bench.methods.nn.training.pretraining import new_model
 from bench.methods.nn.training.training_config import split_settings
 
@@ -130,8 +130,8 @@ def test_a_folder_without_a_checkpoint_says_whether_one_is_being_made(tmp_path):
 
 
 def test_the_data_it_has_seen_are_known_by_every_name():
-    assert seen(TRAINED_ON) == dict.fromkeys(("a", "GSE1", "ff"), frozenset("x"))
-    assert seen({}) == {}
+    assert data_seen(TRAINED_ON) == dict.fromkeys(("a", "GSE1", "ff"), frozenset("x"))
+    assert data_seen({}) == {}
 
 
 @pytest.mark.parametrize("name", ARCHITECTURES)
