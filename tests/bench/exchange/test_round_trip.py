@@ -1,4 +1,4 @@
-"""What is written for a method is what it reads, of any type and shape, in another order."""
+"""What is written for a method, and what it writes, comes back: of any type and shape, permuted there and back once."""
 
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -9,9 +9,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import sparse
 
-from bench.exchange.files import permutation, plain_copy, read_inputs, write_inputs
-from bench.problem import Cells, Inputs
+from bench.exchange import gate, prediction
+from bench.exchange.files import permutation, plain_copy, read_inputs, round_folders, write_inputs, write_rounds
+from bench.problem import Cells, Inputs, Problem, Rounds
+from bench.task import Output
 
+OUTPUTS = (
+    Output("score", "float", "a number"),
+    Output("call", "bool", "yes or no", required=False),
+    Output("label", "label", "a name", required=False),
+    Output("chances", "matrix", "of each class", required=False, columns="classes"),
+    Output("expression", "expression", "of each gene", required=False),
+)
 sizes = st.integers(1, 6), st.integers(0, 5)
 few_examples = settings(max_examples=20, derandomize=True, deadline=None)
 
@@ -74,3 +83,57 @@ def test_inputs(seed, n_cells, n_genes, n_train, dtype):
     assert list(plain.cells.obs.index) == list(back.cells.obs.index)
     assert plain.cells.obs.shape == back.cells.obs.shape
     assert list(plain.cells.var["symbol"]) == list(var["symbol"])
+
+
+@few_examples
+@given(
+    st.integers(0, 99),
+    *sizes,
+    st.sampled_from(["float16", "float32", "float64", "int8", "int64", "uint32"]),
+    st.sampled_from([0, 1, 3]),
+)
+def test_a_prediction(seed, n_cells, n_genes, dtype, n_rounds):
+    """From ``run`` to the run folder and back, of a method that answers what it sees: 0 rounds hide nothing."""
+    rng, var, name = np.random.default_rng(seed), genes(n_genes), f"problem {seed}"
+    cells, info = random_cells(rng, n_cells, var, "float32"), {"classes": ["a", "b"]}
+    group = rng.integers(n_rounds + 1, size=cells.X.shape)  # of the last nothing is asked
+
+    def look(k):
+        return Inputs(cells, None, info, sparse.csr_matrix(group == k) if n_rounds else None)
+
+    rounds = Rounds(max(n_rounds, 1), look)
+    problem = Problem(rounds[0], pd.DataFrame(index=cells.obs.index), rounds=rounds)
+    truth = {
+        "score": cells.obs["number"].abs().to_numpy().astype(dtype),
+        "call": cells.obs["flag"].to_numpy(),
+        "label": cells.obs["category"].astype(str).to_numpy(),
+        "chances": rng.random((n_cells, 2)).astype("float32"),
+    }
+    order = permutation(n_cells, name)
+    with TemporaryDirectory() as folder:
+        shown, own, kept = (Path(folder, part) for part in ("shown", "own", "kept"))
+        own.mkdir()
+        write_rounds(rounds, shown, name)
+        for k, part in enumerate(round_folders(shown)):
+            seen = read_inputs(part)
+            answer = {
+                "score": seen.cells.obs["number"].abs().to_numpy().astype(dtype),
+                "call": seen.cells.obs["flag"].to_numpy(),
+                "label": seen.cells.obs["category"].astype(str).to_numpy(),
+                "chances": truth["chances"][order],
+                "expression": np.log1p(seen.cells.X.toarray()),
+            }
+            gate.hand_over(gate.admit(answer, seen, OUTPUTS), seen, OUTPUTS, own, k)
+        received = gate.receive(own, shown, name, problem.inputs, OUTPUTS)
+        saved = prediction.save(received, OUTPUTS, problem, kept)
+        for arrays in (received, saved, prediction.load(kept, OUTPUTS, problem)):
+            assert set(arrays) == {output.name for output in OUTPUTS}
+            for output, values in truth.items():
+                np.testing.assert_array_equal(arrays[output], values)
+            expression = arrays["expression"]
+            if n_rounds:
+                asked = group < n_rounds
+                assert expression.nnz == asked.sum()
+                np.testing.assert_array_equal(expression.toarray(), np.log1p(cells.X.toarray()) * asked)
+            else:
+                np.testing.assert_array_equal(expression[:], np.log1p(cells.X.toarray()))
