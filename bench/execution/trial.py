@@ -3,26 +3,21 @@
 from __future__ import annotations
 
 import math
-import shutil
-import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from bench.environments.declaration import Environment, environment_of
-from bench.errors import BenchError, InvalidOutputError, NotApplicableError, Status, UnavailableError, status_of
-from bench.exchange import gate, prediction
+from bench.errors import BenchError, Status, UnavailableError, status_of
+from bench.exchange import prediction
 from bench.execution import logs
-from bench.execution.job import environment_of_job
-from bench.execution.problem_cache import BuiltProblem, DamagedInputsError, Problems
+from bench.execution.answer import Answers
+from bench.execution.problem_cache import Problems
 from bench.execution.provenance import Origin
-from bench.execution.reuse import Predictions, reused
+from bench.execution.reuse import Predictions
 from bench.execution.scratch import Scratch, remove_tree
 from bench.method import Method
 from bench.plan.grid import Planned
@@ -30,10 +25,7 @@ from bench.plan.registry import Registry
 from bench.problem import Curve, Note, Scored
 from bench.results.records import Limits, Resources, ScoreRecord, TrialRecord, TrialSpec
 from bench.results.store import Store, scored_file
-from bench.sandbox import Job, Outcome, Sandbox, Session, imported
-from bench.seeds import derive_seed
-from bench.system import cache_dir
-from bench.task import Task
+from bench.sandbox import Outcome
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -48,15 +40,6 @@ class _EndedError(BenchError):
     def __init__(self, status: Status, detail: str, *, retryable: bool) -> None:
         super().__init__(detail)
         self.status, self.retryable = status, retryable
-
-
-@dataclass(frozen=True)
-class _Answer:
-    """How the answer to a problem came about, and the prediction itself, as it passes the gate."""
-
-    outcome: Outcome
-    read: Callable[[], dict[str, Any]]
-    is_reused: bool = False
 
 
 class TrialRunner:
@@ -75,22 +58,21 @@ class TrialRunner:
         self._scratch = Scratch()
         self._folders: dict[str, Path] = {}
         self.problems = Problems(registry, self._scratch, store)
-        self._sandbox = Sandbox(limits.threads)
         self._predictions = Predictions(store)
-        self._installed = imported.installed()
+        self._answers = Answers(registry, store, limits, self._scratch, self.problems, self._predictions)
         self._aborted = False
 
     def __enter__(self) -> TrialRunner:
         return self
 
     def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
-        self._sandbox.close()
+        self._answers.close()
         self._scratch.remove()
 
     def abort(self) -> None:
         """End what runs now; the trials in flight are lost, not recorded."""
         self._aborted = True
-        self._sandbox.close()
+        self._answers.close()
 
     def folder(self, key: str) -> Path:
         """Scratch folder of a running trial (its ``progress.json`` and ``log.txt``); any other is not there."""
@@ -124,7 +106,8 @@ class TrialRunner:
 
     def _attempt(self, planned: Planned, folder: Path, begin: Callable[[], None]) -> TrialRecord:
         spec, known = planned.spec, dict[str, Any]()
-        origin = Origin(self._installed, self.registry.method(spec.method).value if spec.role == "method" else None)
+        method = self.registry.method(spec.method).value if spec.role == "method" else None
+        origin = Origin(self._answers.installed, method)
         try:
             self._run(planned, folder, begin, known, origin)
         except BenchError as error:
@@ -157,7 +140,7 @@ class TrialRunner:
         begin()
         what = "the method could not be run" if spec.role == "method" else "the control failed"
         with self._step(what, log, retryable=True):
-            answer = self._answer(planned, built, task, folder, origin.environment)
+            answer = self._answers.of(planned, built, task, folder, results, origin.environment)
         outcome, origin.session = answer.outcome, answer.outcome.session
         known |= {"resources": _resources(outcome), "guard": outcome.guard}
         self._refuse_failure(outcome)
@@ -200,71 +183,6 @@ class TrialRunner:
             shortage = self._scratch.shortage() if outcome.status == "crash" else ""
             detail, retryable = outcome.detail + shortage, outcome.retryable or bool(shortage)
             raise _EndedError(outcome.status, detail, retryable=retryable)
-
-    def _answer(
-        self, planned: Planned, built: BuiltProblem, task: Task, folder: Path, environment: Environment | None
-    ) -> _Answer:
-        """Of a control, of another trial that had the same inputs, or of the method itself."""
-        if planned.spec.role != "method":
-            return self._of_control(planned, built, task)
-        return self._of_another(planned.spec, built, task, folder) or self._of_method(
-            planned, built, task, folder, environment
-        )
-
-    def _of_control(self, planned: Planned, built: BuiltProblem, task: Task) -> _Answer:
-        spec, problem = planned.spec, built.problem
-        seed = derive_seed("method", spec.method, planned.problem, spec.seeds.method)
-        control = next(c for c in task.controls if c.name == spec.method)
-        start = time.perf_counter()
-        returned = control.predict(problem, np.random.default_rng(seed))
-        wall = time.perf_counter() - start
-        session = Session(**imported.session(self._installed, with_r=False))
-        outcome = Outcome("ok", wall_s=wall, session=session)
-        return _Answer(outcome, lambda: gate.admit(returned, problem.inputs, task.outputs))
-
-    def _of_another(self, spec: TrialSpec, built: BuiltProblem, task: Task, folder: Path) -> _Answer | None:
-        """A reused prediction; None where there is none, or it cannot be read: then the method runs itself."""
-        problem, record = built.problem, self._predictions.find(spec, built.digest)
-        if record is None:
-            return None
-        try:
-            prediction.link(self.store.trial_folder(record.key), task.outputs, folder / _RESULTS)
-            arrays = prediction.load(folder / _RESULTS, task.outputs, problem)
-        except Exception:  # noqa: BLE001 - a damaged file may raise anything
-            logs.append(folder / "log.txt", traceback.format_exc())
-            return None
-        return _Answer(reused(record), lambda: gate.check(arrays, problem.inputs, task.outputs), is_reused=True)
-
-    def _of_method(
-        self, planned: Planned, built: BuiltProblem, task: Task, folder: Path, environment: Environment | None
-    ) -> _Answer:
-        spec, inputs = planned.spec, built.problem.inputs
-        entry, source = self.registry.method(spec.method), self.registry.dataset(spec.dataset)
-        if entry.value.supervised and task.labelled_training and inputs.train is None:
-            raise NotApplicableError("the method learns from labelled training donors and this problem has none")
-        job = Job(
-            folder=str(folder),
-            inputs=str(built.inputs),
-            locator=entry.locator,
-            params={**spec.params, **spec.files},
-            seed=derive_seed("method", spec.method, spec.inputs_id, spec.seeds.method),
-            threads=self.limits.threads,
-            device=self.limits.device,
-            timeout_s=self.limits.timeout_s,
-            memory_mb=self.limits.memory_mb,
-            outputs=task.outputs,
-            environment=environment_of_job(environment, entry.value) if environment else None,
-            files=tuple(spec.files.values()),
-            hidden=tuple(map(str, [self.store.root.absolute(), self._scratch.folder, cache_dir(), *source.files])),
-        )
-        try:
-            with built.shown_to(planned.key):
-                outcome = self._sandbox.run(job)
-        except (InvalidOutputError, DamagedInputsError):
-            self.problems.forget(spec)  # other trials are shown what they would have been
-            raise
-        shutil.rmtree(folder / _RESULTS, ignore_errors=True)  # whatever a method may have left there
-        return _Answer(outcome, lambda: gate.receive(folder, built.inputs, spec.inputs_id, inputs, task.outputs))
 
     def _overlap(self, spec: TrialSpec, tested: pd.DataFrame) -> list[Note]:
         """A note if the method has learned from this dataset before the trial, and whether from the tested donors."""
