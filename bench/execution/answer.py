@@ -144,7 +144,9 @@ class Answers:
             outputs=task.outputs,
             environment=environment_of_job(environment, entry.value) if environment else None,
             files=tuple(spec.files.values()),
-            hidden=tuple(map(str, [self._store.root.absolute(), self._scratch.folder, cache_dir(), *source.files])),
+            hidden=tuple(
+                str(path.absolute()) for path in (self._store.root, self._scratch.folder, cache_dir(), *source.files)
+            ),
         )
         try:
             with built.shown_to(planned.key):

@@ -116,8 +116,9 @@ def test_a_refusal_says_how_a_method_gets_at_a_file(tmp_path):
     assert "run() returned None" in outcome("b", files=(str(tmp_path / "weights"),)).detail
 
 
-def test_a_relative_run_folder_is_no_part_of_a_trials_scratch(tmp_path, registry, limits, monkeypatch):
+def test_a_relative_folder_of_run_or_data_is_no_part_of_a_trials_scratch(tmp_path, registry, limits, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(type(registry.datasets["toy-data"]), "files", (Path("counts.h5ad"),))
     ask = Ask("guess", methods=["toy"])
     result = run(registry, ask, Path("run"), LocalEngine(1), limits, Watcher, command=["bench"])
     assert result.complete
