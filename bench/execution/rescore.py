@@ -12,8 +12,10 @@ from bench.execution.scratch import Scratch
 from bench.execution.trial import scored_records
 from bench.plan.keys import data_key
 from bench.plan.registry import Registry
+from bench.problem import Prediction, Problem
 from bench.results.records import TrialRecord
 from bench.results.store import Store
+from bench.task import Task
 
 
 def rescore(registry: Registry, store: Store, report: Callable[[TrialRecord], None]) -> int:
@@ -32,8 +34,7 @@ def rescore(registry: Registry, store: Store, report: Callable[[TrialRecord], No
             if record.spec.problem not in seen:
                 store.save_problem(record.spec.problem, problem, task.problem_tables(problem))
                 seen.add(record.spec.problem)
-            kept = prediction.load(store.trial_folder(record.key), task.outputs, problem)
-            scored = task.score(problem, kept)
+            scored = task.score(problem, _prediction(store, record, task, problem))
             store.save_tables(record.key, scored.tables)
             store.rewrite(record.model_copy(update=scored_records(scored)))
             report(record)
@@ -43,6 +44,18 @@ def rescore(registry: Registry, store: Store, report: Callable[[TrialRecord], No
 
 def _prediction_file(store: Store, record: TrialRecord) -> Path:
     return store.trial_folder(record.key) / "prediction.parquet"
+
+
+def _prediction(store: Store, record: TrialRecord, task: Task, problem: Problem) -> Prediction:
+    folder = store.trial_folder(record.key)
+    try:
+        return prediction.load(folder, task.outputs, problem)
+    except Exception as error:  # a damaged file may raise anything
+        raise BenchError(
+            f"the kept prediction cannot be read: {type(error).__name__}: {error}",
+            where=str(folder),
+            fix="remove the folder and give the command of the run again: the trial runs anew",
+        ) from error
 
 
 def _check_same_problem(registry: Registry, store: Store, record: TrialRecord) -> None:

@@ -11,7 +11,7 @@ import hashlib
 import json
 import os
 import secrets
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -166,7 +166,7 @@ class Store:
 
     def scored_table(self, key: str, name: str) -> pd.DataFrame | None:
         """A table that scoring made of a trial (:class:`bench.problem.Scored`), or None."""
-        return _read_parquet(self.trial_folder(key) / scored_file(name))
+        return _read_if_there(self.trial_folder(key) / scored_file(name))
 
     def is_final(self, key: str, limits: Limits) -> bool:
         """Return whether a trial need not run again: finished, and not stopped by a limit lower than today's."""
@@ -211,7 +211,7 @@ class Store:
 
     def solution(self, problem_id: str) -> pd.DataFrame | None:
         """The kept truth of a problem, indexed by cell, or None."""
-        table = _read_parquet(self._problem_folder(problem_id) / "solution.parquet")
+        table = _read_if_there(self._problem_folder(problem_id) / "solution.parquet")
         return None if table is None else table.set_index("cell")
 
     def tested_donors(self, problem_id: str) -> frozenset[str]:
@@ -219,13 +219,14 @@ class Store:
         from pyarrow import parquet
 
         file = self._problem_folder(problem_id) / "solution.parquet"
-        if not file.exists() or "donor" not in parquet.read_schema(file).names:
-            return frozenset()
-        return frozenset(parquet.read_table(file, columns=["donor"])["donor"].cast("string").unique().to_pylist())
+        with _reading(file):
+            if not file.exists() or "donor" not in parquet.read_schema(file).names:
+                return frozenset()
+            return frozenset(parquet.read_table(file, columns=["donor"])["donor"].cast("string").unique().to_pylist())
 
     def problem_table(self, problem_id: str, name: str) -> pd.DataFrame | None:
         """A table that the task made of a problem, or None."""
-        return _read_parquet(self._problem_folder(problem_id) / f"table_{name}.parquet")
+        return _read_if_there(self._problem_folder(problem_id) / f"table_{name}.parquet")
 
     def _problem_folder(self, problem_id: str) -> Path:
         return self.root / "problems" / problem_id
@@ -313,10 +314,36 @@ def _write_parquet(table: pd.DataFrame, file: Path) -> None:
         table.to_parquet(aside, index=False)
 
 
-def _read_parquet(file: Path) -> pd.DataFrame | None:
+def read_parquet(file: Path, columns: Sequence[str] | None = None) -> pd.DataFrame:
+    """Read a table of a run folder.
+
+    Raises
+    ------
+    BenchError
+        If the file is damaged.
+    """
     import pandas as pd
 
-    return pd.read_parquet(file) if file.exists() else None
+    with _reading(file):
+        return pd.read_parquet(file, columns=columns)
+
+
+def _read_if_there(file: Path) -> pd.DataFrame | None:
+    return read_parquet(file) if file.exists() else None
+
+
+@contextlib.contextmanager
+def _reading(file: Path) -> Iterator[None]:
+    import pyarrow
+
+    try:
+        yield
+    except (pyarrow.ArrowException, OSError) as error:
+        raise BenchError(
+            f"{file.name} cannot be read: {str(error).splitlines()[0]}",
+            where=str(file),
+            fix="remove the file and rescore the run; of a prediction remove the trial's folder and run again",
+        ) from error
 
 
 def _read(model: type[M], file: Path) -> M:
@@ -328,8 +355,9 @@ def _parsed(model: type[M], content: bytes, file: Path) -> M:
         return model.model_validate_json(content)
     except ValidationError as error:
         first = error.errors()[0]
+        reason = ": ".join(filter(None, [".".join(map(str, first["loc"])), first["msg"]]))
         raise BenchError(
-            f"{file.name} is not a valid {model.__name__}: {'.'.join(map(str, first['loc']))}: {first['msg']}",
+            f"{file.name} is not a valid {model.__name__}: {reason}",
             where=str(file),
             fix="it was edited or written by another version of bench; move it away and run again",
         ) from error

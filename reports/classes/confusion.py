@@ -9,6 +9,7 @@ import pandas as pd
 from bench.errors import BenchError
 from bench.reports.run.load import Run, once
 from bench.results.records import TrialRecord
+from bench.results.store import read_parquet
 
 COLUMNS = ["track", "dataset", "label", "truth", "answer", "n"]
 _KEYS = COLUMNS[:-1]
@@ -45,8 +46,7 @@ def answers(folder: Path, record: TrialRecord) -> pd.DataFrame | None:
     if not answer_file.is_file() or not truth_file.is_file():
         return None
     truth, answer = (
-        pd.read_parquet(file, columns=["cell", "label"]).set_index("cell")["label"]
-        for file in (truth_file, answer_file)
+        read_parquet(file, columns=["cell", "label"]).set_index("cell")["label"] for file in (truth_file, answer_file)
     )
     if len(truth) != len(answer) or not truth.index.isin(answer.index).all():
         raise BenchError(

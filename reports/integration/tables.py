@@ -12,6 +12,7 @@ from bench.reports.embeddings import tables as embedding_tables
 from bench.reports.run import scored, tables
 from bench.reports.run.load import Run
 from bench.reports.run.words import rounded
+from bench.results.store import read_parquet
 
 #: Points of all maps in the HTML, and of one; the figures show all cells.
 POINTS_BUDGET = 90_000
@@ -60,7 +61,7 @@ def _labels_of_cells(folder: Path) -> pd.DataFrame:
     file = folder / "solution.parquet"
     if not file.is_file():
         return pd.DataFrame(index=pd.Index([], name="cell", dtype="string"))
-    solution = pd.read_parquet(file)
+    solution = read_parquet(file)
     columns = [name for name in COLOURINGS if name in solution and solution[name].notna().any()]
     if {"batch", "donor"} <= set(columns):
         pairs = solution[["batch", "donor"]].drop_duplicates()

@@ -13,7 +13,7 @@ import pandas as pd
 from bench.errors import BenchError
 from bench.reports.run.splits import Pair, Splits, of_records
 from bench.results.records import DataCard, MethodCard, PlannedTrial, Request, RunInfo, Skipped, TaskCard, TrialRecord
-from bench.results.store import Store
+from bench.results.store import Store, read_parquet
 from bench.results.tables import CURVE_COLUMNS, ROW_COLUMNS
 
 #: Together with the parameters these name a trial; a second trial of the same name replaces the first.
@@ -120,7 +120,7 @@ def _table(folder: Path, name: str, columns: dict[str, str]) -> pd.DataFrame:
     path = folder / f"{name}.parquet"
     if not path.is_file():
         return pd.DataFrame(columns=list(columns)).astype(columns)
-    frame = pd.read_parquet(path)
+    frame = read_parquet(path)
     missing = [column for column in columns if column not in frame.columns]
     if missing:
         raise BenchError(
