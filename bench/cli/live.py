@@ -69,6 +69,8 @@ class LiveTable:
         self._live: Live | None = None
         note = f", {finished} finished before" if finished else ""
         self._say(Text.assemble((count(len(todo), "trial"), "bold"), f" to run{note}"))
+        for reason in plan.superseded:
+            self._say(Text(reason, style="yellow"))
         for skipped in plan.skipped:
             self._say(Text(f"not run: {skipped.dataset}/{skipped.track}: {skipped.reason}", style="yellow"))
         for name, source in plan.datasets.items():

@@ -17,6 +17,7 @@ from bench.environments.builder import build_environment, in_use
 from bench.environments.declaration import Environment, environment_of
 from bench.errors import BenchError, DataError
 from bench.execution.engines import Watcher
+from bench.execution.superseded import superseded
 from bench.plan.cards import data_card, method_card, task_card
 from bench.plan.grid import Ask, Plan, Planned, make_plan
 from bench.plan.registry import Registry
@@ -98,6 +99,7 @@ def run(
     forced = {planned.key for planned in plan.trials if planned.spec.method in force or "all" in force}
     todo = [p for p in plan.trials if p.key in forced or _is_due(store, p, limits)]
     todo.sort(key=lambda planned: (planned.spec.dataset, planned.problem))
+    plan = replace(plan, superseded=superseded(store, todo))
     _refuse_unreadable(registry, todo)
     store = Store.create(out)  # only now: a request that is refused leaves nothing behind
     if todo or store.is_writable:

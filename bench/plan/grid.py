@@ -72,6 +72,8 @@ class Plan:
     ----------
     unreadable
         The datasets, as they were asked for, of which nothing can be planned, and why.
+    superseded
+        Why trials run again that the run folder holds under other keys (:mod:`bench.execution.superseded`).
     """
 
     task: Task
@@ -80,6 +82,7 @@ class Plan:
     methods: list[str]
     datasets: dict[str, DatasetSource]
     unreadable: dict[str, DataError] = field(default_factory=dict)
+    superseded: list[str] = field(default_factory=list)
 
 
 def make_plan(registry: Registry, request: Ask) -> Plan:
