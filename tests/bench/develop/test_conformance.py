@@ -1,7 +1,8 @@
 import pytest
 from conftest import ToySource
 
-from bench.develop.conformance import Conformance
+from bench.develop.conformance import Check, Conformance, conformance
+from bench.errors import BenchError, UnknownNameError
 
 
 def results(registry, name, **kwargs):
@@ -18,7 +19,8 @@ def test_a_good_method_passes(registry, name):
 
 
 def test_a_method_that_ignores_its_seed_is_caught(registry):
-    assert results(registry, "unseeded")["determinism"].status == "fail"
+    determinism = results(registry, "unseeded")["determinism"]
+    assert (determinism.status, determinism.fix) == ("fail", "draw all random numbers from ctx.seed")
 
 
 def test_a_method_that_looks_at_positions_is_caught(registry):
@@ -40,3 +42,17 @@ def test_a_broken_output_fails_the_schema_with_the_reason(registry, monkeypatch,
 
 def test_a_supervised_method_needs_a_dataset_with_training_donors(registry):
     assert results(registry, "supervised", n_donors=1)["problem"].status == "fail"
+
+
+def test_what_cannot_be_checked_is_said_before_data_are_loaded(registry, monkeypatch):
+    entry = registry.method("toy")
+    with pytest.raises(UnknownNameError, match="unknown task of toy 'gues'"):
+        list(conformance(entry, registry.tasks, None, task="gues"))
+    monkeypatch.setattr(entry.value, "tasks", ("lost", "guess"))
+    with pytest.raises(UnknownNameError, match="unknown task 'lost'"):
+        list(conformance(entry, {}, None))
+    first = next(conformance(entry, registry.tasks, ToySource().load))
+    assert first == ("lost", Check("task", "skip", "not installed here"))
+    monkeypatch.setattr(type(registry.task("guess")), "why_not", lambda self, card, track: "no reason")
+    with pytest.raises(BenchError, match="'toy-data' serves no track of guess\n  where: plain: no reason"):
+        list(conformance(entry, registry.tasks, ToySource().load, task="guess"))
