@@ -8,7 +8,7 @@ import pytest
 from scipy.sparse import csr_matrix
 
 from bench.environments import declaration
-from bench.environments.builder import build
+from bench.environments.builder import build_environment
 from bench.environments.interpreters import find_python
 from bench.errors import BenchError, UnavailableError
 from bench.exchange.files import permutation, write_inputs
@@ -39,7 +39,7 @@ def own(request, tmp_path_factory):
         patch.setattr(declaration, "find_python", lambda v: find_python(v) if v == request.param else None)
         try:
             environment = declaration.environment_of(Dca)
-            build(environment)
+            build_environment(environment)
         except UnavailableError as error:
             pytest.skip(str(error))
         except BenchError as error:
