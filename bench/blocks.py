@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 BLOCK_VALUES = 1 << 24
 
 
-def row_blocks(shape: tuple[int, int], rows: int = 0) -> Iterator[slice]:
-    """Consecutive rows of a (cells, genes) matrix, as many as are worth holding at once or as asked for."""
+def row_blocks(shape: tuple[int, ...], rows: int = 0) -> Iterator[slice]:
+    """Consecutive rows of an array of ``shape``, as many as asked for or, of a matrix, as are worth holding at once."""
     rows = rows or max(1, BLOCK_VALUES // max(1, shape[1]))
     for start in range(0, shape[0], rows):
         yield slice(start, min(shape[0], start + rows))

@@ -170,10 +170,11 @@ def _predict(model: Any, cells: Cells) -> Any:
     import pandas as pd
     from celltypist.classifier import AnnotationResult
 
-    from bench.methods._shared.annotation import blocks
+    from bench.blocks import row_blocks
+    from bench.methods._shared.annotation import ROWS
 
     parts = []
-    for rows in blocks(len(cells.obs)):
+    for rows in row_blocks(cells.X.shape, ROWS):
         block = _annotated(cells.take(np.arange(rows.start, rows.stop)))
         block.X = block.X.toarray()
         parts.append(celltypist.annotate(block, model=model))

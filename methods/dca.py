@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from bench.method import Context, python_package
-from bench.methods._shared.imputer import Imputer, log_shares, row_blocks
+from bench.methods._shared.imputer import Imputer, log_shares
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
@@ -77,6 +77,8 @@ class Dca(Imputer):
 
     def blocks(self, model: Any, counts: csr_matrix, ctx: Context) -> Iterator[Block]:
         """Some cells of the denoised means at a time."""
+        from bench.blocks import row_blocks
+
         n_cells, n_genes = counts.shape
-        for rows in row_blocks(n_cells, n_genes):
+        for rows in row_blocks(counts.shape):
             yield rows, slice(0, n_genes), log_shares(model[rows])

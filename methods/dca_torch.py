@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from bench.method import Context, python_package
-from bench.methods._shared.imputer import Imputer, log_shares, row_blocks
+from bench.methods._shared.imputer import Imputer, log_shares
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
@@ -80,11 +80,12 @@ class DcaTorch(Imputer):
 
     def blocks(self, model: Any, counts: csr_matrix, ctx: Context) -> Iterator[Block]:
         """Denoise some cells at a time."""
+        from bench.blocks import row_blocks
         from bench.methods._ports import dca
 
         network, scaling = model
         n_cells, n_genes = counts.shape
-        for rows in row_blocks(n_cells, n_genes):
+        for rows in row_blocks(counts.shape):
             yield rows, slice(0, n_genes), log_shares(dca.mean(network, counts[rows], scaling))
             ctx.progress(0.9 + 0.1 * rows.stop / n_cells, "denoising")
 

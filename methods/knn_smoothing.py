@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from bench.method import Context
-from bench.methods._shared.imputer import Imputer, log_shares, row_blocks
+from bench.methods._shared.imputer import Imputer, log_shares
 
 if TYPE_CHECKING:
     import numpy as np
@@ -72,8 +72,10 @@ class KnnSmoothing(Imputer):
         """Sum the counts of some cells at a time."""
         import numpy as np
 
+        from bench.blocks import row_blocks
+
         n_cells, n_genes = counts.shape
-        for rows in row_blocks(n_cells, n_genes):
+        for rows in row_blocks(counts.shape):
             values = (model[rows] @ counts).toarray().astype(np.float32)
             yield rows, slice(0, n_genes), log_shares(values)
             ctx.progress(rows.stop / n_cells, "sums")
@@ -87,6 +89,8 @@ def _scores(summed: csr_matrix, X: csr_matrix, n_components: int, seed: int) -> 
     import numpy as np
     from scipy.linalg import qr, svd
 
+    from bench.blocks import row_blocks
+
     totals = np.asarray(summed @ X.sum(axis=1)).ravel()
     scale = np.median(totals) / totals
 
@@ -97,7 +101,7 @@ def _scores(summed: csr_matrix, X: csr_matrix, n_components: int, seed: int) -> 
         return part
 
     n, g = X.shape
-    parts = list(row_blocks(n, g))
+    parts = list(row_blocks(X.shape))
     mean = sum(np.asarray(transformed(rows).sum(axis=0)).ravel() for rows in parts) / n
     size = min(n_components + 10, n, g)
     basis = np.random.default_rng(seed).normal(size=(g, size))

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from bench.method import Context, python_package
-from bench.methods._shared.imputer import BLOCK_VALUES, Imputer
+from bench.methods._shared.imputer import Imputer
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
@@ -78,13 +78,12 @@ class Magic(Imputer):
         """Diffuse some genes at a time."""
         import numpy as np
 
+        from bench.blocks import row_blocks
         from bench.normalise import cp10k
 
         columns = cp10k(counts).tocsc()
         n_cells, n_genes = counts.shape
-        size = max(1, BLOCK_VALUES // n_cells)
-        for start in range(0, n_genes, size):
-            genes = slice(start, min(start + size, n_genes))
+        for genes in row_blocks((n_genes, n_cells)):
             values = np.sqrt(columns[:, genes].toarray())
             for _ in range(self.t):
                 values = model @ values

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from bench.method import Context, python_package
-from bench.methods._shared.imputer import Imputer, row_blocks
+from bench.methods._shared.imputer import Imputer
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
@@ -97,11 +97,12 @@ class Scvi(Imputer):
         import numpy as np
         import scvi
 
+        from bench.blocks import row_blocks
         from bench.normalise import CP10K
 
         scvi.settings.seed = ctx.seed
         n_cells, n_genes = counts.shape
-        for rows in row_blocks(n_cells, n_genes):
+        for rows in row_blocks(counts.shape):
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 values = model.get_normalized_expression(

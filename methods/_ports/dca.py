@@ -15,8 +15,8 @@ import numpy as np
 import torch
 from torch import nn
 
+from bench.blocks import row_blocks
 from bench.methods._ports.negative_binomial import MEAN, NegativeLogLikelihood
-from bench.methods._shared.imputer import row_blocks
 from bench.normalise import totals
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ class Scaling:
         median = float(np.median(totals(X)))
         n, n_genes = X.shape
         mean, square = np.zeros(n_genes), np.zeros(n_genes)
-        for rows in row_blocks(n, n_genes):
+        for rows in row_blocks(X.shape):
             part = X[rows]
             logged = _logged(part, median)
             mean += np.bincount(part.indices, logged, n_genes) / n

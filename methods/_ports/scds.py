@@ -12,11 +12,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.stats import binom
 
+from bench.blocks import row_blocks
 from bench.errors import NotApplicableError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from scipy.sparse import csr_matrix
 
 BLOCK = 4096
@@ -44,15 +43,10 @@ class Coexpression:
     neg_log_p: np.ndarray
 
 
-def blocks(n: int, size: int = BLOCK) -> Iterator[slice]:
-    """Slices of at most ``size`` that cover ``range(n)``."""
-    return (slice(start, min(start + size, n)) for start in range(0, n, size))
-
-
 def cells_with(X: csr_matrix, threshold: float = 0) -> np.ndarray:
     """Number of cells in which each gene has more than ``threshold`` counts, without a copy of ``X``."""
     n = np.zeros(X.shape[1], np.int64)
-    for rows in blocks(X.shape[0]):
+    for rows in row_blocks(X.shape, BLOCK):
         part = slice(X.indptr[rows.start], X.indptr[rows.stop])
         n += np.bincount(X.indices[part][X.data[part] > threshold], minlength=X.shape[1])
     return n
@@ -82,7 +76,7 @@ def log_binomial_upper(k: np.ndarray, n: int, q: np.ndarray) -> np.ndarray:
 def detected(X: csr_matrix, genes: np.ndarray, threshold: float = 0) -> np.ndarray:
     """Cells x ``genes``, one byte an entry: more than ``threshold`` counts or not."""
     on = np.zeros((X.shape[0], len(genes)), bool)
-    for rows in blocks(X.shape[0]):
+    for rows in row_blocks(X.shape, BLOCK):
         on[rows] = X[rows][:, genes].toarray() > threshold
     return on
 
@@ -90,7 +84,7 @@ def detected(X: csr_matrix, genes: np.ndarray, threshold: float = 0) -> np.ndarr
 def one_without_the_other(on: np.ndarray) -> np.ndarray:
     """Genes x genes: in how many cells exactly one of the pair is detected."""
     together = np.zeros((on.shape[1], on.shape[1]), np.int64)
-    for rows in blocks(len(on)):
+    for rows in row_blocks(on.shape, BLOCK):
         block = on[rows].astype(np.float32)  # counts up to BLOCK are exact in single precision
         together += (block.T @ block).astype(np.int64)
     alone = together.diagonal()
@@ -134,7 +128,7 @@ def fit_cxds(X: csr_matrix, *, ntop: int = 500, threshold: float = 0) -> tuple[C
 def score_cxds(model: Coexpression, on: np.ndarray) -> np.ndarray:
     """Sum of the pair scores over all ordered pairs of genes detected in a cell; one value a row of ``on``."""
     scores = np.empty(len(on))
-    for rows in blocks(len(on)):
+    for rows in row_blocks(on.shape, BLOCK):
         block = on[rows].astype(float)
         scores[rows] = np.einsum("ij,ij->i", block @ model.neg_log_p, block)
     return scores
@@ -149,7 +143,7 @@ def score_cxds_pairs(model: Coexpression, on: np.ndarray, pairs: np.ndarray) -> 
         Doublets x 2, rows of ``on``.
     """
     scores = np.empty(len(pairs))
-    for rows in blocks(len(pairs)):
+    for rows in row_blocks(pairs.shape, BLOCK):
         first, second = pairs[rows].T
         scores[rows] = score_cxds(model, on[first] | on[second])
     return scores

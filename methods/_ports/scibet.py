@@ -13,7 +13,8 @@ import numpy as np
 from scipy.sparse import csr_matrix
 from scipy.special import softmax
 
-from bench.methods._shared.annotation import blocks
+from bench.blocks import row_blocks
+from bench.methods._shared.annotation import ROWS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -63,7 +64,7 @@ class Model:
 def expression(X: csr_matrix, scale: str) -> Iterator[tuple[slice, csr_matrix]]:
     """Blocks of cells on an expression scale: their rows, and a matrix of float64 of their own."""
     total = SCALES[scale]
-    for rows in blocks(X.shape[0]):
+    for rows in row_blocks(X.shape, ROWS):
         block = X[rows].astype(np.float64)
         block.sum_duplicates()
         if total is not None:

@@ -9,9 +9,10 @@ import numpy as np
 from bench.errors import NotApplicableError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from bench.problem import Cells, Inputs, Prediction
+
+#: Cells that are handled at a time.
+ROWS = 2048
 
 
 def training_set(inputs: Inputs) -> tuple[Cells, np.ndarray, list[str]]:
@@ -47,8 +48,3 @@ def spread(probabilities: np.ndarray, learned: np.ndarray, n_classes: int) -> np
     out = np.zeros((len(probabilities), n_classes))
     out[:, learned] = probabilities
     return out
-
-
-def blocks(n: int, size: int = 2048) -> Iterator[slice]:
-    """Slices of at most ``size`` cells that cover ``range(n)``."""
-    return (slice(start, min(start + size, n)) for start in range(0, n, size))

@@ -17,9 +17,6 @@ if TYPE_CHECKING:
     #: Rows, columns and values of a part of the result, float32, ln(1 + counts per 10,000).
     Block = tuple[slice, slice, np.ndarray]
 
-#: Values of a block of the result that are in memory at once.
-BLOCK_VALUES = 1 << 24
-
 
 class Imputer(Method):
     """Learns from cells, then says what every gene of every cell is expected to be.
@@ -94,12 +91,6 @@ class Imputer(Method):
         if len(genes) < cells.X.shape[1]:
             known = Cells(known.X[:, genes], known.obs, known.var.iloc[genes])
         return genes, self.fit(known, ctx)
-
-
-def row_blocks(n_cells: int, n_genes: int) -> Iterator[slice]:
-    """Consecutive cells whose dense expression is worth holding at once."""
-    size = max(1, BLOCK_VALUES // max(1, n_genes))
-    return (slice(start, min(start + size, n_cells)) for start in range(0, n_cells, size))
 
 
 def log_shares(values: np.ndarray) -> np.ndarray:

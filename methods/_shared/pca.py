@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.linalg import eigh
 
-from bench.methods._shared.annotation import blocks
+from bench.blocks import row_blocks
+from bench.methods._shared.annotation import ROWS
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
@@ -36,7 +37,7 @@ class Components:
 def gene_moments(X: csr_matrix) -> tuple[np.ndarray, np.ndarray]:
     """Mean and (biased) variance of each gene over the cells, zeros included."""
     total, square = np.zeros((2, X.shape[1]))
-    for rows in blocks(X.shape[0]):
+    for rows in row_blocks(X.shape, ROWS):
         part = slice(X.indptr[rows.start], X.indptr[rows.stop])
         values, genes = X.data[part].astype(np.float64), X.indices[part]
         total += np.bincount(genes, weights=values, minlength=X.shape[1])
@@ -64,7 +65,7 @@ def fit_components(X: csr_matrix, *, n_genes: int, n_components: int) -> Compone
     mean, variance = gene_moments(X)
     genes = np.sort(np.argsort(-variance, kind="stable")[: min(n_genes, int((variance > 0).sum()))])
     covariance = -X.shape[0] * np.outer(mean[genes], mean[genes])
-    for rows in blocks(X.shape[0]):
+    for rows in row_blocks(X.shape, ROWS):
         block = X[rows][:, genes].toarray().astype(np.float64)
         covariance += block.T @ block
     n = min(n_components, len(genes), X.shape[0] - 1)
@@ -78,6 +79,6 @@ def project(components: Components, X: csr_matrix) -> np.ndarray:
     """Coordinates of cells (cells, components), float64."""
     shift = components.mean @ components.vectors
     out = np.empty((X.shape[0], components.vectors.shape[1]))
-    for rows in blocks(X.shape[0]):
+    for rows in row_blocks(X.shape, ROWS):
         out[rows] = X[rows][:, components.genes] @ components.vectors - shift
     return out

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from bench.normalise import CP10K
 from bench.seeds import derive_seed
 
 if TYPE_CHECKING:
@@ -21,7 +22,6 @@ MOST_CELLS = 5_000
 #: Of a class that has as many, so that none of a hundred classes vanishes from the drawing.
 _LEAST_OF_CLASS = 25
 
-_TARGET_SUM = 1e4
 _N_GENES = 2_000
 _N_COMPONENTS = 50
 _N_NEIGHBORS = 15
@@ -71,7 +71,7 @@ def _in_the_plane(X: csr_matrix, seed: int) -> NDArray[np.float32]:
     # one thread: several add up in any order, and UMAP makes much of the last bit
     with warnings.catch_warnings(), threadpool_limits(1):
         warnings.simplefilter("ignore")  # umap warns of the seed that it was given, scanpy of small neighbourhoods
-        sc.pp.normalize_total(adata, target_sum=_TARGET_SUM)
+        sc.pp.normalize_total(adata, target_sum=CP10K)
         sc.pp.log1p(adata)
         mean_square = np.asarray(adata.X.multiply(adata.X).mean(axis=0)).ravel()
         if np.count_nonzero(mean_square) > _N_GENES:

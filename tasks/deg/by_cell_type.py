@@ -11,6 +11,7 @@ import pandas as pd
 from scipy import sparse
 
 from bench.errors import BenchError, DataError, UnavailableError
+from bench.normalise import CP10K
 from bench.tasks.deg.cells import check_covariates, compared, covariates_of
 from bench.tasks.deg.find_markers import COLUMNS, Seurat, Test, find_markers
 
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from anndata import AnnData
     from numpy.typing import NDArray
 
-_CP10K = 1e4
 #: Cells whose totals tell how values were normalised, and how far single precision takes these from 10,000.
 _LOOKED_AT, _ROUNDING = 200, 1e-2
 
@@ -71,7 +71,7 @@ def log_normalised(X: Any, *, normalized: bool = False) -> sparse.csr_matrix:
             fix="name the layer of the counts with --layer, or say --normalized if they are ln(1 + counts per 10,000)",
         )
     totals = np.repeat(np.asarray(matrix.sum(axis=1)).ravel(), np.diff(matrix.indptr))
-    logged = np.log1p(values / totals * _CP10K)
+    logged = np.log1p(values / totals * CP10K)
     return sparse.csr_matrix((logged, matrix.indices, matrix.indptr), shape=matrix.shape)
 
 
@@ -82,11 +82,11 @@ def _check_cp10k(matrix: sparse.csr_matrix) -> None:
     """
     rows = matrix[np.unique(np.linspace(0, matrix.shape[0] - 1, min(_LOOKED_AT, matrix.shape[0])).astype(int))]
     natural = _totals(rows, np.e)
-    middle = float(np.median(natural)) if len(natural) else _CP10K
-    if abs(middle / _CP10K - 1) < _ROUNDING:
+    middle = float(np.median(natural)) if len(natural) else CP10K
+    if abs(middle / CP10K - 1) < _ROUNDING:
         return
-    sum_of_cells = f"about {middle:,.0f} after exp(x) - 1" if not middle < 2 * _CP10K else ""
-    counts = np.expm1(rows.data[rows.data < np.log(_CP10K)])
+    sum_of_cells = f"about {middle:,.0f} after exp(x) - 1" if not middle < 2 * CP10K else ""
+    counts = np.expm1(rows.data[rows.data < np.log(CP10K)])
     if len(counts) and np.abs(counts - np.rint(counts)).max() < 1e-3:
         sum_of_cells = f"{natural.min():,.0f} to {natural.max():,.0f} counts after exp(x) - 1, which nobody normalised"
     for base, how in ((np.e, "exp(x)"), (2.0, "2^x"), (10.0, "10^x")):

@@ -211,7 +211,7 @@ def test_magic_gives_the_numbers_of_the_package_in_blocks(context, monkeypatch):
     X = cells.X[:, np.asarray(cells.X.sum(axis=0)).ravel() > 0]
     roots = X.multiply(1e4 / X.sum(axis=1)).tocsr().sqrt()
     theirs = magic.MAGIC(random_state=3, verbose=0).fit_transform(roots)
-    monkeypatch.setattr(ours, "BLOCK_VALUES", 150 * 17)
+    monkeypatch.setattr("bench.blocks.BLOCK_VALUES", 150 * 17)
     var = pd.DataFrame(index=[str(i) for i in range(X.shape[1])])
     told = answer(ours.Magic(), Inputs(Cells(X, cells.obs, var)), context(3))
     np.testing.assert_allclose(told, np.log1p(theirs**2), atol=1e-5)

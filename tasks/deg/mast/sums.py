@@ -9,13 +9,11 @@ import numpy as np
 from numba import njit, prange
 from scipy import sparse
 
+from bench.blocks import row_blocks
 from bench.tasks.deg.mast.logistic import KERNEL
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
-#: Values of a dense matrix that are in memory at once, as float64.
-_BLOCK_VALUES = 1 << 24
 
 
 @dataclass(frozen=True)
@@ -110,13 +108,12 @@ def _add_dense(X: Any, indicator: sparse.csr_matrix, sums: GroupSums) -> None:
     component = sparse.csgraph.connected_components(links, directed=False)[1]
     groups_of = [np.flatnonzero(component[:n_groups] == c) for c in np.unique(component[:n_groups])]
     rows_of = [np.flatnonzero(component[n_groups:] == component[groups[0]]) for groups in groups_of]
-    step = max(1, _BLOCK_VALUES // max(1, X.shape[1]))
-    for start in range(0, X.shape[0], step):
-        block = np.asarray(X[start : start + step])
+    for part in row_blocks(X.shape):
+        block = np.asarray(X[part])
         for groups, rows in zip(groups_of, rows_of, strict=True):
-            in_block = rows[np.searchsorted(rows, start) : np.searchsorted(rows, start + step)]
+            in_block = rows[np.searchsorted(rows, part.start) : np.searchsorted(rows, part.stop)]
             if len(in_block):
-                values = block[in_block - start].astype(np.float64)
+                values = block[in_block - part.start].astype(np.float64)
                 member = by_cell[:, in_block][groups].toarray()
                 sums.detected[groups] += member @ (values > 0).astype(np.float64)
                 sums.total[groups] += member @ values

@@ -108,7 +108,7 @@ def test_the_input_is_that_of_scanpy(official, monkeypatch):
     import scanpy as sc
 
     X = official["counts"].astype(np.float32)
-    monkeypatch.setattr("bench.methods._shared.imputer.BLOCK_VALUES", 7 * X.shape[1])
+    monkeypatch.setattr("bench.blocks.BLOCK_VALUES", 7 * X.shape[1])
     adata = ad.AnnData(X.copy())
     sc.pp.normalize_total(adata)
     sc.pp.log1p(adata)

@@ -78,7 +78,7 @@ def test_cxds_does_not_depend_on_how_the_matrix_is_stored(input_a):
 
 def test_cxds_blocks_do_not_change_the_score(input_a, monkeypatch):
     whole = scds.score_cxds(*scds.fit_cxds(input_a[0]))
-    monkeypatch.setattr(scds.blocks, "__defaults__", (7,))
+    monkeypatch.setattr(scds, "BLOCK", 7)
     np.testing.assert_allclose(scds.score_cxds(*scds.fit_cxds(input_a[0])), whole, rtol=1e-12)
 
 

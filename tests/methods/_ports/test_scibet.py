@@ -73,7 +73,7 @@ def test_blocks_and_storage_do_not_change_the_sums(case, r, monkeypatch):
     X = csr_matrix(r["counts"][r["train"]].astype(np.float32))
     codes = np.unique(r["celltype"][r["train"]], return_inverse=True)[1]
     split = csr_matrix((np.repeat(X.data / 2, 2), np.repeat(X.indices, 2), X.indptr * 2), shape=X.shape)
-    monkeypatch.setattr(scibet.blocks, "__defaults__", (7,))
+    monkeypatch.setattr(scibet, "ROWS", 7)
     again = scibet.summarise(split, codes, len(case.classes), scale=case.scale)
     np.testing.assert_allclose(again.linear, case.reference.linear, rtol=1e-12)
     np.testing.assert_allclose(again.logged, case.reference.logged, rtol=1e-12)
