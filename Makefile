@@ -36,8 +36,8 @@ fast: $(READY)
 # What meets the newer pandas, anndata and scanpy most; `make fast-3.13 TESTS=tests` runs the others too.
 fast-%: TESTS ?= tests/data tests/tasks
 FIND = from bench.environments.interpreters import find_python; print(getattr(find_python("$*"), "path", ""))
-fast-%:
-	@found=$$($(PYTHON) -c '$(FIND)'); \
+fast-%: $(READY)
+	@found=$$($(BIN)/python -c '$(FIND)'); \
 	if [ -n "$$found" ]; then $(MAKE) fast PYTHON="$$found" VENV=.venv-$* TESTS="$(TESTS)"; else echo "python$* is not here: skipped"; fi
 
 lint: $(READY)

@@ -11,7 +11,7 @@ from bench.environments import r_packages
 from bench.environments.declaration import environment_of
 from bench.environments.installed import installed_version
 from bench.errors import UnavailableError
-from bench.method import Method, Requirement, r_package
+from bench.method import Method, Requirement
 
 R_INSTALL = "scripts/install-r.sh (Debian), or install R >= 4.2"
 RPY2_INSTALL = "pip install 'scmamba-bench[r]'"
@@ -25,13 +25,10 @@ def missing(method: type[Method]) -> list[Requirement]:
     if not method.environment:
         return _lacking(method.requires)
     try:
-        environment = environment_of(method)
+        environment_of(method)
     except UnavailableError as error:
         return [Requirement("python", "an interpreter for its environment", str(error))]
-    if environment is None or environment.python:
-        return []
-    others = [r for r in method.requires if r.name not in environment.variant.r_packages]
-    return _lacking((r_package("base", install=R_INSTALL), *others))
+    return []
 
 
 def _lacking(requires: tuple[Requirement, ...]) -> list[Requirement]:

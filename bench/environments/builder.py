@@ -14,25 +14,16 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from uv import find_uv_bin
+
 from bench.environments.declaration import FACTS, Environment, environments_dir
 from bench.errors import BenchError
-from bench.system import PR_SET_PDEATHSIG, clean_env, locked, now, prctl, try_lock
+from bench.system import PR_SET_PDEATHSIG, clean_env, locked, now, prctl, replacing, try_lock
 
 #: Lines of the log that an error tells.
 _TOLD = 15
 #: Must be importable in every environment: the exchange code uses them.
 _NEEDED = "import numpy, scipy.sparse, pandas"
-_R_INSTALL = """
-a <- commandArgs(TRUE); lib <- a[1]; repos <- strsplit(a[2], " ")[[1]]; packages <- a[-(1:2)]
-dir.create(lib); .libPaths(c(lib, .libPaths()))
-names <- sub("_.*", "", basename(packages))
-for (p in packages) {
-  if (file.exists(p)) install.packages(p, lib = lib, repos = NULL, type = "source")
-  else install.packages(p, lib = lib, repos = repos)
-}
-absent <- names[!dir.exists(file.path(lib, names))]
-if (length(absent)) stop("not installed: ", paste(absent, collapse = ", "))
-"""
 
 Report = Callable[[str], None]
 
@@ -68,13 +59,13 @@ def build_environment(environment: Environment, report: Report = lambda line: No
 
 def _build_aside(environment: Environment, root: Path, report: Report) -> None:
     log = root / f"{environment.name}.log"
-    # A name of its own: what a killed builder's installer still writes never gets into this one.
-    aside = root / f".{environment.name}-{secrets.token_hex(4)}"
     started = time.monotonic()
-    try:
+    # A name of its own: what a killed builder's installer still writes never gets into this one. What is replaced is an
+    # environment whose interpreter has gone.
+    with replacing(environment.folder) as aside:
         with log.open("w") as log_file:
             for command in _commands(environment, aside):
-                code = _execute(command, environment.declared.parent, log_file.write, report)
+                code = _execute(command, log_file.write, report)
                 if code:
                     log_file.flush()
                     raise _failed(environment, command, code, log)
@@ -86,52 +77,34 @@ def _build_aside(environment: Environment, root: Path, report: Report) -> None:
             "lock": environment.lock,
         }
         (aside / FACTS).write_text(json.dumps(facts, indent=1))
-        shutil.rmtree(environment.folder, ignore_errors=True)  # one whose interpreter has gone
-        aside.rename(environment.folder)
-        log.unlink()
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
+    log.unlink()
 
 
 def _commands(environment: Environment, aside: Path) -> Iterator[list[str]]:
     variant, folder = environment.variant, environment.declared.parent
     aside.mkdir()
-    if environment.interpreter:
-        lock = aside / "requirements.txt"
-        lines = (str(folder / line) if line in variant.local else line for line in variant.requirements)
-        lock.write_text("".join(f"{line}\n" for line in lines))
-        base, python = str(environment.interpreter.path), str(aside / "bin" / "python")
-        if uv := shutil.which("uv"):
-            yield [uv, "venv", "--quiet", "--allow-existing", "--python", base, str(aside)]
-            yield [uv, "pip", "install", "--no-deps", "--python", python, "--requirements", str(lock)]
-        else:
-            yield [base, "-m", "venv", str(aside)]
-            pip = [python, "-m", "pip", "--no-input", "--disable-pip-version-check"]
-            yield [*pip, "install", "--no-deps", "--progress-bar", "off", "--requirement", str(lock)]
-        yield [python, "-c", _NEEDED]
-    if variant.r_packages:
-        repositories = " ".join(variant.r_repositories)
-        yield ["Rscript", "--vanilla", "-e", _R_INSTALL, str(aside / "R"), repositories, *variant.r_packages]
+    lock = aside / "requirements.txt"
+    lines = (str(folder / line) if line in variant.local else line for line in variant.requirements)
+    lock.write_text("".join(f"{line}\n" for line in lines))
+    uv, python = find_uv_bin(), str(aside / "bin" / "python")
+    yield [uv, "venv", "--quiet", "--allow-existing", "--python", str(environment.interpreter.path), str(aside)]
+    yield [uv, "pip", "install", "--no-deps", "--python", python, "--requirements", str(lock)]
+    yield [python, "-c", _NEEDED]
 
 
-def _execute(command: Sequence[str], folder: Path, keep: Callable[[str], object], report: Report) -> int:
-    keep(f"$ {' '.join(word for word in command if word != _R_INSTALL)}\n")
-    try:
-        process = subprocess.Popen(
-            command,
-            cwd=folder,  # R packages that are files are named from the TOML's folder
-            env=clean_env(),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
-            start_new_session=True,
-            preexec_fn=lambda: prctl(PR_SET_PDEATHSIG, signal.SIGKILL),
-        )
-    except FileNotFoundError:
-        keep(f"{command[0]}: not found\n")
-        return 127
+def _execute(command: Sequence[str], keep: Callable[[str], object], report: Report) -> int:
+    keep(f"$ {' '.join(command)}\n")
+    process = subprocess.Popen(
+        command,
+        env=clean_env(),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        start_new_session=True,
+        preexec_fn=lambda: prctl(PR_SET_PDEATHSIG, signal.SIGKILL),
+    )
     assert process.stdout is not None
     try:
         for line in process.stdout:

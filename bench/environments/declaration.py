@@ -5,10 +5,6 @@ The file lists variants, best first; the first whose interpreter is on this mach
     [[variant]]
     python = "3.8"
     requirements = ["numpy==1.19.5", ...]    # all of them, as `pip freeze` writes them; or "./a-wheel-beside-it.whl"
-
-    [[variant]]                              # or, for a method that calls R: a private library
-    r_packages = ["scds", "./a-source-package_1.0.tar.gz"]
-    r_repositories = ["https://packagemanager.posit.co/cran/2026-11-01"]
 """
 
 from __future__ import annotations
@@ -28,7 +24,7 @@ from packaging.requirements import InvalidRequirement, Requirement
 
 from bench.environments.interpreters import Interpreter, find_python
 from bench.errors import BenchError, UnavailableError, UnknownNameError
-from bench.method import Method, r_package
+from bench.method import Method
 from bench.system import cache_dir
 
 #: File of an environment that is whole: when it was built, and of what. Who uses the environment holds a lock on it.
@@ -42,22 +38,18 @@ class Variant:
     Parameters
     ----------
     python
-        Version of the interpreter, such as ``3.8``; empty: the harness's own Python, only R packages are added.
+        Version of the interpreter, such as ``3.8``.
     requirements
         Every distribution to install, pinned, or a file beside the TOML (``./name.whl``). Nothing else is installed.
-    r_packages, r_repositories
-        R packages of a private library (names, or ``./name.tar.gz``), and where they and what they need come from.
     """
 
-    python: str = ""
-    requirements: tuple[str, ...] = ()
-    r_packages: tuple[str, ...] = ()
-    r_repositories: tuple[str, ...] = ()
+    python: str
+    requirements: tuple[str, ...]
 
     @property
     def local(self) -> list[str]:
         """Files beside the TOML that are part of it."""
-        return [name for name in self.requirements + self.r_packages if name.startswith("./")]
+        return [name for name in self.requirements if name.startswith("./")]
 
 
 @dataclass(frozen=True)
@@ -71,13 +63,13 @@ class Environment:
     declared
         The TOML file.
     digest
-        sha256 over the variant, the files it names, the versions of Python and R, and the platform.
+        sha256 over the variant, the files it names, the version of Python, and the platform.
     """
 
     method: str
     declared: Path
     variant: Variant
-    interpreter: Interpreter | None
+    interpreter: Interpreter
     digest: str
 
     @property
@@ -91,36 +83,24 @@ class Environment:
         return environments_dir() / self.name
 
     @property
-    def python(self) -> Path | None:
-        """Its interpreter; None if methods run in the harness's own."""
-        return self.folder / "bin" / "python" if self.interpreter else None
-
-    @property
-    def r_library(self) -> Path | None:
-        """Its private R library."""
-        return self.folder / "R" if self.variant.r_packages else None
+    def python(self) -> Path:
+        """Its interpreter, once it is built."""
+        return self.folder / "bin" / "python"
 
     @property
     def is_built(self) -> bool:
         """Return whether it is there, whole, and the interpreter it was made from still is."""
-        return (self.folder / FACTS).exists() and (self.python is None or self.python.exists())
+        return (self.folder / FACTS).exists() and self.python.exists()
 
     @property
     def summary(self) -> str:
         """Content of the environment in a few words."""
-        parts = []
-        if self.interpreter:
-            parts.append(f"Python {self.interpreter.version}, {len(self.variant.requirements)} packages")
-        if self.variant.r_packages:
-            parts.append(f"R packages: {', '.join(self.variant.r_packages)}")
-        return ", ".join(parts)
+        return f"Python {self.interpreter.version}, {len(self.variant.requirements)} packages"
 
     @property
     def lock(self) -> list[str]:
         """The exact content, a line each."""
-        python = [f"python=={self.interpreter.version}"] if self.interpreter else []
-        r = [f"R:{name} ({', '.join(self.variant.r_repositories) or 'file'})" for name in self.variant.r_packages]
-        return [*python, *self.variant.requirements, *r]
+        return [f"python=={self.interpreter.version}", *self.variant.requirements]
 
     def version(self, distribution: str) -> str:
         """Version of a distribution of the lock, or an empty string."""
@@ -160,11 +140,10 @@ def environment_of(method: type[Method]) -> Environment | None:
         return None
     variants = read_variants(file)
     for variant in variants:
-        interpreter = find_python(variant.python) if variant.python else None
-        if interpreter or not variant.python:
+        if interpreter := find_python(variant.python):
             return Environment(method.name, file, variant, interpreter, _digest(file, variant, interpreter))
     versions = " or ".join(variant.python for variant in variants)
-    raise UnavailableError(f"no Python {versions} on PATH, in pyenv or in uv")
+    raise UnavailableError(f"no Python {versions} on PATH, in pyenv or in uv (uv python install {variants[0].python})")
 
 
 def read_variants(file: Path) -> list[Variant]:
@@ -198,13 +177,11 @@ def _variant(entry: dict[str, Any], file: Path) -> Variant:
             raise BenchError(f"python = {value!r} is not a version", where=str(file), fix='write python = "3.8"')
         if key != "python" and not (isinstance(value, list) and all(isinstance(v, str) for v in value)):
             raise BenchError(f"{key} is not a list of strings", where=str(file), fix=f'write {key} = ["..."]')
-    variant = Variant(entry.get("python", ""), *(tuple(entry.get(key, ())) for key in keys[1:]))
-    if not (variant.requirements if variant.python else variant.r_packages and not variant.requirements):
+    if not (entry.get("python") and entry.get("requirements")):
         raise BenchError(
-            "a variant has neither a Python with its packages nor R packages",
-            where=str(file),
-            fix="give python and requirements, or r_packages",
+            "a variant lacks its Python or its packages", where=str(file), fix="give python and requirements"
         )
+    variant = Variant(entry["python"], tuple(entry["requirements"]))
     for line in variant.requirements:
         if not line.startswith("./") and not _is_pinned(line):
             raise BenchError(
@@ -227,11 +204,7 @@ def _is_pinned(line: str) -> bool:
     return requirement.url is not None or len(pins) == 1
 
 
-def _digest(file: Path, variant: Variant, interpreter: Interpreter | None) -> str:
-    content: list[Any] = [asdict(variant), interpreter.version if interpreter else "", sys.platform, platform.machine()]
+def _digest(file: Path, variant: Variant, interpreter: Interpreter) -> str:
+    content: list[Any] = [asdict(variant), interpreter.version, sys.platform, platform.machine()]
     content += [hashlib.sha256((file.parent / name).read_bytes()).hexdigest() for name in variant.local]
-    if variant.r_packages:
-        from bench.environments.installed import installed_version
-
-        content.append(installed_version(r_package("base", install="")))
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

@@ -1,20 +1,17 @@
-"""Python interpreters of other versions that this machine already has: on PATH, of pyenv, of uv."""
+"""Python interpreters of other versions that this machine already has, found by uv: on PATH, of pyenv, of uv."""
 
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from bench.system import clean_env
+from uv import find_uv_bin
 
-#: Asks an interpreter for its version, if it can make environments: Debian's may come without ensurepip.
-_PROBE = "import sys, {}; print('.'.join(map(str, sys.version_info[:3])))"
+from bench.system import clean_env
 
 
 @dataclass(frozen=True)
@@ -27,38 +24,27 @@ class Interpreter:
 
 @cache
 def find_python(version: str) -> Interpreter | None:
-    """An interpreter of ``version`` (``3.8``), or None."""
-    probe = _PROBE.format("venv" if shutil.which("uv") else "ensurepip")
-    for path in _candidates(version):
-        try:
-            done = subprocess.run(
-                [path, "-I", "-c", probe], capture_output=True, text=True, timeout=60, check=False, env=clean_env()
-            )
-        except (OSError, subprocess.TimeoutExpired):
-            continue
-        its_version = done.stdout.strip()
-        if done.returncode == 0 and its_version.startswith(f"{version}."):
-            return Interpreter(path, its_version)
-    return None
+    """An interpreter of ``version`` (``3.8``), or None; nothing is downloaded."""
+    path = _ask_uv(version)
+    return Interpreter(Path(path), _ask_uv(version, "--show-version")) if path else None
 
 
-def _candidates(version: str) -> Iterator[Path]:
-    name = f"python{version}"
-    own = getattr(sys, "_base_executable", None)
-    if own and version == f"{sys.version_info[0]}.{sys.version_info[1]}":
-        yield Path(own)
-    for folder in os.get_exec_path():
-        if Path(folder).name != "shims" and (path := Path(folder) / name).exists():  # pyenv's shims are tried below
-            yield path
+def _ask_uv(*request: str) -> str:
+    """What ``uv python find`` prints; empty if there is no such interpreter."""
+    command = [find_uv_bin(), "python", "find", "--system", "--no-project", "--no-config", "--no-python-downloads"]
+    env = clean_env() | {"PATH": os.pathsep.join(map(str, _folders(request[0])))}
+    done = subprocess.run([*command, *request], capture_output=True, text=True, check=False, env=env)
+    return done.stdout.strip() if done.returncode == 0 else ""
+
+
+def _folders(version: str) -> list[Path]:
+    """Our own interpreter's, those of PATH, and those of pyenv, which uv does not know, the newest first."""
     pyenv = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")
-    newest_first = sorted(pyenv.glob(f"versions/{version}.*/bin/{name}"), key=_patch, reverse=True)
-    yield from newest_first
-    if uv := shutil.which("uv"):
-        command = [uv, "python", "find", "--no-python-downloads", "--no-project", version]
-        done = subprocess.run(command, capture_output=True, text=True, check=False, env=clean_env())
-        if done.returncode == 0:
-            yield Path(done.stdout.strip())
+    newest_first = sorted(pyenv.glob(f"versions/{version}.*/bin"), key=_patch, reverse=True)
+    on_path = [Path(folder) for folder in os.get_exec_path()]
+    own = Path(getattr(sys, "_base_executable", sys.executable)).parent
+    return [own, *(folder for folder in on_path if folder.name != "shims"), *newest_first]
 
 
-def _patch(path: Path) -> tuple[int, ...]:
-    return tuple(int(part) for part in path.parts[-3].split(".") if part.isdigit())
+def _patch(folder: Path) -> tuple[int, ...]:
+    return tuple(int(part) for part in folder.parent.name.split(".") if part.isdigit())

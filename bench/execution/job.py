@@ -47,7 +47,6 @@ def environment_of_job(environment: Environment, method: type[Method]) -> dict[s
         while name := name.rpartition(".")[0]:
             modules.setdefault(name, "")
     return {
-        "python": str(environment.python) if environment.python else None,
-        "r_library": str(environment.r_library) if environment.r_library else None,
+        "python": str(environment.python),
         "modules": modules,
     }

@@ -60,11 +60,10 @@ class Origin:
 def _versions(method: type[Method] | None, environment: Environment | None, session: Session) -> dict[str, str]:
     """Of the method's requirements and of :data:`_USUAL`: as imported, else as installed."""
     found = {"scmamba-bench": __version__, "python": platform.python_version()}
-    own = environment if environment and environment.interpreter else None
-    if own and own.interpreter:
-        found["python"] = own.interpreter.version
+    if environment:
+        found["python"] = environment.interpreter.version
     for r in method.requires if method else ():
-        version = own.version(r.name) if own else installed_version(r)
+        version = environment.version(r.name) if environment else installed_version(r)
         found |= {f"R:{r.name}" if r.kind == "r" else r.name: version} if version else {}
     found |= {name: session.versions[name] for name in {*_USUAL, *found} & set(session.versions)}
     return dict(sorted(found.items()))

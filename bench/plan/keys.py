@@ -56,7 +56,7 @@ def environment_digest(method: type[Method]) -> str:
         own = environment_of(method)
     except UnavailableError:
         own = None
-    if own is not None and own.python:
+    if own is not None:
         return own.digest
     names = [r.name for r in method.requires if r.kind == "python"]
     closure = dict(_closure("scmamba-bench"))
@@ -65,8 +65,6 @@ def environment_digest(method: type[Method]) -> str:
     if any(r.kind == "r" for r in method.requires):
         needed = r_packages.versions(*(r.name for r in method.requires if r.kind == "r"))
         closure |= _closure("rpy2") | {f"R:{name}": version for name, version in needed.items()}
-    if own is not None:
-        closure |= {"environment": own.digest}
     text = json.dumps([platform.python_version(), sorted(closure.items())])
     return hashlib.sha256(text.encode()).hexdigest()
 

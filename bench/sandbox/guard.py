@@ -162,7 +162,6 @@ def _of_environment(environment: dict[str, Any] | None) -> Iterator[str]:
     """Of a method's own environment: its folder, the interpreter it was made from, the modules handed over."""
     if environment is None:
         return
-    yield from (path for path in [*environment["modules"].values(), environment["r_library"]] if path)
-    if environment["python"]:
-        own = Path(environment["python"])
-        yield from (str(own.parent.parent), str(own.resolve().parent.parent))
+    yield from filter(None, environment["modules"].values())
+    own = Path(environment["python"])
+    yield from (str(own.parent.parent), str(own.resolve().parent.parent))

@@ -19,7 +19,7 @@ import psutil
 
 from bench.sandbox import guard, imported
 from bench.sandbox.progress import Progress, read_progress
-from bench.system import PR_SET_CHILD_SUBREAPER, PR_SET_PDEATHSIG, prctl
+from bench.system import PR_SET_CHILD_SUBREAPER, PR_SET_PDEATHSIG, prctl, write_atomic
 
 #: Seconds between SIGTERM and SIGKILL when the wall-clock limit is hit.
 GRACE_S = 2.0
@@ -69,9 +69,7 @@ def watch(job: dict[str, Any], known: Known) -> None:
         "gpu_peak_mb": tree.gpu_peak_mb,
         "guard": job["guard"],
     }
-    temporary = folder / ".outcome.json"
-    temporary.write_text(json.dumps(outcome))
-    temporary.replace(folder / "outcome.json")
+    write_atomic(folder / "outcome.json", json.dumps(outcome).encode())
 
 
 class _Tree:
@@ -124,7 +122,7 @@ def _run_worker(job: dict[str, Any], known: Known, log: Path) -> NoReturn:
         if job["environment"]:
             from bench.sandbox import own_environment
 
-            own_environment.enter(job)  # does not come back if the environment has a Python of its own
+            own_environment.enter(job)  # does not come back
         from bench.sandbox import worker
 
         code = worker.main(job, known.index)

@@ -1,7 +1,9 @@
 import ast
 import importlib.util
 import os
+import platform
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -38,8 +40,12 @@ def test_the_first_variant_whose_python_is_here_is_taken(tmp_path, cache):
 
 def test_an_interpreter_is_looked_for_on_path_and_in_pyenv(tmp_path, monkeypatch):
     def script(path, version):
+        """An interpreter that tells uv another version than it has, and its own place."""
+        real, short = sys._base_executable, version.rpartition(".")[0]
+        changes = f's|"{real}"|"{path}"|g; s/{platform.python_version()}/{version}/g'
+        changes += f'; s/"{toy_environment.PYTHON}"/"{short}"/g'
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(f"#!/bin/sh\necho {version}\n")
+        path.write_text(f"#!/bin/sh\n'{real}' \"$@\" | sed '{changes}'\n")
         path.chmod(0o755)
 
     monkeypatch.setenv("PATH", f"{tmp_path / 'shims'}{os.pathsep}{tmp_path / 'bin'}{os.pathsep}{os.defpath}")
@@ -66,11 +72,11 @@ def test_an_interpreter_is_looked_for_on_path_and_in_pyenv(tmp_path, monkeypatch
         ('[[variant]]\npython = "3.8"\nrequirements = ["numpy"]', "'numpy' is not pinned"),
         ('[[variant]]\npython = "3.8"\nrequirements = ["numpy==1.*"]', "not pinned"),
         ('[[variant]]\npython = "3.8"\nrequirements = ["./gone.whl"]', "no file ./gone.whl"),
-        ('[[variant]]\npython = "3.8"', "neither a Python with its packages"),
-        ('[[variant]]\nrequirements = ["numpy==1.26.4"]', "neither a Python with its packages"),
+        ('[[variant]]\npython = "3.8"', "lacks its Python or its packages"),
+        ('[[variant]]\nrequirements = ["numpy==1.26.4"]', "lacks its Python or its packages"),
         ('[[variant]]\npython = 3.8\nrequirements = ["numpy==1.26.4"]', "not a version"),
         ('[[variant]]\npython = "3.8"\nrequirement = ["numpy==1.26.4"]', "did you mean 'requirements'"),
-        ('[[variant]]\nr_packages = "scds"', "not a list"),
+        ('[[variant]]\npython = "3.8"\nrequirements = "scds"', "not a list"),
     ],
 )
 def test_a_faulty_file_is_refused_with_the_reason(tmp_path, text, told):

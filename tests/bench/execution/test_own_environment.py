@@ -1,4 +1,3 @@
-import importlib.util
 import json
 import os
 import re
@@ -215,7 +214,7 @@ def test_modules_of_a_package_that_a_method_imports_are_there_too(tmp_path, cach
     package = tmp_path / "far_package"
     package.mkdir()
     (package / "__init__.py").write_text("import something_of_the_harness_only\n")
-    (package / "_help.py").write_text("def f():\n    from bench.methods._shared.imputer import row_blocks\n")
+    (package / "_help.py").write_text("def f():\n    from bench.methods._shared.imputer import log_shares\n")
     (package / "unused.py").write_text("")
     source = toy_environment.PLUGIN.read_text() + "\n\ndef g():\n    from far_package._help import f\n"
     (package / "method.py").write_text(source)
@@ -230,51 +229,3 @@ def test_modules_of_a_package_that_a_method_imports_are_there_too(tmp_path, cach
     assert modules["bench.methods._shared.imputer"].endswith("_shared/imputer.py")
     assert modules["bench.methods"] == ""
     assert "far_package.unused" not in modules
-
-
-IN_R = """
-from bench.method import Method
-
-
-class InsideR(Method):
-    name = "inside"
-    tasks = ("guess",)
-    summary = "Total counts, R's way."
-    stochastic = False
-    environment = "r_plugin.toml"
-
-    def __init__(self, mode: str = "ok"):
-        self.mode = mode
-
-    def run(self, inputs, ctx):
-        import numpy as np
-        from rpy2 import robjects
-
-        ctx.note(f"the answer is {robjects.r('tinypackage::answer()')[0]:g}")
-        return {"score": np.asarray(inputs.cells.X.sum(axis=1)).ravel()}
-"""
-
-
-@pytest.mark.r
-def test_a_method_calls_r_with_a_library_of_its_own(tmp_path, cache):
-    if shutil.which("R") is None or importlib.util.find_spec("rpy2") is None:
-        pytest.skip("needs R and rpy2")
-    package = tmp_path / "tinypackage"
-    (package / "R").mkdir(parents=True)
-    (package / "DESCRIPTION").write_text(
-        "Package: tinypackage\nVersion: 1.0\nTitle: Tiny\nDescription: Tiny.\nLicense: GPL-3\nAuthor: A\n"
-        "Maintainer: A <a@b.c>\n"
-    )
-    (package / "NAMESPACE").write_text("export(answer)\n")
-    (package / "R" / "answer.R").write_text("answer <- function() 42\n")
-    shutil.make_archive(str(tmp_path / "tinypackage_1.0"), "gztar", tmp_path, "tinypackage")
-    plugin = tmp_path / "r_plugin.py"
-    plugin.write_text(IN_R)
-    plugin.with_suffix(".toml").write_text('[[variant]]\nr_packages = ["./tinypackage_1.0.tar.gz"]\n')
-    own = environment(plugin)
-    assert own.python is None
-    row = the_row(go(plugin, tmp_path / "run"))
-    assert row.status == "ok", row.detail + row.log_tail
-    assert [str(note) for note in row.notes] == ["the answer is 42"]
-    assert row.spec.environment == own.name
-    assert (own.r_library / "tinypackage" / "DESCRIPTION").exists()
