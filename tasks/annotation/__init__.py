@@ -8,7 +8,7 @@ from bench.errors import NotApplicableError
 from bench.task import Control, Metric, Output, Task, Track
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     import numpy as np
     import pandas as pd
@@ -104,22 +104,14 @@ def _metrics() -> tuple[Metric, ...]:
     )
 
 
-def _majority(problem: Problem, rng: np.random.Generator) -> Prediction:
-    from bench.tasks.annotation.controls import majority
+def _control(name: str) -> Callable[[Problem, np.random.Generator], Prediction]:
+    def predict(problem: Problem, rng: np.random.Generator) -> Prediction:
+        from bench.tasks.annotation import controls
 
-    return majority(problem, rng)
+        answer: Prediction = getattr(controls, name)(problem, rng)
+        return answer
 
-
-def _random_prior(problem: Problem, rng: np.random.Generator) -> Prediction:
-    from bench.tasks.annotation.controls import random_prior
-
-    return random_prior(problem, rng)
-
-
-def _truth(problem: Problem, rng: np.random.Generator) -> Prediction:
-    from bench.tasks.annotation.controls import truth
-
-    return truth(problem, rng)
+    return predict
 
 
 class AnnotationTask(Task):
@@ -157,11 +149,13 @@ class AnnotationTask(Task):
             "random_prior",
             "random",
             "Classes drawn by their share of the training cells.",
-            _random_prior,
+            _control("random_prior"),
             stochastic=True,
         ),
-        Control("truth", "perfect", "The hidden truth; unassigned where its class has no training cell.", _truth),
-        Control("majority", "trap", "The commonest training class for every cell.", _majority),
+        Control(
+            "truth", "perfect", "The hidden truth; unassigned where its class has no training cell.", _control("truth")
+        ),
+        Control("majority", "trap", "The commonest training class for every cell.", _control("majority")),
     )
 
     def why_not(self, card: DatasetCard, track: str) -> str | None:

@@ -8,6 +8,8 @@ from bench.errors import NotApplicableError
 from bench.task import Control, Metric, Output, Task, Track
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import numpy as np
 
     from bench.dataset import CountStore, Dataset, DatasetCard
@@ -75,34 +77,14 @@ def _metrics() -> tuple[Metric, ...]:
     )
 
 
-def _raw(problem: Problem, rng: np.random.Generator) -> Prediction:
-    from bench.tasks.deg.controls import raw
+def _control(name: str) -> Callable[[Problem, np.random.Generator], Prediction]:
+    def predict(problem: Problem, rng: np.random.Generator) -> Prediction:
+        from bench.tasks.deg import controls
 
-    return raw(problem, rng)
+        answer: Prediction = getattr(controls, name)(problem, rng)
+        return answer
 
-
-def _over_smoother(problem: Problem, rng: np.random.Generator) -> Prediction:
-    from bench.tasks.deg.controls import over_smoother
-
-    return over_smoother(problem, rng)
-
-
-def _permuted_labels(problem: Problem, rng: np.random.Generator) -> Prediction:
-    from bench.tasks.deg.controls import permuted_labels
-
-    return permuted_labels(problem, rng)
-
-
-def _random(problem: Problem, rng: np.random.Generator) -> Prediction:
-    from bench.tasks.deg.controls import random
-
-    return random(problem, rng)
-
-
-def _oracle(problem: Problem, rng: np.random.Generator) -> Prediction:
-    from bench.tasks.deg.controls import oracle
-
-    return oracle(problem, rng)
+    return predict
 
 
 class DegTask(Task):
@@ -132,15 +114,15 @@ class DegTask(Task):
     metrics = _metrics()
     outputs = (Output("expression", "expression", "ln(1 + counts per 10,000) of every gene in every cell."),)
     controls = (
-        Control("random", "random", "The expression of a random other cell.", _random, stochastic=True),
-        Control("oracle", "perfect", "The arms differ by the disease's effects, by nothing else.", _oracle),
-        Control("raw", "trap", "The counts as they are: no imputation.", _raw),
-        Control("over_smoother", "trap", "Every cell is the mean of its type in its donor.", _over_smoother),
+        Control("random", "random", "The expression of a random other cell.", _control("random"), stochastic=True),
+        Control("oracle", "perfect", "The arms differ by the disease's effects, by nothing else.", _control("oracle")),
+        Control("raw", "trap", "The counts as they are: no imputation.", _control("raw")),
+        Control("over_smoother", "trap", "Every cell is the mean of its type in its donor.", _control("over_smoother")),
         Control(
             "permuted_labels",
             "trap",
             "Cells of each type exchanged between the arms: no gene is differentially expressed.",
-            _permuted_labels,
+            _control("permuted_labels"),
             stochastic=True,
         ),
     )

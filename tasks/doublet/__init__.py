@@ -8,6 +8,8 @@ from bench.errors import NotApplicableError
 from bench.task import Control, Metric, Output, Task, Track
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import numpy as np
 
     from bench.dataset import CountStore, Dataset, DatasetCard
@@ -60,28 +62,14 @@ def _metrics() -> tuple[Metric, ...]:
     return (auprc, auroc, *own, *at_rates)
 
 
-def _random(problem: Problem, rng: np.random.Generator) -> Prediction:
-    from bench.tasks.doublet.controls import random
+def _control(name: str) -> Callable[[Problem, np.random.Generator], Prediction]:
+    def predict(problem: Problem, rng: np.random.Generator) -> Prediction:
+        from bench.tasks.doublet import controls
 
-    return random(problem, rng)
+        answer: Prediction = getattr(controls, name)(problem, rng)
+        return answer
 
-
-def _truth(problem: Problem, rng: np.random.Generator) -> Prediction:
-    from bench.tasks.doublet.controls import truth
-
-    return truth(problem, rng)
-
-
-def _library_size(problem: Problem, rng: np.random.Generator) -> Prediction:
-    from bench.tasks.doublet.controls import library_size
-
-    return library_size(problem, rng)
-
-
-def _n_genes(problem: Problem, rng: np.random.Generator) -> Prediction:
-    from bench.tasks.doublet.controls import n_genes
-
-    return n_genes(problem, rng)
+    return predict
 
 
 class DoubletTask(Task):
@@ -148,10 +136,10 @@ class DoubletTask(Task):
         Output("call", "bool", "Whether the method calls the cell a doublet.", required=False),
     )
     controls = (
-        Control("random", "random", "Uniform random scores.", _random, stochastic=True),
-        Control("truth", "perfect", "The hidden truth.", _truth),
-        Control("library_size", "trap", "Total counts of the cell.", _library_size),
-        Control("n_genes", "trap", "Number of genes detected in the cell.", _n_genes),
+        Control("random", "random", "Uniform random scores.", _control("random"), stochastic=True),
+        Control("truth", "perfect", "The hidden truth.", _control("truth")),
+        Control("library_size", "trap", "Total counts of the cell.", _control("library_size")),
+        Control("n_genes", "trap", "Number of genes detected in the cell.", _control("n_genes")),
     )
 
     def why_not(self, card: DatasetCard, track: str) -> str | None:

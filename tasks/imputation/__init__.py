@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
 def _control(name: str) -> Callable[[Problem, np.random.Generator], Prediction]:
     def predict(problem: Problem, rng: np.random.Generator) -> Prediction:
-        from bench.tasks.imputation import controls as _imputation_controls
+        from bench.tasks.imputation import controls
 
-        answer: Prediction = getattr(_imputation_controls, name)(problem, rng)
+        answer: Prediction = getattr(controls, name)(problem, rng)
         return answer
 
     return predict

@@ -8,6 +8,8 @@ from bench.errors import NotApplicableError
 from bench.task import Control, Metric, Output, Task, Track
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import numpy as np
 
     from bench.dataset import CountStore, Dataset, DatasetCard
@@ -19,11 +21,12 @@ _NO_SCIB = "without scib-metrics (extra `integration`)"
 _ONE_BATCH = "where all cells are of one batch, or " + _NO_SCIB
 
 
-def _control(name: str):
+def _control(name: str) -> Callable[[Problem, np.random.Generator], Prediction]:
     def predict(problem: Problem, rng: np.random.Generator) -> Prediction:
-        from bench.tasks.integration import problem as _integration_problem
+        from bench.tasks.integration import problem as controls
 
-        return getattr(_integration_problem, name)(problem, rng)
+        answer: Prediction = getattr(controls, name)(problem, rng)
+        return answer
 
     return predict
 
