@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import pandas as pd
 
@@ -20,17 +21,23 @@ from bench.results.tables import CURVE_COLUMNS, ROW_COLUMNS
 IDENTITY = ["task", "track", "dataset", "method", "split_seed", "sim_seed", "method_seed"]
 
 
-Table = Callable[["Run", str], pd.DataFrame]
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
-def once(make: Table) -> Table:
-    """Keep the table of a run and task once it is made: page and files show the same. Nobody may change it in place."""
+def once(make: Callable[Concatenate[Run, P], T]) -> Callable[Concatenate[Run, P], T]:
+    """Keep what a function gives for a run (and a task, a card, a unit): page and files show the same.
+
+    Nobody may change it in place.
+    """
 
     @functools.wraps(make)
-    def remembered(run: Run, task: str) -> pd.DataFrame:
-        if (make, task) not in run.prepared:
-            run.prepared[make, task] = make(run, task)
-        return run.prepared[make, task]
+    def remembered(run: Run, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        key = (make, *(arg.name if isinstance(arg, TaskCard) else arg for arg in args), *kwargs.items())
+        if key not in run.prepared:
+            run.prepared[key] = make(run, *args, **kwargs)
+        found: T = run.prepared[key]
+        return found
 
     return remembered
 
@@ -52,7 +59,7 @@ class Run:
     splits
         Of each (task, track, dataset) the donors that the splits test (:mod:`bench.reports.run.splits`).
     prepared
-        Tables of the functions under :func:`once`, by function and task.
+        Results of the functions under :func:`once`, by function and arguments.
     """
 
     folder: Path
@@ -66,9 +73,9 @@ class Run:
     tasks: dict[str, TaskCard] = field(default_factory=dict)
     methods: dict[str, MethodCard] = field(default_factory=dict)
     datasets: dict[str, DataCard] = field(default_factory=dict)
-    prepared: dict[tuple[Table, str], pd.DataFrame] = field(default_factory=dict)
+    prepared: dict[tuple[Any, ...], Any] = field(default_factory=dict)
 
-    @property
+    @functools.cached_property
     def planned(self) -> dict[str, tuple[str, PlannedTrial]]:
         """Key -> (task, planned trial), over all requests."""
         return {trial.key: (request.task.name, trial) for request in self.requests for trial in request.planned}

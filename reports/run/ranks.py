@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from bench.reports.run import tables
-from bench.reports.run.load import Run
+from bench.reports.run.load import Run, once
 from bench.reports.run.standing import not_compared, without_scale
 from bench.results.records import DECLARED, TaskCard
 from bench.stats import paired_tests, power_floor, rank_with_ties, ranks_under_policies
@@ -44,6 +44,7 @@ class Ranking:
     unranked: list[str]
 
 
+@once
 def ranking(run: Run, card: TaskCard) -> Ranking:
     """Rank the methods of one task where they may be compared (:mod:`bench.reports.run.standing`)."""
     cells, tried, flat = _task_cells(run, card), _tried(run, card), without_scale(run, card)
@@ -66,6 +67,7 @@ def ranking(run: Run, card: TaskCard) -> Ranking:
     return Ranking(_joined(policies, _RANKS), _joined(within, _WITHIN), unranked)
 
 
+@once
 def comparisons(run: Run, card: TaskCard) -> pd.DataFrame:
     """Paired comparisons over the datasets of each track by the headline metric (:func:`bench.stats.paired_tests`)."""
     cells, metric, tried = _task_cells(run, card), tables.headline(card), _tried(run, card)
@@ -84,6 +86,7 @@ def power_notes(run: Run, card: TaskCard) -> dict[str, str]:
     return {track: _power_note(len(datasets)) for track, datasets in datasets_of(run, card).items()}
 
 
+@once
 def datasets_of(run: Run, card: TaskCard) -> dict[str, list[str]]:
     """Track -> its datasets whose methods may be compared and that a method could be tried on."""
     apart = not_compared(run, card)

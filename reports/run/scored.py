@@ -6,7 +6,7 @@ import pandas as pd
 
 from bench.errors import BenchError
 from bench.reports.run import tables
-from bench.reports.run.load import Run
+from bench.reports.run.load import Run, once
 from bench.results.store import Store
 
 #: What every joined table starts with.
@@ -14,6 +14,7 @@ TRIAL = ["track", "dataset", "label", "role", "trial"]
 _SEEDS = ["split_seed", "sim_seed", "method_seed"]
 
 
+@once
 def finished(run: Run, task: str) -> pd.DataFrame:
     """Finished trials of a task, the first seeds of each label first: ``track, dataset, label, role, trial``."""
     trials = tables.trials(run)

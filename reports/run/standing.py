@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bench.reports.run import tables
-from bench.reports.run.load import Run
+from bench.reports.run.load import Run, once
 from bench.reports.run.words import number
 from bench.results.records import TaskCard
 from bench.words import count
@@ -11,6 +11,7 @@ from bench.words import count
 _Pair = tuple[str, str]
 
 
+@once
 def not_compared(run: Run, card: TaskCard) -> dict[_Pair, str]:
     """(track, dataset) -> why its methods are neither ranked nor led nor part of a mean; other pairs are absent."""
     coverage = tables.coverage(run)
@@ -33,6 +34,7 @@ def not_compared(run: Run, card: TaskCard) -> dict[_Pair, str]:
     return reasons
 
 
+@once
 def without_scale(run: Run, card: TaskCard) -> dict[tuple[str, str, str], str]:
     """(track, dataset, metric) -> why it can tell nothing: the perfect control does no better than the random one.
 

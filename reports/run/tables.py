@@ -40,6 +40,7 @@ def main_metrics(task: TaskCard) -> list[str]:
     return [m.name for m in task.metrics if "@" not in m.name and not m.neutral]
 
 
+@once
 def part_metrics(run: Run, task: str) -> set[str]:
     """Metrics that only parts (``class:NAME``) have, never a whole: they would be empty columns beside the others."""
     rows = run.rows[(run.rows["task"] == task) & run.rows["metric"].notna()]
@@ -47,6 +48,7 @@ def part_metrics(run: Run, task: str) -> set[str]:
     return set(rows["metric"]) - set(rows.loc[whole, "metric"])
 
 
+@once
 def trials(run: Run) -> pd.DataFrame:
     """One row per trial: every column of the results that does not change within a trial, and ``label``."""
     varying = ["unit", "metric", "value", "ci_low", "ci_high", "n"]
@@ -54,6 +56,7 @@ def trials(run: Run) -> pd.DataFrame:
     return frame.assign(detail=frame["detail"].where(frame["status"] != "ok", ""))
 
 
+@once
 def cells(run: Run, unit: str = "pooled") -> pd.DataFrame:
     """Mean per task, track, dataset, label and metric, for one unit: over trials of a split, then over splits.
 
@@ -66,11 +69,6 @@ def cells(run: Run, unit: str = "pooled") -> pd.DataFrame:
     says what the 95 % bounds are: a key of :data:`INTERVALS`. ``whole`` is false where the value lacks splits that
     another label has: then it is no fair comparison.
     """
-    return _cells(run, unit)
-
-
-@once
-def _cells(run: Run, unit: str) -> pd.DataFrame:
     keys = [*PAIR, "label", "role", "metric"]
     rows = run.rows[(run.rows["status"] == "ok") & (run.rows["unit"] == unit)]
     numbers = (rows[c].to_numpy(float, na_value=np.nan) for c in ("split", "value", "ci_low", "ci_high"))
@@ -105,6 +103,7 @@ def _mean(split: Floats, value: Floats, ci_low: Floats, ci_high: Floats, share: 
     return summary | ({"interval": kind, "ci_low": bounds[0], "ci_high": bounds[1]} if bounds else {})
 
 
+@once
 def coverage(run: Run) -> pd.DataFrame:
     """Planned against obtained.
 
@@ -138,6 +137,7 @@ def coverage(run: Run) -> pd.DataFrame:
     return out
 
 
+@once
 def pairs(run: Run, task: str) -> list[tuple[str, str]]:
     """(track, dataset) pairs of a task, in the order of its card, then by name."""
     tracks = list(run.tasks[task].tracks) if task in run.tasks else []
@@ -146,6 +146,7 @@ def pairs(run: Run, task: str) -> list[tuple[str, str]]:
     return sorted(present, key=lambda p: (tracks.index(p[0]) if p[0] in tracks else len(tracks), p[0], p[1]))
 
 
+@once
 def label_order(run: Run, task: str) -> list[tuple[str, str]]:
     """(label, role) of a task: methods from best to worst mean headline value, then controls by role."""
     metric = headline(run.tasks[task]) if task in run.tasks else None
