@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import subprocess
 import sys
 import zipfile
 from pathlib import Path
@@ -65,7 +64,3 @@ def go(plugin, out, mode="ok", *, limits=None, **kwargs):
 
 def the_row(result):
     return next(r for r in result.records if r.spec.method == "inside")
-
-
-def bench(*args):
-    return subprocess.run([sys.executable, "-m", "bench.cli", *map(str, args)], capture_output=True, text=True)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from command_line import bench
 from conftest import ToySource
 from conftest_core import PLUGIN
 
@@ -17,9 +18,10 @@ from bench.errors import BenchError
 PACKAGE = Path(__file__).parents[2] / "plugin_package"
 
 
-def bench(*args, env=None, **kwargs):
+def bench_process(*args, env):
+    """For variables that an interpreter reads as it starts."""
     command = [sys.executable, "-m", "bench.cli", *map(str, args)]
-    return subprocess.run(command, capture_output=True, text=True, env={**os.environ, **(env or {})}, **kwargs)
+    return subprocess.run(command, capture_output=True, text=True, env={**os.environ, **env})
 
 
 @pytest.fixture
@@ -119,7 +121,7 @@ def test_kill_9_loses_only_what_was_in_flight(tmp_path, counts):
     kept = {p.name for p in trials.glob("[0-9a-f]*")}
     assert len(kept) == 3
     command[-1] = "toy.seconds=30"
-    resumed = subprocess.run([*command, "--timeout", "1s", "--json"], capture_output=True, text=True)
+    resumed = bench(*command[3:], "--timeout", "1s", "--json")
     told = json.loads(resumed.stdout)
     assert told["ran"] == 1
     assert told["counts"] == {"ok": 3, "timeout": 1}
@@ -177,12 +179,12 @@ def test_an_installed_plugin_package_is_listed_checked_and_run(tmp_path, cohort_
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation", "--target"]
     subprocess.run([*pip, str(site), str(copy)], check=True)
     env = {"PYTHONPATH": str(site)}
-    methods = json.loads(bench("list", "methods", "--json", env=env).stdout)
+    methods = json.loads(bench_process("list", "methods", "--json", env=env).stdout)
     assert "depth" in {m["name"] for m in methods}
-    checked = bench("check", "depth", "--task", "doublet", env=env)
+    checked = bench_process("check", "depth", "--task", "doublet", env=env)
     assert (checked.returncode, "depth: 5 pass" in checked.stdout or "depth: 6 pass" in checked.stdout) == (0, True)
     command = ("run", "--task", "doublet", "--tracks", "experimental", "--methods", "depth", "--no-report", "--json")
-    done = bench(*command, "--out", tmp_path / "run", env=env)
+    done = bench_process(*command, "--out", tmp_path / "run", env=env)
     assert json.loads(done.stdout)["complete"], done.stderr
 
 

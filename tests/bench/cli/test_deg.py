@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 import anndata
+import command_line
 import h5py
 import numpy as np
 import pandas as pd
@@ -31,7 +32,7 @@ BENCH_DATA = os.environ.get("BENCH_DATA")
 
 
 def bench(*args):
-    return subprocess.run([sys.executable, "-m", "bench.cli", "deg", *map(str, args)], capture_output=True, text=True)
+    return command_line.bench("deg", *args)
 
 
 @pytest.fixture

@@ -1,12 +1,10 @@
 """``bench embed`` from the command line."""
 
-import subprocess
-import sys
-
 import anndata
 import numpy as np
 import pandas as pd
 import pytest
+from command_line import bench
 from scipy.sparse import csr_matrix
 
 pytest.importorskip("torch")
@@ -17,10 +15,6 @@ from bench.methods.nn.training.checkpoint import Pretrained, save_pretrained
 from bench.methods.nn.training.pretraining import new_model
 
 GENES = tuple(f"ENSG{i:011d}" for i in range(20))
-
-
-def bench(*args):
-    return subprocess.run([sys.executable, "-m", "bench.cli", *map(str, args)], capture_output=True, text=True)
 
 
 @pytest.fixture

@@ -9,9 +9,10 @@ import time
 
 import psutil
 import pytest
+from command_line import bench
 from conftest import ToySource
 from conftest_core import PLUGIN as TOYS
-from toy_environment import bench, declare, environment
+from toy_environment import declare, environment
 
 from bench.develop.conformance import Conformance
 from bench.environments.builder import build_environment, clean, in_use, stored

@@ -11,9 +11,10 @@ import types
 
 import pytest
 import toy_environment
+from command_line import bench
 from conftest import ToySource
 from conftest_core import PLUGIN
-from toy_environment import bench, declare, environment, go, the_row
+from toy_environment import declare, environment, go, the_row
 
 from bench.develop.conformance import Conformance
 from bench.environments.builder import build_environment, clean, stored

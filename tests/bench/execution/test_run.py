@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from command_line import bench
 from conftest_core import PLUGIN
 
 from bench.errors import BenchError, InvalidOutputError, UnknownNameError
@@ -140,9 +141,6 @@ def test_a_finished_run_is_not_run_again(go, registry):
 
 
 def test_a_finished_run_that_is_read_only_can_be_shown(go, small_disk, tmp_path):
-    def cli(*args):
-        return subprocess.run([sys.executable, "-m", "bench.cli", *map(str, args)], capture_output=True, text=True)
-
     first = go(["toy"], out=small_disk / "run")
     subprocess.run(["mount", "-o", "remount,ro", small_disk], check=True)
     again = go(["toy"], out=small_disk / "run")
@@ -151,10 +149,10 @@ def test_a_finished_run_that_is_read_only_can_be_shown(go, small_disk, tmp_path)
     assert go(["controls"], out=small_disk / "run").ran == 0  # another request, of which nothing is left to do
     with pytest.raises(BenchError, match="Read-only file system"):
         go(["noisy"], out=small_disk / "run")
-    done = cli("report", small_disk / "run")
+    done = bench("report", small_disk / "run")
     assert done.returncode == 2
     assert "--out" in done.stderr
-    assert cli("report", small_disk / "run", "--out", tmp_path / "r.html", "--figures", "").returncode == 0
+    assert bench("report", small_disk / "run", "--out", tmp_path / "r.html", "--figures", "").returncode == 0
     assert (tmp_path / "r.html").exists()
 
 

@@ -2,12 +2,11 @@ from __future__ import annotations
 
 import io
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pandas as pd
 import pytest
+from command_line import bench
 
 from bench.reports import build_report
 from bench.reports.run.words import number
@@ -212,7 +211,7 @@ def annotated(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two methods on three levels of the built-in cohort."""
     folder = tmp_path_factory.mktemp("annotation")
     command = ["run", "--task", "annotation", "--methods", "scibet,knn", "--out", "run", "--no-report", "-q"]
-    subprocess.run([sys.executable, "-m", "bench.cli", *command], cwd=folder, check=True, capture_output=True)
+    assert bench(*command, cwd=folder).returncode == 0
     build_report(folder / "run", formats=())
     return folder / "run"
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 from anndata import AnnData
+from command_line import bench
 from scipy import sparse
 from sklearn.metrics import f1_score
 
@@ -19,7 +18,7 @@ from bench.errors import DataError
 
 
 def _bench(*args: str | Path) -> str:
-    done = subprocess.run([sys.executable, "-m", "bench.cli", *map(str, args)], capture_output=True, text=True)
+    done = bench(*args)
     assert done.returncode == 0, done.stderr
     return done.stdout
 

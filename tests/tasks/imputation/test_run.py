@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import command_line
 import numpy as np
 import pandas as pd
 import pytest
@@ -16,9 +15,9 @@ from bench.dataset import Dataset
 from bench.results.store import Store
 
 
-def bench(*args: str | Path, code: int = 0) -> str:
-    done = subprocess.run([sys.executable, "-m", "bench.cli", *map(str, args)], capture_output=True, text=True)
-    assert done.returncode == code, done.stdout + done.stderr
+def bench(*args: str | Path) -> str:
+    done = command_line.bench(*args)
+    assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
 
