@@ -4,6 +4,11 @@ from importlib.util import find_spec
 
 import pytest
 
+# One thread, as a trial's process has: on data as small as these, threads of BLAS that wait for each other are most of
+# the time. Read when numpy is first imported.
+for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ.setdefault(name, "1")
+
 #: Mark -> variable under which a skipped test of that mark is a failure (CI sets both).
 REQUIRED = {"r": "BENCH_REQUIRE_R", "browser": "BENCH_REQUIRE_BROWSER"}
 
