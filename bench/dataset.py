@@ -133,7 +133,7 @@ class CountStore(Protocol):
 
     @property
     def accession(self) -> str:
-        """Where the dataset is published, if known."""
+        """Accession under which the dataset is published, if known."""
 
     @property
     def var(self) -> pd.DataFrame:
@@ -204,7 +204,7 @@ class LoadedCounts:
 
     @property
     def accession(self) -> str:
-        """Where the dataset is published, if known."""
+        """Accession under which the dataset is published, if known."""
         return self._card.accession
 
     @property

@@ -9,7 +9,7 @@ import pytest
 
 from bench import cli
 from bench.execution.rescore import rescore
-from bench.plan.grid import Ask, make_plan
+from bench.plan.grid import RunRequest, make_plan
 from bench.plan.registry import Registry
 from bench.reports.run.load import load
 from bench.results.merge import merge
@@ -105,7 +105,7 @@ def test_going_on_runs_the_methods_again_and_says_why_but_no_control(run, bench)
     assert "1 trial to run, 4 finished before" in said
     assert "run again: cxds: the code of the method" in said
     assert "changed since bench 0.1.0" in said
-    plan = make_plan(Registry(), Ask("doublet", tracks=["experimental"], methods=["cxds"], datasets=["small"]))
+    plan = make_plan(Registry(), RunRequest("doublet", tracks=["experimental"], methods=["cxds"], datasets=["small"]))
     old, new = (r for r in Store.open(run).records() if r.spec.method == "cxds")
     assert {old.key, new.key} - {planned.key for planned in plan.trials}
     assert_same(new, old)

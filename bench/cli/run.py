@@ -79,7 +79,7 @@ def run(
     from bench.environments.builder import build_environment
     from bench.environments.doctor import why_no_gpu
     from bench.execution.run import run as run_request
-    from bench.plan.grid import Ask
+    from bench.plan.grid import RunRequest
     from bench.plan.registry import Registry
     from bench.results.records import Limits
 
@@ -90,7 +90,7 @@ def run(
     if device == "cuda" and engine == "local" and (reason := why_no_gpu()):
         raise BenchError(reason, where="--device cuda", fix="leave --device out, or run where PyTorch sees a GPU")
     jobs = jobs or max(1, (os.cpu_count() or 1) // threads)
-    ask = Ask(
+    request = RunRequest(
         task=task,
         tracks=names(tracks),
         methods=names(methods),
@@ -109,9 +109,9 @@ def run(
     try:
         result = run_request(
             registry,
-            ask,
+            request,
             folder(out or Path("bench-runs") / task),
-            _engine(engine, jobs, slurm_option, plugin or (), ask.datasets),
+            _engine(engine, jobs, slurm_option, plugin or (), request.datasets),
             limits,
             Silent if quiet or as_json else LiveTable,
             command=["bench", *sys.argv[1:]],

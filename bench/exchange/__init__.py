@@ -1,1 +1,1 @@
-"""What goes between the harness and a method's process: inputs, predictions, expression by blocks."""
+"""The exchange between the harness and a method's process: inputs, predictions, expression by blocks."""

@@ -1,4 +1,4 @@
-"""What was returned for one output as an array in the order of the cells: by their names where it has any.
+"""Arrays in the order of the cells from what was returned for an output: by their names where it has any.
 
 Read by methods' processes too, which may run an older Python: nothing here but numpy, scipy and pandas.
 """
@@ -34,9 +34,9 @@ def aligned(values: Any, inputs: Inputs, output: Output) -> Any:
     InvalidOutputError
         If names do not match those of the cells, a value is missing, or what was returned cannot be made an array.
     """
-    what = described(values)
+    kind = described(values)
     if not isinstance(values, (pd.Series, pd.DataFrame)) and hasattr(values, "to_pandas"):
-        values = _converted(lambda: values.to_pandas(), what, output)  # xarray's has names, polars' and pyarrow's none
+        values = _converted(lambda: values.to_pandas(), kind, output)  # xarray's has names, polars' and pyarrow's none
     if isinstance(values, (pd.Series, pd.DataFrame)):
         values = _by_name(values, inputs, output)
     is_matrix = sparse.issparse(values) or isinstance(values, np.ndarray) or _makes_rows(values)
@@ -44,7 +44,7 @@ def aligned(values: Any, inputs: Inputs, output: Output) -> Any:
         return values
     if isinstance(values, np.ma.MaskedArray) and np.any(values.mask):
         raise _missing(int(np.sum(values.mask)), output)
-    return _converted(lambda: _array(values, what, output), what, output)
+    return _converted(lambda: _array(values, kind, output), kind, output)
 
 
 def _by_name(values: pd.Series[Any] | pd.DataFrame, inputs: Inputs, output: Output) -> NDArray[Any]:
@@ -54,67 +54,69 @@ def _by_name(values: pd.Series[Any] | pd.DataFrame, inputs: Inputs, output: Outp
         values = values.iloc[rows]
     if isinstance(values, pd.DataFrame) and output.kind in ("matrix", "expression"):
         if output.kind == "expression":
-            wanted, what, source = inputs.cells.var.index, "gene", "inputs.cells.var.index"
+            names, noun, source = inputs.cells.var.index, "gene", "inputs.cells.var.index"
         else:
-            wanted, what = pd.Index(columns_of(output, inputs.info)), "column"
+            names, noun = pd.Index(columns_of(output, inputs.info)), "column"
             source = f"inputs.info[{output.columns!r}]"
-        columns = _positions(values.columns, wanted, what, source, output)
+        columns = _positions(values.columns, names, noun, source, output)
         if columns is not None:
             values = values.iloc[:, columns]
     return _without_objects(np.asarray(values), output)
 
 
 def _positions(
-    given: pd.Index[Any], wanted: pd.Index[Any], what: str, source: str, output: Output
+    returned: pd.Index[Any], expected: pd.Index[Any], noun: str, source: str, output: Output
 ) -> NDArray[np.intp] | None:
-    """Where in ``given`` each of the ``wanted`` names is; None: they stand in that order, or have no names."""
-    if given.nlevels > 1:
+    """Positions in ``returned`` of each of the ``expected`` names; None: they stand in that order, or have no names."""
+    if returned.nlevels > 1:
         raise InvalidOutputError(
-            f"the {what}s have names of {given.nlevels} levels", where=place(output), fix=f"name them by {source} alone"
+            f"the {noun}s have names of {returned.nlevels} levels",
+            where=place(output),
+            fix=f"name them by {source} alone",
         )
-    if given.equals(pd.RangeIndex(len(given))) or given.equals(wanted):
+    if returned.equals(pd.RangeIndex(len(returned))) or returned.equals(expected):
         return None
-    given, wanted = pd.Index(given.to_numpy(dtype=object)), pd.Index(wanted.to_numpy(dtype=object))
-    twice = given[given.duplicated()].unique()
-    lost, strange = wanted.difference(given, sort=False), given.difference(wanted, sort=False)
-    told = [
+    returned, expected = pd.Index(returned.to_numpy(dtype=object)), pd.Index(expected.to_numpy(dtype=object))
+    twice = returned[returned.duplicated()].unique()
+    lost, strange = expected.difference(returned, sort=False), returned.difference(expected, sort=False)
+    faults = [
         f"{len(names)} {how}, such as {', '.join(map(repr, names[:_EXAMPLES]))}"
         for names, how in (
-            (twice, f"{what}s occur more than once"),
-            (lost, f"of {len(wanted)} {what}s are missing"),
-            (strange, f"names are no {what} of the inputs"),
+            (twice, f"{noun}s occur more than once"),
+            (lost, f"of {len(expected)} {noun}s are missing"),
+            (strange, f"names are no {noun} of the inputs"),
         )
         if len(names)
     ]
-    if told:
+    if faults:
         raise InvalidOutputError(
-            f"the {what}s of this answer are not those asked for: {'; '.join(told)}",
+            f"the {noun}s of this answer are not those asked for: {'; '.join(faults)}",
             where=place(output),
-            fix=f"name every {what} once as in {source}, in any order, or return a plain array in that order",
+            fix=f"name every {noun} once as in {source}, in any order, or return a plain array in that order",
         )
-    return np.asarray(given.get_indexer(wanted))
+    return np.asarray(returned.get_indexer(expected))
 
 
 def _makes_rows(values: Any) -> bool:
-    """Whether this is no array, but has a shape and gives arrays by slice: rows that are made when they are read."""
+    """Return whether this is no array, but has a shape and gives arrays by slice: rows made when they are read."""
     return hasattr(values, "shape") and not hasattr(values, "__array__") and isinstance(values[:1], np.ndarray)
 
 
-def _array(values: Any, what: str, output: Output) -> NDArray[Any]:
+def _array(values: Any, kind: str, output: Output) -> NDArray[Any]:
     array = np.asarray(values.toarray() if sparse.issparse(values) else values)
     if array.ndim == 0:
-        raise InvalidOutputError(f"{what} is no array of one entry per cell", where=place(output), fix=as_what(output))
+        raise InvalidOutputError(f"{kind} is no array of one entry per cell", where=place(output), fix=as_what(output))
     return _without_objects(array, output)
 
 
-def _converted(convert: Callable[[], Any], what: str, output: Output) -> Any:
+def _converted(convert: Callable[[], Any], kind: str, output: Output) -> Any:
     try:
         return convert()
     except (MemoryError, InvalidOutputError):
         raise
     except Exception as error:  # the trial boundary: whatever the conversion of another library raises
         raise InvalidOutputError(
-            f"{what} cannot be made an array: {error}", where=place(output), fix=as_what(output)
+            f"{kind} cannot be made an array: {error}", where=place(output), fix=as_what(output)
         ) from error
 
 

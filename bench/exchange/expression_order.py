@@ -1,4 +1,4 @@
-"""Whether the rows of returned expression are in the order of the cells, judged by the counts that were shown.
+"""The check that the rows of returned expression are in the order of the cells, judged by the visible counts.
 
 Read by methods' processes too, which may run an older Python: nothing here but numpy and the exchange code.
 """
@@ -31,15 +31,15 @@ def check_order(matrix: Rows, inputs: Inputs, name: str) -> None:
     n = matrix.shape[0]
     if n < _ORDER_FEWEST:
         return
-    shown = inputs.cells.X
-    shown = log1p_cp10k(shown) if are_counts(shown) else shown
-    total = np.asarray(shown.sum(axis=0)).ravel()
+    visible = inputs.cells.X
+    visible = log1p_cp10k(visible) if are_counts(visible) else visible
+    total = np.asarray(visible.sum(axis=0)).ravel()
     genes = np.sort(np.argsort(-total, kind="stable")[:_ORDER_GENES])
     rng = np.random.default_rng(0)
     cells = np.sort(rng.choice(n, min(n, _ORDER_CELLS), replace=False))
     returned = matrix[cells][:, genes].astype(np.float64)
     returned -= returned.mean(axis=1, keepdims=True)
-    reference = shown[:, genes].astype(np.float64)
+    reference = visible[:, genes].astype(np.float64)
     mean = np.asarray(reference.mean(axis=1)).ravel()
     spread = np.sqrt(np.maximum(np.asarray(reference.power(2).mean(axis=1)).ravel() - mean**2, 1e-12))
     alike = (reference @ returned.T).T / spread  # returned is centred, so the mean of reference drops out

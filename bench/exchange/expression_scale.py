@@ -1,4 +1,4 @@
-"""Whether returned expression is ln(1 + counts per 10,000), judged by the counts that were shown.
+"""The check that returned expression is ln(1 + counts per 10,000), judged by the visible counts.
 
 Read by methods' processes too, which may run an older Python: nothing here but numpy and the exchange code.
 """
@@ -53,7 +53,7 @@ def check_scale(matrix: Rows, inputs: Inputs, name: str) -> None:
 
 
 def are_counts(X: sparse.csr_matrix) -> bool:
-    """Whether a method was shown counts, not their logarithms."""
+    """Return whether a method was shown counts, not their logarithms."""
     some = X.data[: 1 << 20]
     return bool((some == np.rint(some)).all())
 
@@ -64,49 +64,49 @@ def _wrong(values: NDArray[np.float32], inputs: Inputs) -> str:
         return ""
     if positive.min() < positive.max() and (positive == np.rint(positive)).all():
         return "all its values are whole numbers, these are counts"
-    shown, size = inputs.cells.X, None
-    if are_counts(shown):
-        shown, size = log1p_cp10k(shown), totals(shown)
-    asked = shown.astype(bool) if inputs.query is None else shown.astype(bool) + inputs.query.astype(bool)
-    returned = _at(values, asked)
+    visible, size = inputs.cells.X, None
+    if are_counts(visible):
+        visible, size = log1p_cp10k(visible), totals(visible)
+    compared = visible.astype(bool) if inputs.query is None else visible.astype(bool) + inputs.query.astype(bool)
+    returned = _at(values, compared)
     with np.errstate(over="ignore"):
-        typical = float(np.median(_sums(np.expm1(returned), asked)))
+        typical = float(np.median(_sums(np.expm1(returned), compared)))
         implied = np.expm1(values.astype(np.float64)).sum(axis=1)
     if typical > _MOST_IMPLIED:
         return f"its values mean {typical:.3g} counts in half of the cells, where {CP10K:,.0f} is right"
-    if _like_counts(returned, asked, shown) > _MOST_LIKE_COUNTS:
+    if _like_counts(returned, compared, visible) > _MOST_LIKE_COUNTS:
         return "high genes stand out as they do in counts: these are counts or rates, not their logarithm"
     if size is not None and _like_depth(implied, size) > _MOST_LIKE_DEPTH:
         return "deep cells mean more counts in proportion: these are logarithms of counts that were not normalised"
-    high = shown.data > _HIGH
-    ratio = float(np.median(_at(values, shown)[high] / shown.data[high])) if high.any() else 0.0
+    high = visible.data > _HIGH
+    ratio = float(np.median(_at(values, visible)[high] / visible.data[high])) if high.any() else 0.0
     if ratio > _MOST_OF_SHOWN:
         return f"high counts come back as {ratio:.2f} times that: log2, or counts per another total than 10,000"
     return ""
 
 
-def _like_counts(returned: Floats, asked: sparse.csr_matrix, shown: sparse.csr_matrix) -> float:
-    """How much better genes' shares of a cell go with counts than with logs, at entries that are not shown as zero.
+def _like_counts(returned: Floats, compared: sparse.csr_matrix, visible: sparse.csr_matrix) -> float:
+    """Compare how well genes' shares of a cell go with counts and with logs, at entries that are not visible zeros.
 
-    An imputer lies between what was shown and the gene's mean, so both are tried; 0 where nothing can be said.
+    An imputer lies between the visible values and the gene's mean, so both are tried; 0 where nothing can be said.
     """
-    logs = shown.data.astype(np.float64)
-    mine, has = _shares(returned, asked), shown.getnnz(axis=0)
+    logs = visible.data.astype(np.float64)
+    shares, has = _shares(returned, compared), visible.getnnz(axis=0)
     genes = np.flatnonzero(has)
-    if len(genes) < _FEWEST_GENES or np.ptp(mine[genes]) == 0:
+    if len(genes) < _FEWEST_GENES or np.ptp(shares[genes]) == 0:
         return 0.0
 
     def unexplained(reference: Floats) -> float:
         with np.errstate(invalid="ignore"):  # genes that are all alike: NaN, which refuses nothing
-            best = max(np.corrcoef(mine[genes], r[genes])[0, 1] for r in (reference, reference * has))
+            best = max(np.corrcoef(shares[genes], r[genes])[0, 1] for r in (reference, reference * has))
         return float(1 - best**2)
 
-    by_counts, by_logs = unexplained(_shares(np.expm1(logs), shown)), unexplained(_shares(logs, shown))
+    by_counts, by_logs = unexplained(_shares(np.expm1(logs), visible)), unexplained(_shares(logs, visible))
     return float(by_logs / max(by_counts, 1e-6))
 
 
 def _like_depth(implied: Floats, size: Floats) -> float:
-    """How much more cells' implied totals vary than the same per count shown; 0 where nothing can be said."""
+    """Compare how cells' implied totals vary with how the counts shown do; 0 where nothing can be said."""
     filled = (implied > 0) & (size > 0)
     if filled.sum() < _FEWEST_CELLS:
         return 0.0

@@ -37,7 +37,7 @@ def write_inputs(inputs: Inputs, folder: Path, problem_id: str) -> None:
         Cells under their own names, in the dataset's order.
     folder
         Created; ``cells.npz``, ``cells_obs.parquet``, ``genes.parquet``, the same for ``train``, ``info.json``, and
-        ``query.npz`` where entries are asked for. Counts that are no whole numbers are there rounded, too (``whole``).
+        ``query.npz``, the mask, if there is one. Counts that are no whole numbers are there rounded, too (``whole``).
     problem_id
         Decides the permutation.
     """
@@ -47,7 +47,7 @@ def write_inputs(inputs: Inputs, folder: Path, problem_id: str) -> None:
 
 
 def write_rounds(rounds: Sequence[Inputs], folder: Path, problem_id: str) -> None:
-    """Write every round of a problem: into ``folder`` if there is one, else into ``folder/round_000`` and so on.
+    """Write every masking round: into ``folder`` if there is one, else into ``folder/round_000`` and so on.
 
     Training cells, the same in all rounds, are on disk once.
     """
@@ -81,7 +81,7 @@ def plain_copy(folder: Path, target: Path) -> None:
 
 
 def has_fractions(folder: Path) -> bool:
-    """Whether some counts of the inputs are no whole numbers."""
+    """Return whether some counts of the inputs are no whole numbers."""
     for file in folder.glob("*.npz"):
         with np.load(file, allow_pickle=False) as stored:
             if "whole" in stored.files:
@@ -114,7 +114,7 @@ def read_inputs(folder: Path, layer: str = "counts", train: Cells | None = None,
 
 
 def read_query(folder: Path) -> sparse.csr_matrix | None:
-    """The entries that are asked for, in the order the cells are shown; None: all."""
+    """The masked entries, in the order the cells are shown; None: all."""
     file = folder / "query.npz"
     if not file.exists():
         return None
@@ -144,9 +144,9 @@ def _write_cells(cells: Cells, folder: Path, block: str, order: NDArray[np.intp]
     if cells.X.dtype.kind == "f" and (cells.X.data != np.floor(cells.X.data)).any():
         # In the order of the dataset: that in which cells are shown makes no difference.
         whole = rounded(cells.X.data, np.random.default_rng(derive_seed("whole counts", block))).astype(np.int32)
-        shown = sparse.csr_matrix((whole, cells.X.indices, cells.X.indptr), shape=cells.X.shape)[order]
-        shown.sort_indices()
-        arrays["whole"] = shown.data
+        counts = sparse.csr_matrix((whole, cells.X.indices, cells.X.indptr), shape=cells.X.shape)[order]
+        counts.sort_indices()
+        arrays["whole"] = counts.data
     np.savez(folder / f"{block}.npz", **arrays)
     obs = cells.obs.iloc[order].copy()
     obs.index = pd.Index([f"{block}_{i:07d}" for i in range(len(obs))], name="cell")

@@ -70,9 +70,9 @@ def check(arrays: Mapping[str, Any], inputs: Inputs, outputs: Sequence[Output]) 
 def hand_over(
     arrays: Mapping[str, Any], inputs: Inputs, outputs: Sequence[Output], folder: Path, number: int = 0
 ) -> list[str]:
-    """Write the admitted answer to one round into ``folder``; returns what a reader of the row must know.
+    """Write the admitted answer to one masking round into ``folder``; returns what a reader of the row must know.
 
-    Expression is checked and reduced to what was asked for at once; other arrays are those of the last round.
+    Expression is checked and reduced to the masked entries at once; other arrays are those of the last round.
 
     Raises
     ------
@@ -104,12 +104,14 @@ def check_expression(values: Any, inputs: Inputs, name: str) -> int:
 # -- in the harness's process -----------------------------------------------------------------------------------------
 
 
-def receive(folder: Path, shown: Path, inputs_id: str, inputs: Inputs, outputs: Sequence[Output]) -> dict[str, Any]:
-    """What a method's process left in ``folder``, checked again, its cells back in the dataset's order.
+def receive(
+    folder: Path, written_inputs: Path, inputs_id: str, inputs: Inputs, outputs: Sequence[Output]
+) -> dict[str, Any]:
+    """Read what a method's process left in ``folder``, checked again, its cells back in the dataset's order.
 
     Parameters
     ----------
-    shown
+    written_inputs
         The inputs as it saw them (:func:`bench.exchange.files.write_rounds`), permuted by ``inputs_id``.
     inputs
         The same in the dataset's order.
@@ -119,7 +121,7 @@ def receive(folder: Path, shown: Path, inputs_id: str, inputs: Inputs, outputs: 
     InvalidOutputError
         If a file is missing or damaged, or holds what the method's process would not have handed over.
     """
-    arrays = {**_read_arrays(folder / "prediction.npz"), **_read_expression(folder, shown, inputs, outputs)}
+    arrays = {**_read_arrays(folder / "prediction.npz"), **_read_expression(folder, written_inputs, inputs, outputs)}
     checked = check(arrays, inputs, outputs)
     position = np.argsort(permutation(len(inputs.cells.obs), inputs_id))
     return {
@@ -137,16 +139,16 @@ def _read_arrays(file: Path) -> dict[str, NDArray[Any]]:
         raise _unreadable(error) from error
 
 
-def _read_expression(folder: Path, shown: Path, inputs: Inputs, outputs: Sequence[Output]) -> dict[str, Any]:
-    queries = [query for query in map(read_query, round_folders(shown)) if query is not None]
+def _read_expression(folder: Path, written_inputs: Path, inputs: Inputs, outputs: Sequence[Output]) -> dict[str, Any]:
+    masks = [mask for mask in map(read_query, round_folders(written_inputs)) if mask is not None]
     arrays: dict[str, Any] = {}
     for name in expression_names(outputs):
-        files = [folder / f"{name}_{k}.npy" for k in range(len(queries))] or [folder / f"{name}.npy"]
+        files = [folder / f"{name}_{k}.npy" for k in range(len(masks))] or [folder / f"{name}.npy"]
         if not files[0].exists():
             continue
-        if queries:
-            values = [_mapped(file, (query.nnz,)) for file, query in zip(files, queries, strict=True)]
-            arrays[name] = expression.merged(queries, values)
+        if masks:
+            values = [_mapped(file, (mask.nnz,)) for file, mask in zip(files, masks, strict=True)]
+            arrays[name] = expression.merged(masks, values)
         else:
             arrays[name] = _mapped(files[0], inputs.cells.X.shape)
     return arrays
@@ -172,11 +174,11 @@ def _unreadable(error: Exception) -> InvalidOutputError:
 
 def _check_names(names: Iterable[str], outputs: Sequence[Output]) -> None:
     """Refuse an unknown output, and the lack of a required one."""
-    known = {output.name: output for output in outputs}
+    by_name = {output.name: output for output in outputs}
     returned = list(names)
     for name in returned:
-        if name not in known:
-            error = UnknownNameError("output", str(name), known)
+        if name not in by_name:
+            error = UnknownNameError("output", str(name), by_name)
             raise InvalidOutputError(f"{error.what}: {error.fix}", fix=what_to_return(outputs))
     for output in outputs:
         if output.required and output.name not in returned:

@@ -1,4 +1,4 @@
-"""What an output of a task is, in words: what to return for it, and how an error names it.
+"""An output of a task in words: what to return for it, and how an error names it.
 
 Read by methods' processes too, which may run an older Python: nothing here but the contracts.
 """
@@ -40,13 +40,13 @@ def _entry(output: Output) -> str:
 
 
 def as_what(output: Output) -> str:
-    """What to return for one output."""
+    """Say what to return for one output."""
     kind = " (adata.X or adata.to_df() of an AnnData)" if output.kind == "expression" else ", as an array or a list"
     return f"return {_entry(output)}{kind}" + ("" if output.required else "; or leave it out")
 
 
 def place(output: Output) -> str:
-    """How an error names an output."""
+    """Name an output in an error."""
     return f"output {output.name!r} ({output.summary.rstrip('.')})"
 
 

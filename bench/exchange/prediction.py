@@ -12,7 +12,7 @@ import pandas as pd
 from scipy import sparse
 
 from bench.exchange import matrices
-from bench.exchange.expression import at_query
+from bench.exchange.expression import at_mask
 from bench.exchange.outputs import columns_of, expression_names
 from bench.system import link_or_copy
 
@@ -47,16 +47,16 @@ def save(arrays: Mapping[str, Any], outputs: Sequence[Output], problem: Problem,
         if problem.asked is None:
             matrices.save_dense(folder / f"{name}.zarr", arrays[name], cells, genes)
         else:
-            matrices.save(folder / f"{name}.npz", _asked(arrays[name], problem.asked), cells, genes)
+            matrices.save(folder / f"{name}.npz", _masked(arrays[name], problem.asked), cells, genes)
     return arrays | _load_expression(folder, outputs)
 
 
-def _asked(values: Any, query: sparse.csr_matrix) -> sparse.csr_matrix:
-    """The queried entries: a method's are there already, a control may give the whole matrix."""
-    if sparse.issparse(values) and np.array_equal(values.indptr, query.indptr):
-        if np.array_equal(values.indices, query.indices):
+def _masked(values: Any, mask: sparse.csr_matrix) -> sparse.csr_matrix:
+    """The masked entries: a method's are there already, a control may give the whole matrix."""
+    if sparse.issparse(values) and np.array_equal(values.indptr, mask.indptr):
+        if np.array_equal(values.indices, mask.indices):
             return values.astype(np.float32)
-    return at_query(values, query)
+    return at_mask(values, mask)
 
 
 def load(folder: Path, outputs: Sequence[Output], problem: Problem) -> dict[str, Any]:

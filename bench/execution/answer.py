@@ -1,4 +1,4 @@
-"""Where the prediction of a trial comes from: a control, a trial that had the same inputs, or the method itself."""
+"""The source of a trial's prediction: a control, a trial that had the same inputs, or the method itself."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from bench.task import Task
 
 @dataclass(frozen=True)
 class Answer:
-    """How the answer to a problem came about.
+    """Answer to a problem, and how it came about.
 
     Parameters
     ----------

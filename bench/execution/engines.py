@@ -23,7 +23,7 @@ _LOG = logging.getLogger(__name__)
 
 
 class Watcher(Protocol):
-    """Who is told what happens (the live table, or nobody)."""
+    """Listener to what happens (the live table, or nobody)."""
 
     def preparing(self, planned: Planned) -> None:
         """A trial is next: its problem is built, or waited for."""
@@ -52,7 +52,7 @@ class LocalEngine:
 
         with TrialRunner(registry, store, limits) as runner, ThreadPoolExecutor(self.jobs) as pool:
 
-            def one(planned: Planned) -> None:
+            def run_one(planned: Planned) -> None:
                 watcher.preparing(planned)
                 try:
                     record = runner.execute(planned, lambda: watcher.started(planned))
@@ -65,7 +65,7 @@ class LocalEngine:
                 if record is not None:
                     watcher.finished(planned, record)
 
-            futures = {pool.submit(one, planned) for planned in trials}
+            futures = {pool.submit(run_one, planned) for planned in trials}
             try:
                 while futures:
                     done, futures = wait(futures, timeout=0.25, return_when=FIRST_COMPLETED)

@@ -1,4 +1,4 @@
-"""What a method's process must know of the environment it runs in."""
+"""The part of a job that tells a method's process of the environment it runs in."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ EXCHANGE = (
 
 
 def environment_of_job(environment: Environment, method: type[Method]) -> dict[str, Json]:
-    """What a job must know of the environment of its method, as plain data."""
+    """Describe the environment of a job's method as plain data."""
     modules: dict[str, Json] = {}
     for name, file in source_files(method).items():
         modules[name] = str(file)

@@ -73,13 +73,13 @@ class BuiltProblem:
         raise InvalidOutputError("the method changed its input files", fix="work on a copy, in ctx.scratch")
 
     def _is_whole(self) -> bool:
-        """Whether the files are as they were; read again only if the system says that somebody changed them."""
+        """Return whether the files are as they were; read again only if the system says that somebody changed them."""
         return self._stamps() == self._written or path_digest(self.inputs) == self.digest
 
     def _stamps(self) -> list[tuple[str, int, int, int]]:
         """Of every file what changes with it; a process cannot set back the time of its last change."""
-        found = [(file, file.stat()) for file in sorted(self.inputs.rglob("*"))]
-        return [(str(file), s.st_ino, s.st_size, s.st_ctime_ns) for file, s in found]
+        files = [(file, file.stat()) for file in sorted(self.inputs.rglob("*"))]
+        return [(str(file), s.st_ino, s.st_size, s.st_ctime_ns) for file, s in files]
 
 
 class DamagedInputsError(BenchError):
@@ -115,13 +115,13 @@ class Problems:
                     self._built[key] = self._build(spec, key)
                 except Exception as error:  # noqa: BLE001 - a task of a third party may raise anything
                     self._built[key] = error, error.__traceback__
-            found = self._built[key]
+            built = self._built[key]
             self._built.move_to_end(key)
             while len(self._built) > _KEPT_IN_MEMORY:
                 self._built.popitem(last=False)
-        if isinstance(found, BuiltProblem):
-            return found
-        failure, where = found
+        if isinstance(built, BuiltProblem):
+            return built
+        failure, where = built
         raise failure.with_traceback(where)  # as it was: each raise adds its own frames
 
     def forget(self, spec: TrialSpec) -> None:
@@ -156,6 +156,6 @@ def _size(problem: Problem) -> int:
         return int(X.data.nbytes + X.indices.nbytes + X.indptr.nbytes)
 
     inputs = problem.inputs
-    asked = 0 if inputs.query is None else int(inputs.query.indices.nbytes + inputs.query.indptr.nbytes)
-    look = size(inputs.cells.X) + asked
-    return len(problem.rounds) * look + (0 if inputs.train is None else size(inputs.train.X))
+    mask = 0 if inputs.query is None else int(inputs.query.indices.nbytes + inputs.query.indptr.nbytes)
+    visible = size(inputs.cells.X) + mask
+    return len(problem.rounds) * visible + (0 if inputs.train is None else size(inputs.train.X))

@@ -1,4 +1,4 @@
-"""Where a trial's numbers come from: versions, interpreter, BLAS, machine, time."""
+"""The origin of a trial's numbers: versions, interpreter, BLAS, machine, time."""
 
 from __future__ import annotations
 
@@ -43,13 +43,13 @@ class Origin:
 
     def facts(self) -> dict[str, Any]:
         """Fields of :class:`bench.results.records.TrialRecord`, once the trial has ended."""
-        told = self.session
+        session = self.session
         return {
-            "versions": _versions(self._method, self.environment, told),
-            "imported": told.versions,
+            "versions": _versions(self._method, self.environment, session),
+            "imported": session.versions,
             "scored_with": imported.versions(self._index),
             "machine": Machine(
-                cpu=cpu(), cores=os.cpu_count(), load=self._load, interpreter=told.interpreter, blas=told.blas
+                cpu=cpu(), cores=os.cpu_count(), load=self._load, interpreter=session.interpreter, blas=session.blas
             ),
             "host": platform.node(),
             "started": self._started,
@@ -59,11 +59,11 @@ class Origin:
 
 def _versions(method: type[Method] | None, environment: Environment | None, session: Session) -> dict[str, str]:
     """Of the method's requirements and of :data:`_USUAL`: as imported, else as installed."""
-    found = {"scmamba-bench": __version__, "python": platform.python_version()}
+    version_of = {"scmamba-bench": __version__, "python": platform.python_version()}
     if environment:
-        found["python"] = environment.interpreter.version
+        version_of["python"] = environment.interpreter.version
     for r in method.requires if method else ():
         version = environment.version(r.name) if environment else installed_version(r)
-        found |= {f"R:{r.name}" if r.kind == "r" else r.name: version} if version else {}
-    found |= {name: session.versions[name] for name in {*_USUAL, *found} & set(session.versions)}
-    return dict(sorted(found.items()))
+        version_of |= {f"R:{r.name}" if r.kind == "r" else r.name: version} if version else {}
+    version_of |= {name: session.versions[name] for name in {*_USUAL, *version_of} & set(session.versions)}
+    return dict(sorted(version_of.items()))

@@ -78,7 +78,7 @@ def reused(record: TrialRecord) -> Outcome:
 
 
 def _is_shared(spec: TrialSpec) -> bool:
-    """Whether other trials are shown the same inputs (:meth:`bench.task.Task.inputs_name`)."""
+    """Return whether other trials are shown the same inputs (:meth:`bench.task.Task.inputs_name`)."""
     return bool(spec.inputs) and spec.role == "method"
 
 

@@ -19,7 +19,7 @@ from bench.errors import BenchError, DataError
 from bench.execution.engines import Watcher
 from bench.execution.superseded import superseded
 from bench.plan.cards import data_card, method_card, task_card
-from bench.plan.grid import Ask, Plan, Planned, make_plan
+from bench.plan.grid import Plan, Planned, RunRequest, make_plan
 from bench.plan.registry import Registry
 from bench.results.records import DECLARED, Limits, PlannedTrial, Request, TrialRecord
 from bench.results.store import Store
@@ -37,7 +37,7 @@ class Engine(Protocol):
 
 @dataclass(frozen=True)
 class Result:
-    """What came of a run.
+    """Result of a run.
 
     Parameters
     ----------
@@ -69,7 +69,7 @@ class Result:
 
 def run(
     registry: Registry,
-    ask: Ask,
+    request: RunRequest,
     out: Path,
     engine: Engine,
     limits: Limits,
@@ -93,7 +93,7 @@ def run(
         Builds the environment of a method that is to run and whose environment is not there; None: its trials are
         ``unavailable``.
     """
-    plan = make_plan(registry, ask)
+    plan = make_plan(registry, request)
     store = Store.at(out)
     _refuse_namesakes(plan, store)
     forced = {planned.key for planned in plan.trials if planned.spec.method in force or "all" in force}
@@ -103,7 +103,7 @@ def run(
     _refuse_unreadable(registry, todo)
     store = Store.create(out)  # only now: a request that is refused leaves nothing behind
     if todo or store.is_writable:
-        store.save_request(_request(registry, plan, ask, command))
+        store.save_request(_request(registry, plan, request, command))
     todo = [p for p in _equipped(registry, todo, build) if p.key in forced or _is_due(store, p, limits)]
     if todo:
         with in_use(p.spec.environment for p in todo):
@@ -159,14 +159,14 @@ def _equipped(
 
 
 def _is_due(store: Store, planned: Planned, limits: Limits) -> bool:
-    """Whether a trial must run: not finished, or still unavailable for another reason than the recorded one."""
+    """Return whether a trial must run: not finished, or unavailable for another reason than the recorded one."""
     if not planned.unavailable:
         return not store.is_final(planned.key, limits)
     record = store.record(planned.key)
     return record is None or (record.status, record.detail) != ("unavailable", planned.unavailable)
 
 
-def _request(registry: Registry, plan: Plan, ask: Ask, command: Sequence[str]) -> Request:
+def _request(registry: Registry, plan: Plan, request: RunRequest, command: Sequence[str]) -> Request:
     cards = [method_card(registry.methods[name]) for name in plan.methods]
     return Request(
         command=list(command),
@@ -183,7 +183,7 @@ def _request(registry: Registry, plan: Plan, ask: Ask, command: Sequence[str]) -
         skipped=plan.skipped,
         paths={
             registry.dataset(d).card.name: str(Path(d).resolve())
-            for d in ask.datasets
+            for d in request.datasets
             if Path(d).exists() and d not in plan.unreadable
         },
         versions={"scmamba-bench": __version__, "python": platform.python_version()},

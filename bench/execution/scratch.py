@@ -68,12 +68,12 @@ class Scratch:
         """Bytes that can still be written."""
         return shutil.disk_usage(self.folder).free
 
-    def refuse(self, needed: int, what: str) -> None:
-        """Raise an error if ``what``, of so many bytes, has no room."""
+    def refuse(self, needed: int, noun: str) -> None:
+        """Raise an error if ``noun``, of so many bytes, has no room."""
         free = self.free()
         if needed > free:
             raise BenchError(
-                f"{what} needs about {_size(needed)} of temporary files, and there is room for {_size(free)}",
+                f"{noun} needs about {_size(needed)} of temporary files, and there is room for {_size(free)}",
                 where=str(self.folder.parent),
                 fix=_FIX,
             )

@@ -105,44 +105,44 @@ class TrialRunner:
         return record
 
     def _attempt(self, planned: Planned, folder: Path, begin: Callable[[], None]) -> TrialRecord:
-        spec, known = planned.spec, dict[str, Any]()
+        spec, fields = planned.spec, dict[str, Any]()
         method = self.registry.method(spec.method).value if spec.role == "method" else None
         origin = Origin(self._answers.installed, method)
         try:
-            self._run(planned, folder, begin, known, origin)
+            self._run(planned, folder, begin, fields, origin)
         except BenchError as error:
-            known |= {"status": error.status, "detail": str(error)}
-            known["retryable"] = isinstance(error, _EndedError) and error.retryable
+            fields |= {"status": error.status, "detail": str(error)}
+            fields["retryable"] = isinstance(error, _EndedError) and error.retryable
         return TrialRecord(
             key=planned.key,
             spec=spec,
             limits=self.limits,
             log_tail=logs.tail(folder / "log.txt"),
             problem=f"problems/{spec.problem}" if self.store.has_problem(spec.problem) else "",
-            **known,
+            **fields,
             **origin.facts(),
         )
 
     def _run(
-        self, planned: Planned, folder: Path, begin: Callable[[], None], known: dict[str, Any], origin: Origin
+        self, planned: Planned, folder: Path, begin: Callable[[], None], fields: dict[str, Any], origin: Origin
     ) -> None:
-        """The road of a trial; ``known`` and ``origin`` get the fields of its record, as far as it comes."""
+        """The road of a trial; ``fields`` and ``origin`` get the fields of its record, as far as it comes."""
         spec, log, results = planned.spec, folder / "log.txt", folder / _RESULTS
         origin.environment = self._environment(planned)
         with self._step("the problem could not be built", log, retryable=True):
             built = self.problems.get(spec)
         problem, task = built.problem, self.registry.task(spec.task)
-        known |= {
+        fields |= {
             "problem_notes": list(problem.notes),
             "n_cells": len(problem.solution),
             "inputs_digest": built.digest,
         }
         begin()
-        what = "the method could not be run" if spec.role == "method" else "the control failed"
-        with self._step(what, log, retryable=True):
+        failure = "the method could not be run" if spec.role == "method" else "the control failed"
+        with self._step(failure, log, retryable=True):
             answer = self._answers.of(planned, built, task, folder, results, origin.environment)
         outcome, origin.session = answer.outcome, answer.outcome.session
-        known |= {"resources": _resources(outcome), "guard": outcome.guard}
+        fields |= {"resources": _resources(outcome), "guard": outcome.guard}
         self._refuse_failure(outcome)
         with self._step("the prediction could not be checked", log):
             arrays = answer.read()
@@ -160,10 +160,10 @@ class TrialRunner:
             overlap = self._overlap(spec, problem.solution if "donor" in problem.solution else problem.inputs.cells.obs)
         # a reused prediction brings the notes of its own trial
         notes = list(dict.fromkeys([*overlap, *outcome.notes]))
-        known |= {"status": "ok", "detail": outcome.detail, "notes": notes, **scored}
+        fields |= {"status": "ok", "detail": outcome.detail, "notes": notes, **scored}
 
     @contextmanager
-    def _step(self, what: str, log: Path, *, retryable: bool = False) -> Iterator[None]:
+    def _step(self, failure: str, log: Path, *, retryable: bool = False) -> Iterator[None]:
         """Make a crash of this trial of whatever goes wrong; errors that stand for another status pass."""
         try:
             yield
@@ -171,10 +171,10 @@ class TrialRunner:
             if status_of(error) != "crash":
                 raise
             if isinstance(error, BenchError):
-                raise _EndedError("crash", f"{what}: {error}", retryable=retryable) from error
+                raise _EndedError("crash", f"{failure}: {error}", retryable=retryable) from error
             logs.append(log, traceback.format_exc())
             shortage = self._scratch.shortage(error)
-            detail = f"{what}: {type(error).__name__}: {error}{shortage}"
+            detail = f"{failure}: {type(error).__name__}: {error}{shortage}"
             raise _EndedError("crash", detail, retryable=retryable or bool(shortage)) from error
 
     def _refuse_failure(self, outcome: Outcome) -> None:
@@ -190,8 +190,8 @@ class TrialRunner:
             return []
         cls: type[Method] = self.registry.method(spec.method).value
         card = self.registry.dataset(spec.dataset).card
-        seen = cls.seen_before({name: Path(file) for name, file in spec.files.items()})
-        met = [seen[name] for name in (card.name, card.accession, card.digest) if name and name in seen]
+        donors_seen = cls.seen_before({name: Path(file) for name, file in spec.files.items()})
+        met = [donors_seen[name] for name in (card.name, card.accession, card.digest) if name and name in donors_seen]
         if not met:
             return []
         donors = set(tested["donor"].astype(str)) if "donor" in tested else set()

@@ -22,8 +22,8 @@ from bench.words import count
 
 
 @dataclass(frozen=True)
-class Ask:
-    """What ``bench run`` was asked for.
+class RunRequest:
+    """The request of ``bench run``.
 
     Parameters
     ----------
@@ -85,7 +85,7 @@ class Plan:
     superseded: list[str] = field(default_factory=list)
 
 
-def make_plan(registry: Registry, request: Ask) -> Plan:
+def make_plan(registry: Registry, request: RunRequest) -> Plan:
     """List the trials of a request.
 
     Raises
@@ -257,7 +257,7 @@ def _existing(method: str, parameter: str, value: str) -> Path:
     return path
 
 
-def _method_trials(base: TrialSpec, registry: Registry, name: str, request: Ask) -> list[Planned]:
+def _method_trials(base: TrialSpec, registry: Registry, name: str, request: RunRequest) -> list[Planned]:
     cls: type[Method] = registry.methods[name].value
     params = cls.resolve(request.params.get(name, {}), request.preset)
     files = {

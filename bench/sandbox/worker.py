@@ -109,7 +109,7 @@ def _run(job: dict[str, Any], folder: Path) -> dict[str, Any]:
 
 
 def _part_of(report: Callable[[float, str], None], k: int, n: int) -> Callable[[float, str], None]:
-    """Progress of the ``k``-th of ``n`` rounds as progress of the whole."""
+    """Progress of the ``k``-th of ``n`` masking rounds as progress of the whole."""
     if n == 1:
         return report
     label = f"round {k + 1} of {n}"

@@ -1,4 +1,4 @@
-"""What imputers share: cells and genes without counts, when to learn anew, and output by blocks."""
+"""Parts of imputers: cells and genes without counts, when to learn anew, and output by blocks."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from bench.cli.live import Silent
 from bench.environments.declaration import environment_of
 from bench.execution.engines import LocalEngine
 from bench.execution.run import run
-from bench.plan.grid import Ask
+from bench.plan.grid import RunRequest
 from bench.plan.registry import Registry
 from bench.results.records import Limits
 
@@ -57,7 +57,7 @@ def go(plugin, out, mode="ok", *, limits=None, **kwargs):
     """Run the plugin's method and a plain one."""
     registry = Registry([TOYS, plugin])
     registry.__dict__["datasets"] = {"toy-data": ToySource()}
-    ask = Ask("guess", methods=["inside", "toy"], params={"inside": {"mode": mode}})
+    ask = RunRequest("guess", methods=["inside", "toy"], params={"inside": {"mode": mode}})
     limits = limits or Limits(timeout_s=30, memory_mb=2000)
     return run(registry, ask, out, LocalEngine(1), limits, Silent, command=["bench"], **kwargs)
 

@@ -17,7 +17,7 @@ from toy_environment import declare, environment
 from bench.develop.conformance import Conformance
 from bench.environments.builder import build_environment, clean, in_use, stored
 from bench.execution.engines import write_spec
-from bench.plan.grid import Ask, make_plan
+from bench.plan.grid import RunRequest, make_plan
 from bench.plan.registry import Registry
 from bench.results.records import Limits
 from bench.results.store import Store
@@ -56,7 +56,7 @@ def a_run(plugin, file, tmp_path):
 
 def a_trial(plugin, file, tmp_path):
     registry = Registry([TOYS, plugin])
-    ask = Ask("guess", methods=["inside"], datasets=[str(file)], params={"inside": {"mode": "sleep"}})
+    ask = RunRequest("guess", methods=["inside"], datasets=[str(file)], params={"inside": {"mode": "sleep"}})
     planned = next(p for p in make_plan(registry, ask).trials if p.spec.method == "inside")
     store = Store.create(tmp_path / "run")
     return ["trial", write_spec(tmp_path, store, planned, Limits(), [TOYS, plugin], [str(file)])]

@@ -18,7 +18,7 @@ from bench.execution.rescore import rescore
 from bench.execution.trial import TrialRunner
 from bench.method import Context
 from bench.normalise import log1p_cp10k
-from bench.plan.grid import Ask, make_plan
+from bench.plan.grid import RunRequest, make_plan
 from bench.plan.registry import Registry
 from bench.problem import Cells, Inputs, Note, Rounds
 from bench.results.store import Store
@@ -36,7 +36,7 @@ def registry():
 
 
 def run(registry, store, limits, tracks, mode="ok"):
-    plan = make_plan(registry, Ask("fill", tracks, ["filler"], params={"filler": {"mode": mode}}))
+    plan = make_plan(registry, RunRequest("fill", tracks, ["filler"], params={"filler": {"mode": mode}}))
     with TrialRunner(registry, store, limits) as runner:
         return {(t.spec.track, t.spec.method): runner.execute(t) for t in plan.trials}
 

@@ -17,7 +17,7 @@ from bench.execution.engines import LocalEngine, SlurmEngine, write_spec
 from bench.execution.problem_cache import BuiltProblem, DamagedInputsError
 from bench.execution.rescore import rescore
 from bench.execution.run import run
-from bench.plan.grid import Ask, make_plan
+from bench.plan.grid import RunRequest, make_plan
 from bench.problem import Note
 from bench.results.records import Limits
 from bench.results.store import Store
@@ -54,7 +54,7 @@ def go(registry, limits, tmp_path):
         engine=LocalEngine(2),
         **ask,
     ):
-        request = Ask("guess", methods=methods, **ask)
+        request = RunRequest("guess", methods=methods, **ask)
         return run(registry, request, out, engine, limits, watch, command=["bench", "run"], force=force)
 
     return _go
@@ -282,7 +282,7 @@ def test_a_method_may_not_be_called_like_a_control(go, registry, tmp_path):
         "    name, tasks, summary = 'random', ('guess',), 's'\n\n    def run(self, inputs, ctx):\n        return {}\n"
     )
     with pytest.raises(BenchError, match="cannot be the name of a method"):
-        make_plan(Registry([PLUGIN, file]), Ask("guess"))
+        make_plan(Registry([PLUGIN, file]), RunRequest("guess"))
 
 
 def test_a_higher_limit_runs_a_timeout_again(go):
@@ -329,7 +329,7 @@ def test_pairs_that_cannot_be_are_skipped_with_the_reason_or_refused_if_nothing_
 )
 def test_a_wrong_name_is_refused_before_anything_runs(registry, ask, told):
     with pytest.raises((UnknownNameError, BenchError), match=told):
-        make_plan(registry, Ask(**ask))
+        make_plan(registry, RunRequest(**ask))
 
 
 def test_a_file_parameter_enters_the_key_by_its_bytes_and_is_named_without_its_place(go, tmp_path):
@@ -358,7 +358,7 @@ def test_a_file_parameter_enters_the_key_by_its_bytes_and_is_named_without_its_p
 
 def test_seed_axes_multiply_and_deterministic_methods_run_once(registry):
     plan = make_plan(
-        registry, Ask("guess", methods=["toy", "noisy"], split_seeds=2, simulation_seeds=3, method_seeds=5)
+        registry, RunRequest("guess", methods=["toy", "noisy"], split_seeds=2, simulation_seeds=3, method_seeds=5)
     )
     count = {m: sum(p.spec.method == m for p in plan.trials) for m in ("toy", "noisy", "truth", "random")}
     assert count == {"toy": 6, "noisy": 30, "truth": 6, "random": 30}
@@ -368,16 +368,16 @@ def test_seed_axes_multiply_and_deterministic_methods_run_once(registry):
 def test_split_seeds_that_would_repeat_a_split_are_not_run_and_that_is_said(registry, monkeypatch):
     task = registry.task("guess")
     monkeypatch.setattr(type(task), "n_splits", lambda self, cells, track, at_most: min(2, at_most))
-    plan = make_plan(registry, Ask("guess", methods=["toy"], split_seeds=5))
+    plan = make_plan(registry, RunRequest("guess", methods=["toy"], split_seeds=5))
     assert {p.spec.seeds.split for p in plan.trials} == {0, 1}
     [said] = plan.skipped
     assert said.reason == "it has 2 different splits: split seeds 2 to 4 would repeat one"
-    assert not make_plan(registry, Ask("guess", methods=["toy"], split_seeds=2)).skipped
+    assert not make_plan(registry, RunRequest("guess", methods=["toy"], split_seeds=2)).skipped
 
 
 def test_only_several_split_seeds_make_a_plan_read_the_data(registry):
     [source] = registry.datasets.values()
-    make_plan(registry, Ask("guess", methods=["toy"], method_seeds=3))
+    make_plan(registry, RunRequest("guess", methods=["toy"], method_seeds=3))
     assert source.loads == 0
 
 
@@ -385,7 +385,7 @@ def test_a_track_without_simulation_runs_one_simulation_seed(registry, monkeypat
     task = registry.task("guess")
     tracks = {name: dataclasses.replace(track, seeded=False) for name, track in task.tracks.items()}
     monkeypatch.setattr(type(task), "tracks", tracks)
-    plan = make_plan(registry, Ask("guess", methods=["toy"], simulation_seeds=3))
+    plan = make_plan(registry, RunRequest("guess", methods=["toy"], simulation_seeds=3))
     assert [p.spec.seeds.simulation for p in plan.trials if p.spec.method == "toy"] == [0]
 
 
@@ -433,14 +433,14 @@ def test_the_slurm_engine_runs_trials_as_commands(tmp_path, monkeypatch, limits)
     file = tmp_path / "counts.h5ad"
     _write_h5ad(file)
     registry = Registry([PLUGIN])
-    ask = Ask("guess", methods=["toy", "noisy"], datasets=[str(file)], params={"toy": {"mode": "raise"}})
+    ask = RunRequest("guess", methods=["toy", "noisy"], datasets=[str(file)], params={"toy": {"mode": "raise"}})
     engine = SlurmEngine({}, [PLUGIN], [str(file)], cluster="local")
     result = run(registry, ask, tmp_path / "run", engine, limits, Watcher, command=["bench"])
     assert statuses(result) == {"toy": "crash", "noisy": "ok", "truth": "ok", "random": "ok"}
 
 
 def test_a_specification_file_is_all_an_engine_needs(registry, limits, tmp_path):
-    plan = make_plan(registry, Ask("guess", methods=["toy"]))
+    plan = make_plan(registry, RunRequest("guess", methods=["toy"]))
     store = Store.create(tmp_path / "run")
     file = write_spec(tmp_path, store, plan.trials[0], limits, [PLUGIN])
     assert file.name == f"{plan.trials[0].key}.json"

@@ -13,7 +13,7 @@ from bench.execution.engines import LocalEngine
 from bench.execution.problem_cache import Problems
 from bench.execution.run import run
 from bench.execution.scratch import Scratch
-from bench.plan.grid import Ask
+from bench.plan.grid import RunRequest
 from bench.plan.registry import Registry
 from bench.results.records import Limits
 
@@ -45,7 +45,7 @@ def go(tmp_path):
     def _go(*methods, track="nothing", jobs=1, n_cells=60, **params):
         registry = Registry([RUDE])
         registry.__dict__["datasets"] = {"toy-data": ToySource(n_cells=n_cells)}
-        ask = Ask("rude", tracks=[track], methods=methods or ["controls"], params=params)
+        ask = RunRequest("rude", tracks=[track], methods=methods or ["controls"], params=params)
         limits = Limits(timeout_s=30, memory_mb=4000)
         result = run(registry, ask, tmp_path / "run", LocalEngine(jobs), limits, Watcher, command=["bench", "run"])
         return result, {r.spec.method: r for r in result.records}

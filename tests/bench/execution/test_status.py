@@ -7,7 +7,7 @@ from raising_plugin import ERRORS
 
 from bench.errors import BenchError, status_of
 from bench.execution.trial import TrialRunner
-from bench.plan.grid import Ask, make_plan
+from bench.plan.grid import RunRequest, make_plan
 from bench.plan.registry import Registry
 from bench.results.store import Store
 
@@ -33,7 +33,7 @@ def records(tmp_path_factory):
     registry = Registry([PLUGIN.with_name("raising_plugin.py")])
     registry.__dict__["datasets"] = {"toy-data": ToySource()}
     store = Store.create(tmp_path_factory.mktemp("statuses") / "run")
-    plan = make_plan(registry, Ask("refuse", list(ERRORS), ["refusing"]))
+    plan = make_plan(registry, RunRequest("refuse", list(ERRORS), ["refusing"]))
     with TrialRunner(registry, store, Limits(timeout_s=30, memory_mb=4000)) as runner:
         return {(t.spec.track, t.spec.method): runner.execute(t) for t in plan.trials}
 

@@ -10,7 +10,7 @@ from toy_problem import INPUTS, toy_job
 from bench.exchange.files import write_inputs
 from bench.execution.engines import LocalEngine
 from bench.execution.run import run
-from bench.plan.grid import Ask
+from bench.plan.grid import RunRequest
 from bench.sandbox import Sandbox, landlock
 
 needs_landlock = pytest.mark.skipif(not landlock.version(), reason="this system cannot guard files")
@@ -40,7 +40,7 @@ def test_a_method_finds_no_truth_and_cannot_open_it_when_it_is_told_where_it_lie
     (others / "labels.h5ad").write_text("the truth")
 
     def go(methods, told=()):
-        ask = Ask("guess", methods=methods, params={"spy": {"told": ",".join(map(str, told))}} if told else {})
+        ask = RunRequest("guess", methods=methods, params={"spy": {"told": ",".join(map(str, told))}} if told else {})
         return run(registry, ask, out, LocalEngine(1), limits, Watcher, command=["bench"])
 
     result = go(["toy"])
@@ -119,6 +119,6 @@ def test_a_refusal_says_how_a_method_gets_at_a_file(tmp_path):
 def test_a_relative_folder_of_run_or_data_is_no_part_of_a_trials_scratch(tmp_path, registry, limits, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(type(registry.datasets["toy-data"]), "files", (Path("counts.h5ad"),))
-    ask = Ask("guess", methods=["toy"])
+    ask = RunRequest("guess", methods=["toy"])
     result = run(registry, ask, Path("run"), LocalEngine(1), limits, Watcher, command=["bench"])
     assert result.complete
