@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import matplotlib
 
 from bench.reports.classes import supplementary
-from bench.reports.classes.figures import by_class, cell_maps, confusion, hierarchy, label_agreement, lost, same_cells
+from bench.reports.classes.figures import by_class, cell_maps, confusion, hierarchy, levels, lost, same_cells
 from bench.reports.deg import tables as deg_tables
 from bench.reports.deg.figures import null, overlap, pr, qq, ratios, subsets, volcano
 from bench.reports.embeddings import figure as embedding_figure
@@ -44,7 +44,7 @@ FIGURES = {
     "hierarchy": hierarchy,
     "classes": by_class,
     "lost": lost,
-    "levels": label_agreement,
+    "levels": levels,
     "cell_map": cell_maps,
     "confusion": confusion,
     "same_cells": same_cells,
