@@ -137,13 +137,13 @@ def _check_shapes(u, delta, A, B, C, D, z, delta_bias) -> None:
     if A.ndim != 2:
         raise BenchError("A must be (channels, states)", where=f"A has shape {tuple(A.shape)}")
     states = A.shape[1]
-    wanted = {"delta": u.shape, "z": u.shape, "A": (channels, states), "D": (channels,), "delta_bias": (channels,)}
-    wanted |= {"B": (batch, length, states), "C": (batch, length, states)}
-    given = {"delta": delta, "A": A, "B": B, "C": C, "D": D, "z": z, "delta_bias": delta_bias}
-    for name, tensor in given.items():
-        if tensor is not None and tuple(tensor.shape) != tuple(wanted[name]):
+    shapes = {"delta": u.shape, "z": u.shape, "A": (channels, states), "D": (channels,), "delta_bias": (channels,)}
+    shapes |= {"B": (batch, length, states), "C": (batch, length, states)}
+    tensors = {"delta": delta, "A": A, "B": B, "C": C, "D": D, "z": z, "delta_bias": delta_bias}
+    for name, tensor in tensors.items():
+        if tensor is not None and tuple(tensor.shape) != tuple(shapes[name]):
             raise BenchError(
-                f"{name} must have shape {tuple(wanted[name])}",
+                f"{name} must have shape {tuple(shapes[name])}",
                 where=f"it has {tuple(tensor.shape)}, with u of shape {tuple(u.shape)}",
                 fix="length comes before channels here, unlike in mamba-ssm",
             )

@@ -28,11 +28,11 @@ class CpuScan(torch.autograd.Function):
         bias = zeros if delta_bias is None else whole_lanes(delta_bias)
         gate = u.new_empty(batch, 1, 1) if z is None else whole_lanes(z)
         out = torch.empty_like(u)
-        kept = u.new_empty(batch, -(-length // scan_kernel.CHUNK), states, u.shape[-1])
+        saved = u.new_empty(batch, -(-length // scan_kernel.CHUNK), states, u.shape[-1])
         ctx.flags = (bool(delta_softplus), z is not None, bool(reverse))
         with threads_of_torch():
-            scan_kernel.forward(*arrays(u, delta, A, B, C, skip, gate, bias), *ctx.flags, *arrays(out, kept))
-        ctx.save_for_backward(u, delta, A, B, C, skip, gate, bias, kept)
+            scan_kernel.forward(*arrays(u, delta, A, B, C, skip, gate, bias), *ctx.flags, *arrays(out, saved))
+        ctx.save_for_backward(u, delta, A, B, C, skip, gate, bias, saved)
         ctx.channels = channels
         return first_channels(out, channels)
 
@@ -40,7 +40,7 @@ class CpuScan(torch.autograd.Function):
     @once_differentiable
     def backward(ctx, dout):
         """Gradients of all tensors, whichever of them are asked for: they share one pass."""
-        u, delta, A, B, C, skip, gate, bias, kept = ctx.saved_tensors
+        u, delta, A, B, C, skip, gate, bias, saved = ctx.saved_tensors
         batch, length, width = u.shape
         states = A.shape[0]
         tasks = -(-width // (LANES * scan_kernel.BLOCKS))
@@ -50,10 +50,10 @@ class CpuScan(torch.autograd.Function):
         grads = (du, ddelta, dA, dB, dC, dD, dz, dbias)
         with threads_of_torch():
             scan_kernel.backward(
-                *arrays(u, delta, A, B, C, skip, gate, bias), *ctx.flags, *arrays(kept, whole_lanes(dout), *grads)
+                *arrays(u, delta, A, B, C, skip, gate, bias), *ctx.flags, *arrays(saved, whole_lanes(dout), *grads)
             )
         c = ctx.channels
         dB, dC = ((x if tasks == 1 else x.view(batch, tasks, length, -1).sum(1))[..., :states] for x in (dB, dC))
         dA, dD, dbias = dA.sum(0).T[:c], dD.sum(0)[:c], dbias.sum(0)[:c]
-        found = (first_channels(du, c), first_channels(ddelta, c), dA, dB, dC, dD, first_channels(dz, c), dbias)
-        return *(x if needed else None for x, needed in zip(found, ctx.needs_input_grad, strict=False)), None, None
+        gradients = (first_channels(du, c), first_channels(ddelta, c), dA, dB, dC, dD, first_channels(dz, c), dbias)
+        return *(x if needed else None for x, needed in zip(gradients, ctx.needs_input_grad, strict=False)), None, None

@@ -17,7 +17,7 @@ from numba import njit, prange
 
 from bench.methods.nn.kernels.lanes import LANES, exp2, lane_sums, load, sigmoid, softplus, spread, store, zeros
 
-CHUNK = 64  # steps between two kept states
+CHUNK = 64  # steps between two saved states
 BLOCKS = 4  # blocks of 16 channels whose gradients of B and C are added up as they come
 _ZERO, _ONE, _LN2 = np.float32(0), np.float32(1), np.float32(0.6931471805599453)
 
@@ -33,7 +33,7 @@ def _rates(A, first):
 
 
 @njit(error_model="numpy")
-def _forward_block(u, delta, A, B, C, D, z, bias, softplus_delta, gated, reverse, first, out, kept):
+def _forward_block(u, delta, A, B, C, D, z, bias, softplus_delta, gated, reverse, first, out, saved):
     length, channels = u.shape
     states = A.shape[0]
     h, rates = zeros(states), _rates(A, first)
@@ -42,7 +42,7 @@ def _forward_block(u, delta, A, B, C, D, z, bias, softplus_delta, gated, reverse
         t = length - 1 - k if reverse else k
         if k % CHUNK == 0:
             for n in range(states):
-                store(kept, (k // CHUNK * states + n) * channels + first, load(h, n * LANES))
+                store(saved, (k // CHUNK * states + n) * channels + first, load(h, n * LANES))
         at = t * channels + first
         step = load(delta, at) + shift
         if softplus_delta:
@@ -62,8 +62,8 @@ def _forward_block(u, delta, A, B, C, D, z, bias, softplus_delta, gated, reverse
 
 
 @njit(parallel=True, nogil=True, cache=True, error_model="numpy")
-def forward(u, delta, A, B, C, D, z, bias, softplus_delta, gated, reverse, out, kept):
-    """Fill ``out`` (batch, length, channels) and ``kept`` (batch, chunks, states, channels).
+def forward(u, delta, A, B, C, D, z, bias, softplus_delta, gated, reverse, out, saved):
+    """Fill ``out`` (batch, length, channels) and ``saved`` (batch, chunks, states, channels).
 
     Without a gate ``z`` is not read but must have the batch's size.
     """
@@ -72,18 +72,18 @@ def forward(u, delta, A, B, C, D, z, bias, softplus_delta, gated, reverse, out, 
     for task in prange(batch * blocks):
         i, first = task // blocks, task % blocks * LANES
         _forward_block(
-            u[i], delta[i], A, B[i], C[i], D, z[i], bias, softplus_delta, gated, reverse, first, out[i], kept[i]
+            u[i], delta[i], A, B[i], C[i], D, z[i], bias, softplus_delta, gated, reverse, first, out[i], saved[i]
         )
 
 
 @njit(error_model="numpy")
-def _recompute(u, delta, rates, B, C, D, bias, softplus_delta, reverse, first, kept, chunk, h, decays, steps, y):
+def _recompute(u, delta, rates, B, C, D, bias, softplus_delta, reverse, first, saved, chunk, h, decays, steps, y):
     """States before and after each step of a chunk, decays and step sizes, and ``y`` before the gate."""
     length, channels = u.shape
     states = B.shape[1]
     shift, skip = load(bias, first), load(D, first)
     for n in range(states):
-        store(h, n * LANES, load(kept, (chunk * states + n) * channels + first))
+        store(h, n * LANES, load(saved, (chunk * states + n) * channels + first))
     for j in range(min(CHUNK, length - chunk * CHUNK)):
         k = chunk * CHUNK + j
         t = length - 1 - k if reverse else k
@@ -95,11 +95,11 @@ def _recompute(u, delta, rates, B, C, D, bias, softplus_delta, reverse, first, k
         drive = step * x
         output = skip * x
         for n in range(states):
-            here = (j * states + n) * LANES
+            offset = (j * states + n) * LANES
             decay = exp2(step * load(rates, n * LANES))
-            state = decay * load(h, here) + spread(B[t, n]) * drive
-            store(decays, here, decay)
-            store(h, here + states * LANES, state)
+            state = decay * load(h, offset) + spread(B[t, n]) * drive
+            store(decays, offset, decay)
+            store(h, offset + states * LANES, state)
             output = output + spread(C[t, n]) * state
         store(steps, j * LANES, step)
         store(y, j * LANES, output)
@@ -119,7 +119,7 @@ def _backward_block(
     gated,
     reverse,
     first,
-    kept,
+    saved,
     dout,
     du,
     ddelta,
@@ -138,8 +138,8 @@ def _backward_block(
     carry, dA_sum, dB_lanes, dC_lanes = zeros(states), zeros(states), zeros(padded), zeros(padded)
     zero = spread(_ZERO)
     dD_sum, dbias_sum = zero, zero
-    for chunk in range(kept.shape[0] - 1, -1, -1):
-        _recompute(u, delta, rates, B, C, D, bias, softplus_delta, reverse, first, kept, chunk, h, decays, steps, y)
+    for chunk in range(saved.shape[0] - 1, -1, -1):
+        _recompute(u, delta, rates, B, C, D, bias, softplus_delta, reverse, first, saved, chunk, h, decays, steps, y)
         for j in range(min(CHUNK, length - chunk * CHUNK) - 1, -1, -1):
             k = chunk * CHUNK + j
             t = length - 1 - k if reverse else k
@@ -154,14 +154,14 @@ def _backward_block(
             drive = step * x
             ddrive, dexponent = zero, zero
             for n in range(states):
-                here = (j * states + n) * LANES
+                offset = (j * states + n) * LANES
                 dstate = load(carry, n * LANES) + spread(C[t, n]) * dy
-                store(dC_lanes, n * LANES, dy * load(h, here + states * LANES))
+                store(dC_lanes, n * LANES, dy * load(h, offset + states * LANES))
                 store(dB_lanes, n * LANES, dstate * drive)
                 ddrive = ddrive + spread(B[t, n]) * dstate
-                passed_on = dstate * load(decays, here)
+                passed_on = dstate * load(decays, offset)
                 store(carry, n * LANES, passed_on)
-                ddecay = passed_on * load(h, here)
+                ddecay = passed_on * load(h, offset)
                 dexponent = dexponent + ddecay * load(A, n * channels + first)
                 store(dA_sum, n * LANES, load(dA_sum, n * LANES) + ddecay * step)
             for n in range(0, padded, LANES):
@@ -182,7 +182,7 @@ def _backward_block(
 
 @njit(parallel=True, nogil=True, cache=True, error_model="numpy")
 def backward(
-    u, delta, A, B, C, D, z, bias, softplus_delta, gated, reverse, kept, dout, du, ddelta, dA, dB, dC, dD, dz, dbias
+    u, delta, A, B, C, D, z, bias, softplus_delta, gated, reverse, saved, dout, du, ddelta, dA, dB, dC, dD, dz, dbias
 ):
     """Fill the gradients of everything ``forward`` read, given ``dout``.
 
@@ -196,6 +196,6 @@ def backward(
         i = task // tasks
         for block in range(task % tasks * BLOCKS, min((task % tasks + 1) * BLOCKS, blocks)):
             _backward_block(
-                u[i], delta[i], A, B[i], C[i], D, z[i], bias, softplus_delta, gated, reverse, block * LANES, kept[i],
+                u[i], delta[i], A, B[i], C[i], D, z[i], bias, softplus_delta, gated, reverse, block * LANES, saved[i],
                 dout[i], du[i], ddelta[i], dA[i], dB[task], dC[task], dD[i], dz[i], dbias[i],
             )  # fmt: skip
