@@ -27,13 +27,13 @@ def rescore(registry: Registry, store: Store, report: Callable[[TrialRecord], No
     for record in answered:
         _check_same_problem(registry, store, record)
     with Scratch() as scratch:
-        problems, seen = Problems(registry, scratch), set[str]()
+        problems, saved = Problems(registry, scratch), set[str]()
         for record in sorted(answered, key=lambda r: (r.spec.dataset, r.spec.problem)):
             task = registry.task(record.spec.task)
             problem = problems.get(record.spec).problem
-            if record.spec.problem not in seen:
+            if record.spec.problem not in saved:
                 store.save_problem(record.spec.problem, problem, task.problem_tables(problem))
-                seen.add(record.spec.problem)
+                saved.add(record.spec.problem)
             scored = task.score(problem, _prediction(store, record, task, problem))
             store.save_tables(record.key, scored.tables)
             store.rewrite(record.model_copy(update=scored_records(scored)))

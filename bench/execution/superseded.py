@@ -1,4 +1,4 @@
-"""Why trials that a run folder holds run again: what their key is made of has changed."""
+"""The reasons why trials that a run folder holds run again: what their key is made of has changed."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def superseded(store: Store, due: Iterable[Planned]) -> list[str]:
     methods: dict[str, dict[str, None]] = {}
     for record, spec in _namesakes(store, new):
         cause = " and ".join(
-            what for field, what in _CAUSES.items() if getattr(record.spec, field) != getattr(spec, field)
+            words for field, words in _CAUSES.items() if getattr(record.spec, field) != getattr(spec, field)
         )
         methods.setdefault(f"{cause or 'their key'} changed since bench {record.bench_version}", {})[spec.method] = None
     return [f"run again: {', '.join(names)}: {cause}" for cause, names in methods.items()]
@@ -43,5 +43,5 @@ def _namesakes(store: Store, new: dict[str, TrialSpec]) -> Iterator[tuple[TrialR
 
 
 def _name(spec: TrialSpec) -> str:
-    """What the report tells trials apart by; of two of one name it shows the newer."""
+    """Return what the report tells trials apart by; of two of one name it shows the newer."""
     return spec.model_dump_json(include={"task", "track", "dataset", "method", "params", "seeds"})

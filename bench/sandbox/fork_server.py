@@ -21,7 +21,7 @@ def main() -> None:
     answers = os.dup(1)
     os.dup2(2, 1)  # whatever a library prints must not be taken for an answer
     _preload()
-    known = supervisor.Known(guard.installed(), imported.installed())
+    facts = supervisor.MachineFacts(guard.installed(), imported.installed())
     prctl(PR_SET_CHILD_SUBREAPER, 1)  # what a killed supervisor leaves behind comes to us
     wake_read, wake_write = os.pipe()
     os.set_blocking(wake_write, False)
@@ -40,7 +40,7 @@ def main() -> None:
                 break
             *lines, pending = (pending + chunk).split(b"\n")
             for line in lines:
-                pid = _fork_supervisor(json.loads(line), known, (answers, wake_read, wake_write))
+                pid = _fork_supervisor(json.loads(line), facts, (answers, wake_read, wake_write))
                 running[pid] = json.loads(line)["folder"]
     for pid in running:
         os.kill(pid, signal.SIGTERM)
@@ -59,7 +59,7 @@ def _preload() -> None:
     import bench.sandbox.worker  # noqa: F401
 
 
-def _fork_supervisor(job: dict[str, object], known: supervisor.Known, inherited: tuple[int, ...]) -> int:
+def _fork_supervisor(job: dict[str, object], facts: supervisor.MachineFacts, inherited: tuple[int, ...]) -> int:
     pid = os.fork()
     if pid:
         return pid
@@ -69,7 +69,7 @@ def _fork_supervisor(job: dict[str, object], known: supervisor.Known, inherited:
         os.close(fd)
     devnull = os.open(os.devnull, os.O_RDONLY)
     os.dup2(devnull, 0)
-    supervisor.watch(job, known)
+    supervisor.watch(job, facts)
     os._exit(0)
 
 

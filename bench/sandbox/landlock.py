@@ -37,8 +37,8 @@ def version() -> int:
     """Version of the kernel's interface; 0 where there is none, or a container forbids it."""
     if sys.platform != "linux":
         return 0
-    known: int = _libc().syscall(_CREATE_RULESET, None, ctypes.c_size_t(0), _VERSION)
-    return max(0, known)
+    number: int = _libc().syscall(_CREATE_RULESET, None, ctypes.c_size_t(0), _VERSION)
+    return max(0, number)
 
 
 def restrict(read: Iterable[str], write: Iterable[str], listed: Iterable[str] = ()) -> None:
@@ -58,8 +58,8 @@ def restrict(read: Iterable[str], write: Iterable[str], listed: Iterable[str] = 
     OSError
         If the system refuses.
     """
-    known = version()
-    every = _FIRST | (_REFER if known >= 2 else 0) | (_TRUNCATE if known >= 3 else 0)
+    number = version()
+    every = _FIRST | (_REFER if number >= 2 else 0) | (_TRUNCATE if number >= 3 else 0)
     ruleset = _checked(_libc().syscall(_CREATE_RULESET, ctypes.byref(_Ruleset(every)), ctypes.sizeof(_Ruleset), 0))
     try:
         for paths, rights in ((listed, _READ_DIR), (read, _READ), (write, every)):

@@ -34,21 +34,21 @@ _DATA_SLACK_MB = 8192
 
 
 @dataclass(frozen=True)
-class Known:
+class MachineFacts:
     """Facts of this machine that the fork server has found out, for all jobs."""
 
     software: guard.Software
     index: dict[str, list[imported.Installed]]
 
 
-def watch(job: dict[str, Any], known: Known) -> None:
+def watch(job: dict[str, Any], facts: MachineFacts) -> None:
     """Run the job's worker to its end; writes ``outcome.json`` into the job's folder."""
     os.setsid()
     prctl(PR_SET_CHILD_SUBREAPER, 1)  # orphans come to us, so no process of the method escapes the tree
     prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
     folder = Path(job["folder"])
     job["guard"] = guard.name()
-    worker = _start_worker(job, known, folder / "log.txt")
+    worker = _start_worker(job, facts, folder / "log.txt")
     signal.signal(signal.SIGTERM, lambda *_: _abandon())
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     tree = _Tree(with_gpu=job["device"] != "cpu")
@@ -97,14 +97,14 @@ class _Tree:
         return rss
 
 
-def _start_worker(job: dict[str, Any], known: Known, log: Path) -> int:
+def _start_worker(job: dict[str, Any], facts: MachineFacts, log: Path) -> int:
     pid = os.fork()
     if pid:
         return pid
-    _run_worker(job, known, log)
+    _run_worker(job, facts, log)
 
 
-def _run_worker(job: dict[str, Any], known: Known, log: Path) -> NoReturn:
+def _run_worker(job: dict[str, Any], facts: MachineFacts, log: Path) -> NoReturn:
     code = 1
     try:
         os.setpgid(0, 0)
@@ -118,14 +118,14 @@ def _run_worker(job: dict[str, Any], known: Known, log: Path) -> NoReturn:
             resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         _move_in(Path(job["folder"]) / "scratch")
-        guard.confine(job, known.software)
+        guard.confine(job, facts.software)
         if job["environment"]:
             from bench.sandbox import own_environment
 
             own_environment.enter(job)  # does not come back
         from bench.sandbox import worker
 
-        code = worker.main(job, known.index)
+        code = worker.main(job, facts.index)
     except BaseException:  # noqa: BLE001 - told in the trial's log
         traceback.print_exc()
     finally:

@@ -101,8 +101,8 @@ def _run(job: dict[str, Any], folder: Path) -> dict[str, Any]:
         start = time.perf_counter()
         arrays = run_method(method, inputs, ctx, outputs)
         wall += time.perf_counter() - start
-        for told in gate.hand_over(arrays, inputs, outputs, folder, ctx.round):
-            ctx.note(told)
+        for text in gate.hand_over(arrays, inputs, outputs, folder, ctx.round):
+            ctx.note(text)
     phases = {name: float(seconds) for name, seconds in ctx.phases.items()}
     phases.setdefault("predict", wall - phases.get("fit", 0.0))
     return {"status": "ok", "wall_s": wall, "phases": phases, "notes": [str(note)[:500] for note in ctx.notes[:20]]}

@@ -46,8 +46,8 @@ def check_method(method: type[Method] | Method, *, task: str | None = None, data
     done = list(conformance(entry, registry.tasks, lambda: dataset or toy_dataset(), task=task, params=params))
     failed = [_report_lines(name, check) for name, check in done if check.status == "fail"]
     if failed:
-        what = f"{entry.name} fails {len(failed)} of {count(len(done), 'check')} of the conformance suite"
-        raise AssertionError("\n".join([what, f"  where: {entry.origin}", *failed]))
+        message = f"{entry.name} fails {len(failed)} of {count(len(done), 'check')} of the conformance suite"
+        raise AssertionError("\n".join([message, f"  where: {entry.origin}", *failed]))
 
 
 def _params(method: Method) -> dict[str, Any]:
