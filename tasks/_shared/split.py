@@ -124,8 +124,8 @@ def _split_of_dataset(obs: pd.DataFrame, donor: NDArray[np.object_], notes: Note
         left_out = count(int(role.isna().sum()), "cell")
         notes.append(f"left out: {left_out} of which the split column says nothing")
     if straddling:
-        told = "donors are not told apart: training and tested cells may be of the same individual"
-        notes.append(Note(told, "warning"))
+        caveat = "donors are not told apart: training and tested cells may be of the same individual"
+        notes.append(Note(caveat, "warning"))
     return Split(train, test, "cell" if straddling else "donor", tuple(validation), notes)
 
 
