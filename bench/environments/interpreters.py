@@ -30,7 +30,7 @@ def find_python(version: str) -> Interpreter | None:
 
 
 def _ask_uv(*request: str) -> str:
-    """What ``uv python find`` prints; empty if there is no such interpreter."""
+    """Return what ``uv python find`` prints; empty if there is no such interpreter."""
     command = [find_uv_bin(), "python", "find", "--system", "--no-project", "--no-config", "--no-python-downloads"]
     env = clean_env() | {"PATH": os.pathsep.join(map(str, _folders(request[0])))}
     done = subprocess.run([*command, *request], capture_output=True, text=True, check=False, env=env)
