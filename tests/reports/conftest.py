@@ -15,6 +15,7 @@ import pandas as pd
 import pytest
 
 from bench.problem import Curve
+from bench.reports import build_report
 from bench.results.records import (
     DataCard,
     Limits,
@@ -387,6 +388,20 @@ def write_fake_run(root: Path, plan: Plan) -> Path:
 def full_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """12 methods, 4 controls, 3 tracks, 3 datasets, several seeds, every failure status."""
     return write_fake_run(tmp_path_factory.mktemp("full") / "run", Plan(dict(METHODS)))
+
+
+@pytest.fixture(scope="session")
+def full_page(full_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The page of ``full_run``, without files of figures; it lies outside of the run folder."""
+    return build_report(full_run, tmp_path_factory.mktemp("mail") / "attachment.html", formats=())
+
+
+@pytest.fixture(scope="session")
+def drawn(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A run of one method, and its report with figures in a folder beside it; no test may change either."""
+    folder = tmp_path_factory.mktemp("drawn")
+    run = write_fake_run(folder / "run", Plan({"scrublet": 1.8}))
+    return run, build_report(run, folder / "elsewhere" / "report.html", formats=("png",))
 
 
 @pytest.fixture

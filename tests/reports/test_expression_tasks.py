@@ -205,8 +205,14 @@ def run(runs: dict[str, Path], request: pytest.FixtureRequest) -> Run:
     return load(runs[request.param])
 
 
-def page_data(run: Path) -> tuple[str, dict[str, Any]]:
-    html = build_report(run, run.parent / f"{run.name}.html", formats=()).read_text()
+@pytest.fixture(scope="module")
+def pages(runs: dict[str, Path]) -> dict[str, Path]:
+    """The page of each run."""
+    return {task: build_report(run, run.parent / f"{task}.html", formats=()) for task, run in runs.items()}
+
+
+def page_data(page: Path) -> tuple[str, dict[str, Any]]:
+    html = page.read_text()
     found = re.search(r'<script type="application/json" id="report-data">(.*?)</script>', html, re.S)
     return html, json.loads(found.group(1))
 
@@ -359,8 +365,8 @@ def test_curves_keep_both_ends_when_thinned() -> None:
 
 
 @pytest.mark.parametrize("task", TASKS)
-def test_the_page_is_escaped_and_sections_follow_the_tables(runs: dict[str, Path], task: str) -> None:
-    html, data = page_data(runs[task])
+def test_the_page_is_escaped_and_sections_follow_the_tables(pages: dict[str, Path], task: str) -> None:
+    html, data = page_data(pages[task])
     assert "<img src=x" not in html
     sections = set(re.findall(r'<section id="(imputation|integration|deg)"', html))
     assert sections == {task}
@@ -403,10 +409,10 @@ def test_a_table_without_its_columns_is_refused(runs: dict[str, Path], tmp_path:
 @pytest.mark.browser
 @pytest.mark.slow
 @pytest.mark.parametrize("task", TASKS)
-def test_sections_in_a_browser(runs: dict[str, Path], task: str, browser: Any) -> None:
+def test_sections_in_a_browser(pages: dict[str, Path], task: str, browser: Any) -> None:
     browser.get("about:blank")
     browser.get_log("browser")
-    browser.get(build_report(runs[task], runs[task].parent / f"{task}.html", formats=()).as_uri())
+    browser.get(pages[task].as_uri())
     browser.execute_script("window.dispatchEvent(new Event('beforeprint'))")
     captions = browser.execute_script(
         "return [...document.querySelectorAll('#imputation figcaption, #integration figcaption, #deg figcaption')]"
@@ -448,6 +454,5 @@ def test_sections_in_a_browser(runs: dict[str, Path], task: str, browser: Any) -
 @pytest.mark.browser
 @pytest.mark.slow
 @pytest.mark.parametrize("task", TASKS)
-def test_nothing_is_wider_than_a_phone(runs: dict[str, Path], task: str, on_a_phone: Any) -> None:
-    html = build_report(runs[task], runs[task].parent / f"{task}.html", formats=())
-    assert on_a_phone(html) == (390, [])
+def test_nothing_is_wider_than_a_phone(pages: dict[str, Path], task: str, on_a_phone: Any) -> None:
+    assert on_a_phone(pages[task]) == (390, [])

@@ -42,8 +42,8 @@ class Loads(HTMLParser):
 
 
 @pytest.fixture(scope="module")
-def page(full_run: Path) -> str:
-    return build_report(full_run, formats=()).read_text(encoding="utf-8")
+def page(full_page: Path) -> str:
+    return full_page.read_text(encoding="utf-8")
 
 
 @pytest.fixture(scope="module")
@@ -87,11 +87,11 @@ def test_embedded_numbers_are_those_of_the_csv(page: str, full_run: Path) -> Non
 
 
 def test_what_cannot_be_written_leaves_the_earlier_report_and_nothing_beside_it(
-    make_run: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+    drawn: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run = make_run({"scrublet": 1.8})
-    before = build_report(run, formats=("png",)).read_text(encoding="utf-8")
-    files = sorted(run.rglob("*"))
+    run, page = drawn
+    before = page.read_text(encoding="utf-8")
+    files = sorted(run.parent.rglob("*"))
 
     def full(self: object, file: Path, **_: object) -> None:
         Path(file).write_text("half a fig")
@@ -100,19 +100,18 @@ def test_what_cannot_be_written_leaves_the_earlier_report_and_nothing_beside_it(
     with monkeypatch.context() as patched:
         patched.setattr("matplotlib.figure.Figure.savefig", full)
         with pytest.raises(OSError, match="No space left"):
-            build_report(run, formats=("png",))
+            build_report(run, page, formats=("png",))
     monkeypatch.setattr("bench.reports.page.html.render", lambda run, embeddings: "half a page \udcff")
     with pytest.raises(UnicodeEncodeError):
-        build_report(run, formats=())
-    assert sorted(run.rglob("*")) == files
-    assert (run / "report.html").read_text(encoding="utf-8") == before
+        build_report(run, page, formats=())
+    assert sorted(run.parent.rglob("*")) == files
+    assert page.read_text(encoding="utf-8") == before
 
 
-def test_figures_lie_beside_the_report(make_run: Callable[..., Path], tmp_path: Path) -> None:
-    run = make_run({"scrublet": 1.8})
-    build_report(run, tmp_path / "elsewhere" / "report.html", formats=("png",))
+def test_figures_lie_beside_the_report(drawn: tuple[Path, Path]) -> None:
+    run, page = drawn
     assert not (run / "figures").exists()
-    assert list((tmp_path / "elsewhere" / "figures").glob("*.png"))
+    assert list((page.parent / "figures").glob("*.png"))
 
 
 def test_nothing_is_loaded_from_outside(parsed: Loads) -> None:

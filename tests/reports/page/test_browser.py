@@ -19,16 +19,11 @@ from selenium.webdriver.common.keys import Keys  # noqa: E402
 from selenium.webdriver.support.ui import Select, WebDriverWait  # noqa: E402
 
 
-@pytest.fixture(scope="module")
-def html(full_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return build_report(full_run, tmp_path_factory.mktemp("mail") / "attachment.html", formats=())
-
-
 @pytest.fixture
-def page(browser: webdriver.Chrome, html: Path) -> webdriver.Chrome:
+def page(browser: webdriver.Chrome, full_page: Path) -> webdriver.Chrome:
     browser.get("about:blank")
     browser.get_log("performance")
-    browser.get(html.as_uri())
+    browser.get(full_page.as_uri())
     WebDriverWait(browser, 60).until(lambda d: d.find_elements(By.CSS_SELECTOR, "#table-view tbody tr"))
     return browser
 
@@ -52,15 +47,15 @@ def draw_everything(driver: webdriver.Chrome) -> None:
     driver.execute_script("window.dispatchEvent(new Event('beforeprint'))")
 
 
-def test_loads_without_errors_or_network(page: webdriver.Chrome, html: Path) -> None:
+def test_loads_without_errors_or_network(page: webdriver.Chrome, full_page: Path) -> None:
     draw_everything(page)
     assert len(page.find_elements(By.CSS_SELECTOR, ".plot .main-svg")) >= 5
     assert errors(page) == []
     messages = [json.loads(entry["message"])["message"] for entry in page.get_log("performance")]
     urls = {m["params"]["request"]["url"] for m in messages if m["method"] == "Network.requestWillBeSent"}
-    assert html.as_uri() in urls
+    assert full_page.as_uri() in urls
     # chrome:// is the browser's own furniture
-    assert all(url == html.as_uri() or url.startswith(("data:", "blob:", "chrome:")) for url in urls), urls
+    assert all(url == full_page.as_uri() or url.startswith(("data:", "blob:", "chrome:")) for url in urls), urls
 
 
 def test_nothing_from_the_run_was_executed(page: webdriver.Chrome) -> None:
@@ -188,8 +183,8 @@ def test_every_control_and_figure_has_a_name(page: webdriver.Chrome) -> None:
     WebDriverWait(page, 20).until(lambda d: texts(d, "#resources-view details tbody tr"))
 
 
-def test_nothing_is_wider_than_a_phone(browser: webdriver.Chrome, on_a_phone, html: Path) -> None:
-    assert on_a_phone(html) == (390, [])
+def test_nothing_is_wider_than_a_phone(browser: webdriver.Chrome, on_a_phone, full_page: Path) -> None:
+    assert on_a_phone(full_page) == (390, [])
     # names of datasets and methods have no spaces; text that sticks out of a box widens the page, not the box
     browser.execute_script(
         "for (const e of document.querySelectorAll('main h4')) e.textContent = 'long_name_'.repeat(9)"
