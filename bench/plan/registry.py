@@ -16,7 +16,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from types import ModuleType
 from typing import Generic, TypeVar, cast
@@ -195,12 +195,18 @@ def _concrete_subclasses(module: ModuleType, base: type[T]) -> Iterator[type[T]]
             yield cls
 
 
+@cache
+def _origin(cls: type) -> str:
+    """File and line of a class, for which Python parses the whole file."""
+    file = inspect.getfile(cls)
+    with suppress(OSError):  # a class that a function made, whose source is not found
+        return f"{file}:{inspect.getsourcelines(cls)[1]}"
+    return file
+
+
 def describe(cls: type[T]) -> Entry[type[T]]:
     """The entry of the class of a method or a task, whose card must be whole."""
-    file = inspect.getfile(cls)
-    origin = file
-    with suppress(OSError):  # a class that a function made, whose source is not found
-        origin += f":{inspect.getsourcelines(cls)[1]}"
+    file, origin = inspect.getfile(cls), _origin(cls)
     missing = [a for a in ("name", "summary") if not isinstance(getattr(cls, a, None), str)]
     if missing:
         raise BenchError(f"{cls.__name__} has no {' and no '.join(missing)}", where=origin, fix="set class attributes")
