@@ -44,7 +44,7 @@ TRIAL = ["task", "track", "dataset", "method", "split_seed", "sim_seed", "method
 APART = ["run_id", "trial", "wall_s", "fit_s", "predict_s", "cpu_s", "rss_peak_mb", "gpu_peak_mb"]
 APART += ["host", "cpu", "load", "blas"]
 #: A note tells whose prediction a trial has used; of several equal ones it is the one whose key comes first.
-LENDER = r"trial [0-9a-f]{16} \([^)]*\)"
+REUSED_TRIAL = r"trial [0-9a-f]{16} \([^)]*\)"
 EXAMPLES = """
 examples:
   compare_results.py v0.1                            that commit against this checkout, uncommitted changes included
@@ -165,7 +165,7 @@ def load(folder: Path, task: str) -> tuple[dict[str, pd.DataFrame], dict[str, st
         table = pd.read_csv(folder / f"{name}.csv", dtype=str, keep_default_na=False)
         table = table[table["task"] == task].sort_values(TRIAL, kind="stable", ignore_index=True)
         if "notes" in table:
-            table["notes"] = table["notes"].str.replace(LENDER, "another trial", regex=True)
+            table["notes"] = table["notes"].str.replace(REUSED_TRIAL, "another trial", regex=True)
         tables[name] = table.drop(columns=APART, errors="ignore")
         if name == "results":
             for where, rows in table.groupby(TRIAL):

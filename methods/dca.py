@@ -38,8 +38,8 @@ class Dca(Imputer):
     caveat = (
         "Eager mode is switched off before seeding, which the package does too late to be reproducible. Where there is "
         "no Python 3.8 the package is adapted to TensorFlow 2.15 (the row's versions tell). Fitted to the tested "
-        "cells themselves, in every round anew, as the paper does; training cells are not used. The denoised mean "
-        "is scaled to 10,000 a cell."
+        "cells themselves, in every masking round anew, as the paper does; training cells are not used. The denoised "
+        "mean is scaled to 10,000 a cell."
     )
 
     def __init__(

@@ -36,8 +36,8 @@ class DcaTorch(Imputer):
     fewest_cells = 20
     caveat = (
         "Our port of dca 0.3.4, checked against its output over seeds; initial weights and batches are torch's, not "
-        "TensorFlow's. Fitted to the tested cells themselves, in every round anew, as the paper does; training cells "
-        "are not used. The denoised mean is scaled to 10,000 a cell."
+        "TensorFlow's. Fitted to the tested cells themselves, in every masking round anew, as the paper does; training "
+        "cells are not used. The denoised mean is scaled to 10,000 a cell."
     )
 
     def __init__(

@@ -36,7 +36,7 @@ class KnnSmoothing(Imputer):
     fewest_cells = 3
     caveat = (
         "Our sparse port of version 2.1, whose authors give no default of k: 16 here. Fitted to the tested cells "
-        "themselves, in every round anew; training cells are not used."
+        "themselves, in every masking round anew; training cells are not used."
     )
 
     def __init__(self, k: int = 16, n_components: int = 10, dither: float = 0.03) -> None:

@@ -37,10 +37,10 @@ class Magic(Imputer):
     requires = (python_package("magic-impute", extra="imputation"),)
     fewest_cells = 8
     caveat = (
-        "Fitted to the tested cells themselves, in every round anew, as the paper does; training cells are not used. "
-        "The package makes the diffusion operator; we apply it to blocks of genes, which gives the numbers of its "
-        "exact solver without the dense matrix. Its square-root scale is undone for ln(1 + CP10K), and values are not "
-        "scaled to 10,000 a cell again."
+        "Fitted to the tested cells themselves, in every masking round anew, as the paper does; training cells are not "
+        "used. The package makes the diffusion operator; we apply it to blocks of genes, which gives the numbers of "
+        "its exact solver without the dense matrix. Its square-root scale is undone for ln(1 + CP10K), and values are "
+        "not scaled to 10,000 a cell again."
     )
 
     def __init__(self, knn: int = 5, t: int = 3, n_pca: int = 100, decay: float = 1.0) -> None:

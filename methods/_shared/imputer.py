@@ -27,8 +27,8 @@ class Imputer(Method):
     ----------
     inductive
         What is learned from the training cells serves other cells: learn once where there are such cells. Otherwise
-        (and where there are none) learn from the cells themselves, in every round anew: a model that has seen an entry
-        in one round must not be asked for it in another.
+        (and where there are none) learn from the cells themselves, in every masking round anew: a model that has
+        seen an entry in one round must not be asked for it in another.
     """
 
     tasks = ("imputation", "integration", "deg")
