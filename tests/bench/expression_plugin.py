@@ -59,7 +59,7 @@ class Fill(Task):
         truth = log1p_cp10k(adata.X)
         solution = pd.DataFrame({"donor": obs["donor"]}, index=adata.obs_names)
 
-        def look(k):
+        def masking_round(k):
             kept, hidden = hide(adata.X, k)
             info = {"hint": float(adata.X.sum())} if track == "leaky" else {}
             return Inputs(Cells(kept, obs, adata.var), TRAIN, info, hidden)
@@ -67,7 +67,7 @@ class Fill(Task):
         if self.inputs_name(track, seeds):
             whole = Inputs(Cells(adata.X, obs, adata.var))
             return Problem(whole, solution, truth={"expression": truth})
-        rounds = Rounds(N_ROUNDS, look)
+        rounds = Rounds(N_ROUNDS, masking_round)
         return Problem(rounds[0], solution, rounds=rounds, truth={"expression": truth})
 
     def score(self, problem, prediction):

@@ -111,14 +111,14 @@ def test_hidden_counts_are_told_better_than_by_the_mean_of_the_gene(make, contex
 
 def test_the_seed_decides_and_rounds_differ(make, context):
     cells, _ = simulate(60, np.random.default_rng(3))
-    looks = [Inputs(*hide(cells, k)[:1], query=hide(cells, k)[1]) for k in range(2)]
+    rounds = [Inputs(*hide(cells, k)[:1], query=hide(cells, k)[1]) for k in range(2)]
 
     def both(seed: int) -> list[np.ndarray]:
         method = make()
         ctx = context(seed, n_rounds=2)
         found = []
-        for ctx.round, look in enumerate(looks):
-            found.append(answer(method, look, ctx))
+        for ctx.round, shown_inputs in enumerate(rounds):
+            found.append(answer(method, shown_inputs, ctx))
         return found
 
     first, second = both(1), both(1)

@@ -38,14 +38,14 @@ def test_rounds_hide_each_count_once_and_show_the_rest(deep: Dataset) -> None:
     assert len(problem.rounds) == N_GROUPS
     assert (counts.sum(axis=1) >= 4000).all()
     hidden = sparse.csr_matrix(counts.shape, dtype=int)
-    for look in problem.rounds:
-        assert look.query is not None
-        assert look.cells.X.multiply(look.query).nnz == 0
-        assert (look.cells.X + counts.multiply(look.query) != counts).nnz == 0
-        assert look.cells.obs.equals(problem.inputs.cells.obs)
-        assert look.train is problem.rounds[0].train or look.train is not None
-        assert (look.cells.X.sum(axis=1) > 0).all()
-        hidden = hidden + look.query.astype(int)
+    for masked in problem.rounds:
+        assert masked.query is not None
+        assert masked.cells.X.multiply(masked.query).nnz == 0
+        assert (masked.cells.X + counts.multiply(masked.query) != counts).nnz == 0
+        assert masked.cells.obs.equals(problem.inputs.cells.obs)
+        assert masked.train is problem.rounds[0].train or masked.train is not None
+        assert (masked.cells.X.sum(axis=1) > 0).all()
+        hidden = hidden + masked.query.astype(int)
     assert (hidden != (counts > 0).astype(int)).nnz == 0
     assert problem.asked is not None
     assert (problem.asked != (counts > 0)).nnz == 0
@@ -258,6 +258,6 @@ def test_unsorted_counts_and_stored_zeros_give_the_same_problem(deep: Dataset) -
     messy.has_sorted_indices = False
     other = replace(deep, adata=AnnData(X=messy, obs=deep.adata.obs, var=deep.adata.var))
     a, b = (TASK.make_problem(d, "nonzero", Seeds()) for d in (deep, other))
-    for mine, theirs in zip(a.rounds, b.rounds, strict=True):
-        assert (mine.cells.X != theirs.cells.X).nnz == 0
-        assert (pattern(mine.query) != pattern(theirs.query)).nnz == 0  # type: ignore[arg-type]
+    for ordered, unordered in zip(a.rounds, b.rounds, strict=True):
+        assert (ordered.cells.X != unordered.cells.X).nnz == 0
+        assert (pattern(ordered.query) != pattern(unordered.query)).nnz == 0  # type: ignore[arg-type]

@@ -113,12 +113,12 @@ def test_controls_on_hidden_counts(hidden: Problem) -> None:
     assert not answer["identity"].data.any()
     labels = hidden.solution["cell_type"].to_numpy()
     for k in (0, 3):
-        look = hidden.rounds[k]
-        assert look.train is not None
-        assert look.query is not None
-        shown, train = (_log(X.toarray()) for X in (look.cells.X, look.train.X))
+        masked = hidden.rounds[k]
+        assert masked.train is not None
+        assert masked.query is not None
+        shown, train = (_log(X.toarray()) for X in (masked.cells.X, masked.train.X))
         both = np.concatenate([shown, train])
-        row, column = look.query.nonzero()
+        row, column = masked.query.nonzero()
         pick = {name: np.asarray(matrix[row, column]).ravel() for name, matrix in answer.items()}
         np.testing.assert_allclose(pick["gene_mean"], both.mean(axis=0)[column], rtol=1e-4)
         detected = np.array([np.mean(v[v > 0]) if (v > 0).any() else 0 for v in both.T])
