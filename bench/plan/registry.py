@@ -206,7 +206,7 @@ def _origin(cls: type) -> str:
 
 def describe(cls: type[T]) -> Entry[type[T]]:
     """The entry of the class of a method or a task, whose card must be whole."""
-    file, origin = inspect.getfile(cls), _origin(cls)
+    file, origin = inspect.getfile(cls), _origin(cls)  # type: ignore[arg-type]  # a class is hashable
     missing = [a for a in ("name", "summary") if not isinstance(getattr(cls, a, None), str)]
     if missing:
         raise BenchError(f"{cls.__name__} has no {' and no '.join(missing)}", where=origin, fix="set class attributes")
