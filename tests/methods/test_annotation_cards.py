@@ -253,7 +253,8 @@ def test_no_whole_dataset_is_made_dense(method, inputs, r, tmp_path, monkeypatch
             return _to_dense(X, *args, **kwargs)
 
         monkeypatch.setattr(form, "toarray", counted)
-    monkeypatch.setattr("bench.methods._shared.annotation.blocks.__defaults__", (block,))
+    for module in ("_shared.annotation", "_shared.pca", "_ports.scibet"):
+        monkeypatch.setattr(f"bench.methods.{module}.ROWS", block)
     monkeypatch.setattr("bench.methods._ports.seurat_preprocess._ROWS", block)
     checked(method, inputs(method, test=test), tmp_path)
     if method.name == "celltypist_voting":  # it scales variable genes of the tested cells, and its card says so
