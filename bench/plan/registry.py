@@ -13,7 +13,7 @@ import json
 import pkgutil
 import re
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache, cached_property
@@ -59,10 +59,14 @@ class Registry:
     ----------
     plugins
         Python files given with ``--plugin``.
+    datasets
+        In place of the registered ones.
     """
 
-    def __init__(self, plugins: Sequence[Path] = ()) -> None:
+    def __init__(self, plugins: Sequence[Path] = (), datasets: Iterable[DatasetSource] | None = None) -> None:
         self._plugins = [Path(p).resolve() for p in plugins]
+        if datasets is not None:
+            self.datasets = {source.card.name: source for source in datasets}
         self._loaded: Dataset | None = None
 
     @cached_property

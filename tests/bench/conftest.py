@@ -1,54 +1,9 @@
-import hashlib
 import subprocess
 
-import anndata as ad
-import numpy as np
-import pandas as pd
 import pytest
-from conftest_core import PLUGIN
-from scipy import sparse
+from conftest_core import make_registry
 
-from bench.dataset import Dataset, DatasetCard, DatasetSource
-from bench.plan.registry import Registry
 from bench.results.records import Limits
-
-
-class ToySource(DatasetSource):
-    """A dataset made on the spot; `loads` counts how often."""
-
-    def __init__(self, name="toy-data", n_cells=60, n_donors=3):
-        self.name, self.n_cells, self.n_donors, self.loads = name, n_cells, n_donors, 0
-
-    @property
-    def card(self):
-        return DatasetCard(
-            name=self.name,
-            summary="Poisson counts.",
-            digest=hashlib.sha256(f"{self.name}{self.n_cells}{self.n_donors}".encode()).hexdigest(),
-            fields=frozenset({"donor", "is_doublet"}),
-            truth="generative",
-            n_cells=self.n_cells,
-            n_genes=20,
-            n_donors=self.n_donors,
-            builtin=True,
-        )
-
-    def load(self):
-        self.loads += 1
-        rng = np.random.default_rng(0)
-        hot = rng.random(self.n_cells) < 0.3
-        X = sparse.csr_matrix(rng.poisson(1.0 + hot[:, None], (self.n_cells, 20)).astype(np.float32))
-        obs = pd.DataFrame(
-            {"donor": [f"d{i % self.n_donors}" for i in range(self.n_cells)], "is_doublet": hot},
-            index=[f"c{i}" for i in range(self.n_cells)],
-        )
-        return Dataset(self.card, ad.AnnData(X, obs, pd.DataFrame(index=[f"g{i}" for i in range(20)])))
-
-
-def make_registry(*sources):
-    registry = Registry([PLUGIN])
-    registry.__dict__["datasets"] = {s.name: s for s in (sources or (ToySource(),))}
-    return registry
 
 
 @pytest.fixture

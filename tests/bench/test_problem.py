@@ -3,9 +3,10 @@
 import json
 
 import pytest
+from builders import trial_record, trial_spec
 
 from bench.problem import Note
-from bench.results.records import Limits, TrialRecord, TrialSpec
+from bench.results.records import TrialRecord
 from bench.results.tables import result_table
 
 NOTES = {
@@ -23,13 +24,8 @@ def test_a_note_is_written_and_read_as_text(text):
 
 
 def test_records_and_tables_hold_the_text_and_give_back_the_levels():
-    spec = TrialSpec(
-        **dict.fromkeys(("task", "task_version", "track", "dataset", "dataset_digest", "method"), "x"),
-        **dict.fromkeys(("implementation", "method_digest", "environment_digest"), "x"),
-        role="method",
-    )
     told = ["a method's own sentence \udce4", *NOTES.values()]
-    record = TrialRecord(key="k", spec=spec, limits=Limits(), status="ok", notes=told, problem_notes=list(NOTES))
+    record = trial_record("k", trial_spec(), notes=told, problem_notes=list(NOTES))
     assert record.notes == [Note("a method's own sentence ?"), *NOTES.values()]
     assert record.problem_notes == list(NOTES.values())
     written = record.model_dump_json()

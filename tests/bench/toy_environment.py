@@ -7,8 +7,8 @@ import zipfile
 from pathlib import Path
 
 import numpy
-from conftest import ToySource
 from conftest_core import PLUGIN as TOYS
+from conftest_core import ToySource
 
 from bench.cli.live import Silent
 from bench.environments.declaration import environment_of
@@ -55,8 +55,7 @@ def environment(plugin, name="inside"):
 
 def go(plugin, out, mode="ok", *, limits=None, **kwargs):
     """Run the plugin's method and a plain one."""
-    registry = Registry([TOYS, plugin])
-    registry.__dict__["datasets"] = {"toy-data": ToySource()}
+    registry = Registry([TOYS, plugin], [ToySource()])
     ask = RunRequest("guess", methods=["inside", "toy"], params={"inside": {"mode": mode}})
     limits = limits or Limits(timeout_s=30, memory_mb=2000)
     return run(registry, ask, out, LocalEngine(1), limits, Silent, command=["bench"], **kwargs)

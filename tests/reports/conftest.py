@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from builders import metric, trial_spec
 
 from bench.problem import Curve
 from bench.reports import build_report
@@ -29,7 +30,6 @@ from bench.results.records import (
     Skipped,
     TaskCard,
     TrialRecord,
-    TrialSpec,
 )
 from bench.results.tables import CURVE_COLUMNS, ROW_COLUMNS
 from bench.task import Metric, Seeds, Track
@@ -91,12 +91,9 @@ def _metrics() -> list[Metric]:
     names += [f"{m}@{r}" for r in RATES for m in ("precision", "recall", "tnr", "f1")]
     undefined = {"precision": "no cell is called a doublet", "auroc": "only one class is present"}
     return [
-        Metric(
-            name=n,
+        metric(
+            n,
             summary=f"{n} of the doublet calls",
-            low=0.0,
-            high=1.0,
-            higher_is_better=True,
             undefined=undefined.get(n.split("@")[0], ""),
             headline=n == "auprc",
         )
@@ -208,36 +205,33 @@ def _scores(rng: np.random.Generator, score: np.ndarray, truth: np.ndarray, name
             f"f1{suffix}": 2 * tp / (k + p),
         }
     out = []
-    for metric, value in values.items():
+    for score, value in values.items():
         value = float(value)
-        if name == "random" and metric == "precision":
-            out.append(ScoreRecord(metric=metric, value=None, n=len(truth), detail="no cell is called a doublet"))
+        if name == "random" and score == "precision":
+            out.append(ScoreRecord(metric=score, value=None, n=len(truth), detail="no cell is called a doublet"))
             continue
         half = 0.03 + 0.02 * rng.random()
         out.append(
             ScoreRecord(
-                metric=metric, value=value, ci_low=max(0.0, value - half), ci_high=min(1.0, value + half), n=len(truth)
+                metric=score, value=value, ci_low=max(0.0, value - half), ci_high=min(1.0, value + half), n=len(truth)
             )
         )
-        if "@" in metric:
+        if "@" in score:
             continue
         donors = np.clip(value + rng.normal(0, 0.06, 6), 0, 1)
         units = {f"donor:D{i}": float(v) for i, v in enumerate(donors)} | {"donor_mean": float(donors.mean())}
         units |= {"heterotypic": min(1.0, value * 1.1), "homotypic": value * 0.4}
-        out += [ScoreRecord(metric=metric, value=v, unit=u, n=len(truth) // 6) for u, v in units.items()]
+        out += [ScoreRecord(metric=score, value=v, unit=u, n=len(truth) // 6) for u, v in units.items()]
     return out
 
 
 def _trial(plan: Plan, track: str, dataset: str, name: str, role: str, strength: float, seed: int) -> TrialRecord:
-    spec = TrialSpec(
+    spec = trial_spec(
         task="doublet",
-        task_version="1",
         track=track,
         dataset=dataset,
-        dataset_digest="d",
         method=name,
         role=role,
-        implementation="port",
         method_digest="m",
         environment_digest="e",
         params={"expected_rate": 0.08},

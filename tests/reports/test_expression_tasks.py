@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from builders import method_card, metric, save_request, task_card, track, trial_record, trial_spec
 
 from bench.reports import build_report
 from bench.reports.deg import payload as deg_payload
@@ -21,18 +22,12 @@ from bench.reports.integration import tables as integration_tables
 from bench.reports.run import style
 from bench.reports.run.load import Run, load
 from bench.results.records import (
-    Limits,
-    MethodCard,
     PlannedTrial,
-    Request,
     Resources,
     ScoreRecord,
-    TaskCard,
-    TrialRecord,
-    TrialSpec,
 )
 from bench.results.store import Store
-from bench.task import Metric, Seeds, Track
+from bench.task import Seeds
 
 SHIFT = {"raw": 0.0, "magic": 0.35, "dca": 0.2, "gene_mean": 0.6}
 ROLES = {"gene_mean": "trap"}
@@ -154,42 +149,29 @@ TASKS = {
 
 def write_run(root: Path, task: str, tmp: Path) -> Path:
     """A run of one of :data:`TASKS`."""
-    track, make, metrics = TASKS[task]
+    track_name, make, metrics = TASKS[task]
     store, planned = Store.create(root), []
     for dataset in STUDIES:
         for method in SHIFT:
             scores, tables = make(method, dataset)
-            spec = TrialSpec(
-                task=task, task_version="1", track=track, dataset=dataset, dataset_digest="d", method=method,
-                role=ROLES.get(method, "method"), implementation="port", method_digest=method, environment_digest="",
-            )  # fmt: skip
+            role = ROLES.get(method, "method")
+            spec = trial_spec(task=task, track=track_name, dataset=dataset, method=method, role=role)
             key = f"{len(planned):016x}"
-            record = TrialRecord(
-                key=key, spec=spec, limits=Limits(), status="ok", n_cells=120, scores=scores, host="h",
-                resources=Resources(wall_s=1.0, rss_peak_mb=300), started="2025", bench_version="0",
-            )  # fmt: skip
-            store.save(record)
+            used = Resources(wall_s=1.0, rss_peak_mb=300)
+            store.save(trial_record(key, spec, n_cells=120, scores=scores, resources=used))
             store.save_tables(key, tables)
-            planned.append(PlannedTrial(key=key, track=track, dataset=dataset, method=method, seeds=Seeds()))
+            planned.append(PlannedTrial(key=key, track=track_name, dataset=dataset, method=method, seeds=Seeds()))
             folder = root / "problems" / spec.problem
             folder.mkdir(parents=True, exist_ok=True)
             kinds = pd.Series(np.arange(len(CELLS)) % 3).map(dict(enumerate(TYPES)))
             solution = pd.DataFrame({"cell": CELLS, "cell_type": kinds, "subtype": kinds + "1", "donor": "D1"})
             solution.to_parquet(folder / "solution.parquet")
-    cards = [
-        MethodCard(name=m, summary=m, role=ROLES.get(m, "method"), tasks=[task], implementation="port") for m in SHIFT
-    ]
+    cards = [method_card(m, role=ROLES.get(m, "method"), tasks=[task]) for m in SHIFT]
+    headline = next(iter(metrics))
     metric_cards = [
-        Metric(name=m, summary=m, low=0.0, high=1.0 if up else None, higher_is_better=up, undefined="",
-                   headline=m == next(iter(metrics)))
-        for m, up in metrics.items()
-    ]  # fmt: skip
-    track_card = Track(summary="s", truth="computational", default=True, caveat="")
-    card = TaskCard(name=task, version="1", summary="", purpose="", tracks={track: track_card}, metrics=metric_cards)
-    store.save_request(
-        Request(command=["bench", "run"], created="2025", task=card, methods=cards, datasets=[], planned=planned)
-    )
-    store.write_tables()
+        metric(m, high=1.0 if up else None, higher_is_better=up, headline=m == headline) for m, up in metrics.items()
+    ]
+    save_request(store, task_card(task, {track_name: track()}, metric_cards), cards, planned)
     return root
 
 

@@ -9,8 +9,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from command_line import bench
-from conftest import ToySource
-from conftest_core import PLUGIN
+from conftest_core import PLUGIN, ToySource
 
 from bench.cli.options import assignments, megabytes, names, sbatch_options, seconds, settings
 from bench.errors import BenchError

@@ -5,22 +5,20 @@ import io
 from collections import Counter
 
 import pytest
+from builders import trial_record, trial_spec
 from rich.console import Console
 
 from bench.cli.live import _headline
 from bench.execution.run import Result
 from bench.plan.grid import Plan
-from bench.results.records import Limits, ScoreRecord, TrialRecord, TrialSpec
+from bench.results.records import ScoreRecord
 from bench.task import Seeds
 
 
 def _record(method, track, split, seed, value):
-    spec = TrialSpec(
-        task="guess", task_version="1", track=track, dataset="d", dataset_digest="", method=method, role="method",
-        implementation="port", method_digest="", environment_digest="", seeds=Seeds(split=split, method=seed),
-    )  # fmt: skip
+    spec = trial_spec(task="guess", track=track, method=method, seeds=Seeds(split=split, method=seed))
     scores = [ScoreRecord(metric="accuracy", value=value)]
-    return TrialRecord(key=f"{method}{track}{split}{seed}", spec=spec, limits=Limits(), status="ok", scores=scores)
+    return trial_record(f"{method}{track}{split}{seed}", spec, scores=scores)
 
 
 @pytest.fixture

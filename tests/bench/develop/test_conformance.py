@@ -1,5 +1,5 @@
 import pytest
-from conftest import ToySource
+from conftest_core import ToySource
 
 from bench.develop.conformance import Check, Conformance, conformance
 from bench.errors import BenchError, UnknownNameError

@@ -1,4 +1,4 @@
-from conftest import ToySource
+from conftest_core import ToySource
 
 from bench.develop.leakage_audit import audit, audit_one
 from bench.task import Seeds

@@ -10,8 +10,8 @@ import time
 import psutil
 import pytest
 from command_line import bench
-from conftest import ToySource
 from conftest_core import PLUGIN as TOYS
+from conftest_core import ToySource
 from toy_environment import declare, environment
 
 from bench.develop.conformance import Conformance

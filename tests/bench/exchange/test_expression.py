@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import psutil
 import pytest
-from conftest import ToySource
+from conftest_core import ToySource
 from expression_plugin import N_ROUNDS, hide
 from scipy import sparse
 
@@ -30,9 +30,7 @@ TRUTH = log1p_cp10k(ToySource().load().adata.X).toarray()
 
 @pytest.fixture
 def registry():
-    registry = Registry([PLUGIN])
-    registry.__dict__["datasets"] = {"toy-data": ToySource()}
-    return registry
+    return Registry([PLUGIN], [ToySource()])
 
 
 def run(registry, store, limits, tracks, mode="ok"):

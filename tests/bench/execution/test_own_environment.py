@@ -12,8 +12,7 @@ import types
 import pytest
 import toy_environment
 from command_line import bench
-from conftest import ToySource
-from conftest_core import PLUGIN
+from conftest_core import PLUGIN, ToySource
 from toy_environment import declare, environment, go, the_row
 
 from bench.develop.conformance import Conformance

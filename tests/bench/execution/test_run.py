@@ -264,7 +264,7 @@ def test_an_overlong_log_keeps_its_two_ends(go, monkeypatch):
 
 
 def test_a_dataset_is_loaded_once_however_many_problems_it_serves(go):
-    from conftest import ToySource, make_registry
+    from conftest_core import ToySource, make_registry
 
     sources = [ToySource("one", 30), ToySource("two", 33), ToySource("three", 36)]
     result = go(["toy"], registry=make_registry(*sources), split_seeds=4)
@@ -300,7 +300,7 @@ def test_a_task_that_cannot_build_its_problem_gives_rows_too(go, track, status):
 
 
 def test_a_supervised_method_without_training_donors_is_not_applicable(go):
-    from conftest import ToySource, make_registry
+    from conftest_core import ToySource, make_registry
 
     result = go(["supervised", "toy"], registry=make_registry(ToySource(n_donors=1)))
     assert statuses(result)["supervised"] == "not_applicable"
@@ -447,7 +447,7 @@ def test_a_specification_file_is_all_an_engine_needs(registry, limits, tmp_path)
 
 
 def _write_h5ad(file):
-    from conftest import ToySource
+    from conftest_core import ToySource
 
     adata = ToySource().load().adata
     adata.var["symbol"] = adata.var_names

@@ -4,8 +4,7 @@ import errno
 import tempfile
 
 import pytest
-from conftest import ToySource
-from conftest_core import PLUGIN
+from conftest_core import PLUGIN, ToySource
 
 from bench import cli
 from bench.errors import BenchError
@@ -43,8 +42,7 @@ class Watcher:
 @pytest.fixture
 def go(tmp_path):
     def _go(*methods, track="nothing", jobs=1, n_cells=60, **params):
-        registry = Registry([RUDE])
-        registry.__dict__["datasets"] = {"toy-data": ToySource(n_cells=n_cells)}
+        registry = Registry([RUDE], [ToySource(n_cells=n_cells)])
         ask = RunRequest("rude", tracks=[track], methods=methods or ["controls"], params=params)
         limits = Limits(timeout_s=30, memory_mb=4000)
         result = run(registry, ask, tmp_path / "run", LocalEngine(jobs), limits, Watcher, command=["bench", "run"])

@@ -1,8 +1,7 @@
 """An error has one status, whoever raises it and in whatever process."""
 
 import pytest
-from conftest import ToySource
-from conftest_core import PLUGIN
+from conftest_core import PLUGIN, ToySource
 from raising_plugin import ERRORS
 
 from bench.errors import BenchError, status_of
@@ -30,8 +29,7 @@ def test_an_error_of_ours_has_the_status_of_its_class_and_any_other_is_a_crash()
 def records(tmp_path_factory):
     from bench.results.records import Limits
 
-    registry = Registry([PLUGIN.with_name("raising_plugin.py")])
-    registry.__dict__["datasets"] = {"toy-data": ToySource()}
+    registry = Registry([PLUGIN.with_name("raising_plugin.py")], [ToySource()])
     store = Store.create(tmp_path_factory.mktemp("statuses") / "run")
     plan = make_plan(registry, RunRequest("refuse", list(ERRORS), ["refusing"]))
     with TrialRunner(registry, store, Limits(timeout_s=30, memory_mb=4000)) as runner:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from builders import method_card, metric, save_request, task_card, track, trial_record, trial_spec
 from scipy import sparse
 
 from bench.errors import BenchError
@@ -21,17 +22,11 @@ from bench.reports.page import payload
 from bench.reports.run import tables
 from bench.reports.run.load import load
 from bench.results.records import (
-    Limits,
-    MethodCard,
     PlannedTrial,
-    Request,
     ScoreRecord,
-    TaskCard,
-    TrialRecord,
-    TrialSpec,
 )
 from bench.results.store import Store
-from bench.task import Metric, Seeds, Track
+from bench.task import Seeds
 
 TRUTH = ["a1", "a1", "a2", "<b>", "<b>", "<b>"]
 ANSWERS = {"good": TRUTH, "poor": ["a1", "a2", "a1", "unassigned", "<b>", "<b>"]}
@@ -58,37 +53,22 @@ def _scores(answers: list[str]) -> list[ScoreRecord]:
 def run(tmp_path: Path) -> Path:
     """Two methods on one level of one dataset."""
     store = Store.create(tmp_path / "run")
-    metrics = [
-        Metric(name=n, summary=n, low=0.0, high=None if n == "train_cells" else 1.0, neutral=n == "train_cells",
-                   higher_is_better=True, headline=n == "f1_macro", undefined="")
-        for n in ("f1_macro", "f1", "recall", "train_cells")
-    ]  # fmt: skip
-    track = Track(summary="s", truth="computational", default=True, caveat="")
+    metrics = [metric("f1_macro", headline=True), metric("f1"), metric("recall")]
+    metrics.append(metric("train_cells", high=None, neutral=True))
     planned = []
     for method, answers in ANSWERS.items():
-        spec = TrialSpec(
-            task="annotation", task_version="1", track="subtype", dataset="tiny", dataset_digest="d", method=method,
-            role="method", implementation="port", method_digest=method, environment_digest="",
-        )  # fmt: skip
+        spec = trial_spec(task="annotation", track="subtype", dataset="tiny", method=method)
         prediction = tmp_path / method / "prediction.parquet"  # the store links to it
         prediction.parent.mkdir()
         table = pd.DataFrame({"cell": [f"c{i}" for i in range(6)], "label": answers, "probability": 1.0})
         table[::-1].to_parquet(prediction)
         key = f"{len(planned):016x}"
-        record = TrialRecord(
-            key=key, spec=spec, limits=Limits(), status="ok", n_cells=6, scores=_scores(answers), host="h",
-            started="2025", bench_version="0",
-        )  # fmt: skip
-        store.save(record, [prediction])
+        store.save(trial_record(key, spec, n_cells=6, scores=_scores(answers)), [prediction])
         solution = pd.DataFrame({"label": TRUTH}, index=[f"c{i}" for i in range(6)])
         store.save_problem(spec.problem, _problem(solution), {})
         planned.append(PlannedTrial(key=key, track="subtype", dataset="tiny", method=method, seeds=Seeds()))
-    cards = [MethodCard(name=m, summary=m, role="method", tasks=["annotation"], implementation="port") for m in ANSWERS]
-    card = TaskCard(name="annotation", version="1", summary="", purpose="", tracks={"subtype": track}, metrics=metrics)
-    store.save_request(
-        Request(command=["bench"], created="2025", task=card, methods=cards, datasets=[], planned=planned)
-    )
-    store.write_tables()
+    cards = [method_card(m, tasks=["annotation"]) for m in ANSWERS]
+    save_request(store, task_card("annotation", {"subtype": track()}, metrics), cards, planned)
     return store.root
 
 

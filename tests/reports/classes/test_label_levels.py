@@ -6,23 +6,18 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from builders import method_card, metric, save_request, task_card, track, trial_record, trial_spec
 from scipy import sparse
 
 from bench.problem import Cells, Inputs, Problem
 from bench.reports.classes import label_levels
 from bench.reports.run.load import load
 from bench.results.records import (
-    Limits,
-    MethodCard,
     PlannedTrial,
-    Request,
     ScoreRecord,
-    TaskCard,
-    TrialRecord,
-    TrialSpec,
 )
 from bench.results.store import Store
-from bench.task import Metric, Seeds, Track
+from bench.task import Seeds
 
 TRUTH = {
     "celltype": {"c0": "a", "c1": "a", "c2": "b", "c3": "b"},
@@ -40,32 +35,25 @@ ANSWERS = {
 }
 
 
-def _write(store: Store, track: str, split: int, folder: Path, variant: str = "") -> PlannedTrial:
+def _write(store: Store, level: str, split: int, folder: Path, variant: str = "") -> PlannedTrial:
     cells, seeds = TESTED[split], Seeds(split=split)
-    name = track + variant
+    name = level + variant
     key = f"{len(list(store.root.glob('trials/*'))):016x}"
-    answers = ANSWERS[track, split]
-    spec = TrialSpec(
-        task="annotation", task_version="1", track=name, dataset="tiny", dataset_digest="d", method="m", role="method",
-        implementation="port", method_digest="m", environment_digest="", seeds=seeds,
-    )  # fmt: skip
+    answers = ANSWERS[level, split]
+    spec = trial_spec(task="annotation", track=name, dataset="tiny", seeds=seeds)
     scores = [ScoreRecord(metric="f1_macro", value=0.5, n=len(cells))]
-    for known in set(TRUTH[track].values()):
-        above = f"; cell_type {PARENT[known]}" if track == "subtype" else ""
+    for known in set(TRUTH[level].values()):
+        above = f"; cell_type {PARENT[known]}" if level == "subtype" else ""
         scores.append(
             ScoreRecord(metric="train_cells", value=5, unit=f"class:{known}", n=1, detail=f"1 training donors{above}")
         )
         scores.append(ScoreRecord(metric="f1", value=0.5, unit=f"class:{known}", n=1))
-    record = TrialRecord(
-        key=key, spec=spec, limits=Limits(), status="ok", n_cells=len(cells), scores=scores, host="h", started="2025",
-        bench_version="0",
-    )  # fmt: skip
     file = folder / key / "prediction.parquet"
     file.parent.mkdir()
     pd.DataFrame({"cell": cells, "label": answers, "probability": 1.0}).to_parquet(file)
-    store.save(record, [file])
+    store.save(trial_record(key, spec, n_cells=len(cells), scores=scores), [file])
     solution = pd.DataFrame(
-        {"label": [TRUTH[track][c] for c in cells], "donor": [DONOR[c] for c in cells]}, index=cells
+        {"label": [TRUTH[level][c] for c in cells], "donor": [DONOR[c] for c in cells]}, index=cells
     )
     counts = Cells(sparse.csr_matrix((len(cells), 1)), pd.DataFrame(index=cells), pd.DataFrame(index=["g"]))
     store.save_problem(spec.problem, Problem(Inputs(counts), solution), {})
@@ -78,20 +66,10 @@ def make(tmp_path: Path):
 
     def made(*trials: tuple[str, int, str]) -> Path:
         store = Store.create(tmp_path / "run")
-        planned = [_write(store, track, split, tmp_path, variant) for track, split, variant in trials]
-        metrics = [
-            Metric(name=n, summary=n, low=0.0, high=None if n == "train_cells" else 1.0, higher_is_better=True,
-                       neutral=n == "train_cells", headline=n == "f1_macro", undefined="")
-            for n in ("f1_macro", "f1", "train_cells")
-        ]  # fmt: skip
-        card = Track(summary="s", truth="computational", default=True, caveat="")
-        tracks = dict.fromkeys(("celltype", "subtype", "celltype-lodo", "subtype-lodo"), card)
-        task = TaskCard(name="annotation", version="1", summary="", purpose="", tracks=tracks, metrics=metrics)
-        methods = [MethodCard(name="m", summary="m", role="method", tasks=["annotation"], implementation="port")]
-        store.save_request(
-            Request(command=["b"], created="2025", task=task, methods=methods, datasets=[], planned=planned)
-        )
-        store.write_tables()
+        planned = [_write(store, level, split, tmp_path, variant) for level, split, variant in trials]
+        metrics = [metric("f1_macro", headline=True), metric("f1"), metric("train_cells", high=None, neutral=True)]
+        tracks = dict.fromkeys(("celltype", "subtype", "celltype-lodo", "subtype-lodo"), track())
+        save_request(store, task_card("annotation", tracks, metrics), [method_card("m", tasks=["annotation"])], planned)
         return store.root
 
     return made

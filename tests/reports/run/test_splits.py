@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from builders import method_card, metric, save_request, task_card, trial_record, trial_spec
+from builders import track as of_task
 from scipy import sparse, stats
 
 from bench.problem import Cells, Inputs, Problem
@@ -18,27 +20,15 @@ from bench.reports.run.load import Run, load
 from bench.reports.run.ranks import ranking
 from bench.results.records import (
     DataCard,
-    Limits,
-    MethodCard,
     PlannedTrial,
-    Request,
     ScoreRecord,
-    TaskCard,
-    TrialRecord,
-    TrialSpec,
 )
 from bench.results.store import Store
-from bench.task import Metric, Seeds, Track
+from bench.task import Seeds
 
 ROLES = {"truth": "perfect", "coin": "random", "depth": "trap"}
-METRICS = [
-    Metric(name=name, summary="", low=0.0, high=1.0, higher_is_better=True, undefined="", headline=name == "auprc")
-    for name in ("auprc", "other")
-]
-TRACKS = {
-    "plain": Track(summary="", truth="simulated", default=True, caveat=""),
-    "round": Track(summary="", truth="computational", default=True, caveat="Circular.", circular=True),
-}
+METRICS = [metric("auprc", headline=True), metric("other")]
+TRACKS = {"plain": of_task(truth="simulated"), "round": of_task(caveat="Circular.", circular=True)}
 
 #: A trial: method, split seed, method seed, value and half the width of its interval (None: none), track.
 Trial = tuple[str, int, int, float, float | None]
@@ -62,19 +52,12 @@ def make(tmp_path: Path) -> Callable[..., Run]:
         planned = []
         for method, split, seed, value, half in trials:
             seeds = Seeds(split=split, method=seed)
-            spec = TrialSpec(
-                task="t", task_version="1", track=track, dataset="d", dataset_digest="d", method=method,
-                role=ROLES.get(method, "method"), implementation="port", method_digest=method, environment_digest="",
-                seeds=seeds,
-            )  # fmt: skip
+            spec = trial_spec(track=track, method=method, role=ROLES.get(method, "method"), seeds=seeds)
             bounds = {} if half is None else {"ci_low": value - half, "ci_high": value + half}
             scores = [ScoreRecord(metric=m.name, value=value, n=6, **bounds) for m in METRICS]
             key = f"{len(planned):016x}"
-            record = TrialRecord(
-                key=key, spec=spec, limits=Limits(), status="ok", n_cells=6, scores=scores, started="2025",
-                problem_notes=[f"WARNING {weak}"] if weak else [],
-            )  # fmt: skip
-            store.save(record, [])
+            notes = [f"WARNING {weak}"] if weak else []
+            store.save(trial_record(key, spec, n_cells=6, scores=scores, problem_notes=notes), [])
             solution = pd.DataFrame({"donor": list(donors[split])}, index=[f"c{i}" for i in range(len(donors[split]))])
             cells = Cells(sparse.csr_matrix((len(solution), 1)), solution, pd.DataFrame(index=["g"]))
             store.save_problem(spec.problem, Problem(Inputs(cells), solution), {})
@@ -84,17 +67,13 @@ def make(tmp_path: Path) -> Callable[..., Run]:
                 PlannedTrial(key=f"f{i:015x}", track=track, dataset="d", method="late", seeds=Seeds(split=i))
             )
         names = {t[0] for t in trials} | ({"late"} if lacking else set())
-        cards = [MethodCard(name=n, summary=n, role=ROLES.get(n, "method"), implementation="port") for n in names]
-        card = TaskCard(name="t", version="1", summary="", purpose="", tracks=TRACKS, metrics=METRICS)
+        cards = [method_card(n, role=ROLES.get(n, "method")) for n in names]
         data = DataCard(
             name="d", summary="", digest="d", fields=["donor"] if n_donors else [], truth=truth, n_cells=60, n_genes=1,
             n_donors=n_donors, source="", accession="", licence="", organism="", tissue="", caveat="",
             expected_doublet_rate=None, weak_labels=weak,
         )  # fmt: skip
-        store.save_request(
-            Request(command=["b"], created="2025", task=card, methods=cards, datasets=[data], planned=planned)
-        )
-        store.write_tables()
+        save_request(store, task_card("t", TRACKS, METRICS), cards, planned, datasets=[data])
         return load(store.root)
 
     return made
