@@ -109,3 +109,15 @@ def test_the_wheel_holds_every_file_of_the_rooms(tmp_path, monkeypatch):
     wanted = {str(p if p.parts[0] == "bench" else "bench" / p) for p in inside}
     assert len(wanted) > 300
     assert wanted <= packed, sorted(wanted - packed)
+
+
+def test_no_loop_inside_a_prange_is_left_by_break():
+    """numba (0.61 to 0.68, on Python 3.12 and 3.13) takes values of such a loop from its first step."""
+    loops = [
+        node
+        for file in NAMES.values()
+        for node in ast.walk(ast.parse(file.read_text()))
+        if isinstance(node, ast.For) and isinstance(node.iter, ast.Call) and ast.unparse(node.iter.func) == "prange"
+    ]
+    assert len(loops) > 10
+    assert not [ast.unparse(loop) for loop in loops if any(isinstance(node, ast.Break) for node in ast.walk(loop))]

@@ -12,7 +12,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numba import njit, prange
 
-from bench.tasks.deg.mast.logistic import ITERATIONS, KERNEL, RESPONSE, SCALE_CENTRE, SCALE_EFFECT, TOLERANCE, WEIGHT
+from bench.tasks.deg.mast.logistic import (
+    ITERATIONS,
+    KERNEL,
+    RESPONSE,
+    SCALE_CENTRE,
+    SCALE_EFFECT,
+    STEPS,
+    TOLERANCE,
+    WEIGHT,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -60,7 +69,7 @@ def _scales(design: Array) -> Array:
     return np.where(spread > 0, spread, 1.0)
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(**STEPS)
 def _step(rows, weights, beta, precision):
     """Next normal equations without the gene's own sums; sums of ln(1 + exp(-|eta|)), max(eta, 0), max(-eta, 0)."""
     p = len(beta)
@@ -95,7 +104,7 @@ def _step(rows, weights, beta, precision):
     return normal, moments, tails + math.log(product), above, below
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(**STEPS)
 def _cholesky(matrix):
     """Lower triangular root, in place."""
     p = len(matrix)
@@ -107,7 +116,7 @@ def _cholesky(matrix):
             matrix[i, j] = math.sqrt(value) if i == j else value / matrix[j, j]
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(**STEPS)
 def _solve(root, right, out):
     p = len(root)
     for i in range(p):
@@ -120,6 +129,32 @@ def _solve(root, right, out):
         for k in range(i + 1, p):
             value -= root[k, i] * out[k]
         out[i] = value / root[i, i]
+
+
+@njit(**STEPS)
+def _converged(rows, weights, expressed, sums, start_sums, precision, start):
+    """Coefficients and deviance of a gene, and the root of the last normal matrix but one."""
+    p, cells = len(sums), weights.sum()
+    root, moments = start.copy(), np.empty(p)
+    for i in range(p):
+        moments[i] = WEIGHT * RESPONSE * (2 * sums[i] - start_sums[i])
+    beta = np.zeros(p)
+    deviance = 2 * cells * math.log1p(math.exp(-math.log(3.0)))
+    for iteration in range(ITERATIONS):
+        _cholesky(root)
+        _solve(root, moments, beta)
+        previous = deviance
+        last = root
+        root, moments, tails, above, below = _step(rows, weights, beta, precision)
+        # Of the two sides of the likelihood the one with fewer cells, so that large sums do not cancel.
+        half = below if 2 * expressed > cells else above
+        for i in range(p):
+            half -= beta[i] * (sums[i] - start_sums[i] if 2 * expressed > cells else sums[i])
+            moments[i] += sums[i]
+        deviance = 2 * (tails + half)
+        if iteration > 0 and abs(deviance - previous) / (0.1 + abs(deviance)) < TOLERANCE:
+            break
+    return beta, deviance, last
 
 
 @njit(
@@ -136,29 +171,10 @@ def _fit(rows, weights, expressed, sums, precision, coef, vcov, deviance_out):
             start_sums[i] += weights[k] * rows[k, i]
             for j in range(p):
                 start[i, j] += WEIGHT * weights[k] * rows[k, i] * rows[k, j]
-    cells = weights.sum()
     for gene in prange(genes):
         if expressed[gene] == 0:
             continue
-        root, moments = start.copy(), np.empty(p)
-        for i in range(p):
-            moments[i] = WEIGHT * RESPONSE * (2 * sums[gene, i] - start_sums[i])
-        beta = np.zeros(p)
-        deviance = 2 * cells * math.log1p(math.exp(-math.log(3.0)))
-        for iteration in range(ITERATIONS):
-            _cholesky(root)
-            _solve(root, moments, beta)
-            previous = deviance
-            last = root
-            root, moments, tails, above, below = _step(rows, weights, beta, precision)
-            # Of the two sides of the likelihood the one with fewer cells, so that large sums do not cancel.
-            half = below if 2 * expressed[gene] > cells else above
-            for i in range(p):
-                half -= beta[i] * (sums[gene, i] - start_sums[i] if 2 * expressed[gene] > cells else sums[gene, i])
-                moments[i] += sums[gene, i]
-            deviance = 2 * (tails + half)
-            if iteration > 0 and abs(deviance - previous) / (0.1 + abs(deviance)) < TOLERANCE:
-                break
+        beta, deviance, last = _converged(rows, weights, expressed[gene], sums[gene], start_sums, precision, start)
         coef[gene], deviance_out[gene] = beta, deviance
         unit, column = np.zeros(p), np.empty(p)
         for i in range(p):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numba import njit, prange
 
-from bench.tasks.deg.mast.logistic import KERNEL
+from bench.tasks.deg.mast.logistic import KERNEL, STEPS
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -44,7 +44,7 @@ def least_squares(design: Array, expression: sparse.csc_matrix) -> tuple[Array, 
     return coef, inverse, rss, rank
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(**STEPS)
 def _dot(a, b):
     value = 0.0
     for k in range(len(a)):
@@ -52,7 +52,7 @@ def _dot(a, b):
     return value
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(**STEPS)
 def _back_substitute(root, right, rank):
     for i in range(rank - 1, -1, -1):
         for k in range(i + 1, rank):

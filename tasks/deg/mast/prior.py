@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numba import njit, prange
 
-from bench.tasks.deg.mast.logistic import KERNEL
+from bench.tasks.deg.mast.logistic import KERNEL, STEPS
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -50,7 +50,7 @@ def variance_priors(ends: NDArray[np.int64], r: NDArray[np.float64], s: NDArray[
     return out
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(**STEPS)
 def log_gamma(z):
     """Logarithm of the gamma function and its first two derivatives."""
     product, first, second = 1.0, 0.0, 0.0
@@ -71,7 +71,7 @@ def log_gamma(z):
     return value - (math.log(product) if product != 1 else 0.0), first, second
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(**STEPS)
 def _likelihood(log_a, log_b, r, s):
     """Value, gradient and Hessian (aa, ab, bb) at (ln a, ln b)."""
     a, b = math.exp(log_a), math.exp(log_b)
@@ -100,7 +100,7 @@ def _likelihood(log_a, log_b, r, s):
     return value, a * d_a, d_b, a * a * d_aa + a * d_a, a * d_ab, d_bb
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(**STEPS)
 def _moments(r, s):
     """Logarithms of a and b from mean and variance of ln(s/r); and the sum of the degrees of freedom."""
     n, freedom, mean, squares, noise = 0, 0.0, 0.0, 0.0, 0.0
@@ -121,6 +121,42 @@ def _moments(r, s):
     return math.log(a), mean + log_gamma(a)[1], freedom
 
 
+@njit(**STEPS)
+def _most_likely(x, y, freedom, r, s):
+    """Logarithms of a and b, by damped Newton steps from ``x`` and ``y`` within the bounds."""
+    x, y = min(max(x, _SMALLEST), _LARGEST), min(max(y, _SMALLEST), _LARGEST)
+    value, gx, gy, hxx, hxy, hyy = _likelihood(x, y, r, s)
+    damping = 0.0
+    for _ in range(_ITERATIONS):
+        x_free = not ((x <= _SMALLEST and gx < 0) or (x >= _LARGEST and gx > 0))
+        y_free = not ((y <= _SMALLEST and gy < 0) or (y >= _LARGEST and gy > 0))
+        steepest = max(abs(gx) if x_free else 0.0, abs(gy) if y_free else 0.0)
+        if steepest < 1e-10 * freedom:
+            break
+        # Curvature of what may move; what may not has a step of 0.
+        cxx, cyy, cxy = -hxx if x_free else 1.0, -hyy if y_free else 1.0, -hxy if x_free and y_free else 0.0
+        largest = max(abs(cxx), abs(cyy), abs(cxy))
+        lowest = (cxx + cyy) / 2 - math.hypot((cxx - cyy) / 2, cxy)
+        shift = max(0.0, 1e-6 * largest - lowest) + damping
+        cxx, cyy = cxx + shift, cyy + shift
+        det = cxx * cyy - cxy * cxy
+        mx, my = gx if x_free else 0.0, gy if y_free else 0.0
+        step_x, step_y = (cyy * mx - cxy * my) / det, (cxx * my - cxy * mx) / det
+        new_x = min(max(x + min(max(step_x, -2.0), 2.0), _SMALLEST), _LARGEST)
+        new_y = min(max(y + min(max(step_y, -2.0), 2.0), _SMALLEST), _LARGEST)
+        new = _likelihood(new_x, new_y, r, s)
+        if new[0] >= value - 1e-12 * abs(value):
+            moved = max(abs(new_x - x), abs(new_y - y))
+            x, y = new_x, new_y
+            value, gx, gy, hxx, hxy, hyy = new
+            damping /= 10
+            if moved < 1e-10:
+                break
+        else:
+            damping = max(10 * damping, 1e-3 * largest)
+    return x, y
+
+
 @njit("void(int64[::1], float64[::1], float64[::1], float64[:, ::1])", **KERNEL)
 def _fit(ends, r_all, s_all, out):
     for i in prange(len(ends) - 1):
@@ -129,34 +165,5 @@ def _fit(ends, r_all, s_all, out):
         if freedom == 0:
             out[i, 0], out[i, 1] = 1.0, 2.0
             continue
-        x, y = min(max(x, _SMALLEST), _LARGEST), min(max(y, _SMALLEST), _LARGEST)
-        value, gx, gy, hxx, hxy, hyy = _likelihood(x, y, r, s)
-        damping = 0.0
-        for _ in range(_ITERATIONS):
-            x_free = not ((x <= _SMALLEST and gx < 0) or (x >= _LARGEST and gx > 0))
-            y_free = not ((y <= _SMALLEST and gy < 0) or (y >= _LARGEST and gy > 0))
-            steepest = max(abs(gx) if x_free else 0.0, abs(gy) if y_free else 0.0)
-            if steepest < 1e-10 * freedom:
-                break
-            # Curvature of what may move; what may not has a step of 0.
-            cxx, cyy, cxy = -hxx if x_free else 1.0, -hyy if y_free else 1.0, -hxy if x_free and y_free else 0.0
-            largest = max(abs(cxx), abs(cyy), abs(cxy))
-            lowest = (cxx + cyy) / 2 - math.hypot((cxx - cyy) / 2, cxy)
-            shift = max(0.0, 1e-6 * largest - lowest) + damping
-            cxx, cyy = cxx + shift, cyy + shift
-            det = cxx * cyy - cxy * cxy
-            mx, my = gx if x_free else 0.0, gy if y_free else 0.0
-            step_x, step_y = (cyy * mx - cxy * my) / det, (cxx * my - cxy * mx) / det
-            new_x = min(max(x + min(max(step_x, -2.0), 2.0), _SMALLEST), _LARGEST)
-            new_y = min(max(y + min(max(step_y, -2.0), 2.0), _SMALLEST), _LARGEST)
-            new = _likelihood(new_x, new_y, r, s)
-            if new[0] >= value - 1e-12 * abs(value):
-                moved = max(abs(new_x - x), abs(new_y - y))
-                x, y = new_x, new_y
-                value, gx, gy, hxx, hxy, hyy = new
-                damping /= 10
-                if moved < 1e-10:
-                    break
-            else:
-                damping = max(10 * damping, 1e-3 * largest)
+        x, y = _most_likely(x, y, freedom, r, s)
         out[i, 0], out[i, 1] = math.exp(y - x), 2 * math.exp(x)
