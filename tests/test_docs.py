@@ -1,10 +1,7 @@
 """The commands and the Python of README and docs, as a reader would run them."""
 
-import os
 import re
 import shlex
-import subprocess
-import sys
 from pathlib import Path
 
 import anndata as ad
@@ -12,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import typer
+from command_line import bench
 from scipy import sparse
 
 from bench.cli import with_commands
@@ -59,10 +57,8 @@ def test_a_documented_command_has_its_options(words):
     assert {word.partition("=")[0] for word in words if word.startswith("--")} <= options(command)
 
 
-def bench(folder, *words):
-    environment = {**os.environ, "BENCH_HOME": str(folder / "home")}
-    command = [sys.executable, "-m", "bench.cli", *words]
-    return subprocess.run(command, cwd=folder, env=environment, text=True, capture_output=True)
+def at(folder, *words):
+    return bench(*words, cwd=folder, env={"BENCH_HOME": str(folder / "home")})
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +84,7 @@ def desk(tmp_path_factory):
     (folder / "depth.py").write_text(blocks(ROOT / "README.md", "python")[0])
     (folder / "my_method.py").write_text(blocks(ROOT / "docs" / "add-a-method.md", "python")[0])
     for name in ("study-a", "study-b"):
-        assert bench(folder, "data", "add", f"{name}.h5ad", "--name", name).returncode == 0
+        assert at(folder, "data", "add", f"{name}.h5ad", "--name", name).returncode == 0
     return folder
 
 
@@ -96,5 +92,5 @@ def desk(tmp_path_factory):
 def test_a_documented_command_runs(words, desk):
     if words[0] == "run":  # the built-in cohort, five seeds and a report a run take minutes
         words = [*words, "--seeds", "1", "--no-report", *([] if "--datasets" in words else ["--datasets", "my.h5ad"])]
-    done = bench(desk, *words)
+    done = at(desk, *words)
     assert done.returncode == 0 or words[0] == "doctor", done.stdout + done.stderr  # it tells what is missing here
