@@ -111,6 +111,7 @@ def make_plan(registry: Registry, request: RunRequest) -> Plan:
         raise BenchError(
             f"none of the datasets can serve the asked tracks of {task.name}", where=reasons, fix="see bench list"
         )
+    methods = [_requested(registry, name, request) for name in names]
     trials: list[Planned] = []
     for (dataset, track), n_splits in _n_splits(registry, task, served, request.split_seeds).items():
         if n_splits < request.split_seeds:
@@ -118,8 +119,8 @@ def make_plan(registry: Registry, request: RunRequest) -> Plan:
         for problem_seeds in _problem_seeds(n_splits, request.simulation_seeds if task.tracks[track].seeded else 1):
             base = _base_spec(task, track, sources[dataset], problem_seeds)
             trials += [_control_trial(base, control) for control in _control_seeds(task, request.method_seeds)]
-            for name in names:
-                trials += _method_trials(base, registry, name, request)
+            for method in methods:
+                trials += _method_trials(base, method, request.method_seeds)
     return Plan(task, trials, skipped, names, sources, unreadable)
 
 
@@ -257,26 +258,39 @@ def _existing(method: str, parameter: str, value: str) -> Path:
     return path
 
 
-def _method_trials(base: TrialSpec, registry: Registry, name: str, request: RunRequest) -> list[Planned]:
+@dataclass(frozen=True)
+class _Requested:
+    """A method as it was asked for: what its trials share, found out once, for it takes reading sources and files."""
+
+    fields: dict[str, Any]
+    stochastic: bool
+    unavailable: str
+
+
+def _requested(registry: Registry, name: str, request: RunRequest) -> _Requested:
     cls: type[Method] = registry.methods[name].value
     params = cls.resolve(request.params.get(name, {}), request.preset)
     files = {
         parameter: _existing(name, parameter, str(params[parameter])) for parameter in cls.files if params[parameter]
     }
     named = {parameter: f"{path.name} (sha256 {path_digest(path)[:16]})" for parameter, path in files.items()}
-    update = {
+    unavailable = why_unavailable(cls)
+    environment = None if unavailable else environment_of(cls)
+    fields = {
         "method": name,
         "implementation": cls.implementation,
         "method_digest": source_digest(cls),
         "environment_digest": environment_digest(cls),
         "params": params | named,
         "files": {parameter: str(path) for parameter, path in files.items()},
+        "environment": environment.name if environment else "",
     }
-    unavailable = why_unavailable(cls)
-    environment = None if unavailable else environment_of(cls)
-    update["environment"] = environment.name if environment else ""
+    return _Requested(fields, cls.stochastic, unavailable)
+
+
+def _method_trials(base: TrialSpec, method: _Requested, n_seeds: int) -> list[Planned]:
     planned = []
-    for seed in range(request.method_seeds if cls.stochastic else 1):
-        spec = base.model_copy(update={**update, "seeds": replace(base.seeds, method=seed)})
-        planned.append(Planned(trial_key(spec), spec, unavailable))
+    for seed in range(n_seeds if method.stochastic else 1):
+        spec = base.model_copy(update={**method.fields, "seeds": replace(base.seeds, method=seed)})
+        planned.append(Planned(trial_key(spec), spec, method.unavailable))
     return planned
