@@ -20,7 +20,8 @@ _CAUSES = {
 
 def superseded(store: Store, due: Iterable[Planned]) -> list[str]:
     """A sentence for every cause why trials are due whose like, by name, parameters and seeds, is in the run folder."""
-    new = {_name(planned.spec): planned.spec for planned in due if store.record(planned.key) is None}
+    finished = store.keys()
+    new = {_name(planned.spec): planned.spec for planned in due if planned.key not in finished}
     if not new:
         return []
     methods: dict[str, dict[str, None]] = {}
