@@ -100,13 +100,12 @@ def test_the_terminal_shows_every_trial_and_a_table(run):
     assert "truth (perfect control)" in done.stdout
 
 
-def test_kill_9_loses_only_what_was_in_flight(tmp_path, counts):
-    """The first method finishes, the second hangs; after SIGKILL the same command runs only what is missing."""
-    command = [sys.executable, "-m", "bench.cli", "run", "--task", "guess", "--plugin", str(PLUGIN), "--no-report"]
-    command += ["--datasets", str(counts), "--out", str(tmp_path / "run"), "--jobs", "1", "--methods", "noisy,toy"]
-    command += ["--set", "toy.mode=sleep", "--set", "toy.seconds=30"]
+def second_method_hangs(tmp_path, counts, options):
+    """A run whose first method has finished and whose second hangs: its process, its options, its trials' folder."""
+    command = ["run", "--task", "guess", "--plugin", str(PLUGIN), "--no-report", "--datasets", str(counts)]
+    command += ["--out", str(tmp_path / "run"), "--jobs", "1", "--methods", "noisy,toy", *options]
     process = subprocess.Popen(
-        command,
+        [sys.executable, "-m", "bench.cli", *command],
         stderr=subprocess.PIPE,
         text=True,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # ignored in a shell's background jobs
@@ -115,31 +114,25 @@ def test_kill_9_loses_only_what_was_in_flight(tmp_path, counts):
     deadline = time.monotonic() + 60
     while len(list(trials.glob("[0-9a-f]*"))) < 3 and time.monotonic() < deadline:
         time.sleep(0.02)
+    return process, command, trials
+
+
+def test_kill_9_loses_only_what_was_in_flight(tmp_path, counts):
+    """The first method finishes, the second hangs; after SIGKILL the same command runs only what is missing."""
+    options = ["--set", "toy.mode=sleep", "--set", "toy.seconds=30"]
+    process, command, trials = second_method_hangs(tmp_path, counts, options)
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
     kept = {p.name for p in trials.glob("[0-9a-f]*")}
     assert len(kept) == 3
-    command[-1] = "toy.seconds=30"
-    resumed = bench(*command[3:], "--timeout", "1s", "--json")
+    resumed = bench(*command, "--timeout", "1s", "--json")
     told = json.loads(resumed.stdout)
     assert told["ran"] == 1
     assert told["counts"] == {"ok": 3, "timeout": 1}
 
 
 def test_interrupting_keeps_what_is_done_and_records_nothing_half(tmp_path, counts):
-    command = [sys.executable, "-m", "bench.cli", "run", "--task", "guess", "--plugin", str(PLUGIN), "--no-report"]
-    command += ["--datasets", str(counts), "--out", str(tmp_path / "run"), "--jobs", "1", "--methods", "noisy,toy"]
-    command += ["--set", "toy.mode=sleep"]
-    process = subprocess.Popen(
-        command,
-        stderr=subprocess.PIPE,
-        text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # ignored in a shell's background jobs
-    )
-    trials = tmp_path / "run" / "trials"
-    deadline = time.monotonic() + 60
-    while len(list(trials.glob("[0-9a-f]*"))) < 3 and time.monotonic() < deadline:
-        time.sleep(0.02)
+    process, _, trials = second_method_hangs(tmp_path, counts, ["--set", "toy.mode=sleep"])
     time.sleep(0.5)
     process.send_signal(signal.SIGINT)
     _, told = process.communicate(timeout=30)

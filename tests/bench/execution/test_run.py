@@ -12,6 +12,7 @@ import pytest
 from command_line import bench
 from conftest_core import PLUGIN
 
+from bench.cli.live import Silent
 from bench.errors import BenchError, InvalidOutputError, UnknownNameError
 from bench.execution.engines import LocalEngine, SlurmEngine, write_spec
 from bench.execution.problem_cache import BuiltProblem, DamagedInputsError
@@ -24,21 +25,9 @@ from bench.results.store import Store
 from bench.sandbox import Sandbox
 
 
-class Watcher:
+class Watcher(Silent):
     def __init__(self, plan, todo, finished):
         Watcher.todo = [p.spec.method for p in todo]
-
-    def preparing(self, planned):
-        pass
-
-    def started(self, planned):
-        pass
-
-    def finished(self, planned, record):
-        pass
-
-    def tick(self, progress):
-        pass
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ import pytest
 from conftest_core import PLUGIN, ToySource
 
 from bench import cli
+from bench.cli.live import Silent
 from bench.errors import BenchError
 from bench.execution.engines import LocalEngine
 from bench.execution.problem_cache import Problems
@@ -19,7 +20,7 @@ from bench.results.records import Limits
 RUDE = PLUGIN.with_name("rude_plugin.py")
 
 
-class Watcher:
+class Watcher(Silent):
     """Writes down what it is told."""
 
     def __init__(self, plan, todo, finished):
@@ -34,9 +35,6 @@ class Watcher:
 
     def finished(self, planned, record):
         self.told.append(("finished", planned.spec.method))
-
-    def tick(self, progress):
-        pass
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from toy_problem import INPUTS, toy_job
 
+from bench.cli.live import Silent
 from bench.exchange.files import write_inputs
 from bench.execution.engines import LocalEngine
 from bench.execution.run import run
@@ -14,23 +15,6 @@ from bench.plan.grid import RunRequest
 from bench.sandbox import Sandbox, landlock
 
 needs_landlock = pytest.mark.skipif(not landlock.version(), reason="this system cannot guard files")
-
-
-class Watcher:
-    def __init__(self, plan, todo, finished):
-        pass
-
-    def preparing(self, planned):
-        pass
-
-    def started(self, planned):
-        pass
-
-    def finished(self, planned, record):
-        pass
-
-    def tick(self, progress):
-        pass
 
 
 @needs_landlock
@@ -41,7 +25,7 @@ def test_a_method_finds_no_truth_and_cannot_open_it_when_it_is_told_where_it_lie
 
     def go(methods, told=()):
         ask = RunRequest("guess", methods=methods, params={"spy": {"told": ",".join(map(str, told))}} if told else {})
-        return run(registry, ask, out, LocalEngine(1), limits, Watcher, command=["bench"])
+        return run(registry, ask, out, LocalEngine(1), limits, Silent, command=["bench"])
 
     result = go(["toy"])
     [solution] = (out / "problems").glob("*/solution.parquet")
@@ -120,5 +104,5 @@ def test_a_relative_folder_of_run_or_data_is_no_part_of_a_trials_scratch(tmp_pat
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(type(registry.datasets["toy-data"]), "files", (Path("counts.h5ad"),))
     ask = RunRequest("guess", methods=["toy"])
-    result = run(registry, ask, Path("run"), LocalEngine(1), limits, Watcher, command=["bench"])
+    result = run(registry, ask, Path("run"), LocalEngine(1), limits, Silent, command=["bench"])
     assert result.complete
