@@ -37,25 +37,6 @@ STYLES = {
 }
 
 
-class Silent:
-    """Watches without a word (``--quiet``, ``--json``)."""
-
-    def __init__(self, plan: Plan, todo: list[Planned], finished: int) -> None:
-        pass
-
-    def preparing(self, planned: Planned) -> None:
-        """A trial is next."""
-
-    def started(self, planned: Planned) -> None:
-        """A trial begins."""
-
-    def finished(self, planned: Planned, record: TrialRecord | None) -> None:
-        """A trial has ended."""
-
-    def tick(self, progress: Callable[[Planned], Progress]) -> None:
-        """Nothing to draw."""
-
-
 class LiveTable:
     """A table of what runs now: elapsed time, progress, status counts; plain lines where there is no terminal."""
 

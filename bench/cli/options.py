@@ -35,14 +35,6 @@ def megabytes(text: str | None) -> float | None:
     return None if text is None else _quantity(text, "--memory", ("mb", "gb", "g"))
 
 
-def folder(path: Path, option: str = "--out") -> Path:
-    """``path``, if it is a folder or can become one."""
-    for place in (path, *path.parents):
-        if place.exists() and not place.is_dir():
-            raise BenchError("this is a file, not a folder", where=f"{option} {place}", fix="name a new folder")
-    return path
-
-
 def sbatch_options(items: list[str] | None) -> dict[str, str]:
     """``["partition=short"]`` as ``{"slurm_partition": "short"}``, as submitit names them."""
     for item in items or []:

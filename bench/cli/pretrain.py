@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bench.cli.options import folder, names, seconds, settings
+from bench.cli.options import names, seconds, settings
 from bench.errors import BenchError
 
 if TYPE_CHECKING:
@@ -75,6 +75,7 @@ def pretrain(
     from bench.methods.nn.training.pretraining_cells import PretrainingCells
     from bench.methods.nn.training.training_config import TrainingConfig, split_settings
     from bench.plan.registry import Registry
+    from bench.results.store import usable_folder
 
     kind = architecture(model)
     chosen = device if device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
@@ -98,7 +99,7 @@ def pretrain(
     fabric.launch()
     with _Bar(visible=fabric.is_global_zero and not quiet) as bar:
         pretrained = pretrain_to(
-            folder(out),
+            usable_folder(out),
             fabric,
             kind,
             config,

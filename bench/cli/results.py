@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from bench.cli.options import Plugins, folder, names
+from bench.cli.options import Plugins, names
 from bench.errors import BenchError, UnknownNameError
 
 FIGURES = ("png", "pdf", "svg")
@@ -64,7 +64,7 @@ def merge(
     """Put the trials of several run folders into one; refuses mixed task versions."""
     from bench.results.merge import merge as merge_runs
 
-    if folder(out).resolve() in {run.resolve() for run in runs}:
+    if out.resolve() in {run.resolve() for run in runs}:
         raise BenchError("a run cannot be merged into itself", where=f"--out {out}", fix="name a new folder")
     store = merge_runs(runs, out)
     typer.echo(f"{sum(1 for _ in store.records())} trials in {out}; render with: bench report {out}")

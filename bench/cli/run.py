@@ -3,26 +3,19 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
 import signal
 import sys
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bench.cli.options import AsJson, Plugins, assignments, folder, megabytes, names, sbatch_options, seconds
+from bench.cli.options import AsJson, Plugins, assignments, megabytes, names, sbatch_options, seconds
 from bench.cli.signals import interrupt
-from bench.errors import BenchError, UnknownNameError
+from bench.errors import BenchError
 
 if TYPE_CHECKING:
     from bench.execution.run import Result
-    from bench.plan.registry import Registry
-
-#: Share of the memory at hand that all trials running at once may use together.
-MEMORY_SHARE = 0.85
 
 
 def register(app: typer.Typer) -> None:
@@ -75,63 +68,45 @@ def run(
     trial failed or a dataset could not be read, 2 if the request itself cannot be run.
     """
     signal.signal(signal.SIGTERM, interrupt)
-    from bench.cli.live import LiveTable, Silent, build_shown
-    from bench.environments.builder import build_environment
-    from bench.environments.doctor import why_no_gpu
-    from bench.execution.run import run as run_request
-    from bench.plan.grid import RunRequest
-    from bench.plan.registry import Registry
-    from bench.results.records import Limits
+    from bench.api.run import run as run_methods
+    from bench.api.watch import SILENT, Display
+    from bench.cli.live import LiveTable, build_shown
 
     if not names(methods):
         raise BenchError("no method is named", where="--methods", fix="name methods, or give all or controls")
-    if device not in {"cpu", "cuda"}:
-        raise BenchError(f"unknown device {device!r}", where="--device", fix="give cpu or cuda")
-    if device == "cuda" and engine == "local" and (reason := why_no_gpu()):
-        raise BenchError(reason, where="--device cuda", fix="leave --device out, or run where PyTorch sees a GPU")
-    jobs = jobs or max(1, (os.cpu_count() or 1) // threads)
-    request = RunRequest(
-        task=task,
-        tracks=names(tracks),
-        methods=names(methods),
-        datasets=names(datasets),
-        split_seeds=split_seeds,
-        simulation_seeds=sim_seeds,
-        method_seeds=seeds,
-        preset=preset,
-        params=assignments(set_),
-    )
-    limits = Limits(
-        timeout_s=seconds(timeout), memory_mb=megabytes(memory) or _share(jobs), threads=threads, device=device
-    )
-    registry = Registry(plugin or ())
-    _check_forced(registry, task, names(force))
     try:
-        result = run_request(
-            registry,
-            request,
-            folder(out or Path("bench-runs") / task),
-            _engine(engine, jobs, slurm_option, plugin or (), request.datasets),
-            limits,
-            Silent if quiet or as_json else LiveTable,
-            command=["bench", *sys.argv[1:]],
+        done = run_methods(
+            task,
+            names(methods),
+            names(datasets) or None,
+            tracks=names(tracks) or None,
+            seeds=seeds,
+            split_seeds=split_seeds,
+            sim_seeds=sim_seeds,
+            preset=preset,
+            params=assignments(set_),
+            out=out,
+            jobs=jobs,
+            threads=threads,
+            timeout_s=seconds(timeout),
+            memory_mb=megabytes(memory),
+            device=device,
+            engine=engine,
+            slurm_options=sbatch_options(slurm_option),
+            build_env=build_env,
             force=names(force),
-            build=(build_environment if quiet or as_json else build_shown) if build_env else None,
+            plugins=plugin or (),
+            display=SILENT if quiet or as_json else Display(LiveTable, build_shown),
+            command=["bench", *sys.argv[1:]],
         )
     except KeyboardInterrupt:
         typer.echo("interrupted; finished trials are kept, the same command goes on from here", err=True)
         raise typer.Exit(130) from None
-    html = _render(result) if report else None
-    _summary(result, html, quiet=quiet, as_json=as_json)
+    result = done.result
+    assert result is not None  # of a call
+    _summary(result, done.render() if report else None, quiet=quiet, as_json=as_json)
     if not (result.complete or allow_failures):
         raise typer.Exit(1)
-
-
-def _check_forced(registry: Registry, task: str, forced: Sequence[str]) -> None:
-    names = ["all", *registry.methods_for(task), *(control.name for control in registry.task(task).controls)]
-    for name in forced:
-        if name not in names:
-            raise UnknownNameError("method in --force", name, names)
 
 
 def trial(spec: Path) -> None:
@@ -156,40 +131,6 @@ def trial(spec: Path) -> None:
     with in_use([planned.spec.environment]), TrialRunner(registry, store, limits) as runner:
         record = runner.execute(planned)
     typer.echo(f"{planned.key} {record.status if record else 'aborted'}")
-
-
-def _share(jobs: int) -> float:
-    from bench.environments.doctor import memory_mb
-
-    return memory_mb() * MEMORY_SHARE / jobs
-
-
-def _engine(
-    name: str, jobs: int, slurm_option: list[str] | None, plugins: Sequence[Path], datasets: Sequence[str]
-) -> Any:
-    from bench.execution.engines import LocalEngine, SlurmEngine
-
-    options = sbatch_options(slurm_option)
-    if name == "local":
-        if options:
-            raise BenchError("--slurm-option needs --engine slurm", where="--engine local", fix="add --engine slurm")
-        return LocalEngine(jobs)
-    if name == "slurm":
-        if shutil.which("srun") is None:
-            raise BenchError("there is no SLURM here (srun is not found)", where="--engine slurm", fix="use local")
-        return SlurmEngine(options, plugins, datasets)
-    raise BenchError(f"unknown engine {name!r}", where="--engine", fix="give local or slurm")
-
-
-def _render(result: Result) -> Path | None:
-    html = result.store.root / "report.html"
-    if not result.store.is_writable:
-        return html if html.exists() else None
-    if result.changed or not html.exists():
-        from bench.reports import build_report
-
-        html = build_report(result.store.root)
-    return html
 
 
 def _summary(result: Result, html: Path | None, *, quiet: bool, as_json: bool) -> None:

@@ -64,8 +64,9 @@ class Store:
         Raises
         ------
         BenchError
-            If the folder holds other things.
+            If the folder holds other things, or is none.
         """
+        usable_folder(root)
         if not (root / "run.json").exists():
             others = [p.name for p in root.iterdir() if not _is_ours(p.name)] if root.exists() else []
             # Looked at again: another process may just have made it a run folder, and written more into it.
@@ -285,6 +286,14 @@ def _state(files: Iterable[tuple[Path, bytes]]) -> str:
     for file, content in files:
         digest.update(file.parent.name.encode() + content)
     return digest.hexdigest()
+
+
+def usable_folder(path: Path) -> Path:
+    """``path``, if it is a folder or can become one."""
+    for place in (path, *path.parents):
+        if place.exists() and not place.is_dir():
+            raise BenchError("this is a file, not a folder", where=f"--out {place}", fix="name a new folder")
+    return path
 
 
 def scored_file(name: str) -> str:

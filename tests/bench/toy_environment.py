@@ -10,7 +10,7 @@ import numpy
 from conftest_core import PLUGIN as TOYS
 from conftest_core import ToySource
 
-from bench.cli.live import Silent
+from bench.api.watch import Silent
 from bench.environments.declaration import environment_of
 from bench.execution.engines import LocalEngine
 from bench.execution.run import run

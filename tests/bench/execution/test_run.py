@@ -12,7 +12,7 @@ import pytest
 from command_line import bench
 from conftest_core import PLUGIN
 
-from bench.cli.live import Silent
+from bench.api.watch import Silent
 from bench.errors import BenchError, InvalidOutputError, UnknownNameError
 from bench.execution.engines import LocalEngine, SlurmEngine, write_spec
 from bench.execution.problem_cache import BuiltProblem, DamagedInputsError

@@ -7,7 +7,7 @@ import pytest
 from conftest_core import PLUGIN, ToySource
 
 from bench import cli
-from bench.cli.live import Silent
+from bench.api.watch import Silent
 from bench.errors import BenchError
 from bench.execution.engines import LocalEngine
 from bench.execution.problem_cache import Problems

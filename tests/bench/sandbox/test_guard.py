@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from toy_problem import INPUTS, toy_job
 
-from bench.cli.live import Silent
+from bench.api.watch import Silent
 from bench.exchange.files import write_inputs
 from bench.execution.engines import LocalEngine
 from bench.execution.run import run
