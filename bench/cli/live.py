@@ -5,10 +5,9 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from itertools import chain
 from pathlib import Path
-from statistics import fmean
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -17,12 +16,11 @@ from rich.table import Table
 from rich.text import Text
 
 from bench.environments.declaration import Environment
-from bench.errors import BenchError
 from bench.execution.run import Result
 from bench.plan.grid import Plan, Planned
+from bench.results.headline import headline
 from bench.results.records import DECLARED, TrialRecord
 from bench.sandbox.progress import Progress
-from bench.task import Metric
 from bench.words import count
 
 STYLES = {
@@ -163,54 +161,18 @@ def _reasons(result: Result) -> Iterator[tuple[str, str]]:
 
 def _headline(result: Result) -> Table:
     """Methods x (dataset, track) with the task's headline metric."""
-    metric = next((m for m in result.plan.task.metrics if m.headline), None)
-    if metric is None:
-        raise BenchError(f"task {result.plan.task.name!r} has no headline metric", fix="mark one Metric as headline")
-    columns = list(dict.fromkeys((r.spec.dataset, r.spec.track) for r in result.records))
-    circular = {name for name, track in result.plan.task.tracks.items() if track.circular}
-    table = Table(title=f"{metric.name} (pooled over donors, mean over splits and seeds)", title_justify="left")
+    tracks = result.plan.task.tracks
+    circular = {name for name, track in tracks.items() if track.circular}
+    told = headline(result.records, result.plan.task.metrics, circular)
+    table = Table(title=f"{told.metric.name} (pooled over donors, mean over splits and seeds)", title_justify="left")
     table.add_column("method")
-    for dataset, track in columns:
+    for dataset, track in told.places:
         table.add_column(f"{dataset}\n{track}{' (circular truth)' if track in circular else ''}", justify="right")
-    cells: dict[str, dict[tuple[str, str], list[TrialRecord]]] = {}
-    for record in result.records:
-        place = (record.spec.dataset, record.spec.track)
-        cells.setdefault(record.spec.method, {}).setdefault(place, []).append(record)
-    rows = {
-        name: [_cell(by_place.get(place, []), metric.name) for place in columns] for name, by_place in cells.items()
-    }
-    roles = {record.spec.method: record.spec.role for record in result.records}
-    compared = [place for place in columns if place[1] not in circular]
-    means = {name: _mean([by_place.get(p, []) for p in compared], metric) for name, by_place in cells.items()}
-    for name in sorted(rows, key=lambda n: (roles[n] != "method", -means[n], n)):
-        title = name if roles[name] == "method" else f"{name} ({roles[name]} control)"
-        table.add_row(escape(title), *rows[name], style="" if roles[name] == "method" else "dim")
+    for row in told.rows:
+        title = row.method if row.role == "method" else f"{row.method} ({row.role} control)"
+        cells = [cell.status if cell.value is None else f"{cell.value:.3f}" for cell in row.cells]
+        table.add_row(escape(title), *cells, style="" if row.role == "method" else "dim")
     return table
-
-
-def _value(records: Iterable[TrialRecord], metric: str) -> float | None:
-    """Mean over splits of the mean over a split's trials."""
-    by_split: dict[int, list[float]] = {}
-    for r in records:
-        for s in r.scores:
-            if s.metric == metric and s.unit == "pooled" and s.value is not None:
-                by_split.setdefault(r.spec.seeds.split, []).append(s.value)
-    return fmean(fmean(values) for values in by_split.values()) if by_split else None
-
-
-def _mean(cells: Iterable[list[TrialRecord]], metric: Metric) -> float:
-    """Mean over columns, higher is better, to order the rows by; methods without any value come last."""
-    values = [value for records in cells if (value := _value(records, metric.name)) is not None]
-    return (1 if metric.higher_is_better else -1) * fmean(values) if values else float("-inf")
-
-
-def _cell(records: list[TrialRecord], metric: str) -> str:
-    value = _value(records, metric)
-    if value is not None:
-        return f"{value:.3f}"
-    if not records:
-        return ""
-    return "undefined" if records[0].status == "ok" else records[0].status
 
 
 def _name(planned: Planned) -> str:
