@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
-import os
-import subprocess
-import sys
 import threading
 from concurrent.futures import Future
 from dataclasses import asdict, dataclass, field
@@ -17,7 +12,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from bench.errors import Status
 from bench.problem import Json, Note, Output
-from bench.system import cache_dir
+from bench.sandbox import server
 
 
 @dataclass(frozen=True)
@@ -105,58 +100,6 @@ class Outcome:
 
 _OUTCOME = TypeAdapter(Outcome)
 
-#: The fork server's modules are ours: started with ``-m``, files of the working directory would shadow them.
-_START = "import sys; sys.path[:] = sys.argv[1:]; del sys.argv[1:]; from bench.sandbox.fork_server import main; main()"
-
-
-#: Variables of ours that a method's process has too: where programs and libraries are, and the language.
-#: No others, so that neither results nor what a method can find depend on the shell that a run was started from.
-_PASSED = frozenset(
-    "BENCH_READ CONDA_PREFIX LANG LANGUAGE LD_LIBRARY_PATH LD_PRELOAD LOGNAME PATH PYTHONDONTWRITEBYTECODE "
-    "PYTHONPATH R_HOME R_LIBS R_LIBS_SITE RPY2_CFFI_MODE USER".split()
-)
-_PASSED_BEGINNINGS = ("LC_", "CUDA_", "NVIDIA_")
-
-
-def method_environment(threads: int) -> dict[str, str]:
-    """All environment variables of the fork server; a trial adds a home and a temporary folder of its own.
-
-    Caches of compiled code are kept in a folder of ours; models that were fetched before are found where they are.
-    """
-    passed = {n: v for n, v in os.environ.items() if n in _PASSED or n.startswith(_PASSED_BEGINNINGS)}
-    compiled = cache_dir() / "compiled"
-    with contextlib.suppress(OSError):
-        compiled.mkdir(parents=True, exist_ok=True)
-        caches = {"XDG_CACHE_HOME": "", "CUDA_CACHE_PATH": "nv", "TRITON_CACHE_DIR": "triton"}
-        passed |= {name: str(compiled / folder) for name, folder in caches.items()}
-    home, cache = Path.home(), Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    hugging_face = Path(os.environ.get("HF_HOME") or cache / "huggingface")
-    locations = {
-        "HF_HUB_CACHE": os.environ.get("HF_HUB_CACHE") or str(hugging_face / "hub"),
-        "TORCH_HOME": os.environ.get("TORCH_HOME") or str(cache / "torch"),
-        "R_LIBS_USER": os.environ.get("R_LIBS_USER") or str(home / "R" / "%p-library" / "%v"),
-    }
-    return passed | locations | thread_environment(threads)
-
-
-def thread_environment(threads: int) -> dict[str, str]:
-    """Environment that holds every numeric library, and R, to one thread budget.
-
-    ``OMP_WAIT_POLICY=PASSIVE``: spinning OpenMP threads made torch up to 40 times slower on shared cores.
-    """
-    names = (
-        "OMP_NUM_THREADS OPENBLAS_NUM_THREADS MKL_NUM_THREADS BLIS_NUM_THREADS VECLIB_MAXIMUM_THREADS "
-        "NUMEXPR_NUM_THREADS NUMBA_NUM_THREADS RCPP_PARALLEL_NUM_THREADS POLARS_MAX_THREADS"
-    ).split()
-    fixed = {
-        "OMP_WAIT_POLICY": "PASSIVE",
-        "PYTHONHASHSEED": "0",
-        "MPLBACKEND": "Agg",
-        "TZ": os.environ.get("TZ", "UTC"),  # unset, R's time-zone look-up complains on every start
-        "HF_HUB_OFFLINE": "1",
-    }
-    return {name: str(threads) for name in names} | fixed
-
 
 class Sandbox:
     """Runs jobs in processes of their own; use as a context manager.
@@ -171,22 +114,7 @@ class Sandbox:
         self.threads = threads
         self._lock = threading.Lock()
         self._closed = False
-        self._start()
-
-    def _start(self) -> None:
-        self._futures: dict[str, Future[Outcome]] = {}
-        self._process = subprocess.Popen(
-            [sys.executable, "-c", _START, *map(os.path.abspath, sys.path)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            env=method_environment(self.threads),
-            cwd="/",
-            # A session of its own: Ctrl-C reaches the parent alone, which then ends the trials in order.
-            start_new_session=True,
-        )
-        self._reader = threading.Thread(target=self._read, args=(self._process, self._futures), daemon=True)
-        self._reader.start()
+        self._server = server.take(threads)
 
     def __enter__(self) -> Sandbox:
         return self
@@ -197,54 +125,24 @@ class Sandbox:
     def run(self, job: Job) -> Outcome:
         """Run ``job`` to its end and say how it ended; never raises for anything the method does."""
         with self._lock:
-            future = self._submit(job) or self._restarted(job)
-        return future.result() if future else Outcome("crash", "the sandbox's fork server has died", retryable=True)
+            ended = None if self._closed else self._server.submit(asdict(job)) or self._restarted(job)
+        if ended is None:
+            return Outcome("crash", "the sandbox's fork server has died", retryable=True)
+        ended.result()
+        return _read_outcome(Path(job.folder))
 
-    def _restarted(self, job: Job) -> Future[Outcome] | None:
+    def _restarted(self, job: Job) -> Future[None] | None:
         """Submit to a new fork server: the old one was killed, and with it the trials in flight, but no others."""
-        if self._closed:
-            return None
-        self._process.wait()
-        self._start()
-        return self._submit(job)
-
-    def _submit(self, job: Job) -> Future[Outcome] | None:
-        future: Future[Outcome] = Future()
-        if self._closed or self._process.poll() is not None:
-            return None
-        self._futures[job.folder] = future
-        assert self._process.stdin is not None
-        try:
-            self._process.stdin.write(json.dumps(asdict(job)) + "\n")
-            self._process.stdin.flush()
-        except BrokenPipeError:
-            self._futures.pop(job.folder, None)
-            return None
-        return future
+        self._server.end()
+        self._server = server.take(self.threads)
+        return self._server.submit(asdict(job))
 
     def close(self) -> None:
-        """End every running job and the fork server."""
+        """End every running job; the fork server serves the next sandbox."""
         with self._lock:
-            self._closed = True
-            assert self._process.stdin is not None
-            with contextlib.suppress(BrokenPipeError):
-                self._process.stdin.close()
-        self._process.wait()
-        self._reader.join()
-
-    @staticmethod
-    def _read(process: subprocess.Popen[str], futures: dict[str, Future[Outcome]]) -> None:
-        assert process.stdout is not None
-        for line in process.stdout:
-            _finish(futures, json.loads(line)["folder"])
-        for folder in list(futures):
-            _finish(futures, folder)
-
-
-def _finish(futures: dict[str, Future[Outcome]], folder: str) -> None:
-    future = futures.pop(folder, None)
-    if future is not None:
-        future.set_result(_read_outcome(Path(folder)))
+            if not self._closed:
+                self._closed = True
+                server.give_back(self._server)
 
 
 def _read_outcome(folder: Path) -> Outcome:

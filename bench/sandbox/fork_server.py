@@ -1,10 +1,13 @@
 """The fork server: loads the light stack once, then forks a supervisor for every job line on standard input.
 
+A line ``null`` has it look anew at what is installed.
+
 Ends, with every process below it, when its standard input closes: so also when the parent is killed with SIGKILL.
 """
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import select
@@ -22,7 +25,7 @@ def main() -> NoReturn:
     answers = os.dup(1)
     os.dup2(2, 1)  # whatever a library prints must not be taken for an answer
     _preload()
-    facts = supervisor.MachineFacts(guard.installed(), imported.installed())
+    facts: supervisor.MachineFacts | None = None
     prctl(PR_SET_CHILD_SUBREAPER, 1)  # what a killed supervisor leaves behind comes to us
     wake_read, wake_write = os.pipe()
     os.set_blocking(wake_write, False)
@@ -40,9 +43,13 @@ def main() -> NoReturn:
             if not chunk:
                 break
             *lines, pending = (pending + chunk).split(b"\n")
-            for line in lines:
-                pid = _fork_supervisor(json.loads(line), facts, (answers, wake_read, wake_write))
-                running[pid] = json.loads(line)["folder"]
+            for job in map(json.loads, lines):
+                if job is None:  # a new sandbox: software may have been installed since the last
+                    importlib.invalidate_caches()
+                    facts = supervisor.MachineFacts(guard.installed(), imported.installed())
+                    continue
+                assert facts is not None
+                running[_fork_supervisor(job, facts, (answers, wake_read, wake_write))] = job["folder"]
     for pid in running:
         os.kill(pid, signal.SIGTERM)
     for pid in running:
@@ -84,10 +91,10 @@ def _reap(running: dict[int, str], answers: int) -> None:
         if pid == 0:
             return
         folder = running.pop(pid, None)
-        if folder is not None:
-            os.write(answers, (json.dumps({"folder": folder}) + "\n").encode())
         if folder is None or status != 0:
             _kill_strays(running)
+        if folder is not None:  # nothing of this job runs any more
+            os.write(answers, (json.dumps({"folder": folder}) + "\n").encode())
 
 
 def _kill_strays(running: dict[int, str]) -> None:

@@ -17,7 +17,7 @@ from toy_problem import INPUTS, toy_job
 
 from bench.exchange.files import write_inputs
 from bench.exchange.gate import receive
-from bench.sandbox import Sandbox, supervisor, worker
+from bench.sandbox import Sandbox, server, supervisor, worker
 from bench.sandbox.progress import Progress, ProgressNote, read_progress
 
 
@@ -249,7 +249,7 @@ def test_everything_ends_with_the_parent_even_by_sigkill(tmp_path):
     write_inputs(INPUTS, tmp_path / "inputs", "p")
     (tmp_path / "job").mkdir()
     code = f"""
-import sys; sys.path.insert(0, {str(Path(__file__).parents[1])!r})
+import sys; sys.path[:] = {sys.path!r}
 from pathlib import Path
 from toy_problem import toy_job
 from bench.sandbox import Sandbox
@@ -258,8 +258,9 @@ Sandbox(1).run(toy_job(Path({str(tmp_path / "job")!r}), Path({str(tmp_path / "in
     # The children's parent sleeps half a second before the trial ends; the kill comes while they are alive.
     parent = subprocess.Popen([sys.executable, "-c", code])
     deadline = time.monotonic() + 30
-    while len(sleepers("4322.5")) < 3 and time.monotonic() < deadline:
+    while (started := len(sleepers("4322.5"))) < 3 and time.monotonic() < deadline:
         time.sleep(0.01)
+    assert started == 3
     os.kill(parent.pid, signal.SIGKILL)
     parent.wait()
     while sleepers("4322.5") and time.monotonic() < deadline:
@@ -271,8 +272,8 @@ def test_a_killed_fork_server_is_replaced_and_after_the_end_refused(tmp_path):
     write_inputs(INPUTS, tmp_path / "inputs", "p")
     (tmp_path / "job").mkdir()
     with Sandbox(1) as sandbox:
-        sandbox._process.kill()
-        sandbox._process.wait()
+        sandbox._server.process.kill()
+        sandbox._server.process.wait()
         assert sandbox.run(toy_job(tmp_path / "job", tmp_path / "inputs", "ok")).status == "ok"
     assert sandbox.run(toy_job(tmp_path / "job", tmp_path / "inputs", "ok")).status == "crash"
 
@@ -296,10 +297,10 @@ def test_who_is_killed_from_outside_is_tried_again_and_no_method_is_blamed(tmp_p
         deadline = time.monotonic() + 30
         while not (found := sleepers("4324.5")) and time.monotonic() < deadline:
             time.sleep(0.01)
-        server = psutil.Process(sandbox._process.pid)
-        [supervisor] = server.children()
+        fork_server = psutil.Process(sandbox._server.process.pid)
+        [supervisor] = fork_server.children()
         [worker] = [p for p in supervisor.children() if p not in found]
-        {"fork server": server, "supervisor": supervisor, "worker": worker}[whom].send_signal(by)
+        {"fork server": fork_server, "supervisor": supervisor, "worker": worker}[whom].send_signal(by)
         outcome = running.result()
     assert (outcome.status, outcome.retryable) == ("crash", True)
     assert "the same command tries it again" in outcome.detail
@@ -336,5 +337,6 @@ def test_files_of_the_working_directory_do_not_shadow_the_harness(tmp_path, monk
     (tmp_path / "bench").mkdir()
     (tmp_path / "json.py").write_text("raise RuntimeError('not this one')")
     monkeypatch.chdir(tmp_path)
+    server.end_kept()
     with Sandbox(1) as sandbox:
         assert sandbox.run(toy_job(tmp_path / "job", tmp_path / "inputs", "ok")).status == "ok"
