@@ -19,7 +19,7 @@ from bench.reports.deg import tables as deg_tables
 from bench.reports.embeddings import tables as embedding_tables
 from bench.reports.page.figure_files import write_figures
 from bench.reports.page.payload import embed, payload
-from bench.reports.run import caveats, summary, tables
+from bench.reports.run import caveats, outcome, summary, tables
 from bench.reports.run.load import Run, load
 from bench.reports.run.standing import not_compared
 from bench.results.records import DECLARED, TaskCard, TrialRecord
@@ -75,7 +75,6 @@ def render(run: Run, embeddings: Sequence[embedding_tables.Embedding]) -> str:
         commands=[(r.created, shlex.join(r.command), r.host, r.git) for r in run.requests],
         versions=_versions(run),
         embeddings=[(e.name, embedding_tables.sentence(e)) for e in embeddings],
-        status_words=summary.STATUS_WORDS,
         no_interval=summary.NO_INTERVAL,
         data=Markup(embed(data)),
         style=Markup(_asset("page/report.css")),
@@ -112,28 +111,29 @@ def _task_view(run: Run, card: TaskCard) -> dict[str, Any]:
     names = [n for role in tables.ROLE_ORDER for n in sorted(coverage.loc[coverage["role"] == role, "method"].unique())]
     notes = _problem_notes(records)
     failures = [r for r in records if r.status != "ok"]
-    missing = sorted(
-        (t.method, t.track, t.dataset)
-        for key, (name, t) in run.planned.items()
-        if name == card.name and key not in run.trials
-    )
+    ended = tables.outcomes(run)
+    missing = ended[(ended["task"] == card.name) & (ended["status"] == "missing")]
     return {
         "card": card,
         "caveats": caveats.caveats(run, card),
         "headline": tables.headline(card),
-        "sentences": summary.sentences(run, card, leading),
+        "verdict": summary.verdict(run, card, leading),
+        "scope": summary.scope(run, card),
+        "no_result": summary.no_result(run, card),
+        "outcome": outcome.line(run, card),
+        "lost": outcome.lost(run, card),
         "leaders": leading,
         "rests_on": {pair: caveats.rests_on(run, card.name, *pair) for pair in pairs},
         "weak": {dataset for _, dataset in pairs if caveats.weak_labels(run, card.name, dataset)},
         "apart": {pair: why for pair, why in not_compared(run, card).items() if pair not in empty},
         "without": without,
-        "counts": _counts(coverage),
         "pairs": pairs,
         "methods": [(name, coverage.loc[coverage["method"] == name, "role"].iloc[0]) for name in names],
+        "whole": {name for name, rows in coverage.groupby("method") if (rows["status"] == "ok").all()},
         "cells": {(r.method, r.track, r.dataset): r for r in coverage.itertuples()},
         "failures": _grouped(failures, len(names)),
         "log_limit": max(300, min(6000, LOGS_BUDGET // max(1, len(failures)))),
-        "missing": missing,
+        "missing": sorted(missing[["method", "track", "dataset"]].itertuples(index=False, name=None)),
         "skipped": [skip for name, skip in run.skipped if name == card.name],
         "notes": notes,
         "method_notes": _method_notes(records),
@@ -204,21 +204,6 @@ def _grouped(failures: list[TrialRecord], n_methods: int) -> list[_Failures]:
             _Failures(who, methods[0] if len(methods) == 1 else "", pairs[0] if len(pairs) == 1 else "", trials)
         )
     return groups
-
-
-def _counts(coverage: Any) -> list[tuple[str, str]]:
-    planned, ok = int(coverage["planned"].sum()), int(coverage["ok"].sum())
-    is_method = coverage["role"] == "method"
-    numbers = {
-        "method": coverage.loc[is_method, "method"].nunique(),
-        "control": coverage.loc[~is_method, "method"].nunique(),
-        "dataset": coverage["dataset"].nunique(),
-        "track": coverage["track"].nunique(),
-    }
-    return [
-        *((str(n), noun if n == 1 else f"{noun}s") for noun, n in numbers.items()),
-        (f"{ok:,}", f"of {planned:,} trials obtained"),
-    ]
 
 
 def _versions(run: Run) -> dict[str, list[str]]:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from bench.reports.run import tables
 from bench.reports.run.load import Run, once
 from bench.reports.run.words import number
-from bench.results.records import TaskCard
+from bench.results.records import DECLARED, TaskCard
 from bench.words import count
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _Pair = tuple[str, str]
 
@@ -16,12 +21,15 @@ def not_compared(run: Run, card: TaskCard) -> dict[_Pair, str]:
     """(track, dataset) -> why its methods are neither ranked nor led nor part of a mean; other pairs are absent."""
     coverage = tables.coverage(run)
     coverage = coverage[coverage["task"] == card.name]
+    ran = {pair: set(rows["method"]) for pair, rows in _run(coverage).groupby(["track", "dataset"])}
+    methods = set().union(*ran.values())
     trials = coverage.groupby(["track", "dataset"])[["planned", "missing"]].sum()
     metric = tables.headline(card)
     flat = without_scale(run, card) if metric else {}
     reasons = {}
     for track, dataset in tables.pairs(run, card.name):
         planned, missing = trials.loc[(track, dataset)] if (track, dataset) in trials.index else (0, 0)
+        here = ran.get((track, dataset), methods)
         if track in card.tracks and card.tracks[track].circular:
             reasons[track, dataset] = "its truth is circular"
         elif missing:
@@ -29,6 +37,9 @@ def not_compared(run: Run, card: TaskCard) -> dict[_Pair, str]:
             reasons[track, dataset] = (
                 f"unfinished: {missing:,} of {count(planned, 'planned trial')} {have} no record yet"
             )
+        elif 2 * len(here) < len(methods):
+            were = "was" if len(here) == 1 else "were"
+            reasons[track, dataset] = f"unfinished: {len(here)} of {count(len(methods), 'method')} {were} run"
         elif metric and (track, dataset, metric.name) in flat:
             reasons[track, dataset] = flat[track, dataset, metric.name]
     return reasons
@@ -57,3 +68,10 @@ def without_scale(run: Run, card: TaskCard) -> dict[tuple[str, str, str], str]:
                     f"better than {chance['label']}, the random one ({number(chance['value'])})"
                 )
     return reasons
+
+
+def _run(coverage: pd.DataFrame) -> pd.DataFrame:
+    """Where a method was asked for; one that is nowhere possible is left out."""
+    methods = coverage[coverage["role"] == "method"]
+    possible = methods.loc[~methods["status"].isin(DECLARED), "method"].unique()
+    return methods[methods["method"].isin(possible)]

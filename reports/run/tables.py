@@ -104,6 +104,32 @@ def _mean(split: Floats, value: Floats, ci_low: Floats, ci_high: Floats, share: 
 
 
 @once
+def outcomes(run: Run) -> pd.DataFrame:
+    """How each planned trial ended, and each that is there without a plan.
+
+    A planned key whose code has changed since is answered by the newer trial of the same name.
+
+    Returns
+    -------
+    Columns ``task, track, dataset, method, role, key, status``; ``missing`` is a status here: no record.
+    """
+    status = {key: record.status for key, record in run.trials.items()}
+    rows = [(task, t.track, t.dataset, t.method, key) for key, (task, t) in run.planned.items()]
+    planned_keys = {row[-1] for row in rows}
+    identity = {(*row[:4], run.planned[row[-1]][1].seeds) for row in rows if row[-1] in status}
+    rows = [row for row in rows if row[-1] in status or (*row[:4], run.planned[row[-1]][1].seeds) not in identity]
+    rows += [
+        (r.spec.task, r.spec.track, r.spec.dataset, r.spec.method, key)
+        for key, r in run.trials.items()
+        if key not in planned_keys
+    ]
+    frame = pd.DataFrame(rows, columns=[*PAIR, "method", "key"], dtype="string")
+    roles = {name: card.role for name, card in run.methods.items()}
+    frame.insert(4, "role", frame["method"].map(roles).fillna("method").astype("string"))
+    return frame.assign(status=frame["key"].map(status).fillna("missing").astype("string"))
+
+
+@once
 def coverage(run: Run) -> pd.DataFrame:
     """Planned against obtained.
 
@@ -112,29 +138,17 @@ def coverage(run: Run) -> pd.DataFrame:
     A row per task, track, dataset and method with ``role``, ``planned``, ``ok``, ``missing`` (trials without a record)
     and ``status`` (the worst one).
     """
-    status = {key: record.status for key, record in run.trials.items()}
-    rows = [(task, t.track, t.dataset, t.method, key) for key, (task, t) in run.planned.items()]
-    planned_keys = {row[-1] for row in rows}
-    identity = {(*row[:4], run.planned[row[-1]][1].seeds) for row in rows if row[-1] in status}
-    # a planned key whose code has changed since is answered by the newer trial of the same name
-    rows = [row for row in rows if row[-1] in status or (*row[:4], run.planned[row[-1]][1].seeds) not in identity]
-    rows += [
-        (r.spec.task, r.spec.track, r.spec.dataset, r.spec.method, key)
-        for key, r in run.trials.items()
-        if key not in planned_keys
-    ]
-    frame = pd.DataFrame(rows, columns=[*PAIR, "method", "key"])
-    frame["status"] = frame["key"].map(status).fillna("missing")
-    frame["rank"] = frame["status"].map(STATUS_ORDER.index)
-    frame["ok"], frame["missing"] = frame["status"] == "ok", frame["status"] == "missing"
-    grouped = frame.groupby([*PAIR, "method"], sort=True)
-    out = grouped.agg(
+    frame = outcomes(run)
+    frame = frame.assign(
+        ok=frame["status"] == "ok",
+        missing=frame["status"] == "missing",
+        rank=frame["status"].map(STATUS_ORDER.index).astype("Int64"),
+    )
+    out = frame.groupby([*PAIR, "method", "role"], sort=True).agg(
         planned=("key", "size"), ok=("ok", "sum"), missing=("missing", "sum"), rank=("rank", "max")
-    ).reset_index()
-    out["status"] = out.pop("rank").map(lambda i: STATUS_ORDER[int(i)]) if len(out) else pd.Series(dtype="string")
-    roles = {name: card.role for name, card in run.methods.items()}
-    out["role"] = out["method"].map(roles).fillna("method") if len(out) else pd.Series(dtype="string")
-    return out
+    )
+    out = out.reset_index()
+    return out.assign(status=out.pop("rank").map(lambda i: STATUS_ORDER[int(i)]).astype("string"))
 
 
 @once

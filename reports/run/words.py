@@ -1,4 +1,4 @@
-"""Numbers as the page shows them; its script does the same."""
+"""Numbers as the page shows them (its script does the same), and statuses in words."""
 
 from __future__ import annotations
 
@@ -6,6 +6,17 @@ import math
 from decimal import ROUND_HALF_UP, Decimal
 
 import pandas as pd
+
+STATUS_WORDS = {
+    "ok": "finished",
+    "timeout": "ran out of time",
+    "oom": "ran out of memory",
+    "crash": "crashed",
+    "invalid_output": "returned an invalid answer",
+    "not_applicable": "not applicable",
+    "unavailable": "not installed",
+    "missing": "no record yet",
+}
 
 
 def number(value: float | None) -> str:

@@ -155,12 +155,43 @@ def test_a_reader_finds_parameters_seeds_versions_device_and_folders_of_a_trial_
 def test_summary_counts_every_planned_trial(page: str, full_run: Path) -> None:
     planned = len(json.loads((full_run / "requests" / "0001.json").read_text())["planned"])
     status = pd.read_csv(full_run / "results.csv").drop_duplicates("trial")["status"].value_counts()
+    missing = planned - status.sum()
+    assert missing == 1
+    lost = status.drop(["ok", "unavailable", "not_applicable"]).sum() + missing
     text = re.sub(r"\s+", " ", page)
-    assert f"{status['ok']} of {planned} planned trials finished" in text
+    assert f"<b>{lost} of {planned} planned trials failed or are missing (" in text
     assert "11 methods and 4 controls were run on 3 datasets" in text
     assert "1 more (scds-r) could not or did not run." in text
     assert f"{status['unavailable']} not installed" in text
     assert f"{status['timeout']} ran out of time" in text
+    assert f"{missing} no record yet" in text
+    assert f"; {status['ok']} finished.</b>" in text
+
+
+def test_failures_stand_first_by_method_and_reason(page: str) -> None:
+    first = page[page.index('<div class="lost">') : page.index('class="verdict"')]
+    assert page.index('<div class="lost">') > page.index("<h1>")
+    text = re.sub(r"<[^>]+>|\s+", " ", first)
+    assert "solo crashed: 5 of 40 trials, simulated on chcl: log2 of &lt;script&gt;" in re.sub(" +", " ", text)
+    assert re.sub(" +", " ", text).count(" ran out of ") >= 1
+    assert "and 1 more line of this kind below" in text
+
+
+def test_where_all_is_well_coverage_is_one_line(make_run: Callable[..., Path]) -> None:
+    run = make_run({"cxds": 1.5, "solo": 1.9}, datasets=("cohort",), tracks=("simulated",), seeds=1)
+    page = build_report(run, formats=()).read_text(encoding="utf-8")
+    assert page.count("All 6 planned trials finished.") == 2  # in the summary and under its heading
+    assert '<table class="coverage">' not in page
+    assert 'class="lost"' not in page
+
+
+def test_the_grid_of_trials_shows_who_lost_some(page: str) -> None:
+    grid = page[page.index('<table class="coverage">') :]
+    grid = grid[: grid.index("</table>")]
+    shown = set(re.findall(r'<tr data-method="([^"]+)"', grid))
+    whole = {"schyena", "pyscdblfinder", "doubletdetection", "cxds", *CONTROLS}
+    assert shown == {"solo", "scrublet", "scmamba", "bcds", "hybrid", "scds-r", "doubletfinder", "doubletfinder-r"}
+    assert f"All trials of {len(whole)} other methods and controls finished." in page
 
 
 def test_every_failure_has_its_log(page: str, full_run: Path) -> None:

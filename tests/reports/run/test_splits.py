@@ -28,10 +28,14 @@ from bench.task import Seeds
 
 ROLES = {"truth": "perfect", "coin": "random", "depth": "trap"}
 METRICS = [metric("auprc", headline=True), metric("other")]
-TRACKS = {"plain": of_task(truth="simulated"), "round": of_task(caveat="Circular.", circular=True)}
+TRACKS = {
+    "plain": of_task(truth="simulated"),
+    "other": of_task(truth="simulated"),
+    "round": of_task(caveat="Circular.", circular=True),
+}
 
-#: A trial: method, split seed, method seed, value and half the width of its interval (None: none), track.
-Trial = tuple[str, int, int, float, float | None]
+#: A trial: method, split seed, method seed, value and half the width of its interval (None: none); a track of its own.
+Trial = tuple[str, int, int, float, float | None] | tuple[str, int, int, float, float | None, str]
 
 
 @pytest.fixture
@@ -50,9 +54,9 @@ def make(tmp_path: Path) -> Callable[..., Run]:
     ) -> Run:
         store = Store.create(tmp_path / str(len(list(tmp_path.iterdir()))))
         planned = []
-        for method, split, seed, value, half in trials:
-            seeds = Seeds(split=split, method=seed)
-            spec = trial_spec(track=track, method=method, role=ROLES.get(method, "method"), seeds=seeds)
+        for method, split, seed, value, half, *own in trials:
+            seeds, on = Seeds(split=split, method=seed), own[0] if own else track
+            spec = trial_spec(track=on, method=method, role=ROLES.get(method, "method"), seeds=seeds)
             bounds = {} if half is None else {"ci_low": value - half, "ci_high": value + half}
             scores = [ScoreRecord(metric=m.name, value=value, n=6, **bounds) for m in METRICS]
             key = f"{len(planned):016x}"
@@ -61,7 +65,7 @@ def make(tmp_path: Path) -> Callable[..., Run]:
             solution = pd.DataFrame({"donor": list(donors[split])}, index=[f"c{i}" for i in range(len(donors[split]))])
             cells = Cells(sparse.csr_matrix((len(solution), 1)), solution, pd.DataFrame(index=["g"]))
             store.save_problem(spec.problem, Problem(Inputs(cells), solution), {})
-            planned.append(PlannedTrial(key=key, track=track, dataset="d", method=method, seeds=seeds))
+            planned.append(PlannedTrial(key=key, track=on, dataset="d", method=method, seeds=seeds))
         for i in range(lacking):
             planned.append(
                 PlannedTrial(key=f"f{i:015x}", track=track, dataset="d", method="late", seeds=Seeds(split=i))
@@ -169,7 +173,7 @@ def test_what_may_not_be_compared_is_in_no_verdict_and_no_rank(
     run = make(trials, {0: "abc"}, **fields)
     card, track = run.tasks["t"], fields.get("track", "plain")
     found = summary.leaders(run, card)
-    text = " ".join(summary.sentences(run, card, found))
+    text = summary.verdict(run, card, found)
     ranks = ranking(run, card)
     if why is None:
         assert standing.not_compared(run, card) == {}
@@ -183,6 +187,23 @@ def test_what_may_not_be_compared_is_in_no_verdict_and_no_rank(
         assert "No method can be called best." in text
         assert ranks.policies.empty
         assert ranks.within.empty
+
+
+@pytest.mark.parametrize(("n_there", "counts"), [(1, False), (2, True), (4, True)])
+def test_a_track_on_which_few_of_the_methods_were_run_is_unfinished(
+    make: Callable[..., Run], n_there: int, counts: bool
+) -> None:
+    everywhere = [(f"m{i}", 0, 0, 0.5 + i / 100, 0.1) for i in range(4)]
+    there = [(f"m{i}", 0, 0, 0.9, 0.1, "other") for i in range(n_there)] + [("depth", 0, 0, 0.2, None, "other")]
+    run = make([*everywhere, *there], {0: "abc"})
+    card = run.tasks["t"]
+    found = summary.leaders(run, card)
+    assert {leader.track for leader in found} == ({"plain", "other"} if counts else {"plain"})
+    assert set(ranking(run, card).policies["track"]) == {leader.track for leader in found}
+    text = summary.verdict(run, card, found)
+    assert ("Not compared: other on d (unfinished: 1 of 4 methods was run)." in text) is not counts
+    if not counts:
+        assert text.startswith("By AUPRC, m3 leads with 0.530 [0.430, 0.630], 0.010 ahead of m2; 3 of 3 other methods")
 
 
 @pytest.mark.parametrize(("trap", "near"), [(0.45, False), (0.5, True), (0.55, True), (0.6, False)])
@@ -214,9 +235,10 @@ def test_no_method_is_best_where_a_trap_is_better(make: Callable[..., Run]) -> N
     run = make([*TWO, ("depth", 0, 1, 1.0, None)], {0: "abc"})  # the mean of the trap's trials is 0.6
     [leader] = summary.leaders(run, run.tasks["t"])
     assert leader.beaten
-    text = " ".join(summary.sentences(run, run.tasks["t"], [leader]))
-    assert "no method beats the trap control depth 0.600: the nearest, m, has 0.600 [0.500, 0.700]." in text
+    text = summary.verdict(run, run.tasks["t"], [leader])
+    assert "no method beats the trivial baseline depth 0.600: the nearest, m, has 0.600 [0.500, 0.700]." in text
     assert "best" not in text
+    assert "leads" not in text
 
 
 def test_without_intervals_nothing_is_told_apart(make: Callable[..., Run]) -> None:
@@ -239,13 +261,13 @@ def test_the_headline_says_how_many_donors_it_rests_on(make: Callable[..., Run],
     run = make([(m, k, 0, v, 0.1) for k in donors for m, v in (("m", 0.6), ("n", 0.5))], donors)
     assert caveats.rests_on(run, "t", "plain", "d") == words
     found = summary.leaders(run, run.tasks["t"])
-    assert f"It rests on {words}." in " ".join(summary.sentences(run, run.tasks["t"], found))
+    assert f"It rests on {words}." in summary.verdict(run, run.tasks["t"], found)
 
 
 def test_weak_labels_stand_in_the_headline_and_in_a_box(make: Callable[..., Run]) -> None:
     run = make(TWO, {0: "abc"}, weak="derived labels (weak): derived_type")
     found = summary.leaders(run, run.tasks["t"])
-    text = " ".join(summary.sentences(run, run.tasks["t"], found))
+    text = summary.verdict(run, run.tasks["t"], found)
     assert "The labels of d are weak: not the authors' own." in text
     assert ("d", "the labels are not the authors': derived labels (weak): derived_type") in caveats.caveats(
         run, run.tasks["t"]
