@@ -13,6 +13,7 @@ from bench.problem import Inputs, Output, Prediction, Problem, Scored
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
+    from scipy.sparse import csr_matrix
 
 __all__ = ["Control", "Metric", "Output", "Seeds", "Task", "Track"]
 
@@ -160,6 +161,25 @@ class Task(ABC):
     @abstractmethod
     def score(self, problem: Problem, prediction: Prediction) -> Scored:
         """Score a validated prediction. Deterministic."""
+
+    def resampled(
+        self, solution: pd.DataFrame, truth: Mapping[str, csr_matrix], prediction: Prediction
+    ) -> pd.DataFrame | None:
+        """Pooled metrics over resampled donors, then cells; None (the default) where the task resamples nothing.
+
+        From what a run folder keeps of a problem and of a prediction. The draws hang on the problem alone, so that the
+        difference of two predictions' tables is a paired bootstrap.
+
+        Parameters
+        ----------
+        solution, truth
+            As in :class:`bench.problem.Problem`.
+
+        Returns
+        -------
+        A row a replicate, a column a metric; NaN where it is undefined, or cannot be told from what is kept.
+        """
+        return None
 
     def problem_tables(self, problem: Problem) -> Mapping[str, pd.DataFrame]:
         """Tables that the report draws of a problem itself, such as a map of its cells; made once a problem."""

@@ -46,7 +46,7 @@ FLOORS = {
         ".",
         "page",
         "classes/figures deg/figures imputation/figures integration/figures",
-        "figures classes deg imputation integration",
+        "figures classes compare deg imputation integration",
         "embeddings",
         "run",
     ],

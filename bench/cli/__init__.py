@@ -31,9 +31,9 @@ def _root(version: bool = typer.Option(False, "--version", help="Print the versi
 @cache
 def with_commands() -> typer.Typer:
     """The application with all its commands."""
-    from bench.cli import data, deg, develop, embed, env, pretrain, results, run, show
+    from bench.cli import compare, data, deg, develop, embed, env, pretrain, results, run, show
 
-    for module in (run, show, results, data, deg, pretrain, embed, env, develop):
+    for module in (run, show, results, compare, data, deg, pretrain, embed, env, develop):
         module.register(app)
     return app
 

@@ -59,9 +59,9 @@ def _masked(values: Any, mask: sparse.csr_matrix) -> sparse.csr_matrix:
     return at_mask(values, mask)
 
 
-def load(folder: Path, outputs: Sequence[Output], problem: Problem) -> dict[str, Any]:
-    """Read what :func:`save` wrote, in the order of the problem's cells."""
-    cells = problem.solution.index.astype(str)
+def load(folder: Path, outputs: Sequence[Output], cells: pd.Index) -> dict[str, Any]:
+    """Read what :func:`save` wrote, in the order of ``cells``, the problem's."""
+    cells = cells.astype(str)
     table = pd.read_parquet(folder / "prediction.parquet").set_index("cell").loc[cells]
     arrays: dict[str, Any] = {column: table[column].to_numpy() for column in table.columns}
     for output in outputs:

@@ -112,7 +112,7 @@ class Answers:
             return None
         try:
             prediction.link(self._store.trial_folder(record.key), task.outputs, results)
-            arrays = prediction.load(results, task.outputs, problem)
+            arrays = prediction.load(results, task.outputs, problem.solution.index)
         except Exception:  # noqa: BLE001 - a damaged file may raise anything
             logs.append(folder / "log.txt", traceback.format_exc())
             return None

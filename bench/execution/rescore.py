@@ -49,7 +49,7 @@ def _prediction_file(store: Store, record: TrialRecord) -> Path:
 def _prediction(store: Store, record: TrialRecord, task: Task, problem: Problem) -> Prediction:
     folder = store.trial_folder(record.key)
     try:
-        return prediction.load(folder, task.outputs, problem)
+        return prediction.load(folder, task.outputs, problem.solution.index)
     except Exception as error:  # a damaged file may raise anything
         raise BenchError(
             f"the kept prediction cannot be read: {type(error).__name__}: {error}",

@@ -25,6 +25,7 @@ from bench.words import csv_text
 
 if TYPE_CHECKING:
     import pandas as pd
+    from scipy.sparse import csr_matrix
 
     from bench.problem import Problem
 
@@ -214,6 +215,13 @@ class Store:
         """The kept truth of a problem, indexed by cell, or None."""
         table = _read_if_there(self._problem_folder(problem_id) / "solution.parquet")
         return None if table is None else table.set_index("cell")
+
+    def truth(self, problem_id: str) -> dict[str, csr_matrix]:
+        """The kept truth of a problem that is a matrix, by name."""
+        from bench.exchange.matrices import load
+
+        files = sorted(self._problem_folder(problem_id).glob("truth_*.npz"))
+        return {file.stem.removeprefix("truth_"): load(file) for file in files}
 
     def tested_donors(self, problem_id: str) -> frozenset[str]:
         """Donors of the cells of a problem that methods answer for; none where they are not kept or not told apart."""

@@ -75,7 +75,7 @@ def cells(run: Run, unit: str = "pooled") -> pd.DataFrame:
     split, value, low, high = numbers
     shares = {pair: splits.tested_to_trained(of, run.datasets.get(pair[2])) for pair, of in run.splits.items()}
     means = [
-        dict(zip(keys, key, strict=True)) | _mean(split[i], value[i], low[i], high[i], shares.get(key[:3]))
+        dict(zip(keys, key, strict=True)) | mean_of_trials(split[i], value[i], low[i], high[i], shares.get(key[:3]))
         for key, i in sorted(rows.groupby(keys).indices.items())
     ]
     frame = pd.DataFrame(means, columns=[*keys, *_NUMBERS, "interval", "trials", "splits"])
@@ -87,8 +87,18 @@ def cells(run: Run, unit: str = "pooled") -> pd.DataFrame:
     return frame.assign(whole=frame["splits"] == frame.groupby([*PAIR, "metric"])["splits"].transform("max"))
 
 
-def _mean(split: Floats, value: Floats, ci_low: Floats, ci_high: Floats, share: float | None) -> dict[str, Any]:
-    """Summarise the trials of one label for :func:`cells`."""
+def mean_of_trials(
+    split: Floats, value: Floats, ci_low: Floats, ci_high: Floats, share: float | None
+) -> dict[str, Any]:
+    """Mean over trials of a split, then over splits, with its interval: the columns of :func:`cells`.
+
+    Parameters
+    ----------
+    split, value, ci_low, ci_high
+        Of each trial: the number of its split, what is averaged, and that one's 95 % bounds (NaN without).
+    share
+        Tested donors of a split divided by the others (:func:`bench.reports.run.splits.tested_to_trained`).
+    """
     defined = ~np.isnan(value)
     split, value, ci_low, ci_high = split[defined], value[defined], ci_low[defined], ci_high[defined]
     summary = {"interval": "", "trials": len(value), "splits": len(np.unique(split))}

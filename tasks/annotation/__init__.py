@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     import numpy as np
     import pandas as pd
+    from scipy.sparse import csr_matrix
 
     from bench.dataset import CountStore, Dataset, DatasetCard
     from bench.problem import Inputs, Prediction, Problem, Scored
@@ -212,6 +213,14 @@ class AnnotationTask(Task):
         from bench.tasks.annotation.score import score
 
         return score(problem, prediction)
+
+    def resampled(
+        self, solution: pd.DataFrame, truth: Mapping[str, csr_matrix], prediction: Prediction
+    ) -> pd.DataFrame:
+        """The replicates behind the intervals of pooled metrics."""
+        from bench.tasks.annotation.score import resampled
+
+        return resampled(solution, prediction)
 
     def problem_tables(self, problem: Problem) -> Mapping[str, pd.DataFrame]:
         """``map``: the tested cells in the plane."""

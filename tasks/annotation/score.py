@@ -63,7 +63,7 @@ def score(problem: Problem, prediction: Prediction) -> Scored:
     donor = solution["donor"].to_numpy()
     classes = sorted({*_classes(problem.inputs), *answers.truth})
     statistic = AnnotationStatistic(answers, classes)
-    draws = donor_bootstrap(statistic, donor, N_BOOT, np.random.default_rng(_seed(solution)))
+    draws = _draws(statistic, solution)
     values, intervals = statistic.values(), percentile_interval(draws)
     qualified = _qualified(problem, len(set(donor)))
     n_pooled = len(METRIC_NAMES)
@@ -104,6 +104,26 @@ def _answers(problem: Problem, prediction: Prediction) -> Answers:
         classes=_classes(problem.inputs),
         probabilities=np.asarray(prediction["probabilities"]) if "probabilities" in prediction else None,
     )
+
+
+def resampled(solution: pd.DataFrame, prediction: Prediction) -> pd.DataFrame:
+    """The replicates behind the pooled intervals: a row each, a column a metric.
+
+    Coarser levels and probabilities need the classes of the training cells, which are not kept: their metrics are NaN.
+    """
+    answers = Answers(
+        truth=solution["label"].to_numpy(dtype=object),
+        label=np.asarray(prediction["label"]).astype(str).astype(object),
+        seen=solution["seen"].to_numpy(dtype=bool),
+        coarser={},
+        classes=[],
+    )
+    return pd.DataFrame(_draws(AnnotationStatistic(answers), solution), columns=list(METRIC_NAMES))
+
+
+def _draws(statistic: AnnotationStatistic, solution: pd.DataFrame) -> NDArray[np.float64]:
+    rng = np.random.default_rng(_seed(solution))
+    return donor_bootstrap(statistic, solution["donor"].to_numpy(), N_BOOT, rng)
 
 
 def _seed(solution: pd.DataFrame) -> int:

@@ -8,9 +8,11 @@ from bench.errors import NotApplicableError
 from bench.task import Control, Metric, Output, Task, Track
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     import numpy as np
+    import pandas as pd
+    from scipy.sparse import csr_matrix
 
     from bench.dataset import CountStore, Dataset, DatasetCard
     from bench.problem import Prediction, Problem, Scored
@@ -193,6 +195,14 @@ class DoubletTask(Task):
         from bench.tasks.doublet.score import score
 
         return score(problem.solution, prediction)
+
+    def resampled(
+        self, solution: pd.DataFrame, truth: Mapping[str, csr_matrix], prediction: Prediction
+    ) -> pd.DataFrame:
+        """The replicates behind the intervals of pooled metrics."""
+        from bench.tasks.doublet.score import resampled
+
+        return resampled(solution, prediction)
 
     def scramble(self, dataset: Dataset, track: str, seeds: Seeds, rng: np.random.Generator) -> Dataset | None:
         """The dataset with random truth for the tested donors; None for tracks whose doublets are simulated."""

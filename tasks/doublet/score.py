@@ -31,7 +31,7 @@ def score(solution: pd.DataFrame, prediction: Prediction) -> Scored:
     call = np.asarray(prediction["call"], dtype=bool) if "call" in prediction else None
     donor = solution["donor"].to_numpy()
     pooled = DoubletStatistic(truth, value, call)
-    rows = _pooled(pooled, truth, call, donor, _seed(solution))
+    rows = _pooled(pooled, truth, call, solution)
     by_donor = {}
     for name in np.unique(donor.astype(str)):
         by_donor[name] = _unit(f"donor:{name}", donor == name, truth, value, call)
@@ -45,16 +45,29 @@ def score(solution: pd.DataFrame, prediction: Prediction) -> Scored:
     return Scored(rows, pooled.curves())
 
 
+def resampled(solution: pd.DataFrame, prediction: Prediction) -> pd.DataFrame:
+    """The replicates behind the pooled intervals: a row each, a column a metric."""
+    import pandas as pd
+
+    truth, value = solution["is_doublet"].to_numpy(dtype=bool), np.asarray(prediction["score"], dtype=float)
+    call = np.asarray(prediction["call"], dtype=bool) if "call" in prediction else None
+    return pd.DataFrame(_draws(DoubletStatistic(truth, value, call), solution), columns=list(METRIC_NAMES))
+
+
+def _draws(pooled: DoubletStatistic, solution: pd.DataFrame) -> NDArray[np.float64]:
+    rng = np.random.default_rng(_seed(solution))
+    return donor_bootstrap(pooled, solution["donor"].to_numpy(), N_BOOT, rng)
+
+
 def _seed(solution: pd.DataFrame) -> int:
     """The same resamples for every method on one problem, so that intervals are comparable."""
     return derive_seed("doublet/bootstrap", *solution.index.astype(str))
 
 
 def _pooled(
-    pooled: DoubletStatistic, truth: NDArray[np.bool_], call: NDArray[np.bool_] | None, donor: NDArray, seed: int
+    pooled: DoubletStatistic, truth: NDArray[np.bool_], call: NDArray[np.bool_] | None, solution: pd.DataFrame
 ) -> list[Score]:
-    draws = donor_bootstrap(pooled, donor, N_BOOT, np.random.default_rng(seed))
-    n_donors = len(set(donor))
+    draws, n_donors = _draws(pooled, solution), len(set(solution["donor"]))
     qualified = f"interval rests on {n_donors} donor{'s' * (n_donors > 1)}" if n_donors < _FEW_DONORS else ""
     rows = []
     for (metric, value), interval in zip(pooled.values().items(), percentile_interval(draws), strict=True):

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING
 from bench.task import Control, Metric, Output, Task, Track
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
     import numpy as np
+    import pandas as pd
+    from scipy.sparse import csr_matrix
 
     from bench.dataset import CountStore, Dataset, DatasetCard
     from bench.problem import Prediction, Problem, Scored
@@ -166,6 +168,14 @@ class ImputationTask(Task):
         from bench.tasks.imputation.score import score
 
         return score(problem, prediction)
+
+    def resampled(
+        self, solution: pd.DataFrame, truth: Mapping[str, csr_matrix], prediction: Prediction
+    ) -> pd.DataFrame:
+        """The replicates behind the intervals of pooled metrics."""
+        from bench.tasks.imputation.score import resampled
+
+        return resampled(solution, truth["expression"], prediction["expression"])
 
     def scramble(
         self, dataset: Dataset, track: str, seeds: Seeds, rng: np.random.Generator

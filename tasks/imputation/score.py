@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     import pandas as pd
+    from numpy.typing import NDArray
     from scipy import sparse
 
     from bench.problem import Prediction, Problem
@@ -72,6 +73,32 @@ def score(problem: Problem, prediction: Prediction) -> Scored:
     rows.append(Score("zeros_turned_on", share, n=n, detail=detail))
     rows.append(Score("correlation_inflation", inflation, n=n, detail="" if n > 2 else "fewer than 3 cells"))
     return Scored(rows, tables={**_tables(sums, list(PARTS)), "zeros": false_positives.table()})
+
+
+def resampled(solution: pd.DataFrame, truth: sparse.csr_matrix, imputed: Any) -> pd.DataFrame:
+    """The replicates behind the pooled intervals: a row each, a column a metric of :data:`NAMES`."""
+    import pandas as pd
+    from scipy.sparse import issparse
+
+    n_cells, n_genes = truth.shape
+    sums = Sums(n_cells, n_genes, N_GROUPS)
+    if issparse(imputed):
+        for entries in _masked_entries(truth, imputed):
+            sums.add(entries)
+    else:
+        step = max(1, _BLOCK // n_genes)
+        for start in range(0, n_cells, step):
+            rows = slice(start, min(start + step, n_cells))
+            y, t = np.asarray(imputed[rows]).ravel(), truth[rows].toarray().ravel()
+            cell, gene = np.divmod(np.arange(start * n_genes, start * n_genes + len(t)), n_genes)
+            sums.add(Entries(cell, gene, np.zeros(len(t), dtype=np.int64), t, y))
+    draws = _draws(EntryStatistic(sums), solution)
+    return pd.DataFrame(draws[:, : len(NAMES)], columns=list(NAMES))
+
+
+def _draws(statistic: EntryStatistic, solution: pd.DataFrame) -> NDArray[np.float64]:
+    rng = np.random.default_rng(_seed(solution))
+    return donor_bootstrap(statistic, solution["donor"].to_numpy(), N_BOOT, rng)
 
 
 def _masked_entries(truth: sparse.csr_matrix, imputed: sparse.csr_matrix) -> Iterator[Entries]:
@@ -111,9 +138,7 @@ def _whole(problem: Problem, imputed: Any, sums: Sums) -> tuple[FalsePositives, 
 
 def _rows(problem: Problem, sums: Sums, names: list[str]) -> list[Score]:
     solution, statistic = problem.solution, EntryStatistic(sums)
-    donor = solution["donor"].to_numpy()
-    draws = donor_bootstrap(statistic, donor, N_BOOT, np.random.default_rng(_seed(solution)))
-    values, intervals = statistic.values(), percentile_interval(draws)
+    values, intervals = statistic.values(), percentile_interval(_draws(statistic, solution))
     units = ["pooled", *(f"group:{name}" for name in names)]
     n_cells = [
         int((sums.by_cell[0].sum(axis=1) > 0).sum()),
@@ -121,7 +146,7 @@ def _rows(problem: Problem, sums: Sums, names: list[str]) -> list[Score]:
     ]
     columns = [(metric, unit, n) for unit, n in zip(units, n_cells, strict=True) for metric in NAMES]
     columns += [(metric, "group_mean", n_cells[0]) for metric in MEANS]
-    qualified = _qualified(problem, len(set(donor)))
+    qualified = _qualified(problem, len(set(solution["donor"])))
     rows = []
     for (metric, unit, n), value, interval in zip(columns, values, intervals, strict=True):
         low, high = interval if interval and not math.isnan(value) else (None, None)

@@ -42,7 +42,21 @@ def run(tmp_path, counts):
 
 @pytest.mark.parametrize(
     "command",
-    ["run", "list", "describe", "report", "rescore", "merge", "audit", "doctor", "data", "new", "check", "embed"]
+    [
+        "run",
+        "list",
+        "describe",
+        "report",
+        "rescore",
+        "merge",
+        "compare",
+        "audit",
+        "doctor",
+        "data",
+        "new",
+        "check",
+        "embed",
+    ]
     + ["data add", "data simulate", "new method", "env", "env build", "env list", "env clean"],
 )
 def test_every_command_has_help_and_an_example(command):

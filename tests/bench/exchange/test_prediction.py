@@ -39,7 +39,7 @@ def test_a_matrix_is_kept_with_a_column_a_class_and_read_back_the_same(tmp_path,
     problem = Problem(Inputs(INPUTS.cells, info=INFO), pd.DataFrame(index=INPUTS.cells.obs.index))
     arrays = predictions.save(admit(prediction, problem.inputs, OUTPUTS), OUTPUTS, problem, tmp_path / "kept")
     assert (tmp_path / "kept" / "chances.parquet").exists() == with_matrix
-    back = predictions.load(tmp_path / "kept", OUTPUTS, problem)
+    back = predictions.load(tmp_path / "kept", OUTPUTS, problem.solution.index)
     assert set(back) == set(prediction)
     assert list(back["label"]) == ["a"] * 40
     if with_matrix:

@@ -126,7 +126,7 @@ def test_a_prediction(seed, n_cells, n_genes, dtype, n_rounds):
             gate.hand_over(gate.admit(answer, seen, OUTPUTS), seen, OUTPUTS, own, k)
         received = gate.receive(own, shown, name, problem.inputs, OUTPUTS)
         saved = prediction.save(received, OUTPUTS, problem, kept)
-        for arrays in (received, saved, prediction.load(kept, OUTPUTS, problem)):
+        for arrays in (received, saved, prediction.load(kept, OUTPUTS, problem.solution.index)):
             assert set(arrays) == {output.name for output in OUTPUTS}
             for output, values in truth.items():
                 np.testing.assert_array_equal(arrays[output], values)
