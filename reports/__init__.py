@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Sequence
 from pathlib import Path
-
-from bench.errors import UnavailableError
 
 __all__ = ["build_report"]
 
@@ -29,16 +26,9 @@ def build_report(run_dir: Path, out: Path | None = None, formats: Sequence[str] 
 
     Raises
     ------
-    bench.errors.UnavailableError
-        If the packages of the ``report`` extra are missing.
     bench.errors.BenchError
         If ``run_dir`` is not a run folder, or a file in it cannot be read.
     """
-    missing = [name for name in ("jinja2", "plotly") if importlib.util.find_spec(name) is None]
-    if missing:
-        raise UnavailableError(
-            f"the report needs {' and '.join(missing)}", where="bench report", fix="pip install 'scmamba-bench[report]'"
-        )
     from bench.reports.page.html import write
 
     return write(run_dir, run_dir / "report.html" if out is None else out, formats)

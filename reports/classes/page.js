@@ -6,6 +6,7 @@
   const SHADES = [[0, "#f4f8fa"], [0.25, "#b9d6e3"], [0.6, "#4a90ae"], [1, "#0d3f57"]];
   const WITHIN = " › ";  // as in the lineages that the page carries
   const shade = (v) => (v === null ? "#f4f5f6" : colour(v).match(/rgb\([^)]*\)/)[0]);
+  const ink = (v) => (v === null ? "#1d2327" : colour(v).match(/;color:(.*)/)[1]);
   /** A number of cells or donors; over several splits it may be a mean, which `some` tells. */
   const some = (v) => (v === null ? "–" : v % 1 ? v.toFixed(1) : whole(v));
   const many = (v, noun) => `${some(v)} ${v === 1 ? noun : `${noun}s`}`;
@@ -123,6 +124,17 @@
     if (cells.length) host.append(el("p", { class: "note" }, `Rows sum to 100 %; cells are summed over splits and seeds. ${nested ? "Relatives stand together, lines part their common ancestors. " : ""}Drag to zoom, double-click to go back. ${view.task.classes.leftOut}`));
   }
 
+  /** Where each box of a tree lies: depth, and from where to where, the largest of a parent first. */
+  function placed(nodes) {
+    const children = groupBy(nodes, (d) => d.parent), out = [];
+    const place = (d, depth, from) => {
+      out.push({ ...d, depth, from, to: from + d.n });
+      for (const child of [...(children.get(d.id) || [])].sort((a, b) => b.n - a.n)) { place(child, depth + 1, from); from += child.n; }
+    };
+    for (const root of children.get(null)) place(root, 0, 0);
+    return out;
+  }
+
   /** The hierarchy of the labels: width by tested cells, a class's colour by the method's F1. */
   function tree(p, method) {
     const f1 = p.scores[method].f1, nodes = new Map([["", { id: "", name: p.dataset, parent: null, n: 0, classes: 0 }]]);
@@ -141,14 +153,26 @@
       }
       nodes.set(`class ${i}`, { id: `class ${i}`, name: p.names[i], parent, n: p.n[i], f1: f1[i], words: cellsOf(p, i) });
     }
-    const list = [...nodes.values()], deep = Math.max(0, ...p.present.map((i) => (p.lineage[i] ? p.lineage[i].split(WITHIN).length : 0)));
-    figure($("class-tree"), { title: `Labels of ${pairName([p.track, p.dataset])}: width by tested cells, colour by F1 of ${method}`, alt: "Hierarchy of the labels, width by tested cells, colour by F1; the table below lists it.",
-      traces: [{ type: "icicle", ids: list.map((d) => d.id || "all"), labels: list.map((d) => escape(d.name)), parents: list.map((d) => (d.parent === null ? "" : d.parent || "all")), values: list.map((d) => d.n), branchvalues: "total", tiling: { orientation: "v" }, pathbar: { thickness: 18 },
-        text: list.map((d) => (d.words ? `${d.words}<br>F1 of ${escape(method)} ${number(d.f1)}` : `${many(d.n, "tested cell")} in ${d.classes} class${d.classes === 1 ? "" : "es"}`)), textinfo: "label", textfont: { size: 11 }, leaf: { opacity: 1 }, hovertemplate: "<b>%{label}</b><br>%{text}<extra></extra>",
-        marker: { colors: list.map((d) => (d.words ? shade(d.f1) : "#e9edf0")), line: { color: "#fff", width: 1 } } }],
-      layout: { height: 60 + 40 * (deep + 2), margin: { l: 4, r: 4, t: 30, b: 4 }, uniformtext: { minsize: 8, mode: "hide" } }, head: ["class", "within", "tested cells", `F1 of ${method}`], rows: list.filter((d) => d.words).map((d) => [d.name, d.parent.slice(1) || "–", some(d.n), d.f1]) });
+    const list = placed([...nodes.values()]), deep = Math.max(...list.map((d) => d.depth)), total = nodes.get("").n;
+    // Boxes as bars that hang from the one above; of those that a closer look cuts, the part that is seen.
+    const width = $("class-tree").clientWidth || 1000;
+    const fitting = (name, room) => (name.length <= room ? name : room < 5 ? "" : `…${name.slice(1 - room)}`);
+    const boxes = ([low, high]) => {
+      const seen = list.map((d) => ({ ...d, left: Math.max(d.from, low), right: Math.min(d.to, high) })).filter((d) => d.right > d.left);
+      const pick = (of) => seen.map(of);
+      return { x: pick((d) => (d.left + d.right) / 2), width: pick((d) => d.right - d.left), y: pick(() => -1), base: pick((d) => -d.depth), text: pick((d) => escape(fitting(d.name, Math.floor(((d.right - d.left) / (high - low)) * width / 7.4)))), customdata: pick((d) => [d.from, d.to]),
+        hovertext: pick((d) => `<b>${escape(d.name)}</b><br>${d.words ? `${d.words}<br>F1 of ${escape(method)} ${number(d.f1)}` : `${many(d.n, "tested cell")} in ${d.classes} class${d.classes === 1 ? "" : "es"}`}`), "marker.color": pick((d) => (d.words ? shade(d.f1) : "#e9edf0")), "textfont.color": pick((d) => (d.words ? ink(d.f1) : "#1d2327")) };
+    };
+    const all = boxes([0, total]), bare = { visible: false, fixedrange: true };
+    const ready = (plot) => plot.on("plotly_click", ({ points: [point] }) => {
+      const range = point.customdata, now = boxes(range);
+      window.Plotly.update(plot, Object.fromEntries(Object.entries(now).map(([k, v]) => [k, [v]])), { "xaxis.range": range });
+    });
+    figure($("class-tree"), { title: `Labels of ${pairName([p.track, p.dataset])}: width by tested cells, colour by F1 of ${method}`, alt: "Hierarchy of the labels, width by tested cells, colour by F1; the table below lists it.", ready,
+      traces: [{ type: "bar", ...Object.fromEntries(Object.entries(all).filter(([k]) => !k.includes("."))), marker: { color: all["marker.color"], line: { color: "#fff", width: 1 } }, textposition: "inside", insidetextanchor: "middle", textangle: 0, constraintext: "none", textfont: { size: 11, color: all["textfont.color"] }, hovertemplate: "%{hovertext}<extra></extra>" }],
+      layout: { height: 50 + 46 * (deep + 1), margin: { l: 4, r: 4, t: 30, b: 4 }, showlegend: false, dragmode: false, xaxis: { ...bare, range: [0, total] }, yaxis: { ...bare, range: [-deep - 1, 0] } }, head: ["class", "within", "tested cells", `F1 of ${method}`], rows: list.filter((d) => d.words).map((d) => [d.name, d.parent.slice(1) || "–", some(d.n), d.f1]) });
     const stops = [0, 0.25, 0.5, 0.75, 1].map(shade).join(",");
-    $("class-tree").querySelector(".plot").before(el("div", { class: "legend" }, "F1 0", el("i", { style: `background:linear-gradient(90deg,${stops})` }), "1", el("span", {}, "Click a box to look into it, the bar above to go back.")));
+    $("class-tree").querySelector(".plot").before(el("div", { class: "legend" }, "F1 0", el("i", { style: `background:linear-gradient(90deg,${stops})` }), "1", el("span", {}, "Click a box to look into it, the top one to go back.")));
   }
 
   /** The tested cells in the plane three times: by truth, by the method's answer, and where it is wrong. */

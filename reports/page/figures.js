@@ -6,8 +6,8 @@
   const AXIS = { gridcolor: "#eceff1", zeroline: false, linecolor: "#b9c1c7", ticks: "outside", tickcolor: "#b9c1c7", ticklen: 4, automargin: true };
   const CONFIG = { displaylogo: false, responsive: true, modeBarButtonsToRemove: ["lasso2d", "select2d", "autoScale2d"], toImageButtonOptions: { format: "svg", scale: 2 } };
 
-  /** Draw traces, with a caption, a text alternative and a table of the same numbers; an empty note without traces. */
-  function figure(host, { title, alt, traces, layout, head, rows }) {
+  /** Draw traces, with a caption, a text alternative and a table of the same numbers; an empty note without traces. `ready` is given the plot. */
+  function figure(host, { title, alt, traces, layout, head, rows, ready = () => {} }) {
     if (!traces.length) {
       host.replaceChildren(el("p", { class: "empty" }, `${title}: nothing to show for this choice.`));
       return;
@@ -20,7 +20,7 @@
     later(plot, () => window.Plotly.newPlot(plot, traces, {
       font: FONT, paper_bgcolor: "#fff", plot_bgcolor: "#fff", modebar: { bgcolor: "rgba(0,0,0,0)", color: "#9aa4ab", activecolor: "#1f5f7a" }, hovermode: "closest", hoverlabel: { font: { size: 12 }, namelength: -1 },
       margin: { l: 60, r: 10, t: 30, b: 50 }, legend: { orientation: "h", y: -0.2, yanchor: "top", yref: "paper", font: { size: 11 } }, ...layout,
-    }, { ...CONFIG, displayModeBar: host.clientWidth > 500 ? "hover" : false }));
+    }, { ...CONFIG, displayModeBar: host.clientWidth > 500 ? "hover" : false }).then(ready));
   }
 
   // Plots are drawn when they come near the window, so that the page opens at once; printing draws them all.

@@ -38,6 +38,9 @@ SCRIPTS = (
     "deg/page.js",
 )
 
+#: Scripts of others (``vendor/README.md``), before our own.
+VENDORED = ("vendor/pako_inflate.min.js", "vendor/plotly-cartesian.min.js")
+
 #: Characters of log in the HTML, shared among the failures of a task; the whole logs lie in the trials' folders.
 LOGS_BUDGET = 1_000_000
 
@@ -76,20 +79,14 @@ def render(run: Run, embeddings: Sequence[embedding_tables.Embedding]) -> str:
         versions=_versions(run),
         embeddings=[(e.name, embedding_tables.sentence(e)) for e in embeddings],
         no_interval=summary.NO_INTERVAL,
-        data=Markup(embed(data)),
+        data=embed(data),
         style=Markup(_asset("page/report.css")),
-        scripts=[Markup(_asset(name)) for name in SCRIPTS],
-        plotly=Markup(_plotly()),
+        scripts=[Markup(_asset(name)) for name in (*VENDORED, *SCRIPTS)],
     )
 
 
 def _asset(name: str) -> str:
     return (files("bench.reports") / name).read_text(encoding="utf-8")
-
-
-def _plotly() -> str:
-    text = (files("plotly") / "package_data" / "plotly.min.js").read_text(encoding="utf-8")
-    return text.replace("</script", "<\\/script")
 
 
 def _title(run: Run, embeddings: Sequence[embedding_tables.Embedding]) -> str:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import itertools
 import json
 import math
+import zlib
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
@@ -60,9 +62,9 @@ def payload(run: Run, embeddings: Sequence[embedding_tables.Embedding]) -> dict[
 
 
 def embed(value: Any) -> str:
-    """JSON that can stand inside a ``<script>`` element, whatever strings it holds."""
+    """JSON as zlib in base64: a fifth of its size, and free of markup whatever strings it holds."""
     text = json.dumps(value, allow_nan=False, separators=(",", ":"))
-    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+    return base64.b64encode(zlib.compress(text.encode(), 9)).decode()
 
 
 def _task(run: Run, card: TaskCard) -> dict[str, Any]:

@@ -1,7 +1,8 @@
 // Data, filter state and the loop that redraws: everything a view needs is in `view`, computed once per change.
 (() => {
   "use strict";
-  const data = JSON.parse(document.getElementById("report-data").textContent);
+  const packed = Uint8Array.from(atob(document.getElementById("report-data").textContent), (c) => c.charCodeAt(0));
+  const data = JSON.parse(new TextDecoder().decode(window.pako.inflate(packed)));
   const form = document.getElementById("filters");
   const $ = (id) => document.getElementById(id);
   const views = [];

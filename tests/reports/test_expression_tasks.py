@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from builders import method_card, metric, save_request, task_card, track, trial_record, trial_spec
+from report_pages import embedded
 
 from bench.reports import build_report
 from bench.reports.deg import payload as deg_payload
@@ -195,8 +195,7 @@ def pages(runs: dict[str, Path]) -> dict[str, Path]:
 
 def page_data(page: Path) -> tuple[str, dict[str, Any]]:
     html = page.read_text()
-    found = re.search(r'<script type="application/json" id="report-data">(.*?)</script>', html, re.S)
-    return html, json.loads(found.group(1))
+    return html, embedded(html)
 
 
 def decoded(panel: dict[str, Any]) -> np.ndarray:

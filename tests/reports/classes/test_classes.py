@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import re
 from pathlib import Path
 
 import pandas as pd
 import pytest
 from builders import method_card, metric, save_request, task_card, track, trial_record, trial_spec
+from report_pages import embedded
 from scipy import sparse
 
 from bench.errors import BenchError
@@ -77,12 +76,6 @@ def _problem(solution: pd.DataFrame) -> Problem:
     return Problem(Inputs(cells), solution)
 
 
-def _embedded(page: str) -> dict:
-    match = re.search(r'<script type="application/json" id="report-data">(.*?)</script>', page, re.S)
-    assert match
-    return json.loads(match.group(1))
-
-
 def test_classes_carry_their_scores_cells_and_relatives(run: Path) -> None:
     frame = class_tables.table(load(run), "annotation").set_index(["label", "class"])
     assert frame.loc[("poor", "a1"), ["f1", "n", "train_cells", "train_donors"]].tolist() == [0.5, 2, 9, 1]
@@ -125,7 +118,7 @@ def test_the_page_has_the_section_and_the_figures_and_no_markup_from_a_class(run
     assert 'id="classes"' in page
     start = page.index('id="report-data"')
     assert "<b>" not in page[start : page.index("</script>", start)]
-    assert _embedded(page)["tasks"]["annotation"]["published"][0]["remark"]
+    assert embedded(page)["tasks"]["annotation"]["published"][0]["remark"]
     shares = pd.read_csv(run / "figures" / "confusion.csv").set_index(["label", "truth", "answer"])["share"]
     assert shares["poor", "<b>", "unassigned"] == pytest.approx(1 / 3)
     assert len(pd.read_csv(run / "figures" / "classes.csv")) == 6
@@ -168,7 +161,7 @@ def test_a_prediction_of_other_cells_is_refused(run: Path) -> None:
 def test_a_run_without_classes_has_no_such_section(full_run: Path) -> None:
     page = build_report(full_run, full_run.parent / "none.html", formats=()).read_text(encoding="utf-8")
     assert 'id="classes"' not in page
-    assert _embedded(page)["tasks"]["doublet"]["classes"]["pairs"] == []
+    assert embedded(page)["tasks"]["doublet"]["classes"]["pairs"] == []
 
 
 def test_the_map_tells_truth_and_answer_of_each_cell_where_the_run_has_one(run: Path) -> None:

@@ -1,13 +1,13 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from report_pages import embedded
 
 from bench.errors import BenchError
 from bench.reports import build_report
@@ -51,9 +51,7 @@ def empty_run(tmp_path: Path) -> Path:
 
 
 def payload_of(text: str) -> list[dict]:
-    found = re.search(r'<script type="application/json" id="report-data">(.*?)</script>', text, re.S)
-    assert found
-    return json.loads(found.group(1))["embeddings"]
+    return embedded(text)["embeddings"]
 
 
 def test_a_run_without_embeddings_has_no_such_section(make_run: Callable[..., Path]) -> None:

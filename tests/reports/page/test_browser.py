@@ -232,7 +232,7 @@ def test_classes_of_an_annotation_run(browser: webdriver.Chrome, annotated: Path
     )
     assert {row[1] for row in shares} == {"scibet", "knn"}
     assert all(" % [" in cell for row in shares for cell in row[2:])
-    assert texts(browser, "#class-tree .legend") == ["F1 01Click a box to look into it, the bar above to go back."]
+    assert texts(browser, "#class-tree .legend") == ["F1 01Click a box to look into it, the top one to go back."]
     lost_ones = browser.execute_script(
         "return document.querySelector('#class-scores .plot').data.map(t => t.text).flat()"
     )
