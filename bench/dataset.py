@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
@@ -32,6 +33,13 @@ OBS_FIELDS = (
     "parent_type_b",
     "split",
 )
+
+
+def lacking_field(reason: str) -> str | None:
+    """The field that a dataset lacks by a task's reason why it cannot serve: one that begins ``no FIELD column``."""
+    match = re.match(r"no (\w+) column", reason)
+    return match[1] if match and match[1] in OBS_FIELDS else None
+
 
 #: Labels (in lower case, brackets left away) by which files say that a cell has none.
 UNLABELLED = frozenset({"", "na", "nan", "none", "unassigned", "unknown", "unlabeled", "unlabelled"})
@@ -233,7 +241,15 @@ class LoadedCounts:
 
 
 class DatasetSource(ABC):
-    """A registered dataset: its card now, its cells when asked."""
+    """A registered dataset: its card now, its cells when asked.
+
+    Attributes
+    ----------
+    origin
+        Where its name comes from: ``built-in``, ``BENCH_DATA``, ``user``, ``project``, or ``file`` for a bare path.
+    """
+
+    origin: str = ""
 
     @property
     @abstractmethod
@@ -263,6 +279,10 @@ class DatasetSource(ABC):
     def obs_columns(self) -> tuple[str, ...]:
         """Names of all columns of ``obs``."""
         return tuple(self.mapping)
+
+    def offer(self, fields: Collection[str]) -> str:
+        """Say how to name the columns of fields that it lacks: the command, and the columns there are; or nothing."""
+        return ""
 
     def columns(self, names: Sequence[str], *, layer: str | None = None, counts: bool = True) -> AnnData:
         """The cells with the columns of ``obs`` that are named, instead of the canonical ones, and as they are.

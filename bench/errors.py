@@ -10,6 +10,17 @@ from typing import Literal
 Status = Literal["ok", "timeout", "oom", "crash", "invalid_output", "not_applicable", "unavailable"]
 
 
+def close_to(name: str, known: Iterable[str], n: int = 3) -> list[str]:
+    """Names that may have been meant by ``name``: spelt alike, whatever their case."""
+    folded = {other.casefold(): other for other in known}
+    return [folded[match] for match in difflib.get_close_matches(name.casefold(), folded, n=n, cutoff=0.6)]
+
+
+def did_you_mean(close: Iterable[str]) -> str:
+    """``did you mean 'a' or 'b'?``."""
+    return f"did you mean {' or '.join(map(repr, close))}?"
+
+
 class BenchError(Exception):
     """An error meant for the user: shown without a traceback by the command line.
 
@@ -48,8 +59,8 @@ class UnknownNameError(BenchError):
 
     def __init__(self, kind: str, name: str, known: Iterable[str], *, where: str = "") -> None:
         known = sorted(known)
-        close = difflib.get_close_matches(name, known, n=3, cutoff=0.6)
-        hint = f"did you mean {' or '.join(map(repr, close))}?" if close else f"known: {', '.join(known) or 'none'}"
+        close = close_to(name, known)
+        hint = did_you_mean(close) if close else f"known: {', '.join(known) or 'none'}"
         super().__init__(f"unknown {kind} {name!r}", where=where, fix=hint)
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from bench.errors import BenchError
 from bench.seeds import derive_seed
+from bench.system import path_hint
 
 if TYPE_CHECKING:
     from bench.method import Method
@@ -28,7 +29,9 @@ def load_class(locator: Mapping[str, Any]) -> type[Method]:
 def load_file(path: Path) -> ModuleType:
     """Import a plugin's file under a name of its own, once per process."""
     if not path.is_file():
-        raise BenchError("plugin file not found", where=str(path), fix="give --plugin the path of a Python file")
+        raise BenchError(
+            "plugin file not found", where=str(path), fix=f"give --plugin the path of a Python file; {path_hint(path)}"
+        )
     name = f"bench_plugin_{path.stem}_{derive_seed(str(path))}"
     if name in sys.modules:
         return sys.modules[name]

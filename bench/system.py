@@ -19,6 +19,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO
 
+from bench.errors import close_to, did_you_mean
+
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
 
@@ -30,6 +32,21 @@ def no_space(error: BaseException | None) -> bool:
             return True
         error = error.__cause__ or error.__context__
     return False
+
+
+def path_hint(path: Path) -> str:
+    """What to do about a path that is not there: names like it in its folder, or the folder that is missing."""
+    missing = path
+    while not missing.parent.exists():
+        missing = missing.parent
+    try:
+        close = close_to(missing.name, [entry.name for entry in missing.parent.iterdir()])
+    except OSError:
+        close = []
+    if close:
+        meant = [(missing.parent / name, missing.parent / name / path.relative_to(missing)) for name in close]
+        return did_you_mean(str(whole if whole.exists() else part) for part, whole in meant)
+    return f"check the path: there is no {missing}" if missing != path else "check the path"
 
 
 @contextlib.contextmanager

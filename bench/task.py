@@ -136,7 +136,10 @@ class Task(ABC):
 
     @abstractmethod
     def why_not(self, card: DatasetCard, track: str) -> str | None:
-        """Return the reason why this dataset cannot serve this track (shown to the user), or None if it can."""
+        """Return the reason why this dataset cannot serve this track (shown to the user), or None if it can.
+
+        One that begins ``no FIELD column`` is answered with the columns there are and how to name one.
+        """
 
     def n_splits(self, cells: CountStore, track: str, at_most: int) -> int:
         """Count the different splits that the split seeds 0, 1, 2, ... give, ``at_most`` at most.

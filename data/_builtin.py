@@ -36,6 +36,8 @@ COHORTS = {
 class CohortSource(DatasetSource):
     """A recipe of the built-in cohort."""
 
+    origin = "built-in"
+
     def __init__(self, name: str, spec: CohortSpec, *, builtin: bool = False) -> None:
         self.spec = spec
         self._card = DatasetCard(

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Collection, Mapping
 
-from bench.data._lookalikes import alike, looks_like, option
+from bench.data._lookalikes import alike, looks_like, option, plain
 from bench.dataset import OBS_FIELDS
-from bench.errors import DataError
+from bench.errors import DataError, close_to, did_you_mean
 
 #: Other names a field is known by, tried in order after the field's own name: only such as mean nothing else
 #: (``donor_id`` is what CELLxGENE demands). Taking one is always told (:mod:`bench.data._lookalikes`).
@@ -18,8 +17,8 @@ _SYNONYMS: dict[str, tuple[str, ...]] = {
     "exclude": ("is_negative",),
 }
 
-#: How columns of labels that are not the study authors' own are called.
-_DERIVED = "derived_"
+#: How columns of labels that are not the study authors' own begin.
+_DERIVED = "derived"
 
 _THREE_LEVELS = {"cell_type": "cell_type_level1", "subtype": "cell_type", "subcluster": "cell_type_fine"}
 
@@ -30,8 +29,9 @@ _IDS = ("ensembl_id", "gene_ids", "gene_id", "ensembl")
 def map_columns(columns: Collection[str], chosen: Mapping[str, str] | None = None, where: str = "") -> dict[str, str]:
     """Canonical field -> column of ``obs``.
 
-    ``chosen`` decides first; then columns of the field's own name, then a few known names. Where
-    ``cell_type_level1``, ``cell_type`` and ``cell_type_fine`` are all there, they are the three nested label levels.
+    ``chosen`` decides first; then columns of the field's own name, then a few known names, then the only column that
+    is called so but for case and punctuation (``CellType``, ``Donor ID``). Where ``cell_type_level1``, ``cell_type``
+    and ``cell_type_fine`` are all there, they are the three nested label levels.
 
     Raises
     ------
@@ -50,7 +50,7 @@ def map_columns(columns: Collection[str], chosen: Mapping[str, str] | None = Non
                 where=f"obs of {where}",
                 fix=f"{hint or f'choose another with {option(field)}'}; columns: {', '.join(columns) or 'none'}",
             )
-    guessed = {field: match for field in OBS_FIELDS if (match := _first((field, *_SYNONYMS.get(field, ())), columns))}
+    guessed = {field: match for field in OBS_FIELDS if (match := _called(field, columns))}
     if set(_THREE_LEVELS.values()) <= set(columns) and "subtype" not in columns:
         guessed |= _THREE_LEVELS
     if {"cell_type", "subtype", "subcluster"} & set(chosen):
@@ -58,6 +58,13 @@ def map_columns(columns: Collection[str], chosen: Mapping[str, str] | None = Non
         guessed = {field: c for field, c in guessed.items() if field not in ("cell_type", "subtype", "subcluster")}
     merged = guessed | chosen
     return {field: merged[field] for field in OBS_FIELDS if field in merged}
+
+
+def _called(field: str, columns: Collection[str]) -> str | None:
+    names = (field, *_SYNONYMS.get(field, ()))
+    spelt = {plain(name) for name in names}
+    variants = [column for column in columns if plain(column) in spelt]
+    return _first(names, columns) or (variants[0] if len(variants) == 1 else None)
 
 
 def own_column(name: str, columns: Collection[str], mapping: Mapping[str, str], where: str) -> str:
@@ -73,11 +80,11 @@ def own_column(name: str, columns: Collection[str], mapping: Mapping[str, str], 
     if name in mapping:
         return mapping[name]
     names = sorted({*columns, *mapping})
-    close = difflib.get_close_matches(name, names, n=3)
+    close = close_to(name, names)
     others = alike(name, columns, mapping)
     hint = f"{looks_like(name, others)}; " if others else ""
     if close:
-        hint = f"did you mean {' or '.join(map(repr, close))}? "
+        hint = f"{did_you_mean(close)} "
     raise DataError(
         f"the cells have no column {name!r}",
         where=f"obs of {where}",
@@ -88,7 +95,7 @@ def own_column(name: str, columns: Collection[str], mapping: Mapping[str, str], 
 def weak_labels(mapping: Mapping[str, str]) -> str:
     """That labels come from columns which their makers call derived, or nothing."""
     levels = ("cell_type", "subtype", "subcluster")
-    derived = [mapping[level] for level in levels if mapping.get(level, "").startswith(_DERIVED)]
+    derived = [mapping[level] for level in levels if plain(mapping.get(level, "")).startswith(_DERIVED)]
     return f"derived labels (weak): {', '.join(derived)}" if derived else ""
 
 

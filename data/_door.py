@@ -12,6 +12,7 @@ from typing import Any
 
 from bench.data._guard import tried
 from bench.errors import BenchError, DataError
+from bench.system import path_hint
 
 _DAMAGED = "check that it is complete and not damaged: copy or download it again"
 
@@ -55,7 +56,7 @@ def _as_data_error(error: Exception, path: Path) -> DataError:
     reason = str(error).strip().partition("\n")[0]
     message, fix = f"the file cannot be read: {type(error).__name__}: {reason}", _DAMAGED
     if isinstance(error, FileNotFoundError):
-        message, fix = "there is no such file or folder", "check the path"
+        message, fix = "there is no such file or folder", path_hint(path)
     elif isinstance(error, PermissionError):
         message, fix = "the file cannot be read: you may not", "ask its owner for the right to read it (chmod)"
     elif isinstance(error, MemoryError):

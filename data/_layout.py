@@ -11,6 +11,7 @@ from typing import IO, Any, TypeVar, cast
 
 from bench.data._features import check_one_genome, which_genes
 from bench.errors import DataError
+from bench.system import path_hint
 
 T = TypeVar("T")
 
@@ -35,7 +36,7 @@ def by_format(
         If there is no such file, or its type is not known.
     """
     if not path.exists():
-        raise DataError("there is no such file or folder", where=str(path), fix="check the path")
+        raise DataError("there is no such file or folder", where=str(path), fix=path_hint(path))
     if path.is_dir():
         return anndata(path) if is_zarr(path) else folder(path)
     if not path.is_file():

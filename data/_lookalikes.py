@@ -73,9 +73,9 @@ def lookalikes(columns: Collection[str], mapping: Mapping[str, str]) -> dict[str
     for column in columns:
         if column in mapping.values():
             continue
-        name = _plain(column)
+        name = plain(column)
         for field, words in _WORDS.items():
-            if name in words and (field not in mapping or name.startswith(_plain(field))):
+            if name in words and (field not in mapping or name.startswith(plain(field))):
                 field_of[column] = field
                 break
     return field_of
@@ -128,5 +128,6 @@ def lines_about_columns(columns: Collection[str], mapping: Mapping[str, str], n_
     return [*lines, f"not used: {', '.join(unused)}"] if unused else lines
 
 
-def _plain(name: str) -> str:
+def plain(name: str) -> str:
+    """A name without case and punctuation: ``CellType``, ``cell.type`` and ``cell_type`` are one."""
     return re.sub(r"[^a-z0-9]", "", name.lower())

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from bench.data import library
+from bench.data._registered import libraries
 from bench.data._spec import CohortSpec
 from bench.errors import BenchError
 from bench.system import replacing
@@ -18,13 +19,28 @@ if TYPE_CHECKING:
     from anndata import AnnData
     from numpy.typing import NDArray
 
-    from bench.dataset import Dataset, DatasetSource
+    from bench.dataset import Dataset, DatasetCard, DatasetSource
 
 __all__ = ["CohortSpec", "add", "column_lines", "like_donors", "marked", "pair_to", "remove", "simulate_to"]
 
-add = library.add
 column_lines = library.column_lines
-remove = library.remove
+
+
+def add(path: Path, name: str, *, user: bool = False, **facts: Any) -> tuple[DatasetCard, str, str]:
+    """Register a file (see :func:`bench.data.library.add`): its card, where the name holds, and what it hides there."""
+    card = library.add(path, name, user=user, **facts)
+    users, project = libraries()
+    here = name in project.entries()
+    if user:
+        return card, users.where, f"; the project's {name} hides it {project.where}" if here else ""
+    return card, project.where, f"; it hides your own {name} there" if name in users.entries() else ""
+
+
+def remove(name: str) -> str:
+    """Forget a dataset that was added: what is so now, in a sentence."""
+    place = library.remove(name)
+    left = f"; {name} is your own again" if name in library.sources() else ""
+    return f"removed {name} {place.where}{left}"
 
 
 def like_donors(source: DatasetSource) -> list[str]:

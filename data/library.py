@@ -1,22 +1,24 @@
-"""The datasets ``bench`` knows: the built-in cohort, the files of ``$BENCH_DATA``, and what the user added.
+"""The datasets ``bench`` knows: the built-in cohort, the files of ``$BENCH_DATA``, and what was added by users.
 
 Cards are read without loading counts, and this module imports no scientific package before it must.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
+import re
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 
 from bench.data._builtin import COHORTS, CohortSource
 from bench.data._columns import map_columns, weak_labels
 from bench.data._facts import n_values
-from bench.data._files import digest, home_dir, write_json
+from bench.data._files import digest
 from bench.data._lookalikes import alike, lines_about_columns, looks_like, option, taken_unasked
+from bench.data._registered import Library, libraries, library_of, read_json
 from bench.dataset import OBS_FIELDS, CountStore, Dataset, DatasetCard, DatasetSource, few_counts
 from bench.errors import BenchError, DataError, UnknownNameError
 from bench.system import file_digest
@@ -42,10 +44,15 @@ class FileSource(DatasetSource):
         Canonical field -> column of ``obs``.
     layer
         Where the raw counts are, if not in ``X``.
+    origin
+        Where its name comes from.
     """
 
-    def __init__(self, path: Path, card: DatasetCard, columns: Mapping[str, str], layer: str | None = None) -> None:
+    def __init__(
+        self, path: Path, card: DatasetCard, columns: Mapping[str, str], layer: str | None = None, origin: str = "file"
+    ) -> None:
         self.path, self._card, self._mapping, self._layer = path, card, dict(columns), layer
+        self.origin = origin
 
     @property
     def card(self) -> DatasetCard:
@@ -68,6 +75,12 @@ class FileSource(DatasetSource):
 
         self._check_there()
         return peek(self.path, self._layer).obs_columns
+
+    def offer(self, fields: Collection[str]) -> str:
+        """The command that names the columns of some fields, and the columns there are."""
+        from bench.data._offer import offer
+
+        return offer(self, self.path, self._layer, fields)
 
     @property
     def is_whole(self) -> bool:
@@ -131,16 +144,18 @@ def sources() -> dict[str, DatasetSource]:
     Raises
     ------
     bench.errors.DataError
-        If ``$BENCH_DATA`` or the user's library cannot be read, or two datasets share a name.
+        If ``$BENCH_DATA`` or a library cannot be read, or two datasets share a name that are not the user's and the
+        project's.
     """
     by_name: dict[str, DatasetSource] = {
         name: CohortSource(name, spec, builtin=name == "cohort") for name, spec in COHORTS.items()
     }
     folder = os.environ.get("BENCH_DATA")
-    for origin, more in ((folder, _manifest_sources(Path(folder)) if folder else {}), (_library_file(), _added())):
-        for name, source in more.items():
-            if name in by_name:
-                raise DataError(f"two datasets are called {name!r}", where=str(origin), fix="rename one of them")
+    more: list[tuple[object, Mapping[str, DatasetSource]]] = [(lib.file, _added(lib)) for lib in libraries()]
+    for where, named in [(folder, _manifest_sources(Path(folder)) if folder else {}), *more]:
+        for name, source in named.items():
+            if name in by_name and by_name[name].origin != "user":
+                raise DataError(f"two datasets are called {name!r}", where=str(where), fix="rename one of them")
             by_name[name] = source
     return by_name
 
@@ -155,6 +170,7 @@ def from_path(
     expected_doublet_rate: float | None = None,
     case: str = "",
     control: str = "",
+    about: Mapping[str, str] | None = None,
 ) -> FileSource:
     """A dataset from a bare path, its card read from the file's own tables.
 
@@ -175,6 +191,9 @@ def from_path(
         The rate the protocol promises; told to doublet callers.
     case, control
         Values of ``condition`` to compare, for tasks that compare arms.
+    about
+        Facts of the card that no file tells: ``summary``, ``licence``, ``organism``, ``tissue`` and, of the paper,
+        ``doi``.
     """
     from bench.data._door import readable
     from bench.data._peek import peek
@@ -189,7 +208,6 @@ def from_path(
         checksum = digest(path)
     card = DatasetCard(
         name=name or path.name,
-        summary=f"your file {path.name}",
         digest=checksum,
         fields=frozenset(mapping),
         truth=cast("_Truth", truth or _guessed_truth(mapping, facts.is_cohort)),
@@ -198,12 +216,12 @@ def from_path(
         n_donors=counted.get("donor"),
         left_out=facts.left_out,
         n_values=counted,
-        source=path.name,  # the report is mailed: it must not tell where files lie
         expected_doublet_rate=expected_doublet_rate,
         weak_labels=facts.weak_labels or weak_labels(mapping),
         reading=_reading(mapping, layer),
         case=case,
         control=control,
+        **_told(path, about or {}),
         caveat="; ".join(
             filter(
                 None,
@@ -221,19 +239,18 @@ def from_path(
 
 
 def add(
-    path: Path,
-    name: str,
-    *,
-    columns: Mapping[str, str] | None = None,
-    layer: str | None = None,
-    truth: str | None = None,
-    expected_doublet_rate: float | None = None,
-    case: str = "",
-    control: str = "",
+    path: Path, name: str, *, layer: str | None = None, replace: bool = False, user: bool = False, **facts: Any
 ) -> DatasetCard:
-    """Register a file under a name; it is checked first, and neither copied nor changed.
+    """Register a file under a name, in this project; it is checked first, and neither copied nor changed.
 
-    Parameters as in :func:`from_path`.
+    Parameters
+    ----------
+    replace
+        The name may be taken: what it stood for is forgotten.
+    user
+        Register it for the user, wherever they work, instead.
+    **facts
+        As in :func:`from_path`, as are the others.
 
     Raises
     ------
@@ -242,21 +259,17 @@ def add(
     """
     if not name or "/" in name or name.strip() != name or "," in name:
         raise DataError(f"{name!r} cannot be a name", where="--name", fix="use letters, digits, '_', '-' and '.'")
-    if name in sources():
+    to = library_of(user=user)
+    taken = sources().get(name)
+    if taken is not None and taken.origin not in ("user", "project"):
         raise DataError(f"there is a dataset called {name!r} already", where="--name", fix="choose another name")
-    source = from_path(
-        path,
-        name=name,
-        columns=columns,
-        layer=layer,
-        truth=truth,
-        expected_doublet_rate=expected_doublet_rate,
-        case=case,
-        control=control,
-    )
+    if name in to.entries() and not replace:
+        fix = "choose another --name, or give --replace to put this file in its place"
+        raise DataError(f"there is a dataset called {name!r} already", where=str(to.file), fix=fix)
+    source = from_path(path, name=name, layer=layer, **facts)
     dataset = source.load()
     _check_arms(dataset)
-    card = replace(source.card, caveat="; ".join(filter(None, [_shallow(dataset), source.card.caveat])))
+    card = dataclasses.replace(source.card, caveat="; ".join(filter(None, [_shallow(dataset), source.card.caveat])))
     stat = source.path.stat()
     entry = {
         "path": str(source.path),
@@ -266,8 +279,22 @@ def add(
         "columns": source._mapping,
         "card": {k: sorted(v) if isinstance(v, frozenset) else v for k, v in vars(card).items()},
     }
-    write_json(_library_file(), _read_library() | {name: entry})
+    to.put(name, entry)
     return card
+
+
+def _told(path: Path, about: Mapping[str, str]) -> dict[str, Any]:
+    """Fields of a card from what its user says of the data."""
+    facts = {name: text for name, text in about.items() if name != "doi"}
+    doi = about.get("doi", "").strip()
+    match = re.fullmatch(r"(?:https?://(?:dx\.)?doi\.org/|doi:)?(10\.\d{4,9}/\S+)", doi, re.IGNORECASE)
+    if doi and not match:
+        raise DataError(f"{doi!r} is no DOI", where="--doi", fix="write it as 10.1038/s41586-019-1195-2")
+    # The report is mailed: it must not tell where files lie.
+    return {
+        "summary": f"your file {path.name}",
+        "source": f"https://doi.org/{match[1]}" if match else path.name,
+    } | facts
 
 
 def _shallow(dataset: Dataset) -> str:
@@ -298,19 +325,22 @@ def _check_arms(dataset: Dataset) -> None:
             )
 
 
-def remove(name: str) -> None:
-    """Forget a dataset of the user's; the file itself stays."""
-    library = _read_library()
-    if name not in library:
-        if name in sources():
-            raise BenchError(
-                f"{name!r} was not added by you",
-                where="bench data remove",
-                fix="only datasets of `bench data add` can go",
-            )
-        raise UnknownNameError("dataset", name, library)
-    del library[name]
-    write_json(_library_file(), library)
+def remove(name: str) -> Library:
+    """Forget a dataset that was added; the file itself stays. Returns where it was registered.
+
+    Of a name that the project and the user have, the project's goes and the user's is seen again.
+    """
+    for place in reversed(libraries()):
+        if name in place.entries():
+            place.drop(name)
+            return place
+    if name in sources():
+        raise BenchError(
+            f"{name!r} was not added by you",
+            where="bench data remove",
+            fix="only datasets of `bench data add` can go",
+        )
+    raise UnknownNameError("dataset", name, [added for place in libraries() for added in place.entries()])
 
 
 def _guessed_truth(columns: Mapping[str, str], is_cohort: bool = False) -> _Truth:
@@ -341,24 +371,16 @@ def _of_columns(
     return lines
 
 
-def _library_file() -> Path:
-    return home_dir() / "library.json"
-
-
-def _read_library() -> dict[str, Any]:
-    return _read_json(_library_file(), dict) if _library_file().exists() else {}
-
-
-def _added() -> dict[str, DatasetSource]:
+def _added(place: Library) -> dict[str, DatasetSource]:
     by_name: dict[str, DatasetSource] = {}
-    for name, entry in _read_library().items():
+    for name, entry in place.entries().items():
         try:
             card = DatasetCard(**entry["card"] | {"fields": frozenset(entry["card"]["fields"])})
-            by_name[name] = FileSource(Path(entry["path"]), card, entry["columns"], entry["layer"])
+            by_name[name] = FileSource(place.path(entry), card, entry["columns"], entry["layer"], place.origin)
         except (KeyError, TypeError) as error:
             raise DataError(
                 f"the entry {name!r} is damaged ({error})",
-                where=str(_library_file()),
+                where=str(place.file),
                 fix="remove the entry and add it again",
             ) from error
     return by_name
@@ -373,7 +395,7 @@ def _manifest_sources(folder: Path) -> dict[str, DatasetSource]:
             fix="point BENCH_DATA at a folder with a manifest, or unset it and hand over single files by path",
         )
     by_name: dict[str, DatasetSource] = {}
-    for i, entry in enumerate(_read_json(path, list)):
+    for i, entry in enumerate(read_json(path, list)):
         try:
             source = _manifest_source(folder, entry)
         except (KeyError, TypeError, AttributeError) as error:
@@ -418,18 +440,8 @@ def _manifest_source(folder: Path, entry: Mapping[str, Any]) -> FileSource | Non
         case=str(entry.get("case") or ""),
         control=str(entry.get("control") or ""),
     )
-    return FileSource(folder / file, card, columns, entry.get("layer"))
+    return FileSource(folder / file, card, columns, entry.get("layer"), "BENCH_DATA")
 
 
 def _reading(columns: Mapping[str, str], layer: str | None) -> str:
     return json.dumps([sorted(columns.items()), layer])
-
-
-def _read_json(path: Path, kind: type) -> Any:
-    try:
-        value = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise DataError(f"the file cannot be read: {error}", where=str(path), fix="repair or remove it") from error
-    if not isinstance(value, kind):
-        raise DataError(f"expected a JSON {kind.__name__}", where=str(path), fix="repair or remove it")
-    return value

@@ -5,53 +5,103 @@ from __future__ import annotations
 import json
 import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
-from bench.cli.options import AsJson
+from bench.cli.options import DATA, AsJson, examples
 
-if TYPE_CHECKING:
-    from bench.dataset import DatasetCard
+#: Panels of the help of ``bench data add``.
+_COLUMNS, _COUNTS, _ABOUT = "Columns of obs", "Counts and truth", "About the data, for its card in the report"
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this module."""
-    data = typer.Typer(help="Simulate the built-in cohort, or register data of your own.", no_args_is_help=True)
+    data = typer.Typer(help="Register data of your own, join two studies, simulate.", no_args_is_help=True)
     data.command(
-        epilog="Example: bench data add my.h5ad --name mine --donor-key patient --label-key cell_type", name="add"
+        "add",
+        epilog=examples(
+            "bench data add my.h5ad",
+            "bench data add my.h5ad --name mine --donor-key patient --label-key CellType",
+            "bench data add my.h5ad --name mine --replace --layer counts --doi 10.1038/s41586-019-1195-2",
+        ),
     )(add)
-    data.command(epilog="Example: bench data remove mine")(remove)
-    data.command("simulate", epilog="Example: bench data simulate cohort.h5ad --cells 20000 --genes 5000")(simulate)
-    data.command("calibrate", epilog="Example: bench data calibrate agarwal.h5ad")(calibrate)
-    data.command("pair", epilog="Example: bench data pair study-a study-b a-to-b.h5ad --labels names.csv")(pair)
-    app.add_typer(data, name="data")
+    data.command(epilog=examples("bench data remove mine"))(remove)
+    data.command(epilog=examples("bench data simulate cohort.h5ad --cells 20000 --genes 5000"))(simulate)
+    data.command(epilog=examples("bench data calibrate agarwal.h5ad"))(calibrate)
+    data.command(epilog=examples("bench data pair study-a study-b a-to-b.h5ad --labels names.csv"))(pair)
+    app.add_typer(data, name="data", rich_help_panel=DATA)
+
+
+def _column(what: str) -> Any:
+    return typer.Option(help=what, metavar="COLUMN", rich_help_panel=_COLUMNS)
+
+
+def _fact(what: str) -> Any:
+    return typer.Option(help=what, metavar="TEXT", rich_help_panel=_ABOUT)
 
 
 def add(
     path: Annotated[Path, typer.Argument(help="A .h5ad, a .zarr, a 10x .h5, or a 10x mtx folder.")],
-    name: Annotated[str, typer.Option(help="Name on the command line.")],
-    donor_key: Annotated[str | None, typer.Option(help="obs column that names the individual.")] = None,
-    label_key: Annotated[str | None, typer.Option(help="obs column with the cell type.")] = None,
-    subtype_key: Annotated[str | None, typer.Option(help="obs column with the subtype.")] = None,
-    subcluster_key: Annotated[str | None, typer.Option(help="obs column with the subcluster.")] = None,
-    condition_key: Annotated[str | None, typer.Option(help="obs column with the arm (case, control).")] = None,
-    batch_key: Annotated[str | None, typer.Option(help="obs column with the batch.")] = None,
-    doublet_key: Annotated[str | None, typer.Option(help="obs column that is true for known doublets.")] = None,
-    exclude_key: Annotated[str | None, typer.Option(help="obs column that is true for cells to leave out.")] = None,
-    split_key: Annotated[str | None, typer.Option(help="obs column with train, validation or test.")] = None,
-    layer: Annotated[str | None, typer.Option(help="Layer with the raw counts, or `raw`. Default: X.")] = None,
+    name: Annotated[str | None, typer.Option(help="Name on the command line. Default: the file's.")] = None,
+    replace: Annotated[bool, typer.Option("--replace", help="Forget what the name stood for.")] = False,
+    user: Annotated[
+        bool, typer.Option("--user", help="Register it for you, everywhere, and not for this project only.")
+    ] = False,
+    donor_key: Annotated[str | None, _column("The individual.")] = None,
+    label_key: Annotated[str | None, _column("The cell type.")] = None,
+    subtype_key: Annotated[str | None, _column("The subtype.")] = None,
+    subcluster_key: Annotated[str | None, _column("The subcluster.")] = None,
+    condition_key: Annotated[str | None, _column("The arm (case, control).")] = None,
+    batch_key: Annotated[str | None, _column("The batch.")] = None,
+    doublet_key: Annotated[str | None, _column("True for known doublets.")] = None,
+    exclude_key: Annotated[str | None, _column("True for cells to leave out.")] = None,
+    split_key: Annotated[str | None, _column("train, validation or test.")] = None,
+    layer: Annotated[
+        str | None,
+        typer.Option(help="Layer with the raw counts, or `raw`. Default: X.", rich_help_panel=_COUNTS, metavar="NAME"),
+    ] = None,
     truth: Annotated[
-        str | None, typer.Option(help="Where doublet labels come from: experimental (assumed), computational or none.")
+        str | None,
+        typer.Option(
+            help="Where doublet labels come from: experimental (assumed), computational or none.",
+            rich_help_panel=_COUNTS,
+            metavar="KIND",
+        ),
     ] = None,
     expected_doublet_rate: Annotated[
         float | None,
-        typer.Option(min=0, max=1, metavar="RATE", help="The rate the protocol promises; told to doublet callers."),
+        typer.Option(
+            min=0,
+            max=1,
+            metavar="RATE",
+            help="The rate the protocol promises; told to doublet callers.",
+            rich_help_panel=_COUNTS,
+        ),
     ] = None,
-    case: Annotated[str, typer.Option(help="Value of the condition that is compared with the control.")] = "",
-    control: Annotated[str, typer.Option(help="Value of the condition that the case is compared with.")] = "",
+    case: Annotated[
+        str,
+        typer.Option(
+            help="Value of the condition that is compared with the control.", metavar="VALUE", rich_help_panel=_COUNTS
+        ),
+    ] = "",
+    control: Annotated[
+        str,
+        typer.Option(
+            help="Value of the condition that the case is compared with.", metavar="VALUE", rich_help_panel=_COUNTS
+        ),
+    ] = "",
+    summary: Annotated[str | None, _fact("What they are, in a line.")] = None,
+    organism: Annotated[str | None, _fact("Such as human.")] = None,
+    tissue: Annotated[str | None, _fact("Such as prefrontal cortex.")] = None,
+    licence: Annotated[str | None, _fact("Such as CC-BY-4.0.")] = None,
+    doi: Annotated[str | None, _fact("DOI of the paper they are from.")] = None,
 ) -> None:
-    """Check a dataset and register it under a name; the file is neither changed nor copied."""
+    """Check a dataset and register it under a name; the file is neither changed nor copied.
+
+    The name holds in this project: in the folder of the nearest `.bench` from here upwards, or in this one if there is
+    none yet. A name of the project hides the same one of `--user`.
+    """
     from bench.data import commands
 
     keys = {
@@ -65,44 +115,55 @@ def add(
         "exclude": exclude_key,
         "split": split_key,
     }
-    card = commands.add(
+    about = {"summary": summary, "organism": organism, "tissue": tissue, "licence": licence, "doi": doi}
+    card, place, hides = commands.add(
         path,
-        name,
+        path.absolute().stem if name is None else name,
+        replace=replace,
+        user=user,
         columns={field: column for field, column in keys.items() if column is not None},
         layer=layer,
         truth=truth,
         expected_doublet_rate=expected_doublet_rate,
         case=case,
         control=control,
+        about={fact: text for fact, text in about.items() if text is not None},
     )
     typer.echo(f"registered {card.name}: {card.n_cells} cells x {card.n_genes} genes, fields {sorted(card.fields)}")
+    typer.echo(f"holds:    {place}{hides}")
     for line in commands.column_lines(card.name):
         typer.echo(line)
     if card.caveat:
         typer.echo(f"mind:     {card.caveat}")
-    _tell_uses(card)
+    _tell_uses(card.name)
 
 
-def _tell_uses(card: DatasetCard) -> None:
-    """The command for each task that the dataset serves, and what it lacks for the others."""
+def _tell_uses(name: str) -> None:
+    """The command for each task that the dataset serves, what it lacks for the others, and how to name that."""
+    from bench.dataset import lacking_field
     from bench.plan.registry import Registry
 
-    lacking = []
-    for name, entry in sorted(Registry().tasks.items()):
-        reasons = [entry.value.why_not(card, track) for track, facts in entry.value.tracks.items() if facts.default]
+    registry = Registry()
+    source = registry.dataset(name)
+    lacking: dict[str, str] = {}
+    for task, entry in sorted(registry.tasks.items()):
+        reasons = [entry.value.why_not(source.card, t) for t, facts in entry.value.tracks.items() if facts.default]
         if None in reasons:
-            typer.echo(f"use it:   bench run --task {name} --methods all --datasets {shlex.quote(card.name)}")
+            typer.echo(f"use it:   bench run --task {task} --methods all --datasets {shlex.quote(name)}")
         elif reasons:
-            lacking.append(f"not for {name}: {reasons[0]}")
-    for line in lacking:
-        typer.echo(line)
+            lacking[task] = str(reasons[0])
+    for task, reason in lacking.items():
+        typer.echo(f"not for {task}: {reason}")
+    fields = dict.fromkeys(field for reason in lacking.values() if (field := lacking_field(reason)))
+    if fields and (offer := source.offer(fields)):
+        typer.echo(f"fix:     {offer}")
 
 
 def remove(name: Annotated[str, typer.Argument(help="Name of a dataset you added.")]) -> None:
     """Forget a dataset that was added; its file stays."""
     from bench.data import commands
 
-    commands.remove(name)
+    typer.echo(commands.remove(name))
 
 
 def simulate(

@@ -52,6 +52,8 @@ class LiveTable:
             self._say(Text(reason, style="yellow"))
         for skipped in plan.skipped:
             self._say(Text(f"not run: {skipped.dataset}/{skipped.track}: {skipped.reason}", style="yellow"))
+        for offer in plan.offers.values():
+            self._say(Text(f"  fix:   {offer}", style="yellow"))
         for name, source in plan.datasets.items():
             if source.card.caveat and not source.card.builtin:
                 self._say(Text(f"mind: {name}: {source.card.caveat}", style="yellow"))

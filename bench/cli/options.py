@@ -17,6 +17,15 @@ Plugins = Annotated[
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on standard output, for scripts.")]
 
+#: Panels of ``bench --help``.
+RUNS, LOOK, DATA, MODELS, EXTEND = "Compare methods", "Look around", "Data", "Models", "Add methods of your own"
+
+
+def examples(*commands: str) -> str:
+    """The last lines of a command's help, each a paragraph of Markdown."""
+    return "\n\n".join(f"Example: {command}" for command in commands)
+
+
 _UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "mb": 1.0, "gb": 1024.0, "g": 1024.0}
 
 

@@ -190,6 +190,7 @@ def _dataset_rows(registry: Registry) -> list[dict[str, Any]]:
             "genes": source.card.n_genes,
             "donors": source.card.n_donors,
             "truth": source.card.truth,
+            "origin": source.origin,
             "fields": sorted(source.card.fields),
             "summary": source.card.summary,
         }
@@ -201,7 +202,7 @@ _ROWS = {"tasks": _task_rows, "methods": _method_rows, "datasets": _dataset_rows
 _COLUMNS = {
     "tasks": ("name", "version", "tracks"),
     "methods": ("name", "tasks", "implementation", "available", "environment"),
-    "datasets": ("name", "cells", "genes", "donors", "truth"),
+    "datasets": ("name", "cells", "genes", "donors", "truth", "origin"),
 }
 
 

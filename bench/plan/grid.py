@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from bench.dataset import DatasetSource
+from bench.dataset import DatasetSource, lacking_field
 from bench.environments.availability import why_unavailable
 from bench.environments.declaration import environment_of
 from bench.errors import BenchError, DataError, UnknownNameError
@@ -72,6 +72,8 @@ class Plan:
     ----------
     unreadable
         The datasets, as they were asked for, of which nothing can be planned, and why.
+    offers
+        Dataset -> how to name the columns that it lacks for a track.
     superseded
         Why trials run again that the run folder holds under other keys (:mod:`bench.execution.superseded`).
     """
@@ -82,6 +84,7 @@ class Plan:
     methods: list[str]
     datasets: dict[str, DatasetSource]
     unreadable: dict[str, DataError] = field(default_factory=dict)
+    offers: dict[str, str] = field(default_factory=dict)
     superseded: list[str] = field(default_factory=list)
 
 
@@ -103,14 +106,14 @@ def make_plan(registry: Registry, request: RunRequest) -> Plan:
         if name not in names:
             raise UnknownNameError("method in --set", name, names)
     served, skipped = _served(task, tracks, sources)
+    offers = _offers(sources, skipped)
     for name, error in unreadable.items():
         reason = f"its data cannot be used: {error.what}"
         skipped += [Skipped(track=track, dataset=Path(name).name, reason=reason) for track in tracks]
     if not served:
         reasons = "; ".join(f"{s.dataset} on {s.track}: {s.reason}" for s in skipped)
-        raise BenchError(
-            f"none of the datasets can serve the asked tracks of {task.name}", where=reasons, fix="see bench list"
-        )
+        fix = "\n         ".join(offers.values()) or "see bench list datasets"
+        raise BenchError(f"none of the datasets can serve the asked tracks of {task.name}", where=reasons, fix=fix)
     methods = [_requested(registry, name, request) for name in names]
     trials: list[Planned] = []
     for (dataset, track), n_splits in _n_splits(registry, task, served, request.split_seeds).items():
@@ -121,7 +124,7 @@ def make_plan(registry: Registry, request: RunRequest) -> Plan:
             trials += [_control_trial(base, control) for control in _control_seeds(task, request.method_seeds)]
             for method in methods:
                 trials += _method_trials(base, method, request.method_seeds)
-    return Plan(task, trials, skipped, names, sources, unreadable)
+    return Plan(task, trials, skipped, names, sources, unreadable, offers)
 
 
 def check_tracks(task: Task, tracks: Sequence[str]) -> None:
@@ -195,6 +198,16 @@ def _served(
             else:
                 served.append((name, track))
     return served, skipped
+
+
+def _offers(sources: Mapping[str, DatasetSource], skipped: Sequence[Skipped]) -> dict[str, str]:
+    """Of the datasets that lack a column for a track: how to name it."""
+    lacking: dict[str, dict[str, None]] = {}
+    for each in skipped:
+        if field := lacking_field(each.reason):
+            lacking.setdefault(each.dataset, {})[field] = None
+    offers = {name: sources[name].offer(fields) for name, fields in lacking.items()}
+    return {name: offer for name, offer in offers.items() if offer}
 
 
 def _n_splits(

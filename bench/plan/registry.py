@@ -23,7 +23,7 @@ from typing import Generic, TypeVar, cast
 
 from bench.dataset import CountStore, Dataset, DatasetSource, LoadedCounts
 from bench.environments.declaration import declared_file, read_variants
-from bench.errors import BenchError, UnknownNameError
+from bench.errors import BenchError, DataError, UnknownNameError, close_to
 from bench.locate import load_file
 from bench.method import Method
 from bench.problem import Json
@@ -32,6 +32,8 @@ from bench.task import Task
 T = TypeVar("T")
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_.-]*")
+#: Names under which data are published.
+_ACCESSION = re.compile(r"(GSE|GSM|SRP|PRJNA|syn|SCP|EGAS|E-MTAB-|phs)\d+.*")
 
 
 @dataclass(frozen=True)
@@ -105,6 +107,9 @@ class Registry:
         """A registered dataset, or the file or folder at the path ``name``."""
         if name in self.datasets:
             return self.datasets[name]
+        if "://" in name or (_ACCESSION.fullmatch(name) and not Path(name).exists()):
+            fix = "download its raw counts (.h5ad, or CellRanger's .h5 or folder) and give the path"
+            raise DataError(f"{name!r} is no file: bench downloads nothing", where="dataset", fix=fix)
         if "/" in name or Path(name).suffix or Path(name).exists():
             source = cast("DatasetSource", _library("from_path")(Path(name)))
             registered = self.datasets.setdefault(source.card.name, source)
@@ -115,7 +120,8 @@ class Registry:
                     fix="name it: bench data add FILE --name NAME",
                 )
             return source
-        return _lookup("dataset", name, self.datasets)
+        files = [path.name for path in Path().iterdir() if path.suffix in (".h5ad", ".h5", ".zarr")]
+        raise UnknownNameError("dataset", name, [*self.datasets, *(close_to(name, files) or files[:5])])
 
     def load(self, name: str) -> Dataset:
         """The cells of a dataset; the last one loaded stays in memory, since its trials follow one another."""

@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from bench import __version__
-from bench.errors import BenchError
+from bench.errors import BenchError, did_you_mean
 from bench.results.records import Limits, Request, RunInfo, TrialRecord
-from bench.system import link_or_copy, locked, now, replacing, write_atomic
+from bench.system import link_or_copy, locked, now, path_hint, replacing, write_atomic
 from bench.words import csv_text
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ class Store:
             If ``root`` is not one.
         """
         if not (root / "run.json").exists():
-            raise BenchError("not a run folder: run.json is missing", where=str(root), fix="give the folder of a run")
+            raise BenchError("not a run folder: run.json is missing", where=str(root), fix=_run_folder_hint(root))
         return cls(root)
 
     @property
@@ -380,3 +380,14 @@ def _parsed(model: type[M], content: bytes, file: Path) -> M:
         ) from error
     except json.JSONDecodeError as error:
         raise BenchError(f"{file.name} is not JSON: {error}", where=str(file), fix="move it away, run again") from error
+
+
+def _run_folder_hint(path: Path) -> str:
+    """Run folders that may have been meant: the one that ``path`` lies in, those in it, or one of its name."""
+    inside = sorted(file.parent for file in path.glob("*/run.json"))[:5] if path.is_dir() else []
+    beside = Path("bench-runs") / path.name
+    near = [folder for folder in path.parents if (folder / "run.json").exists()] or inside
+    near = near or ([beside] if (beside / "run.json").exists() else [])
+    if near:
+        return did_you_mean(str(folder) for folder in near)
+    return f"give the folder of a run; {path_hint(path)}" if not path.exists() else "give the folder of a run"

@@ -109,7 +109,7 @@ class IntegrationTask(Task):
         """Return the reason why a dataset cannot serve the track, or None."""
         levels = {"cell_type", "subtype", "subcluster"} & set(card.fields)
         if not levels:
-            return "it has no labels of cell types to compare clusters with"
+            return "no cell_type column: there are no labels to compare clusters with"
         if all(card.n_values.get(level, 2) < 2 for level in levels):
             return "all cells have one label: there is nothing to compare clusters with"
         return None

@@ -9,7 +9,8 @@ from bench.data.cohort import CohortSpec, simulate
 
 @pytest.fixture(autouse=True)
 def own_folders(tmp_path, monkeypatch):
-    """No test reads or writes the user's cache, library or data."""
+    """No test reads or writes the user's cache, library or data, or registers anything in the repository."""
+    monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("BENCH_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("BENCH_HOME", str(tmp_path / "home"))
     monkeypatch.delenv("BENCH_DATA", raising=False)

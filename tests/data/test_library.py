@@ -192,7 +192,7 @@ def test_bare_path(counts, tmp_path):
 
 
 def test_what_was_taken_unasked_is_told_and_what_looks_like_a_missing_column(counts, tmp_path):
-    counts.obs = counts.obs.rename(columns={"individual": "donor_id", "cell_type": "Cell.Type"})
+    counts.obs = counts.obs.rename(columns={"individual": "donor_id", "cell_type": "Cell.Annotation"})
     counts.obs["is_negative"] = [True] * 3 + [False] * 9
     counts.obs["Diagnosis"] = ["AD", "control"] * 6
     counts.write_h5ad(tmp_path / "a.h5ad")
@@ -203,16 +203,16 @@ def test_what_was_taken_unasked_is_told_and_what_looks_like_a_missing_column(cou
         "donor is taken from obs['donor_id']",
         "exclude is taken from obs['is_negative'] (3 cells left out)",
         "no condition column (Diagnosis looks like conditions: bench data add --condition-key Diagnosis)",
-        "no cell_type column (Cell.Type looks like cell types: bench data add --label-key Cell.Type)",
+        "no cell_type column (Cell.Annotation looks like cell types: bench data add --label-key Cell.Annotation)",
     ):
         assert said in card.caveat
     assert library.column_lines("mine") == [
         "columns:  donor from obs['donor_id']; is_doublet from obs['is_doublet']; "
         "exclude from obs['is_negative'] (3 cells left out)",
-        "not used: Cell.Type (looks like cell types: --label-key Cell.Type), "
+        "not used: Cell.Annotation (looks like cell types: --label-key Cell.Annotation), "
         "Diagnosis (looks like conditions: --condition-key Diagnosis), score",
     ]
-    keys = {"donor": "donor_id", "exclude": "is_negative", "condition": "Diagnosis", "cell_type": "Cell.Type"}
+    keys = {"donor": "donor_id", "exclude": "is_negative", "condition": "Diagnosis", "cell_type": "Cell.Annotation"}
     card = add(tmp_path / "a.h5ad", "chosen", columns=keys)
     assert "taken from" not in card.caveat
     assert "looks like" not in card.caveat
@@ -224,7 +224,7 @@ def test_what_was_taken_unasked_is_told_and_what_looks_like_a_missing_column(cou
     [
         *[(name, "donor") for name in ("individual", "Patient", "patient_id", "subject", "sample", "orig.ident")],
         *[(name, "condition") for name in ("Diagnosis", "disease", "disease_status", "group", "Treatment")],
-        *[(name, "cell_type") for name in ("CellType", "celltype", "cell.type", "Cell Type", "annotation")],
+        *[(name, "cell_type") for name in ("annotation", "majorCellType", "cell.label", "Class")],
         *[("doublet", "is_doublet"), ("HTO_classification.global", "is_doublet"), ("outlier", "exclude")],
         *[(name, None) for name in ("total_counts", "sex", "age", "leiden", "n_genes", "pct_mt", "donation")],
     ],
@@ -233,6 +233,23 @@ def test_columns_that_look_like_a_field(column, field):
     mapping = map_columns([column])
     assert mapping == {}
     assert lookalikes([column], mapping) == ({column: field} if field else {})
+
+
+@pytest.mark.parametrize(
+    ("column", "field"),
+    [
+        *[(name, "cell_type") for name in ("CellType", "celltype", "cell.type", "Cell Type", "CELL_TYPE")],
+        *[(name, "donor") for name in ("Donor", "donor_id", "donorID", "Donor ID")],
+        *[("Condition", "condition"), ("isDoublet", "is_doublet"), ("Batch", "batch")],
+    ],
+)
+def test_a_fields_own_name_is_known_however_it_is_spelt(column, field):
+    assert map_columns([column, "score"]) == {field: column}
+
+
+def test_of_two_spellings_none_is_taken_unless_one_is_the_fields_own():
+    assert map_columns(["CellType", "celltype"]) == {}
+    assert map_columns(["CellType", "cell_type"]) == {"cell_type": "cell_type"}
 
 
 def test_beside_a_fields_column_only_names_like_its_own_are_told():
@@ -248,7 +265,7 @@ def test_for_a_field_of_one_value_other_columns_are_offered(counts, tmp_path):
 
 
 def test_a_missing_column_is_answered_with_those_that_look_like_it(counts, tmp_path):
-    counts.obs["CellType"] = "a"
+    counts.obs["annotation"] = "a"
     counts.write_h5ad(tmp_path / "a.h5ad")
     with pytest.raises(DataError) as error:
         from_path(tmp_path / "a.h5ad").columns(["donor"])

@@ -311,7 +311,7 @@ def test_a_registered_dataset_is_told_what_it_can_be_used_for(tmp_path, counts):
     for name, adata, options in (("bare", bare, ()), ("labelled one", labelled, ("--label-key", "kind"))):
         adata.write_h5ad(tmp_path / f"{name}.h5ad")
         added = ("data", "add", tmp_path / f"{name}.h5ad", "--name", name, *options)
-        done = bench(*added, env={"BENCH_HOME": str(tmp_path / "home")})
+        done = bench(*added, cwd=tmp_path, env={"BENCH_HOME": str(tmp_path / "home")})
         assert done.returncode == 0, done.stderr
         told[name] = done.stdout
     command = "bench run --task {} --methods all --datasets {}"

@@ -129,6 +129,7 @@ def write(study, name="odd.h5ad", **columns):
 
 @pytest.mark.parametrize("form", ["layer", "raw", "zarr", "registered", "csc", "stored zeros", "64 bit"])
 def test_the_same_counts_give_the_same_table_however_they_are_stored(study, tmp_path, capsys, monkeypatch, form):
+    monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("BENCH_HOME", str(tmp_path / "home"))
     options = ["--by", "type", "--covariates", "age,cngeneson"]
     run(capsys, study, *options, "--out", tmp_path / "plain.csv")
@@ -310,6 +311,7 @@ def test_cells_with_hardly_any_counts_are_warned_of(study, tmp_path, capsys):
 
 
 def test_columns_of_a_registered_file_that_nobody_named_are_reached(study, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("BENCH_HOME", str(tmp_path / "home"))
     add(study, "mine", columns={"condition": "arm", "cell_type": "type"})
     run(capsys, "mine", "--by", "cell_type", "--covariates", "age", "--out", tmp_path / "deg.csv")

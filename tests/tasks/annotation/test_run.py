@@ -88,6 +88,7 @@ def odd(tmp_path: Path) -> AnnData:
 
 @pytest.mark.slow
 def test_odd_labels_are_told_on_the_command_line(odd: AnnData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("BENCH_HOME", str(tmp_path / "home"))
     odd.write_h5ad(tmp_path / "odd.h5ad")
     keys = {"donor": "patient", "label": "class", "subtype": "type", "subcluster": "cluster"}
