@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from bench.errors import UnknownNameError
+from bench.errors import BenchError, UnknownNameError
 from bench.problem import Inputs, Prediction
 
 if TYPE_CHECKING:
@@ -221,3 +221,16 @@ class Method(ABC):
             if name not in merged:
                 raise UnknownNameError(f"parameter of {cls.name}", name, merged)
         return {**merged, **params}
+
+
+def params_of(method: Method) -> dict[str, Any]:
+    """Parameters of an object, from the attributes of their names."""
+    names = list(method.defaults())
+    lost = [name for name in names if not hasattr(method, name)]
+    if lost:
+        raise BenchError(
+            f"an object of {type(method).__name__} does not tell its parameters: {', '.join(lost)}",
+            where=f"{type(method).__name__}.__init__",
+            fix=f"keep each under its name (self.{lost[0]} = {lost[0]}), or hand over the class",
+        )
+    return {name: getattr(method, name) for name in names}

@@ -37,7 +37,11 @@ def n_values(path: Path, mapping: Mapping[str, str]) -> dict[str, int]:
 
     with readable(path), opened(path) as root:
         read = table(root["obs"], mapping.values())
-    columns = {field: read[column] for field, column in mapping.items()}
+    return of_columns({field: read[column] for field, column in mapping.items()})
+
+
+def of_columns(columns: Mapping[str, pd.Series]) -> dict[str, int]:
+    """The same of columns at hand, by canonical field."""
     n_of_field, left_out = {}, None
     if "exclude" in columns and (left_out := _booleans(columns["exclude"], None)) is not None:
         n_of_field["exclude"] = int(left_out.sum())

@@ -121,7 +121,7 @@ def _read_anndata(path: Path, options: _Options) -> AnnData:
         except DataError as error:
             raise counts_elsewhere(error, root, options.layer, path) from error
         truth = root["uns"] if "uns" in root and "cohort" in root["uns"] and EFFECTS in root["uns"] else {}
-        return _assembled(X, obs, var, {EFFECTS: stored.element(truth[EFFECTS])} if truth else {}, where)
+        return assembled(X, obs, var, {EFFECTS: stored.element(truth[EFFECTS])} if truth else {}, where)
 
 
 def _read_tenx(opened: AbstractContextManager[TenX], path: Path, options: _Options) -> AnnData:
@@ -134,7 +134,7 @@ def _read_tenx(opened: AbstractContextManager[TenX], path: Path, options: _Optio
         check_names(tenx.cells, var.index, where)
         obs = _canonical(pd.DataFrame(index=tenx.cells), chosen, more, where)
         X = by_cell(tenx.counts, where, options.check)
-        return _assembled(X if tenx.genes is None else X[:, tenx.genes], obs, var, {}, where)
+        return assembled(X if tenx.genes is None else X[:, tenx.genes], obs, var, {}, where)
 
 
 def check_names(cells: pd.Index, genes: pd.Index, where: str) -> None:
@@ -152,7 +152,8 @@ def _canonical(obs: pd.DataFrame, chosen: Mapping[str, str], more: Mapping[str, 
     return result
 
 
-def _assembled(X: csr_matrix, obs: pd.DataFrame, var: pd.DataFrame, uns: dict[str, Any], where: str) -> AnnData:
+def assembled(X: csr_matrix, obs: pd.DataFrame, var: pd.DataFrame, uns: dict[str, Any], where: str) -> AnnData:
+    """The checked parts as one, if every cell has counts."""
     from anndata import AnnData
 
     checks.check_no_empty_cells(X, obs.index, where)

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 _MANIFEST = "MANIFEST.json"
 _Truth = Literal["experimental", "computational", "generative", "none"]
-_TRUTHS: tuple[str, ...] = get_args(_Truth)
+TRUTHS: tuple[str, ...] = get_args(_Truth)
 
 
 class FileSource(DatasetSource):
@@ -201,8 +201,8 @@ def from_path(
     path = Path(os.path.abspath(path))
     facts = peek(path, layer)
     mapping = map_columns(facts.obs_columns, columns, str(path))
-    if truth is not None and truth not in _TRUTHS:
-        raise UnknownNameError("kind of truth", truth, _TRUTHS)
+    if truth is not None and truth not in TRUTHS:
+        raise UnknownNameError("kind of truth", truth, TRUTHS)
     counted, truth_known = n_values(path, mapping), truth is not None or facts.is_cohort
     with readable(path):
         checksum = digest(path)

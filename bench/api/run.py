@@ -7,33 +7,41 @@ import json
 import os
 import shutil
 from collections.abc import Mapping, Sequence
+from numbers import Integral
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
+from bench.api.dataset import as_dataset
+from bench.api.methods import asked, keep
 from bench.api.result import Run
 from bench.api.watch import LINES, Display
+from bench.dataset import DatasetSource
 from bench.environments.doctor import memory_mb as memory_here
 from bench.environments.doctor import why_no_gpu
 from bench.errors import BenchError, UnknownNameError
 from bench.execution.engines import LocalEngine, SlurmEngine
 from bench.execution.run import run as run_request
+from bench.method import Method, params_of
 from bench.plan.grid import RunRequest
 from bench.plan.registry import Registry
 from bench.results.records import Limits
 
 if TYPE_CHECKING:
+    from anndata import AnnData
+
     from bench.execution.run import Engine
+
+    OneMethod: TypeAlias = str | Method | type[Method]
+    OneDataset: TypeAlias = str | os.PathLike[str] | AnnData | DatasetSource
 
 #: Share of the memory at hand that all trials running at once may use together.
 MEMORY_SHARE = 0.85
 
-Names = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
-
 
 def run(
     task: str,
-    methods: Names = "all",
-    datasets: Names | None = None,
+    methods: OneMethod | Sequence[OneMethod] = "all",
+    datasets: OneDataset | Sequence[OneDataset] | None = None,
     *,
     tracks: str | Sequence[str] | None = None,
     seeds: int = 1,
@@ -62,9 +70,12 @@ def run(
     task
         Name of the task; ``bench list tasks`` prints them.
     methods
-        Names, ``"all"`` or ``"controls"``; controls always run.
+        Names, ``"all"`` or ``"controls"``; controls always run. A subclass of :class:`bench.Method` or an object of one
+        (with its parameters) is a method too; of one that is defined in a notebook, the source is written to a file,
+        with what it uses: you are told where, and the run folder keeps a copy.
     datasets
-        Registered names or paths. Default: the built-in cohort.
+        Registered names, paths, an AnnData of raw counts, or what :func:`bench.as_dataset` gives, which says what its
+        columns mean. Default: the built-in cohort.
     tracks
         Default: the task's usual ones.
     seeds, split_seeds, sim_seeds
@@ -115,30 +126,36 @@ def run(
     >>> run = bench.run("doublet", methods=["scrublet", "cxds"], datasets=["my.h5ad"])  # doctest: +SKIP
     >>> run.scores.query("metric == 'auprc'")  # doctest: +SKIP
     """
-    asked = dict(locals())
-    methods, tracks = _listed(methods, "method", "--methods"), _listed(tracks, "track", "--tracks")
-    datasets, forced = _listed(datasets, "dataset", "--datasets"), _listed(force or None, "method", "--force")
-    if not methods:
-        raise BenchError("no method is named", where="--methods", fix="name methods, or give all or controls")
-    if device not in {"cpu", "cuda"}:
-        raise BenchError(f"unknown device {device!r}", where="--device", fix="give cpu or cuda")
-    if device == "cuda" and engine == "local" and (reason := why_no_gpu()):
-        raise BenchError(reason, where="--device cuda", fix="leave --device out, or run where PyTorch sees a GPU")
-    numbers = {"seeds": seeds, "split-seeds": split_seeds, "sim-seeds": sim_seeds, "threads": threads, "jobs": jobs}
-    for name, number in numbers.items():
-        if number is not None and number < 1:
-            raise BenchError(f"{number} is less than 1", where=f"--{name}", fix="give 1 or more")
+    arguments = dict(locals())
+    several = _listed(methods, "method", "--methods", fix="name methods, or give all or controls")
+    data = _listed(datasets, "dataset", "--datasets")
+    tracks, forced = _listed(tracks, "track", "--tracks"), _listed(force or None, "method", "--force")
+    _check_device(device, engine)
+    _check_numbers(
+        {"seeds": seeds, "split-seeds": split_seeds, "sim-seeds": sim_seeds, "threads": threads, "jobs": jobs},
+        {"timeout": timeout_s, "memory": memory_mb},
+    )
+    if engine == "slurm" and any(not isinstance(each, str | os.PathLike) for each in data):
+        fix = "write it to a file, adata.write_h5ad(FILE), and give the path"
+        raise BenchError("SLURM's jobs cannot see cells that are in memory here", where="datasets", fix=fix)
     jobs = jobs or max(1, (os.cpu_count() or 1) // threads)
+    files = [Path(plugin) for plugin in plugins]
+    chosen = asked(several, Registry(files))
+    files += chosen.files
+    registry = Registry(files)
     request = RunRequest(
         task=task,
         tracks=tracks,
-        methods=methods,
-        datasets=datasets,
+        methods=chosen.names,
+        datasets=[_dataset(registry, each) for each in data],
         split_seeds=split_seeds,
         simulation_seeds=sim_seeds,
         method_seeds=seeds,
         preset=preset,
-        params=params or {},
+        params={
+            name: {**chosen.params.get(name, {}), **(params or {}).get(name, {})}
+            for name in [*chosen.params, *(params or {})]
+        },
     )
     limits = Limits(
         timeout_s=timeout_s,
@@ -146,39 +163,72 @@ def run(
         threads=threads,
         device=device,
     )
-    files = [Path(plugin) for plugin in plugins]
-    registry = Registry(files)
     _check_forced(registry, task, forced)
+    for line in chosen.written.values():
+        display.say(line)
     result = run_request(
         registry,
         request,
         Path(out or Path("bench-runs") / task),
-        _engine(engine, jobs, slurm_options or {}, files, datasets),
+        _engine(engine, jobs, slurm_options or {}, files, request.datasets),
         limits,
         display.watch,
-        command=command or _call(asked),
+        command=command or _call(arguments),
         force=forced,
         build=display.build if build_env else None,
     )
-    return Run(result.store, result)
+    if result.store.is_writable:
+        for file in chosen.written:
+            keep(file, result.store.root / "methods")
+    return Run.of(result)
 
 
-def _listed(names: Names | None, kind: str, option: str) -> list[str]:
-    """The names as a list; None is none, but an empty list was hardly meant."""
-    if names is None:
+def _check_device(device: str, engine: str) -> None:
+    if device not in {"cpu", "cuda"}:
+        raise BenchError(f"unknown device {device!r}", where="--device", fix="give cpu or cuda")
+    if device == "cuda" and engine == "local" and (reason := why_no_gpu()):
+        raise BenchError(reason, where="--device cuda", fix="leave --device out, or run where PyTorch sees a GPU")
+
+
+def _check_numbers(counts: Mapping[str, int | None], limits: Mapping[str, float | None]) -> None:
+    for name, n in counts.items():
+        if n is not None and (not isinstance(n, Integral) or n < 1):
+            raise BenchError(f"{n!r} is no number of {name}", where=f"--{name}", fix="give 1 or more")
+    for name, limit in limits.items():
+        if limit is not None and not limit > 0:
+            raise BenchError(f"{limit!r} is no {name}", where=f"--{name}", fix="give more than 0, or leave it out")
+
+
+def _listed(given: Any, kind: str, option: str, fix: str = "") -> list[Any]:
+    """What was given as a list; None is none, but an empty list was hardly meant."""
+    if given is None:
         return []
-    several = [names] if isinstance(names, str | os.PathLike) else list(names)
+    several = list(given) if isinstance(given, Sequence | set) and not isinstance(given, str) else [given]
     if not several:
-        raise BenchError(f"no {kind} is named", where=option, fix=f"name one, or leave {option} out")
-    return [os.fspath(name) for name in several]
+        raise BenchError(f"no {kind} is named", where=option, fix=fix or f"name one, or leave {option} out")
+    return several
 
 
-def _call(asked: Mapping[str, Any]) -> list[str]:
+def _dataset(registry: Registry, data: OneDataset) -> str:
+    """Name or path under which the registry finds a dataset."""
+    if isinstance(data, str | os.PathLike):
+        return os.fspath(data)
+    source = data if isinstance(data, DatasetSource) else as_dataset(data)
+    registry.add(source, "datasets", fix="give it another name: bench.as_dataset(data, name=...)")
+    return source.card.name
+
+
+def _call(arguments: Mapping[str, Any]) -> list[str]:
     """The call as a command for a shell, without the arguments that are as by default."""
     defaults = inspect.signature(run).parameters
-    given = {name: value for name, value in asked.items() if name != "display" and value != defaults[name].default}
-    arguments = [f"{name}={_literal(value)}" for name, value in given.items()]
-    return ["python", "-c", f"import bench; bench.run({', '.join(arguments)})"]
+    given = {n: v for n, v in arguments.items() if n != "display" and not _is(v, defaults[n].default)}
+    texts = [f"{name}={_literal(value)}" for name, value in given.items()]
+    return ["python", "-c", f"import bench; bench.run({', '.join(texts)})"]
+
+
+def _is(value: object, default: object) -> bool:
+    """Return whether an argument is as by default; an AnnData must not be asked whether it equals something."""
+    return value is default or (isinstance(value, type(default)) and value == default)
 
 
 def _literal(value: object) -> str:
@@ -186,9 +236,15 @@ def _literal(value: object) -> str:
         return "{" + ", ".join(f"{_literal(k)}: {_literal(v)}" for k, v in value.items()) + "}"
     if isinstance(value, list | tuple):
         return "[" + ", ".join(map(_literal, value)) + "]"
+    if inspect.isclass(value):
+        return value.__name__
+    if isinstance(value, Method):
+        return f"{type(value).__name__}({', '.join(f'{n}={_literal(v)}' for n, v in params_of(value).items())})"
+    if isinstance(value, DatasetSource):
+        return f"<{value.card.name}>"
     if isinstance(value, str | os.PathLike):
         return json.dumps(os.fspath(value), ensure_ascii=False)
-    return repr(value)
+    return repr(value) if isinstance(value, int | float | None) else f"<{type(value).__name__}>"
 
 
 def _check_forced(registry: Registry, task: str, forced: Sequence[str]) -> None:

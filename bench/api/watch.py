@@ -25,10 +25,13 @@ class Display:
         Makes the watcher from the plan, the trials to run now, and the number already finished.
     build
         Builds the environment of a method that brings its own.
+    say
+        Told a line before the run begins.
     """
 
     watch: Callable[[Plan, list[Planned], int], Watcher]
     build: Callable[[Environment], None]
+    say: Callable[[str], None] = lambda line: None
 
 
 class Silent:
@@ -78,6 +81,6 @@ def _say(line: str) -> None:
 
 
 #: A line for each trial that ends.
-LINES = Display(Lines, build_environment)
+LINES = Display(Lines, build_environment, _say)
 #: Not a word.
 SILENT = Display(Silent, build_environment)

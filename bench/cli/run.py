@@ -12,9 +12,9 @@ import typer
 
 from bench.cli.options import AsJson, Plugins, assignments, megabytes, names, sbatch_options, seconds
 from bench.cli.signals import interrupt
-from bench.errors import BenchError
 
 if TYPE_CHECKING:
+    from bench.api.result import Run
     from bench.execution.run import Result
 
 
@@ -72,8 +72,6 @@ def run(
     from bench.api.watch import SILENT, Display
     from bench.cli.live import LiveTable, build_shown
 
-    if not names(methods):
-        raise BenchError("no method is named", where="--methods", fix="name methods, or give all or controls")
     try:
         done = run_methods(
             task,
@@ -104,7 +102,7 @@ def run(
         raise typer.Exit(130) from None
     result = done.result
     assert result is not None  # of a call
-    _summary(result, done.render() if report else None, quiet=quiet, as_json=as_json)
+    _summary(result, _render(done) if report else None, quiet=quiet, as_json=as_json)
     if not (result.complete or allow_failures):
         raise typer.Exit(1)
 
@@ -131,6 +129,12 @@ def trial(spec: Path) -> None:
     with in_use([planned.spec.environment]), TrialRunner(registry, store, limits) as runner:
         record = runner.execute(planned)
     typer.echo(f"{planned.key} {record.status if record else 'aborted'}")
+
+
+def _render(done: Run) -> Path | None:
+    if not done.store.is_writable and not (done.folder / "report.html").exists():
+        return None
+    return done.report().path
 
 
 def _summary(result: Result, html: Path | None, *, quiet: bool, as_json: bool) -> None:

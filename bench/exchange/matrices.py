@@ -59,5 +59,16 @@ def load_dense(folder: Path) -> Rows:
     return Rows(zarr.open_group(folder, mode="r")["X"])
 
 
+def names(file: Path) -> tuple[list[str], list[str]]:
+    """Cells and genes of what :func:`save` or :func:`save_dense` wrote."""
+    if file.is_dir():
+        import zarr
+
+        stored: Any = zarr.open_group(file, mode="r")
+        return stored["cell"][:].tolist(), stored["gene"][:].tolist()
+    with np.load(file, allow_pickle=False) as arrays:
+        return arrays["cell"].tolist(), arrays["gene"].tolist()
+
+
 def _names(values: Iterable[str]) -> np.ndarray[Any, Any]:
     return np.asarray([str(value) for value in values], dtype=np.str_)

@@ -112,16 +112,16 @@ class Registry:
             raise DataError(f"{name!r} is no file: bench downloads nothing", where="dataset", fix=fix)
         if "/" in name or Path(name).suffix or Path(name).exists():
             source = cast("DatasetSource", _library("from_path")(Path(name)))
-            registered = self.datasets.setdefault(source.card.name, source)
-            if registered.card.digest != source.card.digest:
-                raise BenchError(
-                    f"another dataset is called {source.card.name!r}",
-                    where=name,
-                    fix="name it: bench data add FILE --name NAME",
-                )
+            self.add(source, name, fix="name it: bench data add FILE --name NAME")
             return source
         files = [path.name for path in Path().iterdir() if path.suffix in (".h5ad", ".h5", ".zarr")]
         raise UnknownNameError("dataset", name, [*self.datasets, *(close_to(name, files) or files[:5])])
+
+    def add(self, source: DatasetSource, where: str, *, fix: str) -> None:
+        """Take a dataset in, unless another one has its name."""
+        registered = self.datasets.setdefault(source.card.name, source)
+        if registered.card.digest != source.card.digest:
+            raise BenchError(f"another dataset is called {source.card.name!r}", where=where, fix=fix)
 
     def load(self, name: str) -> Dataset:
         """The cells of a dataset; the last one loaded stays in memory, since its trials follow one another."""

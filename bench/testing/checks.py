@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Any
 
 from bench.dataset import Dataset
 from bench.develop.conformance import Check, conformance
 from bench.errors import BenchError
-from bench.method import Method
+from bench.method import Method, params_of
 from bench.plan.registry import Entry, Registry, describe
 from bench.testing.toy import toy_dataset
 from bench.words import count
@@ -40,7 +39,7 @@ def check_method(method: type[Method] | Method, *, task: str | None = None, data
         ``task``, or the dataset serves none of its tracks.
     """
     __tracebackhide__ = True
-    cls, params = (method, {}) if isinstance(method, type) else (type(method), _params(method))
+    cls, params = (method, {}) if isinstance(method, type) else (type(method), params_of(method))
     registry = Registry()
     entry = _entry(cls, registry)
     done = list(conformance(entry, registry.tasks, lambda: dataset or toy_dataset(), task=task, params=params))
@@ -48,19 +47,6 @@ def check_method(method: type[Method] | Method, *, task: str | None = None, data
     if failed:
         message = f"{entry.name} fails {len(failed)} of {count(len(done), 'check')} of the conformance suite"
         raise AssertionError("\n".join([message, f"  where: {entry.origin}", *failed]))
-
-
-def _params(method: Method) -> dict[str, Any]:
-    """Parameters of an object, from the attributes of their names."""
-    names = list(method.defaults())
-    lost = [name for name in names if not hasattr(method, name)]
-    if lost:
-        raise BenchError(
-            f"an object of {type(method).__name__} does not tell its parameters: {', '.join(lost)}",
-            where=f"{type(method).__name__}.__init__",
-            fix=f"keep each under its name (self.{lost[0]} = {lost[0]}), or check the class",
-        )
-    return {name: getattr(method, name) for name in names}
 
 
 def _entry(cls: type[Method], registry: Registry) -> Entry[type[Method]]:

@@ -1,0 +1,1 @@
+"""Every metric of every task as a function of plain arrays."""
