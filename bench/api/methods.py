@@ -211,7 +211,9 @@ def _first_line(node: ast.stmt) -> int:
 def _import(cell: list[str], name: str) -> str | None:
     """The statement of a cell that imports a name."""
     for node in ast.parse("".join(cell)).body:
-        for alias in node.names if isinstance(node, ast.Import | ast.ImportFrom) else []:
+        if not isinstance(node, ast.Import | ast.ImportFrom):
+            continue
+        for alias in node.names:
             if (alias.asname or alias.name.partition(".")[0]) == name:
                 node.names = [alias]
                 return ast.unparse(node)
