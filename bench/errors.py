@@ -57,9 +57,11 @@ class BenchError(Exception):
 class UnknownNameError(BenchError):
     """A task, track, method, dataset, preset or parameter that nobody registered."""
 
-    def __init__(self, kind: str, name: str, known: Iterable[str], *, where: str = "") -> None:
+    def __init__(
+        self, kind: str, name: str, known: Iterable[str], *, where: str = "", close: Iterable[str] = ()
+    ) -> None:
         known = sorted(known)
-        close = close_to(name, known)
+        close = [*close_to(name, known), *close]
         hint = did_you_mean(close) if close else f"known: {', '.join(known) or 'none'}"
         super().__init__(f"unknown {kind} {name!r}", where=where, fix=hint)
 

@@ -4,14 +4,30 @@ from __future__ import annotations
 
 import sys
 from functools import cache
+from typing import Any
 
 import typer
+import typer.core
 
 from bench import __version__
 from bench.errors import BenchError
 
+
+class Commands(typer.core.TyperGroup):
+    """The commands of ``bench``; a word that is none of them is answered with the command that may have been meant."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Find the command that the first word names."""
+        if args and args[0] not in self.commands and not args[0].startswith("-") and not ctx.resilient_parsing:
+            from bench.cli.mistakes import no_such_command
+
+            raise no_such_command(args, self)
+        return super().resolve_command(ctx, args)
+
+
 app = typer.Typer(
     name="bench",
+    cls=Commands,
     help="Compare single-nucleus RNA-seq methods on the same cells, by the same rules, the truth hidden from them.",
     epilog="Start with: bench run --task doublet --methods all",
     no_args_is_help=True,
@@ -38,10 +54,26 @@ def with_commands() -> typer.Typer:
     return app
 
 
+@cache
+def _command() -> Any:
+    """The same as typer's command, in whose help a flag has no type."""
+    command: Any = typer.main.get_command(with_commands())
+    groups = [command]
+    while groups:
+        for each in groups.pop().commands.values():
+            groups += [each] if hasattr(each, "commands") else []
+            for parameter in each.params:
+                if getattr(parameter, "is_flag", False):
+                    parameter.metavar = ""
+    return command
+
+
 def main() -> None:
     """Entry point of the ``bench`` command."""
     try:
-        with_commands()()
+        code = _command()(prog_name="bench", standalone_mode=False)
+    except typer.Abort:
+        sys.exit(1)
     except BenchError as error:
         _stop(str(error))
     except OSError as error:  # a full disk, a path that cannot be written: nothing a traceback would explain
@@ -49,6 +81,15 @@ def main() -> None:
             raise
         fix = "check that the path exists, may be used by you, and that the disk is not full"
         _stop(str(BenchError(error.strerror, where=str(error.filename or _rooms(error)), fix=fix)))
+    except Exception as error:
+        from bench.cli.mistakes import UsageError, unusable
+
+        if not isinstance(error, UsageError):
+            raise
+        if type(error).__name__ != "NoArgsIsHelpError":  # the help is on the screen already
+            _stop(str(unusable(error, _command())))
+        sys.exit(2)
+    sys.exit(code if isinstance(code, int) else 0)
 
 
 def _rooms(error: OSError) -> str:

@@ -55,6 +55,10 @@ def check(
     as_json: AsJson = False,
 ) -> None:
     """Run the conformance suite on a method: schema, determinism, equivariance, edge cases, time-out."""
+    if method.endswith(".py"):
+        from bench.cli.mistakes import file_as_method
+
+        raise file_as_method(method, "bench check")
     from bench.cli.live import build_shown
     from bench.develop.conformance import conformance
     from bench.plan.registry import Registry

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bench.cli.live import build_shown
 from bench.cli.options import AsJson, Plugins
 from bench.cli.signals import interrupt
 from bench.errors import BenchError, UnavailableError
@@ -39,6 +38,7 @@ def build_environments(
     plugin: Plugins = None,
 ) -> None:
     """Build the environments of methods, where they are not built yet: minutes and gigabytes, once."""
+    from bench.cli.live import build_shown
     from bench.environments.declaration import environment_of
     from bench.plan.registry import Registry
 

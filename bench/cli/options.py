@@ -11,10 +11,8 @@ import typer
 
 from bench.errors import BenchError
 
-Plugins = Annotated[
-    list[Path] | None,
-    typer.Option("--plugin", help="A Python file with methods or tasks of your own; may be given several times."),
-]
+PLUGIN = "A Python file with methods or tasks of your own, as often as you like."
+Plugins = Annotated[list[Path] | None, typer.Option("--plugin", help=PLUGIN, metavar="FILE")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on standard output, for scripts.")]
 
 #: Panels of ``bench --help``.
@@ -29,9 +27,10 @@ def examples(*commands: str) -> str:
 _UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "mb": 1.0, "gb": 1024.0, "g": 1024.0}
 
 
-def names(text: str | None) -> list[str]:
-    """``"a, b"`` as ``["a", "b"]``."""
-    return [name.strip() for name in (text or "").split(",") if name.strip()]
+def names(text: str | list[str] | None) -> list[str]:
+    """``"a, b"`` as ``["a", "b"]``; of an option that is given several times, all of them."""
+    given = text if isinstance(text, list) else [text or ""]
+    return [name.strip() for part in given for name in part.split(",") if name.strip()]
 
 
 def seconds(text: str, option: str = "--timeout") -> float:

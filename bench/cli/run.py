@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import sys
 from pathlib import Path
@@ -10,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bench.cli.options import AsJson, Plugins, assignments, megabytes, names, sbatch_options, seconds
+from bench.cli import complete
+from bench.cli.options import PLUGIN, RUNS, assignments, examples, megabytes, names, sbatch_options, seconds
 from bench.cli.signals import interrupt
 
 if TYPE_CHECKING:
@@ -18,49 +20,149 @@ if TYPE_CHECKING:
     from bench.execution.run import Result
 
 
+#: Panels of the help.
+_WHAT, _HOW, _AFTER = "What to compare", "How it runs", "What comes out"
+
+
 def register(app: typer.Typer) -> None:
     """Add the commands of this module."""
     app.command(
-        epilog="Example: bench run --task doublet --methods scrublet,cxds --datasets my.h5ad --seeds 5 --out results"
+        context_settings={"allow_extra_args": True},
+        rich_help_panel=RUNS,
+        epilog=examples(
+            "bench run --task doublet",
+            "bench run --task doublet --methods scrublet,cxds --datasets my.h5ad --seeds 5",
+            "bench run --task doublet --methods solo --set solo.vae_epochs=20 --out results",
+        ),
     )(run)
     app.command(hidden=True)(trial)
 
 
 def run(
-    task: Annotated[str, typer.Option(help="Task to run; see `bench list tasks`.")],
-    tracks: Annotated[str | None, typer.Option(help="Tracks, comma-separated. Default: the task's usual ones.")] = None,
-    methods: Annotated[str, typer.Option(help="Methods, comma-separated, or `all`. Controls always run.")] = "all",
+    ctx: typer.Context,
+    task: Annotated[
+        str | None,
+        typer.Option(
+            help="Task; see `bench list tasks`.",
+            metavar="NAME",
+            rich_help_panel=_WHAT,
+            autocompletion=complete.task,
+        ),
+    ] = None,
+    tracks: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Tracks, comma-separated. Default: the task's usual ones.",
+            metavar="NAMES",
+            rich_help_panel=_WHAT,
+            autocompletion=complete.tracks,
+        ),
+    ] = None,
+    methods: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Methods, comma-separated; `all` (default), or `controls`, which always run.",
+            metavar="NAMES",
+            rich_help_panel=_WHAT,
+            autocompletion=complete.methods,
+        ),
+    ] = None,
     datasets: Annotated[
-        str | None, typer.Option(help="Datasets or paths, comma-separated. Default: the built-in cohort.")
+        list[str] | None,
+        typer.Option(
+            help="Datasets or files, comma-separated. Default: the built-in cohort.",
+            metavar="NAMES",
+            rich_help_panel=_WHAT,
+            autocompletion=complete.datasets,
+        ),
     ] = None,
-    seeds: Annotated[int, typer.Option(min=1, help="Method seeds; deterministic methods run once.")] = 1,
-    split_seeds: Annotated[int, typer.Option(min=1, help="Replicates of the donor split.")] = 1,
-    sim_seeds: Annotated[int, typer.Option(min=1, help="Replicates of the simulation.")] = 1,
-    preset: Annotated[str | None, typer.Option(help="Named parameter set of the methods that have it.")] = None,
+    preset: Annotated[
+        str | None,
+        typer.Option(
+            help="Named parameter set of the methods that have it.",
+            metavar="NAME",
+            rich_help_panel=_WHAT,
+            autocompletion=complete.preset,
+        ),
+    ] = None,
     set_: Annotated[
-        list[str] | None, typer.Option("--set", help="METHOD.PARAMETER=VALUE; may be given several times.")
+        list[str] | None,
+        typer.Option(
+            "--set", help="METHOD.PARAMETER=VALUE, as often as you like.", metavar="TEXT", rich_help_panel=_WHAT
+        ),
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="Run folder. Default: bench-runs/TASK.")] = None,
-    jobs: Annotated[int | None, typer.Option(min=1, help="Trials at once. Default: cores / threads.")] = None,
-    threads: Annotated[int, typer.Option(min=1, help="Thread budget of every trial.")] = 1,
-    timeout: Annotated[str, typer.Option(help="Wall-clock limit of a trial, such as 90s, 15m, 2h.")] = "1h",
+    plugin: Annotated[
+        list[Path] | None, typer.Option("--plugin", help=PLUGIN, metavar="FILE", rich_help_panel=_WHAT)
+    ] = None,
+    seeds: Annotated[
+        int,
+        typer.Option(min=1, help="Method seeds; deterministic methods run once.", metavar="N", rich_help_panel=_WHAT),
+    ] = 1,
+    split_seeds: Annotated[
+        int, typer.Option(min=1, help="Replicates of the donor split.", metavar="N", rich_help_panel=_WHAT)
+    ] = 1,
+    sim_seeds: Annotated[
+        int, typer.Option(min=1, help="Replicates of the simulation.", metavar="N", rich_help_panel=_WHAT)
+    ] = 1,
+    jobs: Annotated[
+        int | None,
+        typer.Option(min=1, help="Trials at once. Default: cores / threads.", metavar="N", rich_help_panel=_HOW),
+    ] = None,
+    threads: Annotated[
+        int, typer.Option(min=1, help="Thread budget of every trial.", metavar="N", rich_help_panel=_HOW)
+    ] = 1,
+    timeout: Annotated[
+        str,
+        typer.Option(help="Wall-clock limit of a trial, such as 90s, 15m, 2h.", metavar="TIME", rich_help_panel=_HOW),
+    ] = "1h",
     memory: Annotated[
-        str | None, typer.Option(help="Memory limit of a trial, such as 8gb. Default: its share of this machine.")
+        str | None,
+        typer.Option(
+            help="Memory limit of a trial, such as 8gb. Default: its share of this machine.",
+            metavar="SIZE",
+            rich_help_panel=_HOW,
+        ),
     ] = None,
-    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
-    engine: Annotated[str, typer.Option(help="local or slurm.")] = "local",
+    device: Annotated[str, typer.Option(help="cpu or cuda.", metavar="NAME", rich_help_panel=_HOW)] = "cpu",
+    engine: Annotated[str, typer.Option(help="local or slurm.", metavar="NAME", rich_help_panel=_HOW)] = "local",
     slurm_option: Annotated[
-        list[str] | None, typer.Option(help="NAME=VALUE for sbatch, such as partition=short.")
+        list[str] | None,
+        typer.Option(help="NAME=VALUE for sbatch, such as partition=short.", metavar="TEXT", rich_help_panel=_HOW),
     ] = None,
-    build_env: Annotated[
-        bool, typer.Option(help="Build the environment of a method that brings its own, where it is not built yet.")
-    ] = True,
-    force: Annotated[str | None, typer.Option(help="Run these methods (or `all`) again even if finished.")] = None,
-    allow_failures: Annotated[bool, typer.Option(help="Exit with 0 even if trials failed.")] = False,
-    report: Annotated[bool, typer.Option(help="Render the report at the end.")] = True,
-    plugin: Plugins = None,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print the report's path only.")] = False,
-    as_json: AsJson = False,
+    no_build_env: Annotated[
+        bool,
+        typer.Option(
+            "--no-build-env",
+            help="Do not build the environment of a method that brings its own.",
+            rich_help_panel=_HOW,
+        ),
+    ] = False,
+    force: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Run these methods (or `all`) again even if finished.",
+            metavar="NAMES",
+            rich_help_panel=_HOW,
+            autocompletion=complete.methods,
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Run folder. Default: bench-runs/TASK.", metavar="FOLDER", rich_help_panel=_AFTER),
+    ] = None,
+    no_report: Annotated[
+        bool, typer.Option("--no-report", help="Render no report at the end.", rich_help_panel=_AFTER)
+    ] = False,
+    allow_failures: Annotated[
+        bool, typer.Option("--allow-failures", help="Exit with 0 even if trials failed.", rich_help_panel=_AFTER)
+    ] = False,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="Print the report's path only.", rich_help_panel=_AFTER)
+    ] = False,
+    as_json: Annotated[
+        bool,
+        typer.Option("--json", help="Print scores, statuses and paths as JSON, for scripts.", rich_help_panel=_AFTER),
+    ] = False,
 ) -> None:
     """Run methods on a task and render one report.
 
@@ -68,6 +170,7 @@ def run(
     trial failed or a dataset could not be read, 2 if the request itself cannot be run.
     """
     signal.signal(signal.SIGTERM, interrupt)
+    task = _checked(ctx, task, [*names(methods), *names(force)])
     from bench.api.run import run as run_methods
     from bench.api.watch import SILENT, Display
     from bench.cli.live import LiveTable, build_shown
@@ -75,8 +178,8 @@ def run(
     try:
         done = run_methods(
             task,
-            names(methods),
-            names(datasets) or None,
+            names(methods) if methods else "all",
+            [os.path.expanduser(name) for name in names(datasets)] or None,
             tracks=names(tracks) or None,
             seeds=seeds,
             split_seeds=split_seeds,
@@ -91,7 +194,7 @@ def run(
             device=device,
             engine=engine,
             slurm_options=sbatch_options(slurm_option),
-            build_env=build_env,
+            build_env=not no_build_env,
             force=names(force),
             plugins=plugin or (),
             display=SILENT if quiet or as_json else Display(LiveTable, build_shown),
@@ -102,9 +205,23 @@ def run(
         raise typer.Exit(130) from None
     result = done.result
     assert result is not None  # of a call
-    _summary(result, _render(done) if report else None, quiet=quiet, as_json=as_json)
+    _summary(result, None if no_report else _render(done), quiet=quiet, as_json=as_json)
     if not (result.complete or allow_failures):
         raise typer.Exit(1)
+
+
+def _checked(ctx: typer.Context, task: str | None, methods: list[str]) -> str:
+    """The task, if nothing was given that belongs elsewhere."""
+    from bench.cli import mistakes
+
+    if ctx.args:
+        raise mistakes.stray(ctx.args, sys.argv[2:])
+    if task is None:
+        raise mistakes.no_task()
+    for name in methods:
+        if name.endswith(".py"):
+            raise mistakes.file_as_method(name, f"bench run --task {task} --methods")
+    return task
 
 
 def trial(spec: Path) -> None:

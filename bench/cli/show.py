@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from bench.cli.options import AsJson, Plugins
-from bench.errors import UnavailableError, UnknownNameError
+from bench.errors import BenchError, UnavailableError, UnknownNameError
 
 if TYPE_CHECKING:
     from bench.method import Method
@@ -33,9 +33,11 @@ def list_(
     """List what is registered, and whether it can run here."""
     from bench.plan.registry import Registry
 
-    if kind is not None and kind not in KINDS:
-        raise UnknownNameError("kind", kind, KINDS)
     registry = Registry(plugin or ())
+    if kind is not None and kind not in KINDS:
+        if kind in registry.tasks or kind in registry.methods or kind in registry.datasets:
+            raise BenchError(f"{kind!r} is no kind of thing", where="bench list", fix=f"bench describe {kind}")
+        raise UnknownNameError("kind", kind, KINDS)
     tables = {k: _ROWS[k](registry) for k in KINDS if kind in (None, k)}
     if as_json:
         typer.echo(json.dumps(tables[kind] if kind else tables, indent=1))

@@ -114,8 +114,8 @@ class Registry:
             source = cast("DatasetSource", _library("from_path")(Path(name)))
             self.add(source, name, fix="name it: bench data add FILE --name NAME")
             return source
-        files = [path.name for path in Path().iterdir() if path.suffix in (".h5ad", ".h5", ".zarr")]
-        raise UnknownNameError("dataset", name, [*self.datasets, *(close_to(name, files) or files[:5])])
+        files = {path.stem: path.name for path in Path().iterdir() if path.suffix in (".h5ad", ".h5", ".zarr")}
+        raise UnknownNameError("dataset", name, self.datasets, close=[files[stem] for stem in close_to(name, files)])
 
     def add(self, source: DatasetSource, where: str, *, fix: str) -> None:
         """Take a dataset in, unless another one has its name."""

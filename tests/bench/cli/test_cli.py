@@ -33,8 +33,8 @@ def counts(tmp_path):
 
 @pytest.fixture
 def run(tmp_path, counts):
-    def _run(*args, **kwargs):
-        base = ("run", "--task", "guess", "--plugin", PLUGIN, "--datasets", counts, "--no-report")
+    def _run(*args, datasets=counts, **kwargs):
+        base = ("run", "--task", "guess", "--plugin", PLUGIN, "--datasets", datasets, "--no-report")
         return bench(*base, "--out", tmp_path / "run", *args, **kwargs)
 
     return _run
@@ -268,29 +268,29 @@ def test_data_that_cannot_be_scored_stop_the_request_unless_others_can(run, tmp_
     logged = ToySource(n_cells=30).load().adata
     logged.X = logged.X.astype(float).log1p()
     logged.write_h5ad(tmp_path / "logged.h5ad")
-    alone = run("--methods", "toy", "--datasets", tmp_path / "logged.h5ad")
+    alone = run("--methods", "toy", datasets=tmp_path / "logged.h5ad")
     assert (alone.returncode, "log-transformed" in alone.stderr) == (2, True), alone.stderr
     assert not (tmp_path / "run").exists()
-    told = json.loads(run("--methods", "toy", "--datasets", f"{tmp_path / 'logged.h5ad'},{counts}", "--json").stdout)
+    told = json.loads(run("--methods", "toy", "--json", datasets=f"{tmp_path / 'logged.h5ad'},{counts}").stdout)
     assert told["counts"] == {"ok": 3, "crash": 3}
 
 
 def test_a_file_that_cannot_be_opened_costs_itself_only(run, tmp_path, counts):
     (tmp_path / "half.h5ad").write_bytes(counts.read_bytes()[:3000])
-    alone = run("--methods", "toy", "--datasets", tmp_path / "half.h5ad")
+    alone = run("--methods", "toy", datasets=tmp_path / "half.h5ad")
     assert (alone.returncode, "cannot be read" in alone.stderr) == (2, True), alone.stderr
     assert not (tmp_path / "run").exists()
-    both = ("--methods", "toy", "--datasets", f"{tmp_path / 'half.h5ad'},{counts},{tmp_path / 'none.h5ad'}")
-    done = run(*both)
+    three = f"{tmp_path / 'half.h5ad'},{counts},{tmp_path / 'none.h5ad'}"
+    done = run("--methods", "toy", datasets=three)
     assert done.returncode == 1
     assert "half.h5ad: the file cannot be read" in done.stdout
     assert "none.h5ad: there is no such file" in done.stdout
-    told = json.loads(run(*both, "--json").stdout)
+    told = json.loads(run("--methods", "toy", "--json", datasets=three).stdout)
     assert (told["counts"], told["complete"]) == ({"ok": 3}, False)
     assert [Path(name).name for name in told["unreadable"]] == ["half.h5ad", "none.h5ad"]
     request = json.loads(next((tmp_path / "run" / "requests").glob("*.json")).read_text())
     assert {s["dataset"] for s in request["skipped"]} == {"half.h5ad", "none.h5ad"}
-    typo = run("--methods", "toy", "--datasets", f"{counts},cohrt")
+    typo = run("--methods", "toy", datasets=f"{counts},cohrt")
     assert (typo.returncode, "did you mean 'cohort'" in typo.stderr) == (2, True), typo.stderr
 
 
@@ -299,7 +299,7 @@ def test_two_files_of_one_name_do_not_share_a_run_folder(run, tmp_path):
     (tmp_path / "other").mkdir()
     other = ToySource(n_cells=60).load().adata
     other.write_h5ad(tmp_path / "other" / "counts.h5ad")
-    done = run("--methods", "toy", "--datasets", tmp_path / "other" / "counts.h5ad")
+    done = run("--methods", "toy", datasets=tmp_path / "other" / "counts.h5ad")
     assert (done.returncode, "other data of the name" in done.stderr) == (2, True)
 
 
