@@ -134,6 +134,11 @@ class Method(ABC):
         One sentence.
     reference
         DOI of the paper.
+    citation
+        The paper or software to cite, as BibTeX; several entries if need be.
+    licence
+        SPDX identifier of the licence of the authors' code, or of the package that is run where it is another's; empty
+        where none is stated.
     implementation
         ``official`` (the authors' code), ``port`` (our code after their algorithm), ``reimplementation``
         (a third party's code), ``ours``.
@@ -167,6 +172,8 @@ class Method(ABC):
     tasks: ClassVar[tuple[str, ...]]
     summary: ClassVar[str]
     reference: ClassVar[str] = ""
+    citation: ClassVar[str] = ""
+    licence: ClassVar[str] = ""
     implementation: ClassVar[Implementation] = "ours"
     input_layer: ClassVar[Literal["counts", "log1p_cp10k"]] = "counts"
     fractional_counts: ClassVar[bool] = False

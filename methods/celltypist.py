@@ -31,6 +31,17 @@ class CellTypist(Method):
     tasks = ("annotation",)
     summary = "CellTypist trained on the training cells, without majority voting."
     reference = "10.1126/science.abl5197"
+    citation = r"""@article{dominguezconde2022celltypist,
+    author = {Dom{\'i}nguez Conde, C. and Xu, C. and Jarvis, L. B. and Rainbow, D. B. and Wells, S. B. and others},
+    title = {Cross-tissue immune cell analysis reveals tissue-specific features in humans},
+    journal = {Science},
+    volume = {376},
+    number = {6594},
+    pages = {eabl5197},
+    year = {2022},
+    doi = {10.1126/science.abl5197},
+}"""
+    licence = "MIT"
     implementation = "official"
     supervised = True
     stochastic = False

@@ -31,6 +31,16 @@ class DcaTorch(Imputer):
     name = "dca-torch"
     summary = "Deep count autoencoder, ported to PyTorch."
     reference = "10.1038/s41467-018-07931-2"
+    citation = r"""@article{eraslan2019dca,
+    author = {Eraslan, G{\"o}kcen and Simon, Lukas M. and Mircea, Maria and Mueller, Nikola S. and Theis, Fabian J.},
+    title = {Single-cell {RNA}-seq denoising using a deep count autoencoder},
+    journal = {Nature Communications},
+    volume = {10},
+    pages = {390},
+    year = {2019},
+    doi = {10.1038/s41467-018-07931-2},
+}"""
+    licence = "Apache-2.0"
     implementation = "port"
     requires = (python_package("torch", extra="models"),)
     fewest_cells = 20

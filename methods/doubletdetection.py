@@ -29,6 +29,14 @@ class DoubletDetection(Method):
     tasks = ("doublet",)
     summary = "Hypergeometric enrichment of artificial doublets in a cell's cluster, over several rounds."
     reference = "10.5281/zenodo.2678041"
+    citation = """@software{gayoso2020doubletdetection,
+    author = {Gayoso, Adam and Shor, Jonathan and Carr, Ambrose J. and Sharma, Roshan and Pe'er, Dana},
+    title = {{DoubletDetection}},
+    publisher = {Zenodo},
+    year = {2020},
+    doi = {10.5281/zenodo.2678041},
+}"""
+    licence = "MIT"
     implementation = "official"
     fractional_counts = True
     per_donor = True

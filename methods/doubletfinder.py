@@ -37,6 +37,18 @@ class DoubletFinder(Method):
     tasks = ("doublet",)
     summary = "Artificial doublets among each cell's nearest neighbours in PCA space."
     reference = "10.1016/j.cels.2019.03.003"
+    citation = """@article{mcginnis2019doubletfinder,
+    author = {McGinnis, Christopher S. and Murrow, Lyndsay M. and Gartner, Zev J.},
+    title = {{DoubletFinder}: doublet detection in single-cell {RNA} sequencing data using artificial nearest
+        neighbors},
+    journal = {Cell Systems},
+    volume = {8},
+    number = {4},
+    pages = {329--337},
+    year = {2019},
+    doi = {10.1016/j.cels.2019.03.003},
+}"""
+    licence = "CC0-1.0"
     implementation = "port"
     fractional_counts = True
     per_donor = True

@@ -27,6 +27,17 @@ class Hybrid(Method):
     tasks = ("doublet",)
     summary = "Sum of the cxds and bcds scores, each scaled to [0, 1] within the library (port of scds)."
     reference = "10.1093/bioinformatics/btz698"
+    citation = """@article{bais2020scds,
+    author = {Bais, Abha S. and Kostka, Dennis},
+    title = {scds: computational annotation of doublets in single-cell {RNA} sequencing data},
+    journal = {Bioinformatics},
+    volume = {36},
+    number = {4},
+    pages = {1150--1158},
+    year = {2020},
+    doi = {10.1093/bioinformatics/btz698},
+}"""
+    licence = "MIT"
     implementation = "port"
     fractional_counts = True
     per_donor = True

@@ -26,6 +26,16 @@ class Knn(Method):
     name = "knn"
     tasks = ("annotation",)
     summary = "Vote of the 15 nearest training cells in principal components."
+    citation = r"""@article{pedregosa2011sklearn,
+    author = {Pedregosa, Fabian and Varoquaux, Ga{\"e}l and Gramfort, Alexandre and Michel, Vincent and Thirion,
+        Bertrand and others},
+    title = {Scikit-learn: machine learning in {Python}},
+    journal = {Journal of Machine Learning Research},
+    volume = {12},
+    pages = {2825--2830},
+    year = {2011},
+}"""
+    licence = "BSD-3-Clause"
     supervised = True
     stochastic = False
     input_layer = "log1p_cp10k"

@@ -32,6 +32,13 @@ class KnnSmoothing(Imputer):
     name = "knn_smoothing"
     summary = "Sum of the counts of the 16 most similar cells, found step by step in smoothed data."
     reference = "10.1101/217737"
+    citation = """@article{wagner2018knnsmoothing,
+    author = {Wagner, Florian and Yan, Yun and Yanai, Itai},
+    title = {K-nearest neighbor smoothing for high-throughput single-cell {RNA}-{Seq} data},
+    journal = {bioRxiv},
+    year = {2018},
+    doi = {10.1101/217737},
+}"""
     implementation = "port"
     fewest_cells = 3
     caveat = (

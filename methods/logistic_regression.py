@@ -27,6 +27,16 @@ class LogisticRegression(Method):
     name = "logistic_regression"
     tasks = ("annotation",)
     summary = "L2-penalised multinomial logistic regression on log1p CP10K of all genes (scikit-learn)."
+    citation = r"""@article{pedregosa2011sklearn,
+    author = {Pedregosa, Fabian and Varoquaux, Ga{\"e}l and Gramfort, Alexandre and Michel, Vincent and Thirion,
+        Bertrand and others},
+    title = {Scikit-learn: machine learning in {Python}},
+    journal = {Journal of Machine Learning Research},
+    volume = {12},
+    pages = {2825--2830},
+    year = {2011},
+}"""
+    licence = "BSD-3-Clause"
     supervised = True
     stochastic = False
     input_layer = "log1p_cp10k"

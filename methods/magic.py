@@ -33,6 +33,17 @@ class Magic(Imputer):
     name = "magic"
     summary = "Diffusion of expression over a graph of similar cells (magic-impute)."
     reference = "10.1016/j.cell.2018.05.061"
+    citation = """@article{vandijk2018magic,
+    author = {van Dijk, David and Sharma, Roshan and Nainys, Juozas and Yim, Kristina and Kathail, Pooja and others},
+    title = {Recovering gene interactions from single-cell data using data diffusion},
+    journal = {Cell},
+    volume = {174},
+    number = {3},
+    pages = {716--729},
+    year = {2018},
+    doi = {10.1016/j.cell.2018.05.061},
+}"""
+    licence = "GPL-2.0-only"
     implementation = "official"
     requires = (python_package("magic-impute", extra="imputation"),)
     fewest_cells = 8

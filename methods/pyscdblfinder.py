@@ -25,6 +25,16 @@ class PyScDblFinder(Method):
     tasks = ("doublet",)
     summary = "Boosted trees on neighbourhood features; a PyPI re-implementation, not R's scDblFinder."
     reference = "10.12688/f1000research.73600.2"
+    citation = """@article{germain2022scdblfinder,
+    author = {Germain, Pierre-Luc and Lun, Aaron and Garcia Meixide, Carlos and Macnair, Will and Robinson, Mark D.},
+    title = {Doublet identification in single-cell sequencing data using {scDblFinder}},
+    journal = {F1000Research},
+    volume = {10},
+    pages = {979},
+    year = {2022},
+    doi = {10.12688/f1000research.73600.2},
+}"""
+    licence = "GPL-3.0-only"
     implementation = "reimplementation"
     per_donor = True
     requires = (python_package("pyscdblfinder", extra="doublet"), python_package("xgboost", extra="doublet"))

@@ -11,6 +11,18 @@ class ScBert(SequenceModel):
     name = "scbert"
     summary = "Performer over all genes of a cell, expression in six levels, pre-trained by predicting masked levels."
     reference = "10.1038/s42256-022-00534-z"
+    citation = """@article{yang2022scbert,
+    author = {Yang, Fan and Wang, Wenchuan and Wang, Fang and Fang, Yuan and Tang, Duyu and Huang, Junzhou and
+        Lu, Hui and Yao, Jianhua},
+    title = {{scBERT} as a large-scale pretrained deep language model for cell type annotation of single-cell
+        {RNA}-seq data},
+    journal = {Nature Machine Intelligence},
+    volume = {4},
+    pages = {852--866},
+    year = {2022},
+    doi = {10.1038/s42256-022-00534-z},
+}"""
+    licence = "GPL-3.0-only"
     caveat = (
         "Our port of the official code. Positions are learned: gene2vec is not distributed here (a file of it can be "
         "given to bench pretrain). As officially, fine-tuning a pre-trained model trains its last but one layer, the "

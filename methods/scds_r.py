@@ -38,6 +38,17 @@ class ScdsR(Method):
     tasks = ("doublet",)
     summary = "cxds, bcds or (default) their hybrid, by the R package scds."
     reference = "10.1093/bioinformatics/btz698"
+    citation = """@article{bais2020scds,
+    author = {Bais, Abha S. and Kostka, Dennis},
+    title = {scds: computational annotation of doublets in single-cell {RNA} sequencing data},
+    journal = {Bioinformatics},
+    volume = {36},
+    number = {4},
+    pages = {1150--1158},
+    year = {2020},
+    doi = {10.1093/bioinformatics/btz698},
+}"""
+    licence = "MIT"
     implementation = "official"
     fractional_counts = True
     per_donor = True

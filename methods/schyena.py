@@ -11,6 +11,14 @@ class ScHyena(SequenceImputer):
     name = "schyena"
     summary = "Bidirectional Hyena (implicit long convolutions) over all genes of a cell, used like scMamba."
     reference = "10.48550/arXiv.2310.02713"
+    citation = """@misc{oh2023schyena,
+    author = {Oh, Gyutaek and Choi, Baekgyu and Jung, Inkyung and Ye, Jong Chul},
+    title = {{scHyena}: foundation model for full-length single-cell {RNA}-{Seq} analysis in brain},
+    eprint = {2310.02713},
+    archiveprefix = {arXiv},
+    year = {2023},
+    doi = {10.48550/arXiv.2310.02713},
+}"""
     caveat = (
         "There is no public code. Embeddings, masks and heads are scMamba's, as its paper says; width, depth, "
         "filters and initialisation are those of HyenaDNA and of a model by the same group: none of these numbers "

@@ -29,6 +29,17 @@ class SciBet(Method):
     tasks = ("annotation",)
     summary = "Multinomial model of each class on genes chosen by an entropy test (port of SciBet)."
     reference = "10.1038/s41467-020-15523-2"
+    citation = """@article{li2020scibet,
+    author = {Li, Chenwei and Liu, Baolin and Kang, Boxi and Liu, Zedao and Liu, Yedan and Chen, Changya and
+        Ren, Xianwen and Zhang, Zemin},
+    title = {{SciBet} as a portable and fast single cell type identifier},
+    journal = {Nature Communications},
+    volume = {11},
+    pages = {1818},
+    year = {2020},
+    doi = {10.1038/s41467-020-15523-2},
+}"""
+    licence = "GPL-2.0-or-later"
     implementation = "port"
     supervised = True
     stochastic = False

@@ -29,6 +29,17 @@ class Scrublet(Method):
     tasks = ("doublet",)
     summary = "Share of artificial doublets among a cell's nearest neighbours in PCA (scanpy's Scrublet)."
     reference = "10.1016/j.cels.2018.11.005"
+    citation = """@article{wolock2019scrublet,
+    author = {Wolock, Samuel L. and Lopez, Romain and Klein, Allon M.},
+    title = {{Scrublet}: computational identification of cell doublets in single-cell transcriptomic data},
+    journal = {Cell Systems},
+    volume = {8},
+    number = {4},
+    pages = {281--291},
+    year = {2019},
+    doi = {10.1016/j.cels.2018.11.005},
+}"""
+    licence = "BSD-3-Clause"
     implementation = "reimplementation"
     fractional_counts = True
     per_donor = True

@@ -31,6 +31,16 @@ class Scvi(Imputer):
     name = "scvi"
     summary = "Denoised expression of a variational autoencoder of counts (scvi-tools)."
     reference = "10.1038/s41592-018-0229-2"
+    citation = """@article{lopez2018scvi,
+    author = {Lopez, Romain and Regier, Jeffrey and Cole, Michael B. and Jordan, Michael I. and Yosef, Nir},
+    title = {Deep generative modeling for single-cell transcriptomics},
+    journal = {Nature Methods},
+    volume = {15},
+    pages = {1053--1058},
+    year = {2018},
+    doi = {10.1038/s41592-018-0229-2},
+}"""
+    licence = "BSD-3-Clause"
     implementation = "official"
     inductive = True
     fewest_cells = 20

@@ -47,6 +47,18 @@ class SeuratPy(Method):
     tasks = ("annotation",)
     summary = "Seurat's clustering in Python; clusters named by marker genes of the training cells."
     reference = "10.1016/j.cell.2019.05.031"
+    citation = """@article{stuart2019seurat,
+    author = {Stuart, Tim and Butler, Andrew and Hoffman, Paul and Hafemeister, Christoph and Papalexi, Efthymia
+        and others},
+    title = {Comprehensive integration of single-cell data},
+    journal = {Cell},
+    volume = {177},
+    number = {7},
+    pages = {1888--1902},
+    year = {2019},
+    doi = {10.1016/j.cell.2019.05.031},
+}"""
+    licence = "MIT"
     implementation: ClassVar[Implementation] = "port"
     supervised = True
     caveat = (

@@ -59,6 +59,18 @@ class SeuratTransfer(Method):
     tasks = ("annotation",)
     summary = "Seurat's label transfer, in R: anchors between training and tested cells pass the labels on."
     reference = "10.1016/j.cell.2019.05.031"
+    citation = """@article{stuart2019seurat,
+    author = {Stuart, Tim and Butler, Andrew and Hoffman, Paul and Hafemeister, Christoph and Papalexi, Efthymia
+        and others},
+    title = {Comprehensive integration of single-cell data},
+    journal = {Cell},
+    volume = {177},
+    number = {7},
+    pages = {1888--1902},
+    year = {2019},
+    doi = {10.1016/j.cell.2019.05.031},
+}"""
+    licence = "MIT"
     implementation = "official"
     supervised = True
     requires = (

@@ -27,6 +27,18 @@ class Solo(Method):
     tasks = ("doublet",)
     summary = "Classifier of summed cells in the latent space of a variational autoencoder (scvi-tools)."
     reference = "10.1016/j.cels.2020.05.010"
+    citation = """@article{bernstein2020solo,
+    author = {Bernstein, Nicholas J. and Fong, Nicole L. and Lam, Irene and Roy, Margaret A. and Hendrickson,
+        David G. and Kelley, David R.},
+    title = {{Solo}: doublet identification in single-cell {RNA}-seq via semi-supervised deep learning},
+    journal = {Cell Systems},
+    volume = {11},
+    number = {1},
+    pages = {95--101},
+    year = {2020},
+    doi = {10.1016/j.cels.2020.05.010},
+}"""
+    licence = "BSD-3-Clause"
     implementation = "official"
     per_donor = True
     requires = (python_package("scvi-tools", extra="models"), python_package("torch", extra="models"))

@@ -104,6 +104,8 @@ def _to_read(card: dict[str, Any]) -> dict[str, Any]:
     environment, summary, state = (card.pop(f"environment{part}") for part in ("", "_summary", "_state"))
     text = f"{summary}; {state} ({environment}, packages: --json)" if environment else state
     card |= {"environment": text, "environment_lock": []}
+    card["licence"] = card["licence"] or "none stated"
+    card["citation"] = f"\n{citation}" if (citation := card.pop("citation")) else ""
     card["parameters"] = _assigned(card["parameters"])
     card["presets"] = [f"{name} ({', '.join(_assigned(preset))})" for name, preset in card["presets"].items()]
     return card

@@ -34,6 +34,8 @@ def method_card(entry: Entry[type[Method]] | Control) -> MethodCard:
         implementation=cls.implementation,
         tasks=list(cls.tasks),
         reference=cls.reference,
+        citation=cls.citation,
+        licence=cls.licence,
         input_layer=cls.input_layer,
         fractional_counts=cls.fractional_counts,
         supervised=cls.supervised,

@@ -14,13 +14,17 @@ from typing import TypeVar
 
 from bench.system import path_digest
 
+#: Attributes of a card that no result can hang on.
+CREDITS = frozenset({"citation", "licence"})
+
 _I = TypeVar("_I", ast.Import, ast.ImportFrom)
 
 
 def source_digest(obj: type) -> str:
     """sha256 over the module that defines ``obj`` and those that it imports of the same room, or of ``bench.methods``.
 
-    Comments and docstrings do not count: the syntax tree is hashed, so editing prose re-runs nothing. A module that is
+    Comments, docstrings, :attr:`citation` and :attr:`licence` do not count: the syntax tree is hashed, so editing prose
+    re-runs nothing. A module that is
     imported counts by its content and not by its path, so moving it re-runs nothing either. Data files count with the
     module they lie beside, if it names them or their folder.
     """
@@ -81,7 +85,10 @@ def _read(file: Path, module: str, roots: set[str]) -> _Source:
 
 
 class _Strip(ast.NodeTransformer):
-    """Takes docstrings and imports of siblings out of a syntax tree, inside functions too, and lists the latter."""
+    """Takes prose and imports of siblings out of a syntax tree, inside functions too, and lists the latter.
+
+    Prose are docstrings, and what a card says of whom to cite and under which licence.
+    """
 
     def __init__(self, package: str, roots: set[str]) -> None:
         self.siblings: list[_Import] = []
@@ -114,10 +121,18 @@ class _Strip(ast.NodeTransformer):
     def generic_visit(self, node: ast.AST) -> ast.AST:
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             body = node.body
+            if isinstance(node, ast.ClassDef):
+                node.body = body = [statement for statement in body if not _is_credit(statement)]
             if body and isinstance(body[0], ast.Expr) and isinstance(body[0].value, ast.Constant):
                 if isinstance(body[0].value.value, str):
                     body[0].value.value = ""
         return super().generic_visit(node)
+
+
+def _is_credit(statement: ast.stmt) -> bool:
+    """Return whether a statement of a class does nothing but credit the authors."""
+    targets = statement.targets if isinstance(statement, ast.Assign) else [getattr(statement, "target", None)]
+    return all(isinstance(target, ast.Name) and target.id in CREDITS for target in targets)
 
 
 def _own_digest(source: _Source, skip: set[str]) -> str:

@@ -187,6 +187,8 @@ class MethodCard(_Frozen):
     role: str = "method"
     tasks: list[str] = Field(default_factory=list)
     reference: str = ""
+    citation: str = ""
+    licence: str = ""
     input_layer: str = ""
     fractional_counts: bool = False
     supervised: bool = False

@@ -19,7 +19,7 @@ from bench.reports.deg import tables as deg_tables
 from bench.reports.embeddings import tables as embedding_tables
 from bench.reports.page.figure_files import write_figures
 from bench.reports.page.payload import embed, payload
-from bench.reports.run import caveats, outcome, summary, tables
+from bench.reports.run import caveats, citation, outcome, summary, tables
 from bench.reports.run.load import Run, load
 from bench.reports.run.standing import not_compared
 from bench.results.records import DECLARED, TaskCard, TrialRecord
@@ -77,6 +77,8 @@ def render(run: Run, embeddings: Sequence[embedding_tables.Embedding]) -> str:
         tasks=[_task_view(run, card) for card in run.tasks.values()],
         commands=[(r.created, shlex.join(r.command), r.host, r.git) for r in run.requests],
         versions=_versions(run),
+        bibtex=citation.bibtex(run),
+        without_citation=citation.without_citation(run),
         embeddings=[(e.name, embedding_tables.sentence(e)) for e in embeddings],
         no_interval=summary.NO_INTERVAL,
         data=embed(data),
@@ -136,6 +138,8 @@ def _task_view(run: Run, card: TaskCard) -> dict[str, Any]:
         "method_notes": _method_notes(records),
         "trials": sorted(records, key=_place),
         "processes": _processes(records),
+        "paragraph": citation.methods_paragraph(run, card),
+        "parameters": citation.parameters(run, card),
         "cards": [run.methods[name] for name in names if name in run.methods],
     }
 

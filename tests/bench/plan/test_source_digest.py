@@ -50,6 +50,14 @@ def test_prose_and_comments_do_not_change_a_source_digest(package):
     assert package(CARD.replace("prose", "other words").replace("# a comment", "# another")) == before
 
 
+def test_whom_to_cite_does_not_change_a_source_digest(package):
+    before = package()
+    credits = '    citation = "@misc{a}"\n    licence: str = "MIT"\n    def run'
+    assert package(CARD.replace("    def run", credits)) == before
+    assert package(CARD.replace("    def run", '    reference = "10.1/a"\n    def run')) != before
+    assert package(CARD.replace("return value() + 1", 'citation = "x"\n        return value() + 1')) != before
+
+
 def test_code_changes_it_here_and_in_the_modules_it_imports(package):
     before = package()
     assert package(CARD.replace("+ 1", "+ 2")) != before
