@@ -76,9 +76,11 @@ def test_describe_and_doctor_answer():
     card = json.loads(bench("describe", "cxds", "--json").stdout)
     assert card["implementation"] == "port"
     assert "cxds.py" in card["origin"]
-    text = bench("describe", "solo").stdout
+    text, _, bibtex = bench("describe", "solo").stdout.partition("\ncitation: \n")
     assert "parameters: vae_epochs=" in text
+    assert "\nlicence: BSD-3-Clause\n" in text
     assert "{" not in text
+    assert bibtex.startswith("@article{bernstein2020solo,\n")
     text = bench("describe", "guess", "--plugin", PLUGIN).stdout
     assert "\n  score: Higher is hotter.\n    kind: float; required: yes" in text
     assert "\n  accuracy: Share of right calls.\n    low: 0.0; high: 1.0; higher_is_better: yes; headline: yes" in text
