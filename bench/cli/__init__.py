@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import typer
@@ -29,7 +30,7 @@ app = typer.Typer(
     name="bench",
     cls=Commands,
     help="Compare single-nucleus RNA-seq methods on the same cells, by the same rules, the truth hidden from them.",
-    epilog="Start with: bench run --task doublet --methods all",
+    epilog="Start with: bench run --task doublet\n\nCompletion of names: bench --install-completion",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
@@ -54,17 +55,22 @@ def with_commands() -> typer.Typer:
     return app
 
 
+#: Types as the help shows them.
+_SHORT: dict[object, str] = {bool: "", int: "N", float: "X", str: "TEXT", Path: "PATH", list[str]: "TEXT"}
+
+
 @cache
 def _command() -> Any:
-    """The same as typer's command, in whose help a flag has no type."""
+    """The same as typer's command, in whose help types are short: the width is for what an option does."""
     command: Any = typer.main.get_command(with_commands())
     groups = [command]
     while groups:
         for each in groups.pop().commands.values():
             groups += [each] if hasattr(each, "commands") else []
             for parameter in each.params:
-                if getattr(parameter, "is_flag", False):
-                    parameter.metavar = ""
+                kind = getattr(getattr(parameter, "type_descriptor", None), "annotation", None)
+                if parameter.param_type_name == "option" and parameter.metavar is None and kind in _SHORT:
+                    parameter.metavar = _SHORT[kind]
     return command
 
 

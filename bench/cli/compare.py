@@ -7,13 +7,18 @@ from typing import Annotated
 
 import typer
 
-from bench.cli.options import AsJson, Plugins
+from bench.cli.options import RUNS, AsJson, Plugins, examples
 from bench.errors import BenchError
 
 
 def register(app: typer.Typer) -> None:
     """Add the command of this module."""
-    app.command(epilog="Example: bench compare baseline/ new/ --fail-if-worse --junit compare.xml")(compare)
+    app.command(
+        rich_help_panel=RUNS,
+        epilog=examples(
+            "bench compare baseline/ new/", "bench compare baseline/ new/ --fail-if-worse --junit compare.xml"
+        ),
+    )(compare)
 
 
 def compare(

@@ -52,12 +52,13 @@ def _presets(registry: Registry, ctx: typer.Context, _: str) -> Iterable[str]:
 
 
 def _datasets(registry: Registry, _: typer.Context, incomplete: str) -> Iterator[str]:
+    """Names, and files in the folder that is typed; where none fits, a shell completes paths itself."""
     yield from registry.datasets
     folder, slash, _rest = incomplete.rpartition("/")
     place = Path(f"{folder}{slash}").expanduser()
     for path in sorted(place.iterdir()) if place.is_dir() else ():
-        if path.suffix in _DATA or (path.is_dir() and not path.name.startswith(".")):
-            yield f"{folder}{slash}{path.name}" + ("/" if path.is_dir() and path.suffix not in _DATA else "")
+        if path.suffix in _DATA:
+            yield f"{folder}{slash}{path.name}"
 
 
 def _any_name(registry: Registry, *_: object) -> Iterable[str]:
@@ -68,7 +69,7 @@ task = _completer(lambda registry, *_: registry.tasks)
 tracks = _completer(_tracks, several=True)
 method = _completer(lambda registry, *_: registry.methods)
 methods = _completer(_methods, several=True)
-preset = _completer(_presets)
+presets_of = _completer(_presets)
 dataset = _completer(_datasets)
 datasets = _completer(_datasets, several=True)
 any_name = _completer(_any_name)

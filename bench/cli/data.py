@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from bench.cli import complete
 from bench.cli.options import DATA, AsJson, examples
 
 #: Panels of the help of ``bench data add``.
@@ -159,7 +160,9 @@ def _tell_uses(name: str) -> None:
         typer.echo(f"fix:     {offer}")
 
 
-def remove(name: Annotated[str, typer.Argument(help="Name of a dataset you added.")]) -> None:
+def remove(
+    name: Annotated[str, typer.Argument(help="Name of a dataset you added.", autocompletion=complete.dataset)],
+) -> None:
     """Forget a dataset that was added; its file stays."""
     from bench.data import commands
 
@@ -190,8 +193,8 @@ def simulate(
 
 
 def pair(
-    train: Annotated[str, typer.Argument(help="Dataset or file to train on.")],
-    test: Annotated[str, typer.Argument(help="Dataset or file to test on.")],
+    train: Annotated[str, typer.Argument(help="Dataset or file to train on.", autocompletion=complete.dataset)],
+    test: Annotated[str, typer.Argument(help="Dataset or file to test on.", autocompletion=complete.dataset)],
     out: Annotated[Path, typer.Argument(help="The .h5ad to write.")],
     labels: Annotated[
         Path | None, typer.Option(help="CSV with columns from,to: common names of cell types; empty: leave out.")

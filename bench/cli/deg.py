@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
-from bench.cli.options import names
+from bench.cli import complete
+from bench.cli.options import DATA, examples, names
 from bench.errors import BenchError
 from bench.words import csv_text
 
@@ -20,14 +21,25 @@ if TYPE_CHECKING:
 
 def register(app: typer.Typer) -> None:
     """Add the command of this module."""
+    arms = "--group condition --case stim --control ctrl"
     app.command(
-        epilog="Example: bench deg pbmc.h5ad --group condition --case stim --control ctrl --by cell_type --out deg.csv"
+        rich_help_panel=DATA,
+        epilog=examples(
+            f"bench deg pbmc.h5ad {arms} --by cell_type --out deg.csv",
+            f"bench deg pbmc.h5ad {arms} --test wilcox --seurat 5",
+            f"bench deg pbmc.h5ad {arms} --covariates sex,age,cngeneson --donor-key donor",
+        ),
     )(deg)
 
 
 def deg(
     data: Annotated[
-        str, typer.Argument(help="A .h5ad or .zarr of raw counts, or a registered dataset.", metavar="DATA")
+        str,
+        typer.Argument(
+            help="A .h5ad or .zarr of raw counts, or a registered dataset.",
+            metavar="DATA",
+            autocompletion=complete.dataset,
+        ),
     ],
     group: Annotated[str, typer.Option(help="Column of obs that tells case from control.")],
     case: Annotated[str, typer.Option(help="Its value of the case cells.")],

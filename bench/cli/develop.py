@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bench.cli.options import AsJson, Plugins, names
+from bench.cli import complete
+from bench.cli.options import EXTEND, AsJson, Plugins, examples, names
 from bench.errors import BenchError
 
 if TYPE_CHECKING:
@@ -22,16 +23,24 @@ MARKS = {"pass": "green", "fail": "red", "leak": "red", "skip": "yellow", "not_a
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this module."""
-    new = typer.Typer(help="Scaffold a plugin.", no_args_is_help=True)
-    new.command("method", epilog="Example: bench new method my-method")(new_method)
-    app.add_typer(new, name="new")
-    app.command(epilog="Example: bench check my-method --plugin my_method.py")(check)
-    app.command(epilog="Example: bench audit --task doublet --datasets my.h5ad")(audit)
+    new = typer.Typer(help="Write the files of a plugin to start from.", no_args_is_help=True)
+    new.command(
+        "method", epilog=examples("bench new method my-method", "bench new method my-method --task annotation")
+    )(new_method)
+    app.add_typer(new, name="new", rich_help_panel=EXTEND)
+    app.command(
+        rich_help_panel=EXTEND,
+        epilog=examples("bench check scrublet", "bench check my-method --plugin my_method.py"),
+    )(check)
+    app.command(
+        rich_help_panel=EXTEND,
+        epilog=examples("bench audit --task doublet", "bench audit --task doublet --datasets my.h5ad --seeds 3"),
+    )(audit)
 
 
 def new_method(
     name: Annotated[str, typer.Argument(help="Name of the method, lower case.")],
-    task: Annotated[str, typer.Option(help="The task it answers.")] = "doublet",
+    task: Annotated[str, typer.Option(help="The task it answers.", autocompletion=complete.task)] = "doublet",
     out: Annotated[Path, typer.Option(help="Where to make the package.")] = Path("."),
 ) -> None:
     """Write a package with one method, its entry point and its conformance test."""
@@ -48,9 +57,15 @@ def new_method(
 
 
 def check(
-    method: Annotated[str, typer.Argument(help="Name of a method.")],
-    task: Annotated[str | None, typer.Option(help="Check on this task only. Default: all that it answers.")] = None,
-    dataset: Annotated[str | None, typer.Option(help="Dataset to check on. Default: the built-in cohort.")] = None,
+    method: Annotated[str, typer.Argument(help="Name of a method.", autocompletion=complete.method)],
+    task: Annotated[
+        str | None,
+        typer.Option(help="Check on this task only. Default: all that it answers.", autocompletion=complete.task),
+    ] = None,
+    dataset: Annotated[
+        str | None,
+        typer.Option(help="Dataset to check on. Default: the built-in cohort.", autocompletion=complete.dataset),
+    ] = None,
     plugin: Plugins = None,
     as_json: AsJson = False,
 ) -> None:
@@ -87,9 +102,14 @@ def check(
 
 
 def audit(
-    task: Annotated[str, typer.Option(help="Task to audit.")],
-    tracks: Annotated[str | None, typer.Option(help="Tracks, comma-separated. Default: all.")] = None,
-    datasets: Annotated[str | None, typer.Option(help="Datasets or paths. Default: the built-in cohort.")] = None,
+    task: Annotated[str, typer.Option(help="Task to audit.", autocompletion=complete.task)],
+    tracks: Annotated[
+        str | None, typer.Option(help="Tracks, comma-separated. Default: all.", autocompletion=complete.tracks)
+    ] = None,
+    datasets: Annotated[
+        str | None,
+        typer.Option(help="Datasets or paths. Default: the built-in cohort.", autocompletion=complete.datasets),
+    ] = None,
     seeds: Annotated[int, typer.Option(min=1, help="Number of splits and simulations to audit.")] = 1,
     plugin: Plugins = None,
     as_json: AsJson = False,

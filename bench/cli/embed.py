@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from bench.cli import complete
+from bench.cli.options import MODELS, examples
 from bench.errors import BenchError, UnavailableError
 
 if TYPE_CHECKING:
@@ -17,12 +19,23 @@ if TYPE_CHECKING:
 
 def register(app: typer.Typer) -> None:
     """Add the command of this module."""
-    app.command(epilog="Example: bench embed checkpoints/scmamba cortex.h5ad --run bench-runs/doublet")(embed)
+    app.command(
+        rich_help_panel=MODELS,
+        epilog=examples(
+            "bench embed checkpoints/scmamba cortex.h5ad",
+            "bench embed checkpoints/scmamba cortex.h5ad --run bench-runs/doublet",
+        ),
+    )(embed)
 
 
 def embed(
     checkpoint: Annotated[Path, typer.Argument(help="Folder of a pre-trained model.", metavar="CKPT")],
-    data: Annotated[str, typer.Argument(help="A .h5ad of raw counts, or a registered dataset.", metavar="DATA")],
+    data: Annotated[
+        str,
+        typer.Argument(
+            help="A .h5ad of raw counts, or a registered dataset.", metavar="DATA", autocompletion=complete.dataset
+        ),
+    ],
     out: Annotated[
         Path | None, typer.Option(help="The copy to write. Default: DATA with the suffix .embedded.h5ad.")
     ] = None,

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bench.cli.options import AsJson, Plugins
+from bench.cli import complete
+from bench.cli.options import LOOK, AsJson, Plugins, examples
 from bench.cli.signals import interrupt
 from bench.errors import BenchError, UnavailableError
 
@@ -22,18 +23,20 @@ _ROW = "{:<14} {:<15} {:<9} {:<18} {}"
 def register(app: typer.Typer) -> None:
     """Add the commands of this module."""
     env = typer.Typer(
-        help="Environments: what methods that cannot live beside current packages need, installed apart. "
-        "`bench run` builds one when it is first needed.",
+        help="Build, list or remove the environments of methods that cannot live beside current packages.",
         no_args_is_help=True,
     )
-    env.command("build", epilog="Example: bench env build --all")(build_environments)
-    env.command("list", epilog="Example: bench env list")(list_)
-    env.command("clean", epilog="Example: bench env clean")(clean)
-    app.add_typer(env, name="env")
+    env.command("build", epilog=examples("bench env build dca", "bench env build --all"))(build_environments)
+    env.command("list", epilog=examples("bench env list"))(list_)
+    env.command("clean", epilog=examples("bench env clean", "bench env clean --all"))(clean)
+    app.add_typer(env, name="env", rich_help_panel=LOOK)
 
 
 def build_environments(
-    methods: Annotated[list[str] | None, typer.Argument(help="Names of methods; see `bench env list`.")] = None,
+    methods: Annotated[
+        list[str] | None,
+        typer.Argument(help="Names of methods; see `bench env list`.", autocompletion=complete.method),
+    ] = None,
     all_: Annotated[bool, typer.Option("--all", help="All methods that bring an environment.")] = False,
     plugin: Plugins = None,
 ) -> None:

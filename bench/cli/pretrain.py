@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bench.cli.options import names, seconds, settings
+from bench.cli import complete
+from bench.cli.options import MODELS, examples, names, seconds, settings
 from bench.errors import BenchError
 
 if TYPE_CHECKING:
@@ -21,13 +22,21 @@ if TYPE_CHECKING:
 
 def register(app: typer.Typer) -> None:
     """Add the command of this module."""
-    app.command(epilog="Example: bench pretrain scmamba --dataset my.h5ad --preset small --out my-scmamba")(pretrain)
+    app.command(
+        rich_help_panel=MODELS,
+        epilog=examples(
+            "bench pretrain scmamba --out my-scmamba",
+            "bench pretrain scmamba --dataset my.h5ad --preset small --exclude-donors d1,d2 --out my-scmamba",
+        ),
+    )(pretrain)
 
 
 def pretrain(
     model: Annotated[str, typer.Argument(help="scmamba, schyena or scbert.")],
     out: Annotated[Path, typer.Option(help="Folder of the checkpoint.")],
-    dataset: Annotated[str, typer.Option(help="Datasets or paths, comma-separated.")] = "cohort",
+    dataset: Annotated[
+        str, typer.Option(help="Datasets or paths, comma-separated.", autocompletion=complete.datasets)
+    ] = "cohort",
     preset: Annotated[str, typer.Option(help="Sizes and training configuration: paper, small or tiny.")] = "small",
     epochs: Annotated[int | None, typer.Option(min=1, help="Passes over the cells. Default: the preset's.")] = None,
     max_steps: Annotated[int | None, typer.Option(min=1, help="Stop after so many optimiser steps.")] = None,

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from bench.cli.options import Plugins, names
+from bench.cli.options import RUNS, Plugins, examples, names
 from bench.errors import BenchError, UnknownNameError
 
 FIGURES = ("png", "pdf", "svg")
@@ -15,9 +15,14 @@ FIGURES = ("png", "pdf", "svg")
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this module."""
-    app.command(epilog="Example: bench report bench-runs/doublet --figures png,pdf,svg")(report)
-    app.command(epilog="Example: bench rescore bench-runs/doublet")(rescore)
-    app.command(epilog="Example: bench merge node1/run node2/run --out merged")(merge)
+    app.command(
+        rich_help_panel=RUNS,
+        epilog=examples(
+            "bench report bench-runs/doublet", "bench report bench-runs/doublet --figures pdf --out paper.html"
+        ),
+    )(report)
+    app.command(rich_help_panel=RUNS, epilog=examples("bench rescore bench-runs/doublet"))(rescore)
+    app.command(rich_help_panel=RUNS, epilog=examples("bench merge node1/run node2/run --out merged"))(merge)
 
 
 def report(

@@ -82,7 +82,7 @@ def run(
             help="Named parameter set of the methods that have it.",
             metavar="NAME",
             rich_help_panel=_WHAT,
-            autocompletion=complete.preset,
+            autocompletion=complete.presets_of,
         ),
     ] = None,
     set_: Annotated[

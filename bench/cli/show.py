@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bench.cli.options import AsJson, Plugins
+from bench.cli import complete
+from bench.cli.options import LOOK, AsJson, Plugins, examples
 from bench.errors import BenchError, UnavailableError, UnknownNameError
 
 if TYPE_CHECKING:
@@ -20,13 +21,21 @@ KINDS = ("tasks", "methods", "datasets")
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this module."""
-    app.command("list", epilog="Example: bench list methods --json")(list_)
-    app.command(epilog="Example: bench describe doubletfinder")(describe)
-    app.command(epilog="Example: bench doctor")(doctor)
+    app.command(
+        "list", rich_help_panel=LOOK, epilog=examples("bench list", "bench list datasets", "bench list methods --json")
+    )(list_)
+    app.command(
+        rich_help_panel=LOOK,
+        epilog=examples("bench describe doublet", "bench describe doubletfinder", "bench describe my.h5ad"),
+    )(describe)
+    app.command(rich_help_panel=LOOK, epilog=examples("bench doctor"))(doctor)
 
 
 def list_(
-    kind: Annotated[str | None, typer.Argument(help="tasks, methods or datasets. Default: all three.")] = None,
+    kind: Annotated[
+        str | None,
+        typer.Argument(help="tasks, methods or datasets. Default: all three.", autocompletion=lambda: list(KINDS)),
+    ] = None,
     plugin: Plugins = None,
     as_json: AsJson = False,
 ) -> None:
@@ -66,7 +75,7 @@ def _print_rows(title: str, rows: list[dict[str, Any]]) -> None:
 
 
 def describe(
-    name: Annotated[str, typer.Argument(help="Name of a task, method or dataset.")],
+    name: Annotated[str, typer.Argument(help="Task, method or dataset, or a file.", autocompletion=complete.any_name)],
     plugin: Plugins = None,
     as_json: AsJson = False,
 ) -> None:

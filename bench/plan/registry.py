@@ -16,7 +16,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cached_property
 from pathlib import Path
 from types import ModuleType
 from typing import Generic, TypeVar, cast
@@ -42,16 +42,18 @@ class Entry(Generic[T]):
 
     Parameters
     ----------
-    origin
-        ``file:line`` of its definition.
     locator
         How another process finds the same class: ``{"module": ..., "class": ...}`` or ``{"file": ..., "class": ...}``.
     """
 
     name: str
     value: T
-    origin: str
     locator: dict[str, Json]
+
+    @property
+    def origin(self) -> str:
+        """``file:line`` of its definition."""
+        return _origin(self.value if inspect.isclass(self.value) else type(self.value))
 
 
 class Registry:
@@ -75,7 +77,7 @@ class Registry:
     def tasks(self) -> dict[str, Entry[Task]]:
         """Tasks by name."""
         classes = self._collect("bench.tasks", Task)  # type: ignore[type-abstract]
-        return {name: Entry(name, e.value(), e.origin, e.locator) for name, e in classes.items()}
+        return {name: Entry(name, e.value(), e.locator) for name, e in classes.items()}
 
     @cached_property
     def methods(self) -> dict[str, Entry[type[Method]]]:
@@ -152,7 +154,7 @@ class Registry:
         for module in [*_room_modules(room), *_entry_point_modules(room), *map(load_file, self._plugins)]:
             for cls in _concrete_subclasses(module, base):
                 entry = describe(cls)
-                if entry.name in by_name and by_name[entry.name].origin != entry.origin:
+                if entry.name in by_name and by_name[entry.name].locator != entry.locator:
                     raise BenchError(
                         f"two {room.removeprefix('bench.')} are called {entry.name!r}",
                         where=f"{by_name[entry.name].origin} and {entry.origin}",
@@ -205,7 +207,6 @@ def _concrete_subclasses(module: ModuleType, base: type[T]) -> Iterator[type[T]]
             yield cls
 
 
-@cache
 def _origin(cls: type) -> str:
     """File and line of a class, for which Python parses the whole file."""
     file = inspect.getfile(cls)
@@ -216,27 +217,33 @@ def _origin(cls: type) -> str:
 
 def describe(cls: type[T]) -> Entry[type[T]]:
     """The entry of the class of a method or a task, whose card must be whole."""
-    file, origin = inspect.getfile(cls), _origin(cls)  # type: ignore[arg-type]  # a class is hashable
+    file = inspect.getfile(cls)
     missing = [a for a in ("name", "summary") if not isinstance(getattr(cls, a, None), str)]
     if missing:
-        raise BenchError(f"{cls.__name__} has no {' and no '.join(missing)}", where=origin, fix="set class attributes")
+        raise BenchError(
+            f"{cls.__name__} has no {' and no '.join(missing)}", where=_origin(cls), fix="set class attributes"
+        )
     name = str(cls.name)  # type: ignore[attr-defined]
     if not _NAME.fullmatch(name):
-        raise BenchError(f"{name!r} is not a usable name", where=origin, fix="use lower-case letters, digits, - and _")
+        raise BenchError(
+            f"{name!r} is not a usable name", where=_origin(cls), fix="use lower-case letters, digits, - and _"
+        )
     if issubclass(cls, Method):
-        _check_method(cls, origin)
+        _check_method(cls)
     locator: dict[str, Json] = (
         {"file": file, "class": cls.__name__}
         if cls.__module__.startswith("bench_plugin_")
         else {"module": cls.__module__, "class": cls.__name__}
     )
-    return Entry(name, cls, origin, locator)
+    return Entry(name, cls, locator)
 
 
-def _check_method(cls: type[Method], origin: str) -> None:
+def _check_method(cls: type[Method]) -> None:
     if not getattr(cls, "tasks", ()) or isinstance(cls.tasks, str):
         raise BenchError(
-            f"method {cls.name!r} answers no task", where=origin, fix='set the tuple `tasks = ("<task>",)` in the class'
+            f"method {cls.name!r} answers no task",
+            where=_origin(cls),
+            fix='set the tuple `tasks = ("<task>",)` in the class',
         )
     if file := declared_file(cls):
         read_variants(file)
@@ -244,7 +251,7 @@ def _check_method(cls: type[Method], origin: str) -> None:
     if without:
         raise BenchError(
             f"method {cls.name!r} has parameters without a default: {', '.join(without)}",
-            where=origin,
+            where=_origin(cls),
             fix="give every parameter of __init__ a default",
         )
     try:
@@ -252,6 +259,6 @@ def _check_method(cls: type[Method], origin: str) -> None:
     except (TypeError, ValueError) as error:
         raise BenchError(
             f"a parameter of method {cls.name!r} cannot be written down: {error}",
-            where=origin,
+            where=_origin(cls),
             fix="use numbers, strings, booleans, lists, dicts and None as defaults of __init__",
         ) from error

@@ -62,7 +62,7 @@ def _entry(cls: type[Method], registry: Registry) -> Entry[type[Method]]:
             where=f"module {cls.__module__}",
             fix="define the method at the top level of a Python file",
         )
-    return Entry(entry.name, cls, entry.origin, {"file": str(Path(file).resolve()), "class": cls.__name__})
+    return Entry(entry.name, cls, {"file": str(Path(file).resolve()), "class": cls.__name__})
 
 
 def _report_lines(task: str, check: Check) -> str:
