@@ -36,39 +36,69 @@ def compare(drawn: Markers, full: Markers) -> pd.DataFrame:
     draws with fewer than 3 cells in an arm.
     """
     rank = _rank_correlation(drawn, full)
-    of_draw = {sign: drawn.deg(sign) for sign in (1, -1)}
-    of_full = {sign: full.deg(sign)[0] for sign in (1, -1)}
+    found, reference = _signs(drawn), _signs(full)[0]
     tables = []
     for direction, signs in DIRECTIONS.items():
-        n_draw = np.sum([of_draw[s].sum(axis=1) for s in signs], axis=0)
-        n_full = sum(int(of_full[s].sum()) for s in signs)
-        shared = np.sum([(of_draw[s] & of_full[s]).sum(axis=1) for s in signs], axis=0)
+        of_draw, of_full = (np.where(np.isin(values, signs), values, 0) for values in (found, reference))
+        n_deg, shares = agreement(of_draw, of_full)
         table = {
-            "draw": np.arange(len(n_draw)),
+            "draw": np.arange(len(n_deg)),
             "direction": direction,
-            "n_deg": np.where(drawn.defined, n_draw, np.nan),
-            "overlap": _share(shared, np.full(len(n_draw), n_full), drawn.defined),
-            "precision": _share(shared, n_draw, drawn.defined),
-            "jaccard": _share(shared, n_draw + n_full - shared, drawn.defined),
+            "n_deg": np.where(drawn.defined, n_deg, np.nan),
+            **{name: np.where(drawn.defined, values, np.nan) for name, values in shares.items()},
             "rank_correlation": rank,
         }
         tables.append(pd.DataFrame(table))
     return pd.concat(tables, ignore_index=True)
 
 
-def _share(part: NDArray[np.intp], whole: NDArray[np.intp], defined: NDArray[np.bool_]) -> NDArray[np.float64]:
-    return np.divide(part, whole, out=np.full(len(part), np.nan), where=(whole > 0) & defined)
+def agreement(
+    found: NDArray[np.integer], reference: NDArray[np.integer]
+) -> tuple[NDArray[np.intp], dict[str, NDArray[np.float64]]]:
+    """Numbers of DEGs found, and shares of them that agree; NaN where there is nothing to take a share of.
+
+    Parameters
+    ----------
+    found
+        (draws, genes): 1 of DEGs that are up, -1 of those that are down, else 0.
+    reference
+        (genes,): alike.
+
+    Returns
+    -------
+    (draws,) each: numbers, and ``overlap`` (share of the reference that is found, in the same direction),
+    ``precision`` (share of what is found that is in the reference) and ``jaccard``.
+    """
+    n_found, n_reference = (found != 0).sum(axis=1), np.full(len(found), (reference != 0).sum())
+    shared = ((found == reference) & (reference != 0)).sum(axis=1)
+    return n_found, {
+        "overlap": _share(shared, n_reference),
+        "precision": _share(shared, n_found),
+        "jaccard": _share(shared, n_found + n_reference - shared),
+    }
+
+
+def _signs(markers: Markers) -> NDArray[np.int8]:
+    return markers.deg(1).astype(np.int8) - markers.deg(-1).astype(np.int8)
+
+
+def _share(part: NDArray[np.intp], whole: NDArray[np.intp]) -> NDArray[np.float64]:
+    return np.divide(part, whole, out=np.full(len(part), np.nan), where=whole > 0)
 
 
 def _rank_correlation(drawn: Markers, full: Markers) -> NDArray[np.float64]:
     genes = full.tested[0]
     correlation = np.full(len(drawn.defined), np.nan)
-    if not full.defined[0] or genes.sum() < 3:
-        return correlation
-    ranks = rankdata(drawn.log2fc[drawn.defined][:, genes], axis=1)
-    full_ranks = rankdata(full.log2fc[0, genes])
+    if full.defined[0] and genes.sum() >= 3:
+        correlation[drawn.defined] = rank_correlation(drawn.log2fc[drawn.defined][:, genes], full.log2fc[0, genes])
+    return correlation
+
+
+def rank_correlation(a: NDArray[np.floating], b: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Spearman's correlation of each row of ``a`` with ``b`` (genes,); NaN where either is constant."""
+    ranks, others = rankdata(a, axis=1), rankdata(b)
     ranks -= ranks.mean(axis=1, keepdims=True)
-    full_ranks -= full_ranks.mean()
+    others -= others.mean()
     with np.errstate(invalid="ignore", divide="ignore"):
-        correlation[drawn.defined] = ranks @ full_ranks / np.sqrt((ranks**2).sum(axis=1) * (full_ranks**2).sum())
+        correlation: NDArray[np.float64] = ranks @ others / np.sqrt((ranks**2).sum(axis=1) * (others**2).sum())
     return correlation

@@ -78,16 +78,26 @@ def precision_recall(deg: pd.DataFrame, truth: pd.DataFrame, cell_type: str) -> 
     """
     of_type = deg[deg["cell_type"] == cell_type]
     true = set(truth.loc[truth["cell_type"] == cell_type, "gene"])
-    order = np.lexsort((-of_type["avg_log2FC"].abs().to_numpy(), of_type["p_val"].to_numpy()))
-    is_true = of_type["gene"].isin(true).to_numpy()[order]
-    if not true or not len(is_true):
-        return pd.DataFrame({"cell_type": [], "recall": [], "precision": []}), np.nan if not true else 0.0
-    right = np.cumsum(is_true)
-    precision, recall = right / np.arange(1, len(right) + 1), right / len(true)
-    average = float(precision[is_true].sum() / len(true))
-    points = _thinned(len(right))
+    p, change, is_true = of_type["p_val"], of_type["avg_log2FC"], of_type["gene"].isin(true)
+    precision, recall, average = ranked(p.to_numpy(), change.to_numpy(), is_true.to_numpy(), len(true))
+    if not len(precision) or not true:
+        return pd.DataFrame({"cell_type": [], "recall": [], "precision": []}), average
+    points = _thinned(len(precision))
     table = {"cell_type": cell_type, "recall": recall[points], "precision": precision[points]}
     return pd.DataFrame(table), average
+
+
+def ranked(
+    p: NDArray[np.floating], log2fc: NDArray[np.floating], is_true: NDArray[np.bool_], n_true: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
+    """Precision and recall when the first 1, 2, ... genes are called, smallest p first; and the average precision.
+
+    Of equal p the larger change comes first. The average is over all true genes, tested or not; NaN without any.
+    """
+    hit = is_true[np.lexsort((-np.abs(log2fc), p))]
+    right = np.cumsum(hit)
+    precision, recall = right / np.arange(1, len(right) + 1), right / max(n_true, 1)
+    return precision, recall, float(precision[hit].sum() / n_true) if n_true else float("nan")
 
 
 def _thinned(n: int) -> NDArray[np.intp]:

@@ -24,19 +24,19 @@ CURVE_POINTS = 200
 #: What marks the same rates by the rule of the paper's code: called is what scores strictly above a quantile.
 _PAPER = "-paper"
 
-_CALL_METRICS = ("precision", "recall", "tnr", "f1")
+CALL_METRICS = ("precision", "recall", "tnr", "f1")
 
 #: Columns of what :class:`DoubletStatistic` returns, in order.
 METRIC_NAMES: tuple[str, ...] = (
     "auprc",
     "auroc",
-    *_CALL_METRICS,
+    *CALL_METRICS,
     "called_fraction",
     *(
         f"{metric}@{name}{rule}"
         for name, rate in RATES.items()
         for rule in (("", _PAPER) if rate else ("",))
-        for metric in _CALL_METRICS
+        for metric in CALL_METRICS
     ),
 )
 
@@ -86,12 +86,9 @@ class DoubletStatistic:
         ranked, tp = self._at_block_ends(w), self._at_block_ends(doublets)
         total, positives = ranked[:, -1], tp[:, -1]
         columns = [_auprc(ranked, tp), _auroc(ranked, tp), *self._own_calls(w, doublets, positives, total)]
-        k = np.column_stack([positives if rate is None else n_calls(rate, total) for rate in RATES.values()])
-        for rate, calls, hits in zip(RATES.values(), k.T, _expected_tp(k, ranked, tp).T, strict=True):
-            columns.extend(call_metrics(hits, calls, positives, total))
-            if rate is not None:
-                calls, hits = _above_quantile(rate, ranked, tp)
-                columns.extend(call_metrics(hits, calls, positives, total))
+        for rate in RATES.values():
+            for paper in (False, True) if rate else (False,):
+                columns.extend(_imposed(rate, ranked, tp, paper=paper))
         return np.column_stack(columns)
 
     def _at_block_ends(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -111,7 +108,7 @@ class DoubletStatistic:
         total: NDArray[np.float64],
     ) -> list[NDArray[np.float64]]:
         if self.call is None:
-            return [np.full(len(w), np.nan)] * (len(_CALL_METRICS) + 1)
+            return [np.full(len(w), np.nan)] * (len(CALL_METRICS) + 1)
         called = w @ self.call
         with np.errstate(divide="ignore", invalid="ignore"):
             return [*call_metrics(doublets @ self.call, called, positives, total), called / total]
@@ -120,6 +117,12 @@ class DoubletStatistic:
         """Every metric of the cells as they are."""
         row = self(np.ones((1, len(self.truth)), dtype=np.int64))[0]
         return dict(zip(METRIC_NAMES, row.tolist(), strict=True))
+
+    def at_rate(self, rate: float | None, *, paper: bool) -> list[float]:
+        """:data:`CALL_METRICS` of the cells as they are, of calls imposed at a rate (None: as many as doublets)."""
+        ones = np.ones((1, len(self.truth)))
+        sums = self._at_block_ends(ones), self._at_block_ends(ones * self.truth)
+        return [float(values[0]) for values in _imposed(rate, *sums, paper=paper)]
 
     def curves(self) -> list[Curve]:
         """Precision-recall, ROC and identification-rate curves, at most :data:`CURVE_POINTS` points each."""
@@ -143,6 +146,20 @@ class DoubletStatistic:
 def n_calls(rate: ArrayLike, total: ArrayLike) -> NDArray[np.float64]:
     """Number of cells called at ``rate`` of ``total``: rounded half up, 0 allowed."""
     return np.floor(np.round(np.multiply(rate, total), 9) + 0.5)
+
+
+def _imposed(
+    rate: float | None, ranked: NDArray[np.float64], tp: NDArray[np.float64], *, paper: bool
+) -> list[NDArray[np.float64]]:
+    """:data:`CALL_METRICS` (replicates,) each, of calls imposed at a rate."""
+    total, positives = ranked[:, -1], tp[:, -1]
+    if paper:
+        assert rate is not None
+        calls, hits = _above_quantile(rate, ranked, tp)
+    else:
+        calls = positives if rate is None else n_calls(rate, total)
+        hits = _expected_tp(calls[:, None], ranked, tp)[:, 0]
+    return call_metrics(hits, calls, positives, total)
 
 
 def _expected_tp(k: NDArray[np.float64], ranked: NDArray[np.float64], tp: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from bench.tasks._shared.zeros import ALL, FEWEST_CELLS, MARKERS, FalsePositives
 if TYPE_CHECKING:
     import igraph
     from numpy.typing import NDArray
+    from scib_metrics.nearest_neighbors import NeighborsResults
 
     from bench.problem import Prediction, Problem
 
@@ -37,31 +39,22 @@ def score(problem: Problem, prediction: Prediction) -> Scored:
     imputed = observed_kept(problem, prediction["expression"], rows)
     table = problem.solution.iloc[rows]
     levels = [level for level in LEVELS if level in table]
-    full = _graph(imputed, derive_seed("integration", "full"))
-    components = _components(imputed)
+    full = full_graph(imputed)
+    components = components_of(imputed)
     reduced = _graph(components, derive_seed("integration", "components"))
-    by_resolution = pd.DataFrame(
-        [
-            {"level": level, "resolution": r, "n_clusters": len(set(clusters)), **_agreement(table[level], clusters)}
-            for r in RESOLUTIONS
-            for clusters in [_louvain(full, r)]
-            for level in levels
-        ]
-    )
+    by_resolution = agreement_by_resolution(full, table[levels])
     fixed = _louvain(reduced, FIXED_RESOLUTION)
     scores: list[Score] = []
     for level in levels:
         unit, n = "pooled" if level == levels[0] else f"level:{level}", int(table[level].notna().sum())
-        of_level = by_resolution[by_resolution["level"] == level]
-        defined = of_level["nmi"].notna().any()
-        best = of_level.loc[of_level["nmi"].idxmax()] if defined else {"nmi": np.nan, "ari": np.nan}
+        best = best_resolution(by_resolution, level)
         why = "" if table[level].nunique() > 1 else "all cells have one label"
         how_chosen = f"resolution {best['resolution']:g}, chosen by the labels" if not why else why
         scores += [
             Score("nmi_oracle", float(best["nmi"]), unit, n=n, detail=how_chosen),
             Score("ari_oracle", float(best["ari"]), unit, n=n, detail=how_chosen),
         ]
-        scores += [Score(name, value, unit, n=n, detail=why) for name, value in _agreement(table[level], fixed).items()]
+        scores += [Score(name, value, unit, n=n, detail=why) for name, value in agreement(table[level], fixed).items()]
     scores += _mixing(components, table, levels)
     false_positives = count_false_positives(problem, prediction["expression"])
     share = false_positives.share(MARKERS)
@@ -70,6 +63,29 @@ def score(problem: Problem, prediction: Prediction) -> Scored:
     umap = pd.DataFrame(_umap(components), columns=["x", "y"])
     umap.insert(0, "cell", table.index.astype(str))
     return Scored(scores, tables={"umap": umap, "resolutions": by_resolution, "zeros": false_positives.table()})
+
+
+def full_graph(expression: NDArray[np.float32]) -> igraph.Graph:
+    """The graph of neighbours on all genes, the paper's."""
+    return _graph(expression, derive_seed("integration", "full"))
+
+
+def agreement_by_resolution(graph: igraph.Graph, labels: pd.DataFrame) -> pd.DataFrame:
+    """``level, resolution, n_clusters, nmi, ari`` of the paper's resolutions and every column of labels."""
+    return pd.DataFrame(
+        [
+            {"level": level, "resolution": r, "n_clusters": len(set(clusters)), **agreement(labels[level], clusters)}
+            for r in RESOLUTIONS
+            for clusters in [_louvain(graph, r)]
+            for level in labels
+        ]
+    )
+
+
+def best_resolution(by_resolution: pd.DataFrame, level: str) -> pd.Series | dict[str, float]:
+    """The row of the highest NMI with a level of labels; NaN where that is not defined."""
+    of_level = by_resolution[by_resolution["level"] == level]
+    return of_level.loc[of_level["nmi"].idxmax()] if of_level["nmi"].notna().any() else {"nmi": np.nan, "ari": np.nan}
 
 
 def scored_cells(problem: Problem) -> NDArray[np.intp]:
@@ -136,7 +152,7 @@ def _louvain(graph: igraph.Graph, resolution: float) -> NDArray[np.intp]:
     return np.asarray(clustering.membership)
 
 
-def _agreement(label: pd.Series, cluster: NDArray[np.intp]) -> dict[str, float]:
+def agreement(label: pd.Series, cluster: NDArray[np.intp]) -> dict[str, float]:
     """NMI (arithmetic mean) and ARI over the cells that have a label; NaN where all labels are one."""
     from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 
@@ -150,7 +166,8 @@ def _agreement(label: pd.Series, cluster: NDArray[np.intp]) -> dict[str, float]:
     }
 
 
-def _components(X: NDArray[np.float32]) -> NDArray[np.float32]:
+def components_of(X: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The first 50 principal components."""
     from sklearn.decomposition import PCA
 
     n = min(_N_COMPONENTS, min(X.shape) - 1)
@@ -162,28 +179,55 @@ def _mixing(components: NDArray[np.float32], table: pd.DataFrame, levels: list[s
     """Of batches where they are known, else of donors; by scib-metrics."""
     column = "batch" if "batch" in table else "donor"
     names = ("ilisi", "kbet", "graph_connectivity")
-    try:
-        import scib_metrics
-        from scib_metrics.nearest_neighbors import NeighborsResults
-    except ImportError:
+    if find_spec("scib_metrics") is None:
         why = "scib-metrics is missing: pip install 'scmamba-bench[integration]'"
         return [Score(name, np.nan, detail=why) for name in names]
+    near = neighbours(components)
+    connected = graph_connectivity(near, table[levels[0]])
+    if table[column].astype(str).nunique() < 2:
+        mixing = [Score(name, np.nan, detail=f"all cells are of one {column}") for name in names[:2]]
+    else:
+        n, detail = len(table), f"between levels of {column}"
+        mixing = [
+            Score("ilisi", ilisi(near, table[column]), n=n, detail=detail),
+            Score("kbet", kbet(near, table[column]), n=n, detail=detail),
+        ]
+    return [*mixing, Score("graph_connectivity", connected, n=len(table))]
+
+
+def neighbours(components: NDArray[np.float32]) -> NeighborsResults:
+    """The exact neighbours that mixing is judged in."""
+    from scib_metrics.nearest_neighbors import NeighborsResults
     from sklearn.neighbors import NearestNeighbors
 
     k = min(_N_MIXING, len(components) - 1)
     distance, index = NearestNeighbors(n_neighbors=k, algorithm="brute").fit(components).kneighbors(components)
-    near = NeighborsResults(indices=index, distances=distance)
-    batch, label = pd.factorize(table[column].astype(str))[0], pd.factorize(table[levels[0]].astype(str))[0]
-    connected = float(scib_metrics.graph_connectivity(near, label))
-    if len(set(batch)) < 2:
-        mixing = [Score(name, np.nan, detail=f"all cells are of one {column}") for name in names[:2]]
-    else:
-        lisi, kbet = scib_metrics.ilisi_knn(near, batch), scib_metrics.kbet(near, batch)[0]
-        mixing = [
-            Score("ilisi", float(lisi), n=len(table), detail=f"between levels of {column}"),
-            Score("kbet", float(kbet), n=len(table), detail=f"between levels of {column}"),
-        ]
-    return [*mixing, Score("graph_connectivity", connected, n=len(table))]
+    return NeighborsResults(indices=index, distances=distance)
+
+
+def ilisi(near: NeighborsResults, batch: pd.Series) -> float:
+    """Batches in a cell's neighbourhood, 0 to 1."""
+    import scib_metrics
+
+    return float(scib_metrics.ilisi_knn(near, _codes(batch)))
+
+
+def kbet(near: NeighborsResults, batch: pd.Series) -> float:
+    """Share of neighbourhoods whose batches are mixed as overall."""
+    import scib_metrics
+
+    return float(scib_metrics.kbet(near, _codes(batch))[0])
+
+
+def graph_connectivity(near: NeighborsResults, label: pd.Series) -> float:
+    """Cells of a type that hang together."""
+    import scib_metrics
+
+    return float(scib_metrics.graph_connectivity(near, _codes(label)))
+
+
+def _codes(values: pd.Series) -> NDArray[np.intp]:
+    return pd.factorize(values.astype(str))[0]
 
 
 def _umap(components: NDArray[np.float32]) -> NDArray[np.float32]:

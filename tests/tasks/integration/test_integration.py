@@ -16,7 +16,7 @@ from bench.errors import NotApplicableError
 from bench.normalise import log1p_cp10k
 from bench.task import Seeds
 from bench.tasks.integration import IntegrationTask
-from bench.tasks.integration.score import _agreement, count_false_positives, observed_kept
+from bench.tasks.integration.score import agreement, count_false_positives, observed_kept
 
 TASK = IntegrationTask()
 
@@ -98,11 +98,11 @@ def test_clusters_are_compared_as_scikit_learn_does_and_the_oracle_is_the_best_r
 
 def test_agreement_leaves_out_cells_without_a_label():
     label = pd.Series(["x", "x", "y", None, "y"], dtype=object)
-    found = _agreement(label, np.array([0, 0, 1, 1, 0]))
+    found = agreement(label, np.array([0, 0, 1, 1, 0]))
     known = ["x", "x", "y", "y"], [0, 0, 1, 0]
     assert found["nmi"] == pytest.approx(normalized_mutual_info_score(*known))
     assert found["ari"] == pytest.approx(adjusted_rand_score(*known))
-    assert np.isnan(_agreement(pd.Series(["x"] * 5), np.arange(5))["nmi"])
+    assert np.isnan(agreement(pd.Series(["x"] * 5), np.arange(5))["nmi"])
 
 
 def test_an_imputer_that_knows_the_types_beats_none_and_random_groups():
