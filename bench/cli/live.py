@@ -1,25 +1,23 @@
-"""The terminal while trials run, and when they are done."""
+"""The terminal while trials run."""
 
 from __future__ import annotations
 
 import threading
 import time
-from collections import Counter
-from collections.abc import Callable, Iterator
-from itertools import chain
-from pathlib import Path
+from collections import Counter, defaultdict
+from collections.abc import Callable
+from statistics import fmean
 
 from rich.console import Console, Group
 from rich.live import Live
 from rich.markup import escape
+from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
 from bench.environments.declaration import Environment
-from bench.execution.run import Result
 from bench.plan.grid import Plan, Planned
-from bench.results.headline import headline
-from bench.results.records import DECLARED, TrialRecord
+from bench.results.records import TrialRecord
 from bench.sandbox.progress import Progress
 from bench.words import count
 
@@ -36,12 +34,18 @@ STYLES = {
 
 
 class LiveTable:
-    """A table of what runs now: elapsed time, progress, status counts; plain lines where there is no terminal."""
+    """How far all trials are and what runs now, a line each; where there is no terminal, a plain line an event."""
 
     def __init__(self, plan: Plan, todo: list[Planned], finished: int) -> None:
         self._console = Console(stderr=True)
-        self._total, self._done = len(todo), 0
-        self._running: dict[str, tuple[Planned, float, str]] = {}
+        self._waiting = {planned.key: planned for planned in todo}
+        self._total = len(todo)
+        #: Trials whose problem is built or waited for, and trials at work, and since when.
+        self._preparing: dict[str, tuple[Planned, float]] = {}
+        self._running: dict[str, tuple[Planned, float]] = {}
+        self._prepared: set[str] = set()
+        #: Method and role -> how long each of its trials took.
+        self._seconds: defaultdict[tuple[str, str], list[float]] = defaultdict(list)
         self._counts: Counter[str] = Counter()
         self._lock = threading.Lock()
         self._start = time.monotonic()
@@ -60,27 +64,32 @@ class LiveTable:
 
     def preparing(self, planned: Planned) -> None:
         """A trial is next."""
-        self._show(planned, "preparing the problem")
+        with self._lock:
+            self._waiting.pop(planned.key, None)
+            self._preparing[planned.key] = planned, time.monotonic()
 
     def started(self, planned: Planned) -> None:
-        """A trial begins, and so does its time."""
-        self._show(planned, "")
-
-    def _show(self, planned: Planned, state: str) -> None:
+        """A trial begins, and so does its time; the first of a problem tells that the problem is prepared."""
         with self._lock:
-            self._running[planned.key] = (planned, time.monotonic(), state)
+            self._waiting.pop(planned.key, None)
+            _, since = self._preparing.pop(planned.key, (planned, time.monotonic()))
+            self._running[planned.key] = planned, time.monotonic()
+            if planned.problem not in self._prepared:
+                self._prepared.add(planned.problem)
+                seconds = time.monotonic() - since
+                self._say(Text(f"{'prepared':<14} {_problem(planned)}  {seconds:.1f} s", style="dim"))
 
     def finished(self, planned: Planned, record: TrialRecord | None) -> None:
         """A trial has ended: one line, above the live table."""
         status = record.status if record else "missing"
         with self._lock:
-            _, start, _ = self._running.pop(planned.key, (planned, time.monotonic(), ""))
-            self._done += 1
+            self._preparing.pop(planned.key, None)
             self._counts[status] += 1
-            line = Text.assemble(
-                (f"{status:<14}", STYLES[status]),
-                f" {_name(planned)}  {time.monotonic() - start:.1f} s",
-            )
+            line = Text.assemble((f"{status:<14}", STYLES[status]), f" {_name(planned)}")
+            if planned.key in self._running:
+                seconds = time.monotonic() - self._running.pop(planned.key)[1]
+                line.append(f"  {seconds:.1f} s")
+                self._seconds[planned.spec.method, planned.spec.role].append(seconds)
             if record is not None and record.status != "ok":
                 line.append(f"  {record.detail.splitlines()[0] if record.detail else ''}", style="dim")
             if self._console.is_terminal:
@@ -88,6 +97,10 @@ class LiveTable:
             self._say(line)
             if self._done == self._total and self._live is not None:
                 self._live.stop()
+
+    @property
+    def _done(self) -> int:
+        return self._counts.total()
 
     def _say(self, line: Text) -> None:
         self._console.print(line, soft_wrap=True)
@@ -105,76 +118,58 @@ class LiveTable:
             self._live.update(self._draw(progress), refresh=True)
 
     def _draw(self, progress: Callable[[Planned], Progress]) -> Group:
-        table = Table(box=None, padding=(0, 2, 0, 0))
-        for heading in ("running", "elapsed", "progress", ""):
-            table.add_column(heading, header_style="dim")
-        for planned, start, state in self._running.values():
+        """The bar of all trials first: of many lines, a low terminal cuts the last ones off."""
+        now = time.monotonic()
+        lines = Table.grid(padding=(0, 1), expand=True)
+        for column in ({"ratio": 3}, {"justify": "right", "min_width": 6}, {"width": 8}, {"ratio": 1}):
+            lines.add_column(no_wrap=True, overflow="ellipsis", **column)
+        problems = {planned.problem: (planned, since) for planned, since in reversed(self._preparing.values())}
+        for planned, since in problems.values():
+            lines.add_row(f"preparing {escape(_problem(planned))}", f"{now - since:.0f} s", "", "")
+        for planned, since in self._running.values():
             fraction, message, _ = progress(planned)
-            bar, since = "#" * round(fraction * 20), f"{time.monotonic() - start:.0f} s"
-            table.add_row(escape(_name(planned)), since, f"{bar:.<20}", escape(message or state))
-        counts = "  ".join(f"[{STYLES[s]}]{s} {n}[/]" for s, n in sorted(self._counts.items()))
-        elapsed = time.monotonic() - self._start
-        return Group(table, Text.from_markup(f"{self._done}/{self._total} done in {elapsed:.0f} s  {counts}"))
+            bar = ProgressBar(total=1.0, completed=fraction, width=8)
+            lines.add_row(escape(_name(planned)), f"{now - since:.0f} s", bar, escape(message.partition("\n")[0]))
+        return Group(self._overall(now), lines)
+
+    def _overall(self, now: float) -> Table:
+        line = Table.grid(padding=(0, 1))
+        counts = [f"[{STYLES[s]}]{n} {s}[/]" for s, n in sorted(self._counts.items())]
+        left = self._left(now)
+        estimate = f", about {_duration(left)} left" if left is not None else ""
+        bar = ProgressBar(total=self._total, completed=self._done, width=20)
+        line.add_row(bar, f"{self._done} of {self._total}", f"{_duration(now - self._start)}{estimate}", *counts)
+        return line
+
+    def _left(self, now: float) -> float | None:
+        """Seconds to go, as long as no method has ended: None.
+
+        A trial takes as long as others of its method, or as methods do on average; as many run at once as did so far.
+        """
+        usual = {name: fmean(seconds) for (name, _), seconds in self._seconds.items()}
+        known = [fmean(seconds) for (_, role), seconds in self._seconds.items() if role == "method"]
+        if not known:
+            return None
+        mean = fmean(known)
+        work = sum(usual.get(p.spec.method, mean) for p in self._waiting.values())
+        work += sum(usual.get(p.spec.method, mean) for p, _ in self._preparing.values())
+        running = [(usual.get(p.spec.method, mean), now - since) for p, since in self._running.values()]
+        work += sum(max(0.0, whole - so_far) for whole, so_far in running)
+        busy = sum(map(sum, self._seconds.values())) + sum(so_far for _, so_far in running)
+        return work / max(1.0, busy / (now - self._start))
 
 
-def print_summary(result: Result, html: Path | None) -> None:
-    """Headline table, warnings about the problems, failures and where the report lies."""
-    console = Console()
-    console.print(_headline(result))
-    for line, style in chain(_warnings(result), _unreadable(result), _reasons(result)):
-        console.print(Text(line, style=style), soft_wrap=True)
-    counts = ", ".join(f"{n} {status}" for status, n in sorted(result.counts.items()))
-    console.print(f"{count(sum(result.counts.values()), 'trial')}: {counts} ({result.ran} run now)")
-    console.print(Text(f"tables: {result.store.root / 'results.csv'}"), soft_wrap=True)
-    if html is not None:
-        console.print(Text.assemble("report: ", (str(html), "bold")), soft_wrap=True)
+def _duration(seconds: float) -> str:
+    """``40 s``, ``3 min``, ``2 h 10 min``."""
+    minutes = round(seconds / 60)
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
 
 
-def _warnings(result: Result) -> Iterator[tuple[str, str]]:
-    """Every warning that the task gave about a problem, told once with where it holds; and the style to print it in."""
-    places: dict[str, dict[str, None]] = {}
-    for record in result.records:
-        for note in record.problem_notes:
-            if note.level == "warning":
-                where = f"{record.spec.dataset}/{record.spec.track}"
-                places.setdefault(note.text, {})[where] = None
-    return ((f"warning: {', '.join(where)}: {note}", "yellow") for note, where in places.items())
-
-
-def _unreadable(result: Result) -> Iterator[tuple[str, str]]:
-    """Every dataset of which nothing could be planned, and why; and the style to print it in."""
-    return ((f"not run: {name}: {error}", "red") for name, error in result.plan.unreadable.items())
-
-
-def _reasons(result: Result) -> Iterator[tuple[str, str]]:
-    """Every reason why there is no score, told once, with the trials it holds for; and the style to print it in."""
-    for style, records in (("red", result.failures), ("yellow", [r for r in result.records if r.status in DECLARED])):
-        groups: dict[tuple[str, str, str], list[TrialRecord]] = {}
-        for record in records:
-            # A package is missing for every dataset alike.
-            place = "" if record.status == "unavailable" else f" on {record.spec.dataset}/{record.spec.track}"
-            groups.setdefault((record.status, place, record.detail), []).append(record)
-        for (status, place, detail), members in groups.items():
-            methods = ", ".join(dict.fromkeys(record.spec.method for record in members))
-            log = result.store.trial_folder(members[0].key) / "log.txt"
-            where = f"\n  log:   {log}" if style == "red" and log.exists() else ""
-            yield f"{status}: {methods}{place}: {detail}{where}", style
-
-
-def _headline(result: Result) -> Table:
-    """Methods x (dataset, track) with the task's headline metric."""
-    tracks = result.plan.task.tracks
-    circular = {name for name, track in tracks.items() if track.circular}
-    told = headline(result.records, result.plan.task.metrics, circular)
-    table = Table(title=f"{told.metric.name} (pooled over donors, mean over splits and seeds)", title_justify="left")
-    table.add_column("method")
-    for dataset, track in told.places:
-        table.add_column(f"{dataset}\n{track}{' (circular truth)' if track in circular else ''}", justify="right")
-    for row in told.rows:
-        title = row.method if row.role == "method" else f"{row.method} ({row.role} control)"
-        cells = [cell.status if cell.value is None else f"{cell.value:.3f}" for cell in row.cells]
-        table.add_row(escape(title), *cells, style="" if row.role == "method" else "dim")
-    return table
+def _problem(planned: Planned) -> str:
+    spec = planned.spec
+    return f"{spec.dataset}/{spec.track} [{spec.seeds.split}.{spec.seeds.simulation}]"
 
 
 def _name(planned: Planned) -> str:

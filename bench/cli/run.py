@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,7 +18,6 @@ from bench.cli.signals import interrupt
 
 if TYPE_CHECKING:
     from bench.api.result import Run
-    from bench.execution.run import Result
 
 
 #: Panels of the help.
@@ -173,6 +173,7 @@ def run(
     task = _checked(ctx, task, [*names(methods), *names(force)])
     from bench.api.run import run as run_methods
     from bench.api.watch import SILENT, Display
+    from bench.cli import summary
     from bench.cli.live import LiveTable, build_shown
 
     try:
@@ -205,7 +206,12 @@ def run(
         raise typer.Exit(130) from None
     result = done.result
     assert result is not None  # of a call
-    _summary(result, None if no_report else _render(done), quiet=quiet, as_json=as_json)
+    render = None if no_report else partial(_render, done)
+    if quiet or as_json:
+        html = render() if render else None
+        typer.echo(json.dumps(summary.as_json(result, html), indent=1) if as_json else str(html or done.folder))
+    else:
+        summary.print_summary(result, render)
     if not (result.complete or allow_failures):
         raise typer.Exit(1)
 
@@ -252,32 +258,3 @@ def _render(done: Run) -> Path | None:
     if not done.store.is_writable and not (done.folder / "report.html").exists():
         return None
     return done.report().path
-
-
-def _summary(result: Result, html: Path | None, *, quiet: bool, as_json: bool) -> None:
-    if as_json:
-        typer.echo(
-            json.dumps(
-                {
-                    "run": str(result.store.root),
-                    "report": str(html) if html else None,
-                    "complete": result.complete,
-                    "ran": result.ran,
-                    "counts": dict(result.counts),
-                    "unreadable": {name: str(error) for name, error in result.plan.unreadable.items()},
-                    "failures": [
-                        {"trial": r.key, "method": r.spec.method, "track": r.spec.track, "dataset": r.spec.dataset}
-                        | {"status": r.status, "detail": r.detail}
-                        for r in result.failures
-                    ],
-                },
-                indent=1,
-            )
-        )
-        return
-    if quiet:
-        typer.echo(str(html or result.store.root))
-        return
-    from bench.cli.live import print_summary
-
-    print_summary(result, html)

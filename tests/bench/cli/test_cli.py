@@ -102,12 +102,32 @@ def test_exit_codes_and_json_summary(run):
     told = json.loads(done.stdout)
     assert told["complete"]
     assert told["counts"] == {"ok": 3, "unavailable": 1}
+    toy = next(t for t in told["trials"] if t["method"] == "toy")
+    assert (toy["status"], toy["track"], toy["dataset"], toy["seeds"]["split"]) == ("ok", "plain", "counts.h5ad", 0)
+    assert {"accuracy"} <= {score["metric"] for score in toy["scores"]}
+    assert toy["scores"][0].keys() == {"metric", "value", "ci_low", "ci_high", "n"}
+    assert json.loads((Path(toy["folder"]) / "trial.json").read_text())["key"] == toy["trial"]
+    table = pd.read_csv(told["tables"]).query("trial == @toy['trial']").set_index("metric")["value"]
+    assert {score["metric"]: score["value"] for score in toy["scores"]} == pytest.approx(table.to_dict())
     failing = ("--methods", "toy", "--set", "toy.mode=raise")
     assert run(*failing, "-q").returncode == 1
     assert run(*failing, "--allow-failures").returncode == 0
     told = json.loads(run(*failing, "--json").stdout)
     assert told["ran"] == 0
     assert told["failures"][0]["status"] == "crash"
+    assert told["failures"][0]["scores"] == []
+
+
+def test_scores_are_told_before_the_report_is_rendered(tmp_path, counts, monkeypatch):
+    def fail(done):
+        raise BenchError("no report today")
+
+    monkeypatch.setattr("bench.cli.run._render", fail)
+    request = ("run", "--task", "guess", "--plugin", PLUGIN, "--datasets", counts, "--methods", "toy")
+    done = bench(*request, "--out", tmp_path / "run")
+    assert (done.returncode, "no report today" in done.stderr) == (2, True)
+    assert "truth (perfect control)" in done.stdout
+    assert "3 trials: 3 ok (3 run now)" in done.stdout
 
 
 def test_the_terminal_shows_every_trial_and_a_table(run):

@@ -1,0 +1,115 @@
+"""What the terminal, or a script, is told when trials are done."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
+
+from bench.execution.run import Result
+from bench.results.headline import headline
+from bench.results.records import DECLARED, TrialRecord
+from bench.words import count
+
+
+def as_json(result: Result, html: Path | None) -> dict[str, Any]:
+    """Everything about a run that a script may want; docs/run-folder.md says what is what."""
+    failed = {record.key for record in result.failures}
+    return {
+        "run": str(result.store.root),
+        "report": str(html) if html else None,
+        "tables": str(result.store.root / "results.csv"),
+        "complete": result.complete,
+        "ran": result.ran,
+        "counts": dict(result.counts),
+        "unreadable": {name: str(error) for name, error in result.plan.unreadable.items()},
+        "skipped": [skipped.model_dump() for skipped in result.plan.skipped],
+        "mind": {name: s.card.caveat for name, s in result.plan.datasets.items() if s.card.caveat},
+        "trials": [_trial(result, record) for record in result.records],
+        "failures": [_trial(result, record) for record in result.records if record.key in failed],
+    }
+
+
+def _trial(result: Result, record: TrialRecord) -> dict[str, Any]:
+    spec = record.spec
+    return {
+        "trial": record.key,
+        **spec.model_dump(mode="json", include={"task", "track", "dataset", "method", "role", "params", "seeds"}),
+        "status": record.status,
+        "detail": record.detail,
+        "folder": str(result.store.trial_folder(record.key)),
+        "wall_s": record.resources.wall_s,
+        "cpu_s": record.resources.cpu_s,
+        "rss_peak_mb": record.resources.rss_peak_mb,
+        "scores": [score.model_dump(exclude={"unit", "detail"}) for score in record.scores if score.unit == "pooled"],
+    }
+
+
+def print_summary(result: Result, render: Callable[[], Path | None] | None) -> None:
+    """Headline table, warnings about the problems, failures; then the report is rendered, and where it lies."""
+    console = Console()
+    console.print(_headline(result))
+    for line, style in chain(_warnings(result), _unreadable(result), _reasons(result)):
+        console.print(Text(line, style=style), soft_wrap=True)
+    counts = ", ".join(f"{n} {status}" for status, n in sorted(result.counts.items()))
+    console.print(f"{count(sum(result.counts.values()), 'trial')}: {counts} ({result.ran} run now)")
+    console.print(Text(f"tables: {result.store.root / 'results.csv'}"), soft_wrap=True)
+    if render is None:
+        return
+    with Console(stderr=True).status("rendering the report"):
+        html = render()
+    if html is not None:
+        console.print(Text.assemble("report: ", (str(html), "bold")), soft_wrap=True)
+
+
+def _warnings(result: Result) -> Iterator[tuple[str, str]]:
+    """Every warning that the task gave about a problem, told once with where it holds; and the style to print it in."""
+    places: dict[str, dict[str, None]] = {}
+    for record in result.records:
+        for note in record.problem_notes:
+            if note.level == "warning":
+                where = f"{record.spec.dataset}/{record.spec.track}"
+                places.setdefault(note.text, {})[where] = None
+    return ((f"warning: {', '.join(where)}: {note}", "yellow") for note, where in places.items())
+
+
+def _unreadable(result: Result) -> Iterator[tuple[str, str]]:
+    """Every dataset of which nothing could be planned, and why; and the style to print it in."""
+    return ((f"not run: {name}: {error}", "red") for name, error in result.plan.unreadable.items())
+
+
+def _reasons(result: Result) -> Iterator[tuple[str, str]]:
+    """Every reason why there is no score, told once, with the trials it holds for; and the style to print it in."""
+    for style, records in (("red", result.failures), ("yellow", [r for r in result.records if r.status in DECLARED])):
+        groups: dict[tuple[str, str, str], list[TrialRecord]] = {}
+        for record in records:
+            # A package is missing for every dataset alike.
+            place = "" if record.status == "unavailable" else f" on {record.spec.dataset}/{record.spec.track}"
+            groups.setdefault((record.status, place, record.detail), []).append(record)
+        for (status, place, detail), members in groups.items():
+            methods = ", ".join(dict.fromkeys(record.spec.method for record in members))
+            log = result.store.trial_folder(members[0].key) / "log.txt"
+            where = f"\n  log:   {log}" if style == "red" and log.exists() else ""
+            yield f"{status}: {methods}{place}: {detail}{where}", style
+
+
+def _headline(result: Result) -> Table:
+    """Methods x (dataset, track) with the task's headline metric."""
+    tracks = result.plan.task.tracks
+    circular = {name for name, track in tracks.items() if track.circular}
+    told = headline(result.records, result.plan.task.metrics, circular)
+    table = Table(title=f"{told.metric.name} (pooled over donors, mean over splits and seeds)", title_justify="left")
+    table.add_column("method")
+    for dataset, track in told.places:
+        table.add_column(f"{dataset}\n{track}{' (circular truth)' if track in circular else ''}", justify="right")
+    for row in told.rows:
+        title = row.method if row.role == "method" else f"{row.method} ({row.role} control)"
+        cells = [cell.status if cell.value is None else f"{cell.value:.3f}" for cell in row.cells]
+        table.add_row(escape(title), *cells, style="" if row.role == "method" else "dim")
+    return table
