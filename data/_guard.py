@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
+import contextlib
+import json
+import os
 import signal
 import subprocess
 import sys
@@ -15,6 +19,9 @@ _PROBE = [sys.executable, "-P", str(Path(__file__).with_name("_probe.py"))]
 _LIMIT_S, _BYTES_A_SECOND = 30.0, 10e6
 
 _tried: set[str] = set()
+#: Programs that wait for the next file.
+_idle: list[subprocess.Popen[str]] = []
+os.register_at_fork(after_in_child=_idle.clear)
 
 
 def tried(path: Path) -> None:
@@ -35,8 +42,7 @@ def tried(path: Path) -> None:
 
 def _try(path: Path) -> str:
     limit_s = _LIMIT_S + path.stat().st_size / _BYTES_A_SECOND
-    command = [*_PROBE, str(path.resolve()), str(limit_s)]
-    code = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False).returncode
+    code = _code_of_reader(json.dumps([str(path.resolve()), limit_s]))
     if code >= 0:  # what Python can tell, the reader proper tells better
         return "read"
     ending = f"does not end within {limit_s:.0f} s" if code == -signal.SIGALRM else "crashes"
@@ -45,3 +51,38 @@ def _try(path: Path) -> str:
         where=str(path),
         fix="copy or download it again; if it is the original, write it again with the program that made it",
     )
+
+
+def _code_of_reader(line: str) -> int:
+    """Exit code of a process that reads a file, as :mod:`bench.data._probe` tells it."""
+    with contextlib.suppress(IndexError):
+        while True:
+            code = _answer(_idle.pop(), line)
+            if code is not None:  # else the program was killed while it waited
+                return code
+    probe = subprocess.Popen(
+        _PROBE, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    )
+    code = _answer(probe, line)
+    return probe.wait() if code is None else code
+
+
+def _answer(probe: subprocess.Popen[str], line: str) -> int | None:
+    """Answer of a program, which is kept for the next file; None if it has ended."""
+    assert probe.stdin is not None
+    assert probe.stdout is not None
+    try:
+        print(line, file=probe.stdin, flush=True)
+    except BrokenPipeError:
+        return None
+    answer = probe.stdout.readline()
+    if not answer:
+        return None
+    _idle.append(probe)
+    return int(answer)
+
+
+@atexit.register
+def _end_idle() -> None:
+    while _idle:
+        _idle.pop().communicate()

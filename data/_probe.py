@@ -1,15 +1,18 @@
-"""Reads the HDF5 file that is named as its argument, and throws away what it read; a program of its own.
+"""Reads HDF5 files, each in a process of its own, and throws away what it read; a program of its own.
 
 A damaged file can end the process that reads it, or keep it busy for ever, inside of libhdf5 where Python cannot help.
-:mod:`bench.data._guard` lets this process find out: how it ends is the answer. It imports nothing of ``bench``, so that
-it starts at once.
+:mod:`bench.data._guard` lets a process find out: how it ends is the answer. This program has the library loaded and
+forks that process for every line ``[path, limit_s]`` on standard input, until that is closed.
 """
 
 from __future__ import annotations
 
 import importlib
+import json
+import os
 import signal
 import sys
+from typing import NoReturn
 
 import h5py
 
@@ -45,10 +48,29 @@ def _read(item: h5py.Dataset) -> None:
         item[start : start + step]
 
 
+def serve() -> None:
+    """Answer each line with the exit code of the process that read the file; minus the signal that ended it."""
+    for line in sys.stdin:
+        pid = os.fork()
+        if not pid:
+            _end_as_reader(*json.loads(line))
+        print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)
+
+
+def _end_as_reader(path: str, limit_s: float) -> NoReturn:
+    code = 1
+    try:
+        os.dup2(os.open(os.devnull, os.O_RDWR), 1)  # whatever a library prints must not be taken for an answer
+        signal.setitimer(signal.ITIMER_REAL, limit_s)  # nobody handles SIGALRM: it ends C code too
+        read_all(path)
+        code = 0
+    finally:
+        os._exit(code)
+
+
 if __name__ == "__main__":
-    signal.setitimer(signal.ITIMER_REAL, float(sys.argv[2]))  # nobody handles SIGALRM: it ends C code too
     try:
         importlib.import_module("hdf5plugin")  # filters that the reader proper will use too
     except ImportError:
         pass
-    read_all(sys.argv[1])
+    serve()

@@ -219,13 +219,21 @@ def test_symbols_for_cells_are_transposed_too(counts, tmp_path):
         read(path)
 
 
+def probe_with(monkeypatch, reading):
+    """Let the probe do something else than read the file."""
+    code = f"import os, runpy, signal, sys, time; p = runpy.run_path({_guard._PROBE[-1]!r}); serve = p['serve']\n"
+    code += f"serve.__globals__['read_all'] = lambda path: ({reading.replace('; ', ', ')})\nserve()"
+    monkeypatch.setattr(_guard, "_PROBE", [sys.executable, "-c", code])
+    monkeypatch.setattr(_guard, "_idle", [])
+
+
 @pytest.mark.parametrize(
     ("ending", "what"),
     [("signal.alarm(1); time.sleep(60)", "does not end within"), ("os.abort()", "crashes"), ("sys.exit(3)", None)],
 )
 def test_a_file_that_ends_or_keeps_its_reader(counts, tmp_path, monkeypatch, ending, what):
     counts.write_h5ad(path := tmp_path / "a.h5ad")
-    monkeypatch.setattr(_guard, "_PROBE", [sys.executable, "-c", f"import os, signal, sys, time; {ending}"])
+    probe_with(monkeypatch, ending)
     if what is None:  # nothing that speaks against the file
         assert read(path).n_obs == 12
         return
@@ -239,8 +247,7 @@ def test_a_file_that_ends_or_keeps_its_reader(counts, tmp_path, monkeypatch, end
 def test_a_file_is_tried_once_in_each_state(counts, tmp_path, monkeypatch):
     counts.write_h5ad(path := tmp_path / "a.h5ad")
     log = tmp_path / "log"
-    probe = f"open({str(log)!r}, 'a').write('x')"
-    monkeypatch.setattr(_guard, "_PROBE", [sys.executable, "-c", probe])
+    probe_with(monkeypatch, f"open({str(log)!r}, 'a').write('x')")
     for _ in range(2):
         read(path)
         _guard._tried.clear()  # as another process
@@ -249,6 +256,22 @@ def test_a_file_is_tried_once_in_each_state(counts, tmp_path, monkeypatch):
     counts.write_h5ad(path)
     read(path)
     assert log.read_text() == "xx"
+
+
+def test_a_probe_serves_one_file_after_the_other_and_is_replaced_when_it_was_killed(counts, tmp_path, monkeypatch):
+    monkeypatch.setattr(_guard, "_idle", [])
+    pids = []
+    for name in "abc":
+        counts.write_h5ad(path := tmp_path / f"{name}.h5ad")
+        read(path)
+        [probe] = _guard._idle
+        pids.append(probe.pid)
+        if name == "b":
+            probe.kill()
+            probe.wait()
+    assert pids[0] == pids[1] != pids[2]
+    _guard._end_idle()
+    assert probe.poll() == 0
 
 
 def test_the_probe_reads_a_good_file_to_its_end(counts, tmp_path, monkeypatch):
