@@ -85,6 +85,7 @@ _STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
     "pdf.fonttype": 42,
 }
+_DPI = 160
 #: Without these, two reports of the same run would differ by a date.
 _METADATA = {"pdf": {"CreationDate": None}, "svg": {"Date": None}, "png": {"Software": None}}
 
@@ -135,13 +136,15 @@ def _parts(module: ModuleType, frame: pd.DataFrame) -> list[tuple[str, pd.DataFr
 def _save(figure: Figure, stem: Path, frame: pd.DataFrame, formats: Sequence[str]) -> list[Path]:
     """Write a figure in each format, and its data beside it."""
     _keep(frame, Path(f"{stem}.csv"))
-    # settled once: otherwise every format nudges the layout of the next
+    # settled once: otherwise every format nudges the layout of the next, and draws the figure once more to measure it
+    figure.set_dpi(_DPI)
     figure.draw_without_rendering()
     figure.set_layout_engine("none")
+    box = figure.get_tightbbox().padded(matplotlib.rcParams["savefig.pad_inches"])
     paths = [Path(f"{stem}.{kind}") for kind in formats]
     for path in paths:
         with replacing(path) as aside:
-            figure.savefig(aside, dpi=160, bbox_inches="tight", metadata=_METADATA[path.suffix[1:]])
+            figure.savefig(aside, dpi=_DPI, bbox_inches=box, metadata=_METADATA[path.suffix[1:]])
     return paths
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from itertools import combinations
+from unittest import mock
 
 import numpy as np
 import pandas as pd
@@ -130,7 +131,9 @@ def test_holm_is_that_of_statsmodels_in_any_order(p: list[float], seed: int) -> 
     tested = ~np.isnan(values)
     np.testing.assert_array_equal(np.isnan(adjusted), ~tested)
     if tested.any():
-        np.testing.assert_allclose(adjusted[tested], multipletests(values[tested], method="holm")[1], rtol=1e-12)
+        with mock.patch("gc.collect"):  # at each call: longer than all else
+            expected = multipletests(values[tested], method="holm")[1]
+        np.testing.assert_allclose(adjusted[tested], expected, rtol=1e-12)
     assert np.all((adjusted >= values) & (adjusted <= 1) | ~tested)
     rows = np.argsort(values, kind="stable")[: tested.sum()]
     assert np.all(np.diff(adjusted[rows]) >= 0)

@@ -6,17 +6,19 @@ import math
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Protocol, cast
+from typing import TYPE_CHECKING, Protocol, cast
 
 import torch
 import torch.distributed as dist
-from lightning.fabric import Fabric
 from torch import nn
 
 from bench.errors import BenchError
 from bench.methods.nn.kernels.cpu_tensors import keep_freed_memory
 from bench.methods.nn.training.training_config import TrainingConfig
 from bench.seeds import derive_seed
+
+if TYPE_CHECKING:
+    from lightning.fabric import Fabric
 
 #: One entry per cell in each tensor.
 Batch = tuple[torch.Tensor, ...]
@@ -57,6 +59,8 @@ def make_fabric(training: TrainingConfig, device: str = "cpu", devices: int = 1)
 
     Under ``torchrun`` its processes count, whatever ``devices`` says: else each would be a training of its own.
     """
+    from lightning.fabric import Fabric  # takes longer than torch: not for a checkpoint that is only read
+
     precision, n_processes = training.precision, processes_here(devices)
     nodes = int(os.environ["WORLD_SIZE"]) // n_processes if dist.is_torchelastic_launched() else 1
     if device == "cpu":
