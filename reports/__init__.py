@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-__all__ = ["build_report"]
+__all__ = ["build_index", "build_report"]
 
 
 def build_report(run_dir: Path, out: Path | None = None, formats: Sequence[str] = ("png",)) -> Path:
@@ -32,3 +32,23 @@ def build_report(run_dir: Path, out: Path | None = None, formats: Sequence[str] 
     from bench.reports.page.html import write
 
     return write(run_dir, run_dir / "report.html" if out is None else out, formats)
+
+
+def build_index(run_dirs: Sequence[Path], out: Path) -> Path:
+    """Write one page over several runs: a summary of each task, with links to the runs' own reports.
+
+    Parameters
+    ----------
+    run_dirs
+        The run folders; a report that is not there is named as missing.
+    out
+        Where the HTML goes.
+
+    Raises
+    ------
+    bench.errors.BenchError
+        If one of ``run_dirs`` is not a run folder, or a file in it cannot be read.
+    """
+    from bench.reports.page.index import write_index
+
+    return write_index(run_dirs, out)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -26,23 +27,49 @@ def register(app: typer.Typer) -> None:
 
 
 def report(
-    run: Annotated[Path, typer.Argument(help="A run folder.")],
-    out: Annotated[Path | None, typer.Option(help="Where to write the HTML. Default: RUN/report.html.")] = None,
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="A run folder; several give one page over all.")],
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="Where to write the HTML. Default: RUN/report.html; of several runs index.html in the folder that "
+            "holds them all."
+        ),
+    ] = None,
     figures: Annotated[str, typer.Option(help="Formats of the figure files: png, pdf, svg.")] = "png,pdf,svg",
 ) -> None:
-    """Render the report of a run: one HTML file that needs no network, and every figure as files."""
-    from bench.reports import build_report
+    """Render the report of a run: one HTML file that needs no network, and every figure as files.
+
+    Of several runs each has its report, and one page has a summary of every task with links to them.
+    """
+    from bench.reports import build_index
     from bench.results.store import Store
 
     for kind in names(figures):
         if kind not in FIGURES:
             raise UnknownNameError("format in --figures", kind, FIGURES)
+    folders = list({run.resolve(): run for run in runs}.values())
+    for run in folders:
+        Store.open(run)
+    if len(folders) == 1:
+        typer.echo(_report(folders[0], out, names(figures)))
+        return
+    for run in folders:
+        if Store(run).is_writable:
+            typer.echo(_report(run, None, names(figures)))
+    target = out or Path(os.path.commonpath([run.resolve().parent for run in folders])) / "index.html"
+    typer.echo(build_index(folders, target))
+
+
+def _report(run: Path, out: Path | None, formats: list[str]) -> Path:
+    from bench.reports import build_report
+    from bench.results.store import Store
+
     store = Store.open(run)
     if out is None and not store.is_writable:
         fix = f"write the report to another place: bench report {run} --out report.html"
         raise BenchError("the run folder is read-only", where=str(run), fix=fix)
     store.write_tables()
-    typer.echo(build_report(run, out, formats=names(figures)))
+    return build_report(run, out, formats=formats)
 
 
 def rescore(run: Annotated[Path, typer.Argument(help="A run folder.")], plugin: Plugins = None) -> None:

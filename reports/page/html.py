@@ -7,24 +7,21 @@ import json
 import shlex
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
-
-import jinja2
-from markupsafe import Markup
 
 from bench.reports.classes import tables as class_tables
 from bench.reports.deg import tables as deg_tables
 from bench.reports.embeddings import tables as embedding_tables
 from bench.reports.page.figure_files import write_figures
 from bench.reports.page.payload import embed, payload
+from bench.reports.page.templates import asset, environment
 from bench.reports.run import caveats, citation, outcome, summary, tables
 from bench.reports.run.load import Run, load
 from bench.reports.run.standing import not_compared
 from bench.results.records import DECLARED, TaskCard, TrialRecord
 from bench.system import replacing
-from bench.words import count, listing
+from bench.words import listing
 
 SCRIPTS = (
     "page/report.js",
@@ -58,37 +55,32 @@ def write(run_dir: Path, target: Path, formats: Sequence[str]) -> Path:
 
 def render(run: Run, embeddings: Sequence[embedding_tables.Embedding]) -> str:
     """The HTML text."""
-    environment = jinja2.Environment(
-        loader=jinja2.FunctionLoader(_asset), autoescape=True, trim_blocks=True, lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )  # fmt: skip
-    environment.filters["count"] = count
     data = payload(run, embeddings)
-    return environment.get_template("page/report.html.j2").render(
-        run=run,
-        by_class=any(task["classes"]["pairs"] for task in data["tasks"].values()),
-        imputation=any(task["imputation"]["pairs"] for task in data["tasks"].values()),
-        zeros=any(task["imputation"]["zeros"] for task in data["tasks"].values()),
-        integration=any(task["integration"]["pairs"] for task in data["tasks"].values()),
-        deg=any(task["deg"] or task["volcanoes"] for task in data["tasks"].values()),
-        why_corrected=deg_tables.WHY_CORRECTED,
-        lost=class_tables.LOST,
-        title=_title(run, embeddings),
-        tasks=[_task_view(run, card) for card in run.tasks.values()],
-        commands=[(r.created, shlex.join(r.command), r.host, r.git) for r in run.requests],
-        versions=_versions(run),
-        bibtex=citation.bibtex(run),
-        without_citation=citation.without_citation(run),
-        embeddings=[(e.name, embedding_tables.sentence(e)) for e in embeddings],
-        no_interval=summary.NO_INTERVAL,
-        data=embed(data),
-        style=Markup(_asset("page/report.css")),
-        scripts=[Markup(_asset(name)) for name in (*VENDORED, *SCRIPTS)],
+    return (
+        environment()
+        .get_template("page/report.html.j2")
+        .render(
+            run=run,
+            by_class=any(task["classes"]["pairs"] for task in data["tasks"].values()),
+            imputation=any(task["imputation"]["pairs"] for task in data["tasks"].values()),
+            zeros=any(task["imputation"]["zeros"] for task in data["tasks"].values()),
+            integration=any(task["integration"]["pairs"] for task in data["tasks"].values()),
+            deg=any(task["deg"] or task["volcanoes"] for task in data["tasks"].values()),
+            why_corrected=deg_tables.WHY_CORRECTED,
+            lost=class_tables.LOST,
+            title=_title(run, embeddings),
+            tasks=[_task_view(run, card) for card in run.tasks.values()],
+            commands=[(r.created, shlex.join(r.command), r.host, r.git) for r in run.requests],
+            versions=_versions(run),
+            bibtex=citation.bibtex(run),
+            without_citation=citation.without_citation(run),
+            embeddings=[(e.name, embedding_tables.sentence(e)) for e in embeddings],
+            no_interval=summary.NO_INTERVAL,
+            data=embed(data),
+            style=asset("page/report.css"),
+            scripts=[asset(name) for name in (*VENDORED, *SCRIPTS)],
+        )
     )
-
-
-def _asset(name: str) -> str:
-    return (files("bench.reports") / name).read_text(encoding="utf-8")
 
 
 def _title(run: Run, embeddings: Sequence[embedding_tables.Embedding]) -> str:
