@@ -60,6 +60,7 @@ class UnknownNameError(BenchError):
     def __init__(
         self, kind: str, name: str, known: Iterable[str], *, where: str = "", close: Iterable[str] = ()
     ) -> None:
+        self.name = name
         known = sorted(known)
         close = [*close_to(name, known), *close]
         hint = did_you_mean(close) if close else f"known: {', '.join(known) or 'none'}"

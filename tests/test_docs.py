@@ -39,7 +39,11 @@ def options(command):
 COMMANDS = [(page, words) for page in PAGES for words in commands(page)]
 #: What takes minutes, trains a model, or needs what no reader has yet.
 NOT_RUN = {"all", "pretrain", "embed", "env", "audit", "RUN", "old-tool"}
-RUN = [words for _, words in COMMANDS if not NOT_RUN & {*words} and (words[0] != "run" or "--methods" in words)]
+RUN = [
+    words
+    for _, words in COMMANDS
+    if not NOT_RUN & {*words} and (words[0] != "run" or {"--methods", "--plan"} & {*words})
+]
 
 
 def test_the_pages_have_commands():
@@ -83,6 +87,7 @@ def desk(tmp_path_factory):
     (folder / "names.csv").write_text("from,to\nAstro,Astro\nMicro,Micro\n")
     (folder / "depth.py").write_text(blocks(ROOT / "README.md", "python")[0])
     (folder / "my_method.py").write_text(blocks(ROOT / "docs" / "add-a-method.md", "python")[0])
+    (folder / "plan.toml").write_text(blocks(ROOT / "docs" / "plan.md", "toml")[0])
     for name in ("study-a", "study-b"):
         assert at(folder, "data", "add", f"{name}.h5ad", "--name", name).returncode == 0
     return folder
@@ -90,7 +95,9 @@ def desk(tmp_path_factory):
 
 @pytest.mark.parametrize("words", RUN, ids=" ".join)
 def test_a_documented_command_runs(words, desk):
-    if words[0] == "run":  # the built-in cohort, five seeds and a report a run take minutes
+    if "--plan" in words:
+        words = [*words, "--no-report"]
+    elif words[0] == "run":  # the built-in cohort, five seeds and a report a run take minutes
         words = [*words, "--seeds", "1", "--no-report", *([] if "--datasets" in words else ["--datasets", "my.h5ad"])]
         words += ["--jobs", "1"]  # two would each compile the same kernels
     done = at(desk, *words)

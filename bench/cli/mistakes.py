@@ -1,11 +1,9 @@
-"""Wrong commands, and the right one to give next.
-
-Read only once something is wrong: what it imports costs no command that is right.
-"""
+"""Wrong commands, and the right one to give next."""
 
 from __future__ import annotations
 
 import shlex
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -61,6 +59,31 @@ def no_such_command(words: Sequence[str], root: Any) -> BenchError:
     else:
         fix = did_you_mean(close) if (close := close_to(word, root.commands)) else "see bench --help"
     return BenchError(f"there is no command {word!r}", where="bench", fix=fix)
+
+
+#: Options that a plan says itself, and the one that writes one.
+_PLANNED = (
+    "tracks methods datasets preset set_ seeds split_seeds sim_seeds plugin threads timeout memory device".split()
+)
+_PLANNED += ["task", "write_plan"]
+
+
+def refuse_mistakes(ctx: Any, task: str | None, plan: Path | None, methods: Sequence[str]) -> None:
+    """Answer what is often given in place of an option of ``bench run``, and beside a plan what it says itself."""
+    if ctx.args:
+        raise stray(ctx.args, sys.argv[2:])
+    if plan is not None:
+        given = [
+            p for p in ctx.command.params if getattr(ctx.get_parameter_source(p.name), "name", "") == "COMMANDLINE"
+        ]
+        if beside := [p.opts[0] for p in given if p.name in _PLANNED]:
+            fix = f"write it in {plan}, or leave --plan out"
+            raise BenchError(f"{beside[0]} is for the plan to say", where=f"--plan {plan}", fix=fix)
+    elif task is None:
+        raise no_task()
+    for name in methods:
+        if name.endswith(".py"):
+            raise file_as_method(name, f"bench run --task {task} --methods")
 
 
 def stray(words: Sequence[str], given: Sequence[str]) -> BenchError:

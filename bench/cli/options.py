@@ -24,23 +24,10 @@ def examples(*commands: str) -> str:
     return "\n\n".join(f"Example: {command}" for command in commands)
 
 
-_UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "mb": 1.0, "gb": 1024.0, "g": 1024.0}
-
-
 def names(text: str | list[str] | None) -> list[str]:
     """``"a, b"`` as ``["a", "b"]``; of an option that is given several times, all of them."""
     given = text if isinstance(text, list) else [text or ""]
     return [name.strip() for part in given for name in part.split(",") if name.strip()]
-
-
-def seconds(text: str, option: str = "--timeout") -> float:
-    """``"90"``, ``"15m"`` or ``"2h"`` in seconds."""
-    return _quantity(text, option, ("", "s", "m", "h"))
-
-
-def megabytes(text: str | None) -> float | None:
-    """``"800mb"`` or ``"8gb"`` in MB; None stays None."""
-    return None if text is None else _quantity(text, "--memory", ("mb", "gb", "g"))
 
 
 def sbatch_options(items: list[str] | None) -> dict[str, str]:
@@ -50,14 +37,6 @@ def sbatch_options(items: list[str] | None) -> dict[str, str]:
             raise BenchError(f"{item!r} is not an option for sbatch", where="--slurm-option", fix="write NAME=VALUE")
     pairs = (item.split("=", 1) for item in items or [])
     return {f"slurm_{name.replace('-', '_')}": value for name, value in pairs}
-
-
-def _quantity(text: str, option: str, units: tuple[str, ...]) -> float:
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([a-z]*)", text.strip().lower())
-    if not match or match[2] not in units or float(match[1]) <= 0:
-        example = "90s, 15m or 2h" if "h" in units else "800mb or 8gb"
-        raise BenchError(f"{text!r} is not a usable value", where=option, fix=f"write for example {example}")
-    return float(match[1]) * _UNITS[match[2]]
 
 
 def assignments(items: list[str] | None) -> dict[str, dict[str, Any]]:

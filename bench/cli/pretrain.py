@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from bench.cli import complete
-from bench.cli.options import MODELS, examples, names, seconds, settings
+from bench.cli.options import MODELS, examples, names, settings
 from bench.errors import BenchError
+from bench.plan.quantities import seconds
 
 if TYPE_CHECKING:
     from bench.methods.nn.genes import Genes

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import sys
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from bench.cli import complete
-from bench.cli.options import PLUGIN, RUNS, assignments, examples, megabytes, names, sbatch_options, seconds
+from bench.cli.mistakes import refuse_mistakes
+from bench.cli.options import PLUGIN, RUNS, assignments, examples, names, sbatch_options
 from bench.cli.signals import interrupt
+from bench.plan.quantities import megabytes, seconds
 
 if TYPE_CHECKING:
     from bench.api.result import Run
+    from bench.execution.run import Result
 
 
 #: Panels of the help.
@@ -33,6 +37,7 @@ def register(app: typer.Typer) -> None:
             "bench run --task doublet",
             "bench run --task doublet --methods scrublet,cxds --datasets my.h5ad --seeds 5",
             "bench run --task doublet --methods solo --set solo.vae_epochs=20 --out results",
+            "bench run --plan plan.toml",
         ),
     )(run)
     app.command(hidden=True)(trial)
@@ -89,6 +94,18 @@ def run(
         list[str] | None,
         typer.Option(
             "--set", help="METHOD.PARAMETER=VALUE, as often as you like.", metavar="TEXT", rich_help_panel=_WHAT
+        ),
+    ] = None,
+    plan: Annotated[
+        Path | None,
+        typer.Option(
+            help="A file that says all this, of several tasks (docs/plan.md).", metavar="FILE", rich_help_panel=_WHAT
+        ),
+    ] = None,
+    write_plan: Annotated[
+        Path | None,
+        typer.Option(
+            help="Run nothing; write what this command means as such a file.", metavar="FILE", rich_help_panel=_WHAT
         ),
     ] = None,
     plugin: Annotated[
@@ -170,64 +187,82 @@ def run(
     trial failed or a dataset could not be read, 2 if the request itself cannot be run.
     """
     signal.signal(signal.SIGTERM, interrupt)
-    task = _checked(ctx, task, [*names(methods), *names(force)])
-    from bench.api.run import run as run_methods
+    refuse_mistakes(ctx, task, plan, [*names(methods), *names(force)])
+    from bench.api.plan import run_plan
+    from bench.api.plan import write_plan as write
+    from bench.api.run import run as run_task
     from bench.api.watch import SILENT, Display
     from bench.cli import summary
     from bench.cli.live import LiveTable, build_shown
 
-    try:
-        done = run_methods(
-            task,
-            names(methods) if methods else "all",
-            [os.path.expanduser(name) for name in names(datasets)] or None,
-            tracks=names(tracks) or None,
-            seeds=seeds,
+    asked: dict[str, Any] = {
+        "methods": names(methods) if methods else "all",
+        "datasets": [os.path.expanduser(name) for name in names(datasets)] or None,
+        "tracks": names(tracks) or None,
+        "seeds": seeds,
+        "split_seeds": split_seeds,
+        "sim_seeds": sim_seeds,
+        "preset": preset,
+        "params": assignments(set_),
+        "threads": threads,
+        "timeout_s": seconds(timeout),
+        "memory_mb": megabytes(memory),
+        "device": device,
+        "plugins": plugin or (),
+    }
+    how: dict[str, Any] = {
+        "out": out,
+        "jobs": jobs,
+        "engine": engine,
+        "slurm_options": sbatch_options(slurm_option),
+        "build_env": not no_build_env,
+        "force": names(force),
+        "display": SILENT if quiet or as_json else Display(LiveTable, build_shown),
+        "command": ["bench", *sys.argv[1:]],
+    }
+    if write_plan is not None:
+        write(
+            write_plan,
+            str(task),
+            methods=names(methods) if methods else ["all"],
+            datasets=asked["datasets"] or (),
+            tracks=names(tracks),
+            method_seeds=seeds,
             split_seeds=split_seeds,
-            sim_seeds=sim_seeds,
+            simulation_seeds=sim_seeds,
             preset=preset,
-            params=assignments(set_),
-            out=out,
-            jobs=jobs,
-            threads=threads,
-            timeout_s=seconds(timeout),
-            memory_mb=megabytes(memory),
-            device=device,
-            engine=engine,
-            slurm_options=sbatch_options(slurm_option),
-            build_env=not no_build_env,
-            force=names(force),
+            params=asked["params"],
             plugins=plugin or (),
-            display=SILENT if quiet or as_json else Display(LiveTable, build_shown),
-            command=["bench", *sys.argv[1:]],
+            out=out,
+            threads=threads,
+            timeout=timeout,
+            memory=memory,
+            device=device,
         )
+        typer.echo(f"wrote {write_plan}; run it with: bench run --plan {shlex.quote(str(write_plan))}")
+        return
+    runs, told = [], not (quiet or as_json)
+    try:
+        for done in run_plan(plan, **how) if plan else [run_task(str(task), **asked, **how)]:
+            runs.append(done)
+            if told:
+                summary.print_scores(_result(done))
     except KeyboardInterrupt:
         typer.echo("interrupted; finished trials are kept, the same command goes on from here", err=True)
         raise typer.Exit(130) from None
-    result = done.result
-    assert result is not None  # of a call
-    render = None if no_report else partial(_render, done)
-    if quiet or as_json:
-        html = render() if render else None
-        typer.echo(json.dumps(summary.as_json(result, html), indent=1) if as_json else str(html or done.folder))
-    else:
-        summary.print_summary(result, render)
-    if not (result.complete or allow_failures):
+    html = None if no_report else summary.rendered(partial(_render, runs[-1]), told)
+    if as_json:
+        each = [summary.as_json(_result(done), html) for done in runs]
+        typer.echo(json.dumps({"plan": str(plan), "tasks": each} if plan else each[0], indent=1))
+    elif quiet:
+        typer.echo(str(html or runs[-1].folder))
+    if not (allow_failures or all(_result(done).complete for done in runs)):
         raise typer.Exit(1)
 
 
-def _checked(ctx: typer.Context, task: str | None, methods: list[str]) -> str:
-    """The task, if nothing was given that belongs elsewhere."""
-    from bench.cli import mistakes
-
-    if ctx.args:
-        raise mistakes.stray(ctx.args, sys.argv[2:])
-    if task is None:
-        raise mistakes.no_task()
-    for name in methods:
-        if name.endswith(".py"):
-            raise mistakes.file_as_method(name, f"bench run --task {task} --methods")
-    return task
+def _result(done: Run) -> Result:
+    assert done.result is not None  # of a call
+    return done.result
 
 
 def trial(spec: Path) -> None:

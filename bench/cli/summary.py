@@ -51,8 +51,8 @@ def _trial(result: Result, record: TrialRecord) -> dict[str, Any]:
     }
 
 
-def print_summary(result: Result, render: Callable[[], Path | None] | None) -> None:
-    """Headline table, warnings about the problems, failures; then the report is rendered, and where it lies."""
+def print_scores(result: Result) -> None:
+    """Headline table, warnings about the problems, failures and where the numbers lie."""
     console = Console()
     console.print(_headline(result))
     for line, style in chain(_warnings(result), _unreadable(result), _reasons(result)):
@@ -60,12 +60,17 @@ def print_summary(result: Result, render: Callable[[], Path | None] | None) -> N
     counts = ", ".join(f"{n} {status}" for status, n in sorted(result.counts.items()))
     console.print(f"{count(sum(result.counts.values()), 'trial')}: {counts} ({result.ran} run now)")
     console.print(Text(f"tables: {result.store.root / 'results.csv'}"), soft_wrap=True)
-    if render is None:
-        return
+
+
+def rendered(render: Callable[[], Path | None], told: bool) -> Path | None:
+    """Render the report and, if anything is told, say where it lies."""
+    if not told:
+        return render()
     with Console(stderr=True).status("rendering the report"):
         html = render()
     if html is not None:
-        console.print(Text.assemble("report: ", (str(html), "bold")), soft_wrap=True)
+        Console().print(Text.assemble("report: ", (str(html), "bold")), soft_wrap=True)
+    return html
 
 
 def _warnings(result: Result) -> Iterator[tuple[str, str]]:

@@ -11,8 +11,9 @@ import pytest
 from command_line import bench
 from conftest_core import PLUGIN, ToySource
 
-from bench.cli.options import assignments, megabytes, names, sbatch_options, seconds, settings
+from bench.cli.options import assignments, names, sbatch_options, settings
 from bench.errors import BenchError
+from bench.plan.quantities import megabytes, seconds
 
 PACKAGE = Path(__file__).parents[2] / "plugin_package"
 
