@@ -145,6 +145,11 @@ class Note:
         return cls(text)
 
 
+#: Of a method that learned from the dataset before the trial: from its tested cells, or from other donors only.
+SEEN = Note("the method was trained on this dataset before: its tested cells are not new to it")
+SEEN_OTHERS = Note("the method was trained on other donors of this dataset before, not on the tested ones")
+
+
 @dataclass(frozen=True)
 class Problem:
     """Inputs and their hidden solution.

@@ -22,7 +22,7 @@ from bench.execution.scratch import Scratch, remove_tree
 from bench.method import Method
 from bench.plan.grid import Planned
 from bench.plan.registry import Registry
-from bench.problem import Curve, Note, Scored
+from bench.problem import SEEN, SEEN_OTHERS, Curve, Note, Scored
 from bench.results.records import Limits, Resources, ScoreRecord, TrialRecord, TrialSpec
 from bench.results.store import Store, scored_file
 from bench.sandbox import Outcome
@@ -196,8 +196,8 @@ class TrialRunner:
             return []
         donors = set(tested["donor"].astype(str)) if "donor" in tested else set()
         if all(these is not None and donors and not donors & these for these in met):
-            return [Note("the method was trained on other donors of this dataset before, not on the tested ones")]
-        return [Note("the method was trained on this dataset before: its tested cells are not new to it")]
+            return [SEEN_OTHERS]
+        return [SEEN]
 
     def _environment(self, planned: Planned) -> Environment | None:
         """The environment that the trial was planned for; None without one."""

@@ -22,7 +22,7 @@ from bench.reports.deg import tables as deg_tables
 from bench.reports.deg.figures import null, overlap, pr, qq, ratios, subsets, volcano
 from bench.reports.embeddings import figure as embedding_figure
 from bench.reports.embeddings.tables import Embedding
-from bench.reports.figures import coverage, curves, donors, heatmap, ranks, resources
+from bench.reports.figures import coverage, curves, donors, heatmap, ranks, resources, summary
 from bench.reports.imputation import tables as imputation_tables
 from bench.reports.imputation.figures import expression_bins, group_bars, joint, zeros
 from bench.reports.integration.figures import resolutions, umaps
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 #: Name -> module, in the order of the report.
 FIGURES = {
+    "summary": summary,
     "coverage": coverage,
     "heatmap": heatmap,
     "curves": curves,
@@ -65,6 +66,7 @@ FIGURES = {
 }
 #: Tables without a figure of their own that lie beside the figures as CSV and parquet: what makes each for a task.
 TABLES: dict[str, Callable[[Run, str], pd.DataFrame]] = {
+    "summary_table": summary.table,
     "groups": imputation_tables.groups,
     "supplementary_table_4": supplementary.table,
     **{name: functools.partial(deg_tables.plain, name=name) for name in ("truth", "pseudobulk", "left_out")},

@@ -25,6 +25,7 @@ from bench.words import listing
 
 SCRIPTS = (
     "page/report.js",
+    "page/overview.js",
     "page/figures.js",
     "page/tables.js",
     "classes/supplementary.js",
@@ -88,7 +89,8 @@ def _title(run: Run, embeddings: Sequence[embedding_tables.Embedding]) -> str:
         return f"Embeddings of {listing(sorted({e.card.dataset for e in embeddings}))}"
     names = [name.capitalize() for name in run.tasks] or ["Empty run"]
     datasets = sorted({t.dataset for _, t in run.planned.values()})
-    return f"{listing(names)} benchmark" + (f": {listing(datasets)}" if 0 < len(datasets) < 4 else "")
+    what = f"{listing(names)} benchmark" if len(names) < 3 else f"Benchmark of {len(names)} tasks"
+    return what + (f": {listing(datasets)}" if 0 < len(datasets) < 4 else "")
 
 
 def _task_view(run: Run, card: TaskCard) -> dict[str, Any]:

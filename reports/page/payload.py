@@ -22,11 +22,12 @@ from bench.reports.embeddings import tables as embedding_tables
 from bench.reports.figures.curves import CURVES, DIAGONAL
 from bench.reports.imputation import tables as imputation_tables
 from bench.reports.integration import tables as integration_tables
-from bench.reports.run import published, tables
+from bench.reports.run import caveats, overview, published, tables
 from bench.reports.run.load import Run
 from bench.reports.run.ranks import POLICIES, comparisons, power_notes, ranking
 from bench.reports.run.standing import not_compared
 from bench.reports.run.style import styles
+from bench.reports.run.words import rounded
 from bench.results.records import TaskCard
 
 #: Budget for the results in the HTML, in bytes; beyond it per-donor rows are left out, of minor metrics first.
@@ -76,6 +77,7 @@ def _task(run: Run, card: TaskCard) -> dict[str, Any]:
         "main": [name for name in tables.main_metrics(card) if name not in parts],
         "pairs": [list(pair) for pair in tables.pairs(run, card.name)],
         "notCompared": {"/".join(pair): why for pair, why in not_compared(run, card).items()},
+        "overview": _overview(run, card),
         "means": _means(run, card),
         "tracks": {name: asdict(track) for name, track in card.tracks.items()},
         "labels": [{"label": label, "role": role} for label, role in order],
@@ -100,6 +102,20 @@ def _task(run: Run, card: TaskCard) -> dict[str, Any]:
             for source, table in published.published(card.name)
         ],
     }
+
+
+def _overview(run: Run, card: TaskCard) -> dict[str, Any]:
+    rows = overview.rows(run, card)
+    panels = {}
+    for (track, dataset), panel in rows.groupby(["track", "dataset"], sort=False):
+        name = f"{track}/{dataset}"
+        numbers = panel.select_dtypes("number").astype(float).map(rounded)
+        panels[name] = {
+            "flags": caveats.flags(run, card, str(track), str(dataset)),
+            "span": overview.span(panel),
+            "rows": _columns(panel.drop(columns=["track", "dataset"]).assign(**numbers).astype({"flags": "string"})),
+        }
+    return {"metrics": [m.name for m in overview.other_metrics(run, card)], "panels": panels}
 
 
 def _means(run: Run, card: TaskCard) -> dict[str, Any]:

@@ -210,5 +210,5 @@
   });
   document.addEventListener("DOMContentLoaded", () => { if (state.task) { setTask(state.task); redraw(); } });
 
-  window.benchReport = { data, column, state, trials, R, T, el, $, number, reported, whole, count, percent, mean, median, groupBy, seedName, trapOf, redraw, addView: (draw) => views.push(draw) };
+  window.benchReport = { data, column, state, trials, R, T, el, $, number, reported, whole, count, percent, mean, median, groupBy, seedName, trapOf, redraw, setTask: (name) => { setTask(name); redraw(); }, addView: (draw) => views.push(draw) };
 })();

@@ -1,4 +1,4 @@
-"""Caveats to know before numbers are read: the donors they rest on, weak labels, caveats of tracks."""
+"""Caveats to know before numbers are read: the donors they rest on, weak labels, caveats of tracks and methods."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from bench.problem import Note
 from bench.reports.run import tables
 from bench.reports.run.load import Run
 from bench.reports.run.splits import tested
+from bench.reports.run.standing import not_compared
 from bench.results.records import TaskCard
 from bench.words import count, listing
 
@@ -50,6 +51,23 @@ def caveats(run: Run, card: TaskCard) -> list[tuple[str, str]]:
     warnings = [(_where(of, pairs), caveat) for caveat, of in pairs_of.items()]
     weak = {dataset: weak_labels(run, card.name, dataset) for _, dataset in pairs}
     return warnings + [(dataset, f"the labels are not the authors': {why}") for dataset, why in weak.items() if why]
+
+
+def flags(run: Run, card: TaskCard, track: str, dataset: str) -> list[tuple[str, str]]:
+    """What weakens all numbers of a track and dataset: a few words, and a sentence where there is more to say.
+
+    How many donors they rest on comes first, whatever the number.
+    """
+    found = [(rests_on(run, card.name, track, dataset), "")] if run.splits.get((card.name, track, dataset)) else []
+    about, weak = card.tracks.get(track), weak_labels(run, card.name, dataset)
+    apart = not_compared(run, card).get((track, dataset), "")
+    if about is not None and about.circular:
+        found.append(("circular truth", about.caveat))
+    elif apart:
+        found.append(("not compared", apart))
+    if weak:
+        found.append(("weak labels", f"the labels are not the authors': {weak}"))
+    return found
 
 
 def _where(of: list[tuple[str, str]], pairs: list[tuple[str, str]]) -> str:

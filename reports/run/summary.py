@@ -99,22 +99,22 @@ def _of_several(name: str, leading: list[Leader]) -> list[str]:
         if len(top) == 1 and len(ahead) == len(leading):
             lead = f"{_who(ahead[0])} leads on {'both ' + noun if len(leading) == 2 else 'all ' + pairs}"
         by = _span([number(leader.ahead) for leader in ahead])
-        text.append(f"By {name}, {lead}, by {by} over the next method; {_clear(ahead)}.")
+        text.append(f"{lead}, by {by} over the next method; {_clear(ahead)}.")
     beaten = [leader for leader in leading if leader.beaten]
     alone = len(leading) - len(beaten) - len(ahead)
     if beaten:
         traps = _few(sorted({leader.trap.rsplit(" ", 1)[0] for leader in beaten}))
-        text.append(f"By {name}, on {len(beaten)} of {pairs} no method beats the trivial baseline ({traps}).")
+        text.append(f"on {len(beaten)} of {pairs} no method beats the trivial baseline ({traps}).")
     if alone:
-        text.append(f"By {name}, on {alone} of {pairs} only one method has a value.")
+        text.append(f"on {alone} of {pairs} only one method has a value.")
     near = sum(leader.near_trap for leader in leading)
     if near:
-        text.append(f"On {near} of {pairs} a trivial baseline lies within the leader's interval.")
+        text.append(f"on {near} of {pairs} a trivial baseline lies within the leader's interval.")
     trapped = sorted({method for leader in ahead for method in leader.below_trap})
     if trapped:
         does = "does" if len(trapped) == 1 else "do"
         text.append(f"{_few(trapped)} {does} not beat the trivial baseline everywhere.")
-    return text
+    return [f"By {name}, {text[0]}", *(f"O{words[1:]}" if words.startswith("on ") else words for words in text[1:])]
 
 
 def _noun(leading: list[Leader]) -> str:

@@ -257,11 +257,12 @@ def test_not_a_run_says_so(tmp_path: Path) -> None:
 def test_figures_in_each_format_beside_their_numbers(make_run: Callable[..., Path]) -> None:
     run = make_run({"cxds": 1.5, "solo": 1.9}, datasets=("cohort",), tracks=("simulated",), seeds=1)
     build_report(run, formats=("png", "pdf", "svg"))
-    names = {"coverage", "heatmap", "curves", "resources", "donors", "ranks"}
+    names = {"summary_simulated_cohort", "coverage", "heatmap", "curves", "resources", "donors", "ranks"}
     starts = {"png": b"\x89PNG", "pdf": b"%PDF", "svg": b"<?xml", "csv": b""}
     written = {path.name: path.read_bytes() for path in (run / "figures").iterdir()}
-    assert set(written) == {f"{name}.{kind}" for name in names for kind in starts}
-    assert all(content.startswith(starts[name.split(".")[1]]) for name, content in written.items())
+    tables = {f"summary_table.{kind}" for kind in ("csv", "parquet")}
+    assert set(written) == {f"{name}.{kind}" for name in names for kind in starts} | tables
+    assert all(content.startswith(starts.get(name.split(".")[1], b"PAR1")) for name, content in written.items())
     heat = pd.read_csv(run / "figures" / "heatmap.csv").set_index(["label", "metric"])["value"]
     rows = pd.read_csv(run / "results.csv").query("unit == 'pooled'").set_index(["method", "metric"])["value"]
     assert heat["cxds", "auprc"] == pytest.approx(rows["cxds", "auprc"])

@@ -86,7 +86,7 @@ ALONE = {"others": 0, "ahead": 0.0, "next": ""}
         ),
         (
             [leader("a"), beaten("b")],
-            "on 1 of 2 compared datasets no method beats the trivial baseline (raw)",
+            ". On 1 of 2 compared datasets no method beats the trivial baseline (raw)",
             "magic on 2",
         ),
         ([leader("a"), beaten("b")], "the lead is with magic on 1 of 2", "magic does not"),
@@ -95,8 +95,8 @@ ALONE = {"others": 0, "ahead": 0.0, "next": ""}
             "x does not beat the trivial baseline everywhere.",
             "magic does",
         ),
-        ([beaten("a"), beaten("b")], "on 2 of 2 compared datasets no method beats", "lead"),
-        ([leader("a"), leader("b", **ALONE)], "on 1 of 2 compared datasets only one method has a", "magic on 2"),
+        ([beaten("a"), beaten("b")], "By nmi, on 2 of 2 compared datasets no method beats", "lead"),
+        ([leader("a"), leader("b", **ALONE)], ". On 1 of 2 compared datasets only one method has a", "magic on 2"),
         ([near("a")], "; the trivial baseline raw 0.750 lies within it. In", "beats"),
         ([near("a", **ALONE)], "raw 0.750 lies within it; no other method has a value.", "leads"),
         (
