@@ -12,7 +12,7 @@ from bench.reports.figures.heatmap import scaled
 from bench.reports.run import overview, tables
 from bench.reports.run.caveats import flags
 from bench.reports.run.load import Run
-from bench.reports.run.words import interval, number
+from bench.reports.run.words import interval, number, short
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -87,9 +87,8 @@ def draw(run: Run, task: str, frame: pd.DataFrame) -> Figure:
 
 
 def _name(row: Any) -> str:
-    label = row.label if len(row.label) <= 40 else f"{row.label[:39]}…"
     role = "" if row.role == "method" else f" ({_ROLES[row.role]})"
-    return f"{label}{role}" + (f"\n{row.flags}" if row.flags and pd.notna(row.value) else "")
+    return f"{short(row.label)}{role}" + (f"\n{row.flags}" if row.flags and pd.notna(row.value) else "")
 
 
 def _strip(axes: Axes, shown: pd.DataFrame, limits: tuple[float, float]) -> None:
@@ -103,9 +102,9 @@ def _strip(axes: Axes, shown: pd.DataFrame, limits: tuple[float, float]) -> None
             axes.axvline(x, color=BASELINE if role == "trap" else BEHIND, linestyle=style, linewidth=0.9, zorder=1)
     for y, row in enumerate(shown.itertuples()):
         if pd.isna(row.value):
-            text = row.flags if len(row.flags) <= 60 else f"{row.flags[:59]}…"
-            axes.annotate(text, (0.01, y), xycoords=("axes fraction", "data"), va="center", fontsize=6, color=BEHIND,
-                          bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.5})  # fmt: skip
+            box = {"facecolor": "white", "edgecolor": "none", "pad": 0.5}
+            text = axes.annotate(short(row.flags, 60), (0.01, y), xycoords=("axes fraction", "data"), bbox=box)
+            text.set(va="center", fontsize=6, color=BEHIND)
             continue
         behind = pd.notna(row.tied) and not row.tied
         edge = BASELINE if row.role != "method" else BEHIND if behind else FRONT

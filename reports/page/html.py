@@ -39,6 +39,9 @@ SCRIPTS = (
 #: Scripts of others (``vendor/README.md``), before our own.
 VENDORED = ("vendor/pako_inflate.min.js", "vendor/plotly-cartesian.min.js")
 
+#: Lines on failures before the verdict; the section on coverage has all.
+MOST_LOST = 3
+
 #: Characters of log in the HTML, shared among the failures of a task; the whole logs lie in the trials' folders.
 LOGS_BUDGET = 1_000_000
 
@@ -77,6 +80,7 @@ def render(run: Run, embeddings: Sequence[embedding_tables.Embedding]) -> str:
             without_citation=citation.without_citation(run),
             embeddings=[(e.name, embedding_tables.sentence(e)) for e in embeddings],
             no_interval=summary.NO_INTERVAL,
+            most_lost=MOST_LOST,
             data=embed(data),
             style=asset("page/report.css"),
             scripts=[asset(name) for name in (*VENDORED, *SCRIPTS)],

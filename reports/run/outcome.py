@@ -55,22 +55,21 @@ def lost(run: Run, task: TaskCard) -> list[Lost]:
     return sorted(out, key=lambda x: (-x.n, x.method, x.status))
 
 
-def line(run: Run, task: TaskCard) -> str:
-    """All that was planned in one line: ``263 of 4,369 planned trials failed or are missing: …``."""
+def line(run: Run, task: TaskCard) -> tuple[str, str]:
+    """How all that was planned ended, ``263 of 4,369 planned trials failed or are missing``, and what that sums up."""
     frame = tables.outcomes(run)
     status = frame.loc[frame["task"] == task.name, "status"].value_counts().to_dict()
-    total = sum(status.values())
+    total, ok = sum(status.values()), status.get("ok", 0)
     bad = {s: n for s, n in status.items() if s not in {"ok", *DECLARED}}
     declared = {s: n for s, n in status.items() if s in DECLARED}
     trials = count(total, "planned trial")
-    if not bad and not declared:
-        return f"All {trials} finished." if total != 1 else "The only planned trial finished."
     could_not = f"{sum(declared.values()):,} could not be run ({_spelled(declared)})" if declared else ""
     if not bad:
-        return f"{status.get('ok', 0):,} of {trials} finished; {could_not}."
-    are = "is" if sum(bad.values()) == 1 else "are"
-    parts = [f"{sum(bad.values()):,} of {trials} failed or {are} missing ({_spelled(bad)})", could_not]
-    return "; ".join(filter(None, [*parts, f"{status.get('ok', 0):,} finished"])) + "."
+        claim = f"{ok:,} of {trials} finished" if declared else f"All {trials} finished"
+        return (claim if total > 1 or declared else "The only planned trial finished"), could_not
+    n = sum(bad.values())
+    claim = f"{n:,} of {trials} failed or {'is' if n == 1 else 'are'} missing"
+    return claim, "; ".join(filter(None, [_spelled(bad), could_not, f"{ok:,} finished"]))
 
 
 def _spelled(status: dict[str, int]) -> str:

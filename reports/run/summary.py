@@ -10,7 +10,7 @@ from bench.reports.run.caveats import rests_on, tested_donors, weak_labels
 from bench.reports.run.leaders import Leader, leaders, without_result
 from bench.reports.run.load import Run
 from bench.reports.run.standing import not_compared
-from bench.reports.run.words import number
+from bench.reports.run.words import number, short
 from bench.results.records import DECLARED, TaskCard
 from bench.words import count, listing
 
@@ -53,6 +53,7 @@ def no_result(run: Run, task: TaskCard) -> list[str]:
 
 
 def _few(names: Sequence[str], most: int = 6) -> str:
+    names = [short(name) for name in names]
     return listing(names) if len(names) <= most else f"{', '.join(names[: most - 1])} and {len(names) - most + 1} more"
 
 
@@ -67,20 +68,21 @@ def _claim(task: TaskCard, leading: list[Leader]) -> list[str]:
 
 def _of_one(name: str, only: Leader) -> str:
     value = " ".join(filter(None, [only.value, only.interval])) + (f" ({only.how})" if only.how else "")
+    best = short(only.best)
     if only.beaten:
-        return f"By {name}, no method beats the trivial baseline {only.trap}: the nearest, {only.best}, has {value}."
+        return f"By {name}, no method beats the trivial baseline {only.trap}: the nearest, {best}, has {value}."
     trap = f"; the trivial baseline {only.trap} lies within it" if only.near_trap else ""
     if only.alone:
-        return f"By {name}, {only.best} has {value}{trap}; no other method has a value."
+        return f"By {name}, {best} has {value}{trap}; no other method has a value."
     if only.same:
         claim = f"By {name}, {_few([only.best, *only.same])} share the best value, {value}"
     else:
-        claim = f"By {name}, {only.best} leads with {value}, {number(only.ahead)} ahead of {only.next}"
+        claim = f"By {name}, {best} leads with {value}, {number(only.ahead)} ahead of {short(only.next)}"
     if not only.interval:
         return f"{claim}; {NO_INTERVAL}."
     others = count(only.others, "other method")
     if only.tied:
-        names = f" ({listing(only.tied)})" if len(only.tied) <= 3 else ""
+        names = f" ({_few(only.tied)})" if len(only.tied) <= 3 else ""
         sure = f"{len(only.tied)} of {others} cannot be told from it{names}"
     else:
         sure = f"its interval stands clear of {others if only.others == 1 else f'all {others}'}"
@@ -126,8 +128,8 @@ def _noun(leading: list[Leader]) -> str:
 
 def _who(leader: Leader) -> str:
     if len(leader.same) > 2:
-        return f"{leader.best} and {len(leader.same)} others alike"
-    return " = ".join([leader.best, *leader.same])
+        return f"{short(leader.best)} and {len(leader.same)} others alike"
+    return " = ".join(map(short, [leader.best, *leader.same]))
 
 
 def _clear(leading: list[Leader]) -> str:

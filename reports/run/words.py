@@ -43,3 +43,8 @@ def interval(low: float | None, high: float | None) -> str:
 def rounded(value: float | None) -> float | None:
     """Nine significant digits, so that rounding again is as rounding once; None for what is missing."""
     return None if value is None or not math.isfinite(value) else float(f"{value:.9g}")
+
+
+def short(name: str, most: int = 40) -> str:
+    """A name cut off so that a sentence or a figure can hold it."""
+    return name if len(name) <= most else f"{name[: most - 1]}…"

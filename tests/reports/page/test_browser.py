@@ -91,6 +91,7 @@ def test_filters_drive_every_part(page: webdriver.Chrome) -> None:
 def test_methods_can_be_left_out_and_traps_still_count(page: webdriver.Chrome) -> None:
     marks = len(texts(page, "#heatmap-view .trap"))
     assert marks > 0
+    page.execute_script("document.getElementById('filters').scrollIntoView({behavior: 'instant'})")
     page.find_element(By.CSS_SELECTOR, ".chooser summary").click()
     for name in ("library_size", "n_genes"):
         page.find_element(By.CSS_SELECTOR, f"input[value={name}]").click()
@@ -151,7 +152,7 @@ def test_table_sorts_and_searches(page: webdriver.Chrome) -> None:
     values = [float(v) for v in texts(page, "#table-view tbody td:nth-child(7)")]
     assert values == sorted(values, reverse=True)
     page.switch_to.active_element.send_keys(Keys.ENTER)
-    assert page.find_element(By.CSS_SELECTOR, "th[aria-sort]").get_attribute("aria-sort") == "ascending"
+    assert page.find_element(By.CSS_SELECTOR, "#table-view th[aria-sort]").get_attribute("aria-sort") == "ascending"
 
 
 def test_keyboard_reaches_the_results_and_the_filters(page: webdriver.Chrome) -> None:
