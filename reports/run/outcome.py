@@ -38,6 +38,17 @@ class Lost:
         return STATUS_WORDS[self.status]
 
 
+@dataclass(frozen=True)
+class Line:
+    """How all that was planned ended: a claim, and what it sums up (may be nothing). As text it is one sentence."""
+
+    claim: str
+    rest: str
+
+    def __str__(self) -> str:
+        return f"{self.claim}{': ' if self.rest else ''}{self.rest}."
+
+
 def lost(run: Run, task: TaskCard) -> list[Lost]:
     """What failed or is missing, the most frequent first; what was declared impossible is no failure."""
     frame = tables.outcomes(run)
@@ -55,8 +66,8 @@ def lost(run: Run, task: TaskCard) -> list[Lost]:
     return sorted(out, key=lambda x: (-x.n, x.method, x.status))
 
 
-def line(run: Run, task: TaskCard) -> tuple[str, str]:
-    """How all that was planned ended, ``263 of 4,369 planned trials failed or are missing``, and what that sums up."""
+def line(run: Run, task: TaskCard) -> Line:
+    """``All 68 planned trials finished``, or ``263 of 4,369 planned trials failed or are missing`` and how."""
     frame = tables.outcomes(run)
     status = frame.loc[frame["task"] == task.name, "status"].value_counts().to_dict()
     total, ok = sum(status.values()), status.get("ok", 0)
@@ -66,10 +77,10 @@ def line(run: Run, task: TaskCard) -> tuple[str, str]:
     could_not = f"{sum(declared.values()):,} could not be run ({_spelled(declared)})" if declared else ""
     if not bad:
         claim = f"{ok:,} of {trials} finished" if declared else f"All {trials} finished"
-        return (claim if total > 1 or declared else "The only planned trial finished"), could_not
+        return Line(claim if total > 1 or declared else "The only planned trial finished", could_not)
     n = sum(bad.values())
     claim = f"{n:,} of {trials} failed or {'is' if n == 1 else 'are'} missing"
-    return claim, "; ".join(filter(None, [_spelled(bad), could_not, f"{ok:,} finished"]))
+    return Line(claim, "; ".join(filter(None, [_spelled(bad), could_not, f"{ok:,} finished"])))
 
 
 def _spelled(status: dict[str, int]) -> str:

@@ -54,7 +54,7 @@ def test_each_task_has_its_sentence_its_best_methods_and_its_failures(two: list[
         [card] = run.tasks.values()
         leading = summary.leaders(run, card)
         assert str(html.escape(summary.verdict(run, card, leading), quote=False)).replace("'", "&#39;") in text
-        assert outcome.line(run, card) in text
+        assert str(outcome.line(run, card)) in text
         for leader in leading:
             assert (
                 f'{leader.best} <b class="num">{leader.value}</b> <small class="num">{leader.interval}</small>' in text
