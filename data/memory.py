@@ -24,8 +24,6 @@ from bench.errors import DataError, UnknownNameError
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
-_INSTEAD = "bench.as_dataset(adata, layer=...)"
-
 
 class MemorySource(DatasetSource):
     """Counts that were handed over as an AnnData; a checked copy of what counts.
@@ -156,12 +154,12 @@ def _checked(
 def _matrix(adata: AnnData, layer: str | None, where: str) -> Any:
     """The values of a layer as a matrix of its own around the same arrays: not even their order may change."""
     places: dict[str, Any] = {} if adata.X is None else {"X": adata.X}
-    places |= {name: adata.layers[name] for name in adata.layers if name != "X"}
+    places |= {name: adata.layers[name] for name in _layers(adata)}
     places |= {} if adata.raw is None else {"raw": adata.raw.X}
     if (layer or "X") not in places:
         names = ", ".join(places) or "none"
         what = "there is no X" if layer is None else f"there is no layer {layer!r}"
-        raise DataError(what, where=where, fix=f"choose one with {_INSTEAD}; layers: {names}")
+        raise DataError(what, where=where, fix=f"choose one with bench.as_dataset(adata, layer=...); layers: {names}")
     X = places[layer or "X"]
     if not sparse.issparse(X):
         if not isinstance(X, np.ndarray):
@@ -179,9 +177,14 @@ def _matrix(adata: AnnData, layer: str | None, where: str) -> Any:
     return own((compact.data, compact.indices, compact.indptr), shape=compact.shape)
 
 
+def _layers(adata: AnnData) -> list[str]:
+    """Names of the layers, ``counts`` first; to anndata 0.13, ``X`` is one of them, without a name."""
+    return sorted((name for name in adata.layers if name not in (None, "X")), key=lambda name: (name != "counts", name))
+
+
 def _counts_elsewhere(error: DataError, adata: AnnData, layer: str | None, where: str) -> DataError:
     """``error`` about ``X``, or one that names the layer that has counts; none is ever taken silently."""
-    names = sorted(adata.layers, key=lambda name: (name != "counts", name)) if layer is None else []
+    names = _layers(adata) if layer is None else []
     names += ["raw"] if layer is None and adata.raw is not None else []
     good = next((name for name in names if _has_counts(adata, name)), None)
     if good is None:

@@ -290,7 +290,12 @@ def load(folder: str | os.PathLike[str]) -> Run:
     if store.is_writable:
         store.write_tables()  # a run that was killed has not come to that
     run = load_run(store.root)
-    return Run(store, list(run.trials.values()), run.tasks)
+    return Run(store, sorted(run.trials.values(), key=_place), run.tasks)
+
+
+def _place(record: TrialRecord) -> tuple[object, ...]:
+    spec = record.spec
+    return spec.task, spec.dataset, spec.track, spec.role != "method", spec.method, *_seeds(record).values(), record.key
 
 
 def _seeds(record: TrialRecord) -> dict[str, int]:
@@ -320,4 +325,4 @@ def _table_html(table: Any) -> str:
         rows.append(f"<tr><td>{name}</td>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>")
     caption = f"{html.escape(table.metric.name)}: {html.escape(table.metric.summary)} ({better} is better)"
     body = f"<thead><tr><th>method</th>{head}</tr></thead><tbody>{''.join(rows)}</tbody>"
-    return f"<table><caption>{caption}</caption>{body}</table>"
+    return f'<table><caption style="text-align:left;white-space:nowrap">{caption}</caption>{body}</table>'

@@ -110,7 +110,7 @@ def test_a_failure_raises_nothing_and_is_told(run):
 def test_a_notebook_shows_the_headline_and_the_report(run, tmp_path):
     done = run(["toy"])
     shown = done._repr_html_()
-    assert "<caption>accuracy: Share of right calls. (higher is better)" in shown
+    assert ">accuracy: Share of right calls. (higher is better)" in shown
     assert shown.index("toy") < shown.index("truth (perfect control)")
     assert "3 trials: 3 ok" in shown
     report = done.report()
