@@ -61,14 +61,24 @@ def call_r(code: str, counts: csr_matrix, ctx: Context, arguments: Mapping[str, 
         try:
             matrix = _to_dgcmatrix(counts, robjects, rinterface)
             robjects.r(f"options(warn = 1, mc.cores = {ctx.threads}L)")
-            converted = {name: _to_r(value, robjects) for name, value in arguments.items()}
-            result = robjects.r(code)(matrix, seed=ctx.seed, threads=ctx.threads, **converted)
+            given = {name: _to_r(value, robjects) for name, value in arguments.items()}
+            given = {"counts": matrix, "seed": ctx.seed, "threads": ctx.threads, **given}
+            result = _called(robjects.r(code), given, robjects)
         except rinterface.embedded.RRuntimeError as error:
             message = f"R stopped: {str(error).strip()}"
             if "cannot allocate" in message:
                 raise MemoryError(message) from error
             raise BenchError(message, fix="see the log of the trial for R's own messages") from error
         return {name: np.array(vector) for name, vector in zip(result.names, result, strict=True)}
+
+
+def _called(function: Any, arguments: Mapping[str, Any], robjects: Any) -> Any:
+    """Call by the names of variables: Seurat writes every call on the stack out as text, values in it included."""
+    variables = robjects.Environment()
+    for name, value in {".f": function, **arguments}.items():
+        variables[name] = value
+    named = ", ".join(f"{name} = {name}" for name in arguments)
+    return robjects.r["eval"](robjects.r(f"expression(.f({named}))"), variables)
 
 
 def _load() -> tuple[Any, Any, Any]:

@@ -55,6 +55,11 @@ def test_counts_arrive_as_genes_by_cells(counts):
     assert (got["empty_gene"][0], got["seed"][0], got["threads"][0]) == (0, 3, 1)
 
 
+def test_values_are_no_part_of_the_call_that_r_functions_write_out(counts):
+    code = "function(counts, classes, ...) list(n = nchar(as.character(sys.calls())))"
+    assert max(call(code, counts, classes=np.arange(999))["n"]) < 500
+
+
 def test_unsorted_and_doubled_entries_are_put_in_order(counts):
     split = csr_matrix(
         (np.repeat(counts.data, 2) / 2, np.repeat(counts.indices, 2)[::1], counts.indptr * 2), shape=counts.shape
