@@ -1,6 +1,6 @@
 """The fork server: loads the light stack once, then forks a supervisor for every job line on standard input.
 
-A line ``null`` has it look anew at what is installed.
+A line of variables instead has it take these, and look anew at what is installed.
 
 Ends, with every process below it, when its standard input closes: so also when the parent is killed with SIGKILL.
 """
@@ -44,7 +44,8 @@ def main() -> NoReturn:
                 break
             *lines, pending = (pending + chunk).split(b"\n")
             for job in map(json.loads, lines):
-                if job is None:  # a new sandbox: software may have been installed since the last
+                if "folder" not in job:  # a new sandbox: software may have been installed since the last
+                    os.environ |= job
                     importlib.invalidate_caches()
                     facts = supervisor.MachineFacts(guard.installed(), imported.installed())
                     continue

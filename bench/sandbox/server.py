@@ -27,25 +27,30 @@ _PASSED = frozenset(
 _PASSED_BEGINNINGS = ("LC_", "CUDA_", "NVIDIA_")
 
 
-def method_environment(threads: int) -> dict[str, str]:
-    """All environment variables of the fork server; a trial adds a home and a temporary folder of its own.
+def variables_at_start(threads: int) -> dict[str, str]:
+    """Environment variables that libraries read as they are loaded."""
+    passed = {n: v for n, v in os.environ.items() if n in _PASSED or n.startswith(_PASSED_BEGINNINGS)}
+    return passed | thread_environment(threads)
+
+
+def locations() -> dict[str, str]:
+    """Environment variables of the sandbox; a trial adds a home and a temporary folder of its own.
 
     Caches of compiled code are kept in a folder of ours; models that were fetched before are found where they are.
     """
-    passed = {n: v for n, v in os.environ.items() if n in _PASSED or n.startswith(_PASSED_BEGINNINGS)}
-    compiled = cache_dir() / "compiled"
-    with contextlib.suppress(OSError):
-        compiled.mkdir(parents=True, exist_ok=True)
-        caches = {"XDG_CACHE_HOME": "", "CUDA_CACHE_PATH": "nv", "TRITON_CACHE_DIR": "triton"}
-        passed |= {name: str(compiled / folder) for name, folder in caches.items()}
     home, cache = Path.home(), Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     hugging_face = Path(os.environ.get("HF_HOME") or cache / "huggingface")
-    locations = {
+    found = {
         "HF_HUB_CACHE": os.environ.get("HF_HUB_CACHE") or str(hugging_face / "hub"),
         "TORCH_HOME": os.environ.get("TORCH_HOME") or str(cache / "torch"),
         "R_LIBS_USER": os.environ.get("R_LIBS_USER") or str(home / "R" / "%p-library" / "%v"),
     }
-    return passed | locations | thread_environment(threads)
+    compiled = cache_dir() / "compiled"
+    with contextlib.suppress(OSError):
+        compiled.mkdir(parents=True, exist_ok=True)
+        caches = {"XDG_CACHE_HOME": "", "CUDA_CACHE_PATH": "nv", "TRITON_CACHE_DIR": "triton"}
+        found |= {name: str(compiled / folder) for name, folder in caches.items()}
+    return found
 
 
 def thread_environment(threads: int) -> dict[str, str]:
@@ -78,7 +83,7 @@ class Server:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            env=method_environment(threads),
+            env=variables_at_start(threads),
             cwd="/",
             # A session of its own: Ctrl-C reaches the parent alone, which then ends the trials in order.
             start_new_session=True,
@@ -92,8 +97,8 @@ class Server:
         return not self._jobs and self.process.poll() is None
 
     def look_again(self) -> bool:
-        """Let it find out anew what is installed; False if it is dead."""
-        return self._send(None)
+        """Tell it the locations of now, and let it find out anew what is installed; False if it is dead."""
+        return self._send(locations())
 
     def submit(self, job: dict[str, Any]) -> Future[None] | None:
         """Start a job; the future is done when nothing of it runs any more. None if the server is dead."""
@@ -172,8 +177,8 @@ def end_kept() -> None:
 
 
 def _stamp(threads: int) -> list[object]:
-    """All that a fork server is made of: its variables, where it finds modules, our code, and whose child it is."""
+    """All that a fork server is started with: variables, where modules are, our code, and whose child it is."""
     sources = sorted(Path(bench.__file__).parent.rglob("*.py"))
     places = [*map(os.path.abspath, sys.path), *map(str, sources)]
     changed = [(place, os.stat(place).st_mtime_ns) for place in places if os.path.exists(place)]
-    return [os.getpid(), method_environment(threads), changed]
+    return [os.getpid(), variables_at_start(threads), list(locations()), changed]

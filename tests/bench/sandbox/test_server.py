@@ -48,17 +48,29 @@ def test_two_sandboxes_at_once_have_two_and_one_is_kept(place):
     assert [process.poll() for process in processes] == [0, 0]
 
 
-def test_a_server_that_would_not_be_the_same_is_not_used_again(place, monkeypatch, tmp_path):
+def test_a_server_that_would_not_be_the_same_is_not_used_again(place, monkeypatch):
     pids = [pid_of_next(), pid_of_next(threads=2), pid_of_next()]
     monkeypatch.setenv("LC_NUMERIC", "C.UTF-8")
-    pids.append(pid_of_next())
-    monkeypatch.setenv("BENCH_CACHE", str(tmp_path / "cache"))
     pids.append(pid_of_next())
     (place / "numpy").mkdir()
     pids.append(pid_of_next())
     monkeypatch.setattr(sys, "path", sys.path[1:])
     pids.append(pid_of_next())
     assert len(set(pids)) == len(pids)
+
+
+def test_the_caches_of_each_sandbox_are_those_of_its_time(place, monkeypatch, tmp_path):
+    write_inputs(INPUTS, tmp_path / "inputs", "p")
+    pids = []
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        monkeypatch.setenv("BENCH_CACHE", str(tmp_path / name / "cache"))
+        with Sandbox(1) as sandbox:
+            pids.append(sandbox._server.process.pid)
+            assert sandbox.run(toy_job(tmp_path / name, tmp_path / "inputs", "environment")).status == "ok"
+        told = (tmp_path / name / "log.txt").read_text().splitlines()
+        assert f"XDG_CACHE_HOME={tmp_path / name / 'cache' / 'compiled'}" in told
+    assert pids[0] == pids[1]
 
 
 def test_a_server_does_not_outlive_a_change_of_the_code_it_has_loaded(place, monkeypatch):
