@@ -14,7 +14,7 @@ Examples
 >>> run.scores  # doctest: +SKIP
 """
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 #: What is offered here -> the module that it is in. Type checkers and editors read it in ``__init__.pyi``.
 _PLACES = {
