@@ -158,7 +158,7 @@
       el("div", { class: "choices" }, choice("Task", Object.keys(data.tasks), state.task, (t) => { setTask(t); $(`overview-${t}`).querySelector("[name=overview-Task]:checked")?.focus(); }), choice("Track", tracks, track, toTrack),
         choice("Dataset", datasets, dataset, (d) => draw({ name: `${track}/${d}` }, "[name=overview-Dataset]:checked"))),
       el("p", { class: "on" }, el("b", {}, `${track} on ${dataset}`), ...panel.flags.flatMap(([words], i) => [" ", el("span", { class: i || /^1 |not told apart/.test(words) ? "flag" : "rests" }, words)])),
-      ...panel.flags.filter((f) => f[1]).map(([words, why]) => el("p", { class: "why" }, `${words}: ${why}`)),
+      ...panel.flags.filter((f) => f[1]).map((f) => el("p", { class: "why" }, `${f[1][0].toUpperCase()}${f[1].slice(1)}`)),
       ...figure(task, mine.name, mine.sort, (sort) => draw({ sort }, sort.all === mine.sort.all ? "[aria-sort] button" : ".more button")));
   }
 

@@ -75,7 +75,7 @@ def test_shows_the_rows_of_the_chosen_track_and_dataset(opened: Any, full_page: 
         assert text_of(browser, ".overview .on").startswith(f"{track} on {dataset}")
         assert [row[5] for row in rows if row[4] == "best"] == [1]
     choose(browser, "invivo", "agarwal")
-    assert "not compared: unfinished: 1 of" in text_of(browser, ".overview p.why")
+    assert "Unfinished: 1 of" in text_of(browser, ".overview p.why")
     assert all("best" not in row[4] for row in browser.execute_script(ROWS))
     assert errors(browser) == []
 

@@ -269,6 +269,8 @@ def test_weak_labels_stand_in_the_headline_and_in_a_box(make: Callable[..., Run]
     found = summary.leaders(run, run.tasks["t"])
     text = summary.verdict(run, run.tasks["t"], found)
     assert "The labels of d are weak: not the authors' own." in text
+    why = "the labels are not the authors': derived labels (weak): derived_type"
+    assert caveats.flags(run, run.tasks["t"], "plain", "d") == [("3 tested donors", ""), ("weak labels", why)]
     assert ("d", "the labels are not the authors': derived labels (weak): derived_type") in caveats.caveats(
         run, run.tasks["t"]
     )
