@@ -155,6 +155,9 @@ class Method(ABC):
         Run on each donor (library) of the inputs by itself, with the results put together again.
     requires
         What must be installed; in a Python environment of its own, the packages of it that rows tell the version of.
+    preload
+        Modules that take seconds to import. They are loaded once in a run, in a process from which the trials of all
+        methods with the same modules are forked, and count in no trial's time. Importing them must start no threads.
     pretrained_on
         Names or accessions of the data a shipped checkpoint has seen.
     files
@@ -181,6 +184,7 @@ class Method(ABC):
     stochastic: ClassVar[bool] = True
     per_donor: ClassVar[bool] = False
     requires: ClassVar[tuple[Requirement, ...]] = ()
+    preload: ClassVar[tuple[str, ...]] = ()
     pretrained_on: ClassVar[tuple[str, ...]] = ()
     files: ClassVar[tuple[str, ...]] = ()
     environment: ClassVar[str] = ""

@@ -45,6 +45,7 @@ class Scvi(Imputer):
     inductive = True
     fewest_cells = 20
     requires = (python_package("scvi-tools", extra="models"), python_package("torch", extra="models"))
+    preload = ("scvi",)
     caveat = (
         "No batch key: tested donors are not among the training ones. Trained once on the training cells where there "
         "are such, otherwise on the cells themselves. Expression is one sample of the posterior, the package's default."

@@ -42,6 +42,7 @@ class Solo(Method):
     implementation = "official"
     per_donor = True
     requires = (python_package("scvi-tools", extra="models"), python_package("torch", extra="models"))
+    preload = ("scvi",)
     caveat = (
         "Shorter training and fewer genes than scvi-tools' defaults, which the preset 'paper' restores. In libraries "
         "of some 340 cells (the built-in cohort, one seed) the latter took several times as long and scored lower: "

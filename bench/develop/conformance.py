@@ -141,6 +141,7 @@ class Conformance:
                 outputs=self._task.outputs,
                 environment=environment_of_job(own, self._entry.value) if own else None,
                 verify_inputs=True,
+                preload=self._entry.value.preload,
             )
         )
         if outcome.status == "crash":

@@ -144,6 +144,7 @@ class Answers:
             outputs=task.outputs,
             environment=environment_of_job(environment, entry.value) if environment else None,
             files=tuple(spec.files.values()),
+            preload=entry.value.preload,
             hidden=tuple(
                 str(path.absolute()) for path in (self._store.root, self._scratch.folder, cache_dir(), *source.files)
             ),

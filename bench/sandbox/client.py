@@ -12,7 +12,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from bench.errors import Status
 from bench.problem import Json, Note, Output
-from bench.sandbox import server
+from bench.sandbox.server import Server, give_back, take
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,8 @@ class Job:
         Files and folders that the method's parameters name.
     hidden
         What it must not be able to open where the system can guard files, wherever it lies: the truth.
+    preload
+        Modules that its process has imported before it starts (:class:`bench.method.Method`).
     """
 
     folder: str
@@ -55,6 +57,7 @@ class Job:
     verify_inputs: bool = False
     files: tuple[str, ...] = ()
     hidden: tuple[str, ...] = ()
+    preload: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -114,7 +117,7 @@ class Sandbox:
         self.threads = threads
         self._lock = threading.Lock()
         self._closed = False
-        self._server = server.take(threads)
+        self._servers: dict[tuple[str, ...], Server] = {(): take(threads)}
 
     def __enter__(self) -> Sandbox:
         return self
@@ -125,24 +128,31 @@ class Sandbox:
     def run(self, job: Job) -> Outcome:
         """Run ``job`` to its end and say how it ended; never raises for anything the method does."""
         with self._lock:
-            ended = None if self._closed else self._server.submit(asdict(job)) or self._restarted(job)
+            ended = None if self._closed else self._submitted(job)
         if ended is None:
             return Outcome("crash", "the sandbox's fork server has died", retryable=True)
         ended.result()
         return _read_outcome(Path(job.folder))
 
-    def _restarted(self, job: Job) -> Future[None] | None:
-        """Submit to a new fork server: the old one was killed, and with it the trials in flight, but no others."""
-        self._server.end()
-        self._server = server.take(self.threads)
-        return self._server.submit(asdict(job))
+    def _submitted(self, job: Job) -> Future[None] | None:
+        """Submit to a fork server with the modules of the job.
+
+        If it was killed, and with it the trials in flight, but no others, a new one takes its place.
+        """
+        if server := self._servers.get(job.preload):
+            if ended := server.submit(asdict(job)):
+                return ended
+            server.end()
+        self._servers[job.preload] = take(self.threads, job.preload)
+        return self._servers[job.preload].submit(asdict(job))
 
     def close(self) -> None:
-        """End every running job; the fork server serves the next sandbox."""
+        """End every running job; a light fork server serves the next sandbox."""
         with self._lock:
             if not self._closed:
                 self._closed = True
-                server.give_back(self._server)
+                for server in self._servers.values():
+                    give_back(server)
 
 
 def _read_outcome(folder: Path) -> Outcome:

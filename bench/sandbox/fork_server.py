@@ -1,4 +1,4 @@
-"""The fork server: loads the light stack once, then forks a supervisor for every job line on standard input.
+"""The fork server: loads once what its trials share, then forks a supervisor for every job line on standard input.
 
 A line of variables instead has it take these, and look anew at what is installed.
 
@@ -7,11 +7,13 @@ Ends, with every process below it, when its standard input closes: so also when 
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import json
 import os
 import select
 import signal
+from collections.abc import Sequence
 from typing import NoReturn
 
 import psutil
@@ -20,11 +22,11 @@ from bench.sandbox import guard, imported, supervisor
 from bench.system import PR_SET_CHILD_SUBREAPER, prctl
 
 
-def main() -> NoReturn:
-    """Serve jobs until standard input closes."""
+def main(preload: Sequence[str] = ()) -> NoReturn:
+    """Serve jobs until standard input closes; their processes have the modules ``preload`` already."""
     answers = os.dup(1)
     os.dup2(2, 1)  # whatever a library prints must not be taken for an answer
-    _preload()
+    _preload(preload)
     facts: supervisor.MachineFacts | None = None
     prctl(PR_SET_CHILD_SUBREAPER, 1)  # what a killed supervisor leaves behind comes to us
     wake_read, wake_write = os.pipe()
@@ -59,7 +61,7 @@ def main() -> NoReturn:
     os._exit(0)  # taking the libraries apart is a quarter of what an idle fork server costs
 
 
-def _preload() -> None:
+def _preload(modules: Sequence[str]) -> None:
     import numpy.random  # noqa: F401
     import pandas  # noqa: F401
     import pyarrow.parquet  # noqa: F401
@@ -67,6 +69,10 @@ def _preload() -> None:
 
     import bench.exchange.files
     import bench.sandbox.worker  # noqa: F401
+
+    for module in modules:
+        with contextlib.suppress(Exception):  # a trial that imports it then says what is wrong
+            importlib.import_module(module)
 
 
 def _fork_supervisor(job: dict[str, object], facts: supervisor.MachineFacts, inherited: tuple[int, ...]) -> int:

@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 import threading
+from collections.abc import Sequence
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,10 @@ import bench
 from bench.system import cache_dir
 
 #: The fork server's modules are ours: started with ``-m``, files of the working directory would shadow them.
-_START = "import sys; sys.path[:] = sys.argv[1:]; del sys.argv[1:]; from bench.sandbox.fork_server import main; main()"
+_START = (
+    "import sys, json; sys.path[:] = json.loads(sys.argv[1]); preload = sys.argv[2:]; del sys.argv[1:]; "
+    "from bench.sandbox.fork_server import main; main(preload)"
+)
 #: Variables of ours that a method's process has too: where programs and libraries are, and the language.
 #: No others, so that neither results nor what a method can find depend on the shell that a run was started from.
 _PASSED = frozenset(
@@ -73,13 +77,14 @@ def thread_environment(threads: int) -> dict[str, str]:
 
 
 class Server:
-    """A fork server; it ends with this process."""
+    """A fork server that has imported the modules ``preload``, too; it ends with this process."""
 
-    def __init__(self, threads: int) -> None:
+    def __init__(self, threads: int, preload: Sequence[str] = ()) -> None:
         self.stamp = _stamp(threads)
+        self.preload = tuple(preload)
         self._jobs: dict[str, Future[None]] = {}
         self.process = subprocess.Popen(
-            [sys.executable, "-c", _START, *map(os.path.abspath, sys.path)],
+            [sys.executable, "-c", _START, json.dumps([*map(os.path.abspath, sys.path)]), *preload],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -144,8 +149,12 @@ _kept: list[Server] = []
 _lock = threading.Lock()
 
 
-def take(threads: int) -> Server:
+def take(threads: int, preload: Sequence[str] = ()) -> Server:
     """The server that was given back last if a new one would be the same, else a new one."""
+    if preload:
+        server = Server(threads, preload)
+        server.look_again()
+        return server
     with _lock:
         server = _kept.pop() if _kept else None
     if server is not None and server.stamp == _stamp(threads) and server.look_again():
@@ -158,9 +167,9 @@ def take(threads: int) -> Server:
 
 
 def give_back(server: Server) -> None:
-    """Keep one idle server, which costs the next sandbox no start; end any other, and what runs in it."""
+    """Keep one idle, light server, which costs the next sandbox no start; end any other, and what runs in it."""
     with _lock:
-        keep = server.is_idle and not _kept
+        keep = server.is_idle and not server.preload and not _kept
         if keep:
             _kept.append(server)
     if not keep:

@@ -55,6 +55,7 @@ class SequenceModel(Method):
         python_package("safetensors", extra="models"),
         python_package("scdataset", extra="models"),
     )
+    preload = ("torch", "lightning.fabric")
     files = ("checkpoint",)
     presets: ClassVar = {name: {"size": name} for name in ("paper", "small", "tiny")}
 

@@ -272,8 +272,8 @@ def test_a_killed_fork_server_is_replaced_and_after_the_end_refused(tmp_path):
     write_inputs(INPUTS, tmp_path / "inputs", "p")
     (tmp_path / "job").mkdir()
     with Sandbox(1) as sandbox:
-        sandbox._server.process.kill()
-        sandbox._server.process.wait()
+        sandbox._servers[()].process.kill()
+        sandbox._servers[()].process.wait()
         assert sandbox.run(toy_job(tmp_path / "job", tmp_path / "inputs", "ok")).status == "ok"
     assert sandbox.run(toy_job(tmp_path / "job", tmp_path / "inputs", "ok")).status == "crash"
 
@@ -297,7 +297,7 @@ def test_who_is_killed_from_outside_is_tried_again_and_no_method_is_blamed(tmp_p
         deadline = time.monotonic() + 30
         while not (found := sleepers("4324.5")) and time.monotonic() < deadline:
             time.sleep(0.01)
-        fork_server = psutil.Process(sandbox._server.process.pid)
+        fork_server = psutil.Process(sandbox._servers[()].process.pid)
         [supervisor] = fork_server.children()
         [worker] = [p for p in supervisor.children() if p not in found]
         {"fork server": fork_server, "supervisor": supervisor, "worker": worker}[whom].send_signal(by)

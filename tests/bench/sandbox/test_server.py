@@ -22,7 +22,7 @@ class Late(Method):
 
 def pid_of_next(threads=1):
     with Sandbox(threads) as sandbox:
-        return sandbox._server.process.pid
+        return sandbox._servers[()].process.pid
 
 
 @pytest.fixture
@@ -41,7 +41,7 @@ def test_a_server_serves_one_sandbox_after_the_other(place):
 
 def test_two_sandboxes_at_once_have_two_and_one_is_kept(place):
     with Sandbox(1) as first, Sandbox(1) as second:
-        processes = [s._server.process for s in (first, second)]
+        processes = [s._servers[()].process for s in (first, second)]
         assert processes[0].pid != processes[1].pid
     assert sorted(process.poll() is None for process in processes) == [False, True]
     server.end_kept()
@@ -100,7 +100,7 @@ def test_what_is_installed_between_two_sandboxes_can_be_opened(place, tmp_path):
         (tmp_path / name).mkdir()
         job = replace(toy_job(tmp_path / name, tmp_path / "inputs", "ok", cls="Late"), locator=locator)
         with Sandbox(1) as sandbox:
-            pids.append(sandbox._server.process.pid)
+            pids.append(sandbox._servers[()].process.pid)
             return sandbox.run(job)
 
     locator, pids = {"file": str(tmp_path / "method.py"), "class": "Late"}, []
@@ -117,8 +117,33 @@ def test_a_sandbox_that_is_closed_while_a_job_runs_leaves_no_server(place, tmp_p
         sandbox = Sandbox(1)
         job = toy_job(tmp_path / "job", tmp_path / "inputs", "sleep", timeout_s=60)
         running = pool.submit(sandbox.run, job)
-        while sandbox._server.is_idle:
+        while sandbox._servers[()].is_idle:
             pass
         sandbox.close()
         assert running.result().status == "crash"
-    assert sandbox._server.process.poll() == 0
+    assert sandbox._servers[()].process.poll() == 0
+
+
+def test_modules_that_methods_share_are_imported_once(place, tmp_path):
+    write_inputs(INPUTS, tmp_path / "inputs", "p")
+    (tmp_path / "method.py").write_text(LATE)
+    (place / "late.py").write_text(f"open({str(tmp_path / 'imports')!r}, 'a').write('.')\nweight = 1.0")
+    with Sandbox(1) as sandbox:
+        for name in ("one", "two"):
+            (tmp_path / name).mkdir()
+            job = toy_job(tmp_path / name, tmp_path / "inputs", "ok", cls="Late")
+            locator = {"file": str(tmp_path / "method.py"), "class": "Late"}
+            outcome = sandbox.run(replace(job, locator=locator, preload=("late",)))
+            assert outcome.status == "ok", outcome.detail
+    assert (tmp_path / "imports").read_text() == "."
+
+
+def test_a_shared_module_that_is_not_there_is_told_by_the_trial(place, tmp_path):
+    write_inputs(INPUTS, tmp_path / "inputs", "p")
+    (tmp_path / "method.py").write_text(LATE)
+    (tmp_path / "job").mkdir()
+    job = toy_job(tmp_path / "job", tmp_path / "inputs", "ok", cls="Late")
+    with Sandbox(1) as sandbox:
+        locator = {"file": str(tmp_path / "method.py"), "class": "Late"}
+        outcome = sandbox.run(replace(job, locator=locator, preload=("late",)))
+    assert (outcome.status, "No module named 'late'" in outcome.detail) == ("crash", True)
