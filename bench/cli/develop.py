@@ -27,6 +27,7 @@ def register(app: typer.Typer) -> None:
     new.command(
         "method", epilog=examples("bench new method my-method", "bench new method my-method --task annotation")
     )(new_method)
+    new.command("task", epilog=examples("bench new task my-task"))(new_task)
     app.add_typer(new, name="new", rich_help_panel=EXTEND)
     app.command(
         rich_help_panel=EXTEND,
@@ -48,11 +49,27 @@ def new_method(
     from bench.plan.registry import Registry
 
     files = scaffold(name, Registry().task(task), out)
+    _tell_files(files, f"bench check {name}", f"compare:  bench run --task {task} --methods {name}")
+
+
+def new_task(
+    name: Annotated[str, typer.Argument(help="Name of the task, lower case.")],
+    out: Annotated[Path, typer.Option(help="Where to make the package.")] = Path("."),
+) -> None:
+    """Write a package with one small task, its controls, its entry point and its test."""
+    from bench.develop.scaffold import new_task as scaffold
+
+    _tell_files(
+        scaffold(name, out), f"bench audit --task {name}", f"controls: bench run --task {name} --methods controls"
+    )
+
+
+def _tell_files(files: list[Path], check: str, run: str) -> None:
     file, folder = shlex.quote(str(files[0])), shlex.quote(str(files[0].parent))
     for path in files:
         typer.echo(f"wrote {path}")
-    typer.echo(f"\ntry it:   bench check {name} --plugin {file}")
-    typer.echo(f"compare:  bench run --task {task} --methods {name} --plugin {file}")
+    typer.echo(f"\ntry it:   {check} --plugin {file}")
+    typer.echo(f"{run} --plugin {file}")
     typer.echo(f"install:  pip install -e {folder}")
 
 

@@ -77,7 +77,7 @@ def audit_one(task: Task, dataset: Dataset, track: str, seeds: Seeds) -> Finding
         leaks = _associations(problem)
         return Finding(name, track, "leak" if leaks else "pass", "order, names and columns", "; ".join(leaks))
     with tempfile.TemporaryDirectory(prefix="bench-audit-") as scratch:
-        first = _files(problem, Path(scratch) / "first")
+        first = input_digests(problem, Path(scratch) / "first")
         several = not isinstance(scrambled, Dataset)
         scrambles = [scrambled] if isinstance(scrambled, Dataset) else scrambled
         for k, changed in enumerate(scrambles):
@@ -85,7 +85,7 @@ def audit_one(task: Task, dataset: Dataset, track: str, seeds: Seeds) -> Finding
             if _same_truth(problem, other):
                 detail = "scrambling left the solution as it was: nothing tested"
                 return Finding(name, track, "leak", "identical bytes", detail)
-            second = _files(other, Path(scratch) / f"look_{k}")
+            second = input_digests(other, Path(scratch) / f"look_{k}")
             # A round's own masked entries are visible in the other rounds, so each is compared alone.
             pairs = [(first[k], second[k])] if several else list(zip(first, second, strict=True))
             differing = sorted({f for a, b in pairs for f in a.keys() | b.keys() if a.get(f) != b.get(f)})
@@ -106,8 +106,8 @@ def _same_truth(a: Problem, b: Problem) -> bool:
     return a.solution.equals(b.solution) and all(same)
 
 
-def _files(problem: Problem, folder: Path) -> list[dict[str, str]]:
-    """Digest of every input file by name, for each masking round."""
+def input_digests(problem: Problem, folder: Path) -> list[dict[str, str]]:
+    """sha256 of every file that a method would be given, by name, for each masking round."""
     write_rounds(problem.rounds, folder, "audit")
     return [
         {f.name: hashlib.sha256(f.read_bytes()).hexdigest() for f in sorted(part.iterdir())}
