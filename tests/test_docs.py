@@ -1,7 +1,10 @@
 """The commands and the Python of README and docs, as a reader would run them."""
 
+import os
 import re
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import anndata as ad
@@ -9,10 +12,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import typer
+import yaml
 from command_line import bench
 from scipy import sparse
 
 from bench.cli import with_commands
+from bench.develop.scaffold import new_task
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -102,6 +107,10 @@ def desk(tmp_path_factory):
     (folder / "depth.py").write_text(blocks(ROOT / "README.md", "python")[0])
     (folder / "my_method.py").write_text(blocks(ROOT / "docs" / "add-a-method.md", "python")[0])
     (folder / "plan.toml").write_text(blocks(ROOT / "docs" / "plan.md", "toml")[0])
+    package = new_task("hidden-genes", folder)[0]
+    package.write_text(package.read_text() + blocks(ROOT / "docs" / "add-a-task.md", "python")[2])
+    (folder / "tiny.py").write_text(blocks(ROOT / "docs" / "add-a-dataset.md", "python")[0])
+    subprocess.run([sys.executable, "tiny.py"], cwd=folder, check=True)
     for name in ("study-a", "study-b"):
         assert at(folder, "data", "add", f"{name}.h5ad", "--name", name).returncode == 0
     return folder
@@ -114,5 +123,41 @@ def test_a_documented_command_runs(words, desk):
     elif words[0] == "run":  # the built-in cohort, five seeds and a report a run take minutes
         words = [*words, "--seeds", "1", "--no-report", *([] if "--datasets" in words else ["--datasets", "my.h5ad"])]
         words += ["--jobs", "1"]  # two would each compile the same kernels
+    if words[0] == "new":  # what the other commands need is in the folder already
+        words = [*words, "--out", "new"]
     done = at(desk, *words)
     assert done.returncode == 0 or words[0] == "doctor", done.stdout + done.stderr  # it tells what is missing here
+
+
+def test_the_task_of_the_pages_is_the_one_that_bench_new_writes(tmp_path):
+    task, test, method = blocks(ROOT / "docs" / "add-a-task.md", "python")
+    files = new_task("hidden-genes", tmp_path)
+    assert files[0].read_text() == task
+    page = blocks(ROOT / "docs" / "add-a-metric.md", "python")
+    (tmp_path / "bench-hidden-genes" / "tests" / "test_pages.py").write_text("\n".join([test, *page[1:]]))
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "bench-hidden-genes"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    assert "4 passed" in done.stdout, done.stdout + done.stderr
+
+
+PYTHON = {
+    "index.md": "assert run.failures.empty and len(run.headline())",
+    "add-a-dataset.md": blocks(ROOT / "docs" / "add-a-metric.md", "python")[0]
+    + "error = brier(run, 'truth')\nassert len(error) == 1 and (error == 0).all()\n"
+    + "assert (brier(run, 'scrublet') > 0).all()",
+}
+
+
+@pytest.mark.parametrize("page", PYTHON)
+def test_the_python_of_a_page_runs(page, desk):
+    script = "\n".join([*blocks(ROOT / "docs" / page, "python"), PYTHON[page]])
+    env = {**os.environ, "BENCH_HOME": str(desk / "home")}
+    done = subprocess.run([sys.executable, "-c", script], cwd=desk, env=env, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_every_page_has_its_place_on_the_site():
+    toc = yaml.safe_load((ROOT / "docs" / "_toc.yml").read_text())
+    placed = [entry["file"] for tree in toc["subtrees"] for entry in tree["entries"]] + [toc["root"]]
+    pages = [p for p in (ROOT / "docs").rglob("*") if p.suffix in (".md", ".rst", ".ipynb")]
+    assert sorted(placed) == sorted(str(p.relative_to(ROOT / "docs").with_suffix("")) for p in pages)
