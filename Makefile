@@ -15,13 +15,14 @@ MODELS := $(filter all,$(EXTRAS))
 # Spinning OpenMP threads make torch up to 40 times slower on shared cores.
 export OMP_WAIT_POLICY = PASSIVE
 
-.PHONY: demo test fast lint types clean help
+.PHONY: demo test fast lint types docs clean help
 
 help:
 	@echo "make demo        set up .venv, run every doublet method on the built-in cohort, print where the report lies"
 	@echo "make test        set up .venv, run the whole test suite (slow ones too)"
 	@echo "make fast        the tests that take seconds, need no R and no browser"
 	@echo "make fast-3.13   the same on another Python, in a .venv-3.13 of its own; skipped where there is no such Python"
+	@echo "make docs        the site of docs/ in build/docs, from pages and docstrings; a warning is an error"
 	@echo "make lint        ruff, oxlint for the scripts of the report; make types: mypy (strict for the core)"
 
 demo: $(READY)
@@ -45,6 +46,12 @@ lint: $(READY)
 
 types: $(READY)
 	scripts/typecheck.sh $(BIN)/mypy
+
+# Needs no network once its packages are there.
+docs: $(READY)
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint $(LOCK) --group docs
+	$(BIN)/python -m sphinx --quiet --fresh-env --fail-on-warning --keep-going docs build/docs
+	@echo "open build/docs/index.html"
 
 $(LOCK):
 	@echo "no lock for Python $(VERSION), only: $(wildcard requirements-*.lock). Name another one: make PYTHON=python3.13"

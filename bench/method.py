@@ -164,7 +164,7 @@ class Method(ABC):
         Parameters that name a file or folder (empty: none): its bytes become part of a trial's key.
     environment
         Name of a TOML file beside the method's own that lists packages which cannot live beside the harness's
-        (:mod:`bench.environments.declaration`); ``run`` is then called in a process of that environment.
+        (docs/add-a-method.md has a whole one); ``run`` is then called in a process of that environment.
     caveat
         What a reader of a table must know about this row.
     presets

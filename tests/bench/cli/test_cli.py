@@ -58,7 +58,7 @@ def run(tmp_path, counts):
         "check",
         "embed",
     ]
-    + ["data add", "data simulate", "new method", "env", "env build", "env list", "env clean"],
+    + ["data add", "data simulate", "new method", "new task", "env", "env build", "env list", "env clean"],
 )
 def test_every_command_has_help_and_an_example(command):
     done = bench(*command.split(), "--help", env={"COLUMNS": "200"})
