@@ -16,7 +16,7 @@ from bench.reports.embeddings import tables as embedding_tables
 from bench.reports.page.figure_files import write_figures
 from bench.reports.page.payload import embed, payload
 from bench.reports.page.templates import asset, environment
-from bench.reports.run import caveats, citation, outcome, summary, tables
+from bench.reports.run import caveats, citation, crate, outcome, summary, tables
 from bench.reports.run.load import Run, load
 from bench.reports.run.standing import not_compared
 from bench.results.records import DECLARED, TaskCard, TrialRecord
@@ -54,6 +54,8 @@ def write(run_dir: Path, target: Path, formats: Sequence[str]) -> Path:
     target.parent.mkdir(parents=True, exist_ok=True)
     with replacing(target) as aside:
         aside.write_text(render(run, embeddings), encoding="utf-8")
+    if target.parent.resolve() == run.folder.resolve():  # a report that lies elsewhere changes nothing in the folder
+        crate.write(run)
     return target
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 from bench.reports.run import tables
 from bench.reports.run.load import Run
@@ -27,7 +28,7 @@ _NADEAU = """@article{nadeau2003inference,
 
 def bibtex(run: Run) -> str:
     """Every method that was tried, once each, bench itself, and the interval over splits where there is one."""
-    entries = {_key(text): text for card in _tried(run, *run.tasks) for text in _entries(card)}
+    entries = {_key(text): text for card in tried(run, *run.tasks) for text in _entries(card)}
     if (tables.cells(run)["interval"] == "splits").any():
         entries[_key(_NADEAU)] = _NADEAU
     return "\n\n".join([_of_bench(run), *(entries[key] for key in sorted(entries))])
@@ -35,7 +36,7 @@ def bibtex(run: Run) -> str:
 
 def without_citation(run: Run) -> list[str]:
     """Methods that were tried and whose card names nothing to cite."""
-    return [card.name for card in _tried(run, *run.tasks) if not _entries(card)]
+    return [card.name for card in tried(run, *run.tasks) if not _entries(card)]
 
 
 def methods_paragraph(run: Run, task: TaskCard) -> str:
@@ -63,7 +64,7 @@ def parameters(run: Run, task: TaskCard) -> list[tuple[str, str]]:
 
 
 def _compared(run: Run, task: TaskCard, records: list[TrialRecord]) -> str:
-    methods = [_named(card, records) for card in _tried(run, task.name)]
+    methods = [_named(card, records) for card in tried(run, task.name)]
     controls = sorted({r.spec.method for r in records if r.spec.role != "method"})
     tracks = sorted({r.spec.track for r in records})
     version = listing(sorted({r.bench_version for r in records}))
@@ -152,8 +153,8 @@ def _machine(run: Run, task: TaskCard, records: list[TrialRecord]) -> str:
     return f"{finished} Software: {', '.join(software)}{where}."
 
 
-def _tried(run: Run, *tasks: str) -> list[MethodCard]:
-    """Cards of the methods (not the controls) that ran in these tasks, by name."""
+def tried(run: Run, *tasks: str) -> list[MethodCard]:
+    """Return the cards of the methods (not the controls) that ran in these tasks, by name."""
     names = {r.spec.method for r in run.trials.values() if r.spec.task in tasks and r.status not in DECLARED}
     cards = [run.methods[name] for name in sorted(names & run.methods.keys())]
     return [card for card in cards if card.role == "method"]
@@ -166,6 +167,26 @@ def _entries(card: MethodCard) -> list[str]:
     if card.reference:
         return [f"@misc{{{card.name},\n    title = {{{card.name}}},\n    doi = {{{card.reference}}},\n}}"]
     return []
+
+
+@dataclass(frozen=True)
+class Work:
+    """A paper or software to cite."""
+
+    key: str
+    title: str
+    doi: str
+
+
+def works(card: MethodCard) -> list[Work]:
+    """Return what a card says to cite."""
+    return [Work(_key(text), _field(text, "title"), _field(text, "doi")) for text in _entries(card)]
+
+
+def _field(entry: str, name: str) -> str:
+    """A field of a BibTeX entry without braces, if it stands between braces; they may be nested."""
+    found = re.search(rf"\b{name}\s*=\s*\{{((?:[^{{}}]|\{{[^{{}}]*\}})*)\}}", entry)
+    return " ".join(re.sub(r"[{}]", "", found[1]).split()) if found else ""
 
 
 def _key(entry: str) -> str:
