@@ -150,18 +150,14 @@ _lock = threading.Lock()
 
 
 def take(threads: int, preload: Sequence[str] = ()) -> Server:
-    """The server that was given back last if a new one would be the same, else a new one."""
-    if preload:
-        server = Server(threads, preload)
-        server.look_again()
-        return server
+    """The light server that was given back last if a new one would be the same, else a new one."""
     with _lock:
-        server = _kept.pop() if _kept else None
-    if server is not None and server.stamp == _stamp(threads) and server.look_again():
-        return server
-    if server is not None:
-        server.end()
-    server = Server(threads)
+        kept = _kept.pop() if _kept and not preload else None
+    if kept is not None:
+        if kept.stamp == _stamp(threads) and kept.look_again():
+            return kept
+        kept.end()
+    server = Server(threads, preload)
     server.look_again()
     return server
 
