@@ -107,13 +107,13 @@ def check(
         results.append({"task": task_name} | vars(result))
         if not as_json:
             fix = f"\n  fix:   {result.fix}" if result.fix else ""
-            _line(result.status, f"{task_name}: {result.name}", result.detail + fix)
+            _line(result.status, f"{result.wall_s:6.1f} s  {task_name}: {result.name}", result.detail + fix)
     if as_json:
         typer.echo(json.dumps(results, indent=1))
     else:
-        typer.echo(
-            f"{method}: " + ", ".join(f"{n} {status}" for status, n in Counter(r["status"] for r in results).items())
-        )
+        counts = ", ".join(f"{n} {status}" for status, n in Counter(r["status"] for r in results).items())
+        wall, cpu = (sum(r[seconds] for r in results) for seconds in ("wall_s", "cpu_s"))
+        typer.echo(f"{method}: {counts} in {wall:.1f} s ({cpu:.1f} CPU seconds in the method's processes)")
     if failed:
         raise typer.Exit(1)
 

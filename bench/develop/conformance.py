@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -53,12 +54,17 @@ _LOG_LINES = 8
 
 @dataclass(frozen=True)
 class Check:
-    """One check: ``pass``, ``fail`` or ``skip``; ``fix`` mends a failure where ``detail`` does not say how."""
+    """One check: ``pass``, ``fail`` or ``skip``; ``fix`` mends a failure where ``detail`` does not say how.
+
+    ``wall_s`` and ``cpu_s`` are the seconds that it took, the latter of the method's processes.
+    """
 
     name: str
     status: str
     detail: str = ""
     fix: str = ""
+    wall_s: float = 0.0
+    cpu_s: float = 0.0
 
 
 class Conformance:
@@ -87,6 +93,7 @@ class Conformance:
         self._inputs = task.make_problem(dataset, track, Seeds()).inputs
         self._environment = environment_of(entry.value)
         self._n = 0
+        self._cpu_s = 0.0
 
     def run(self) -> Iterator[Check]:
         """Every check, one after the other."""
@@ -97,16 +104,22 @@ class Conformance:
             if cls.supervised and self._task.labelled_training and self._inputs.train is None:
                 yield Check("problem", "fail", "the method needs training donors and this dataset gives none")
                 return
+            start = time.monotonic()
             outcome, first = self._call(self._inputs)
-            yield self._verdict(_SCHEMA, outcome, first)
+            yield self._timed(self._verdict(_SCHEMA, outcome, first), start)
             if first is None:
                 return
             for name, check in self._checks(first).items():
+                start = time.monotonic()
                 try:
                     done = check(name)
                 except BenchError as error:
                     done = Check(name, "fail", str(error))
-                yield replace(done, fix=_FIXES[name]) if done.status == "fail" else done
+                yield self._timed(replace(done, fix=_FIXES[name]) if done.status == "fail" else done, start)
+
+    def _timed(self, check: Check, start: float) -> Check:
+        cpu_s, self._cpu_s = self._cpu_s, 0.0
+        return replace(check, wall_s=time.monotonic() - start, cpu_s=cpu_s)
 
     def _checks(self, first: dict[str, Any]) -> dict[str, Callable[[str], Check]]:
         checks = {
@@ -144,6 +157,7 @@ class Conformance:
                 preload=self._entry.value.preload,
             )
         )
+        self._cpu_s += outcome.cpu_s or 0.0
         if outcome.status == "crash":
             tail = logs.tail(folder / "log.txt").splitlines()[-_LOG_LINES:]
             return replace(outcome, detail="\n    ".join([outcome.detail, *tail])), None

@@ -56,3 +56,9 @@ def test_what_cannot_be_checked_is_said_before_data_are_loaded(registry, monkeyp
     monkeypatch.setattr(type(registry.task("guess")), "why_not", lambda self, card, track: "no reason")
     with pytest.raises(BenchError, match="'toy-data' serves no track of guess\n  where: plain: no reason"):
         list(conformance(entry, registry.tasks, ToySource().load, task="guess"))
+
+
+def test_every_check_tells_what_it_took(registry):
+    found = results(registry, "toy")
+    assert all(check.wall_s > 0 for check in found.values())
+    assert found["schema"].cpu_s > 0
