@@ -66,7 +66,7 @@ def test_the_caches_of_each_sandbox_are_those_of_its_time(place, monkeypatch, tm
         (tmp_path / name).mkdir()
         monkeypatch.setenv("BENCH_CACHE", str(tmp_path / name / "cache"))
         with Sandbox(1) as sandbox:
-            pids.append(sandbox._server.process.pid)
+            pids.append(sandbox._servers[()].process.pid)
             assert sandbox.run(toy_job(tmp_path / name, tmp_path / "inputs", "environment")).status == "ok"
         told = (tmp_path / name / "log.txt").read_text().splitlines()
         assert f"XDG_CACHE_HOME={tmp_path / name / 'cache' / 'compiled'}" in told
