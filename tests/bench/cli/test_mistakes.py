@@ -12,10 +12,7 @@ def desk(tmp_path_factory):
     """A folder with two files of data, a plugin and a run folder."""
     folder = tmp_path_factory.mktemp("desk")
     adata = ToySource(n_cells=90).load().adata
-    adata.obs["person"] = [f"p{i % 3}" for i in range(90)]
-    adata.obs["annotation"] = ["a", "b", "c"] * 30
-    adata.obs["participant"] = adata.obs.pop("person")
-    adata.obs = adata.obs[["annotation", "participant"]]
+    adata.obs = adata.obs[[]].assign(annotation=["a", "b", "c"] * 30, participant=["p0", "p1", "p2"] * 30)
     adata.write_h5ad(folder / "my.h5ad")
     adata.write_h5ad(folder / "other.h5ad")
     (folder / "mine.py").write_text(PLUGIN.read_text())
