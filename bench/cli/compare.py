@@ -52,6 +52,8 @@ def compare(
     from bench.system import write_atomic
     from bench.words import csv_text
 
+    if a.resolve() == b.resolve():
+        raise BenchError("this is one run folder, named twice", where=str(b), fix="name the run to compare it with")
     resamples = PairedResamples(Registry(plugin or ()), Store.open(a), Store.open(b))
     for folder in (a, b):
         if Store(folder).is_writable:

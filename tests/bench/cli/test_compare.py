@@ -1,6 +1,7 @@
 """``bench compare`` on two runs of the doublet task: the interval against scikit-learn, exit codes and files."""
 
 import json
+import shutil
 from xml.etree import ElementTree as ET
 
 import numpy as np
@@ -64,9 +65,16 @@ def test_worse_fails_where_asked_and_is_written_as_junit_and_csv(runs):
 
 def test_better_and_the_same_do_not_fail(runs):
     assert bench("compare", "b", "a", "--fail-if-worse", cwd=runs).returncode == 0
-    done = bench("compare", "a", "a", "--fail-if-worse", cwd=runs)
+    shutil.copytree(runs / "a", runs / "again")
+    done = bench("compare", "a", "again", "--fail-if-worse", cwd=runs)
     assert done.returncode == 0
     assert "the same in all" in done.stdout
+
+
+def test_a_run_is_not_compared_with_itself(runs):
+    done = bench("compare", "a", "other/../a", "--fail-if-worse", cwd=runs)
+    assert done.returncode == 2
+    assert "one run folder, named twice" in done.stderr
 
 
 def test_a_folder_that_is_no_run_is_an_error(runs):
