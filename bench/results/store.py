@@ -77,6 +77,7 @@ class Store:
                     where=str(root),
                     fix="give another --out, or the folder of an earlier run to go on with it",
                 )
+        _check_folders(root)
         return cls(root)
 
     def _make(self) -> None:
@@ -103,6 +104,7 @@ class Store:
         """
         if not (root / "run.json").exists():
             raise BenchError("not a run folder: run.json is missing", where=str(root), fix=_run_folder_hint(root))
+        _check_folders(root)
         return cls(root)
 
     @property
@@ -302,6 +304,14 @@ def usable_folder(path: Path) -> Path:
         if place.exists() and not place.is_dir():
             raise BenchError("this is a file, not a folder", where=f"--out {place}", fix="name a new folder")
     return path
+
+
+def _check_folders(root: Path) -> None:
+    """Refuse a run folder that has a file where one of its folders belongs: it would look empty."""
+    for place in (root / "trials", root / "requests", root / "problems"):
+        if place.exists() and not place.is_dir():
+            fix = "it did not come from bench: move it away, put the folder back if you have it, or give another --out"
+            raise BenchError("this is a file where a run folder has a folder", where=str(place), fix=fix)
 
 
 def scored_file(name: str) -> str:

@@ -53,6 +53,19 @@ def test_a_folder_with_other_things_is_not_taken_for_a_run(tmp_path):
         Store.open(tmp_path)
 
 
+@pytest.mark.parametrize("open_run", [Store.open, Store.create])
+@pytest.mark.parametrize("name", ["trials", "requests", "problems"])
+def test_a_file_in_place_of_a_folder_is_refused_and_left_alone(store, open_run, name):
+    place = store.root / name
+    if place.exists():
+        place.rmdir()
+    place.write_text("do not touch")
+    with pytest.raises(BenchError, match="file where a run folder has a folder") as refusal:
+        open_run(store.root)
+    assert refusal.value.where == str(place)
+    assert place.read_text() == "do not touch"
+
+
 def test_leftovers_of_a_killed_writer_are_never_read(store):
     half = store.root / "trials" / ".tmp-00000000000000aa-1234"
     half.mkdir()
