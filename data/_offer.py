@@ -48,6 +48,18 @@ def offer(source: DatasetSource, path: Path, layer: str | None, fields: Collecti
     return f"{what}\n         columns: {', '.join(told)}{more}"
 
 
+def offer_in_memory(source: DatasetSource, fields: Collection[str]) -> str:
+    """As :func:`offer`, of an AnnData: the call that names its columns."""
+    unused = [column for column in source.obs_columns() if column not in source.mapping.values()]
+    if not unused:
+        return "the AnnData has no other columns: join your table of the cells to its obs"
+    guesses = {field: (*alike(field, unused, source.mapping), "COLUMN")[0] for field in fields}
+    keys = [f"{option(field).lstrip('-').replace('-', '_')}={column!r}" for field, column in guesses.items()]
+    more = f", and {len(unused) - _COLUMNS} more" if len(unused) > _COLUMNS else ""
+    what = f"name the column: bench.as_dataset(adata, {', '.join(keys)})"
+    return f"{what}\n         columns: {', '.join(unused[:_COLUMNS])}{more}"
+
+
 def _command(
     source: DatasetSource, path: Path, layer: str | None, guesses: dict[str, str], columns: Collection[str]
 ) -> str:

@@ -114,7 +114,7 @@ def check_counts(X: sparse.csr_matrix, where: str) -> None:
 
 
 def _refuse_fractions(X: sparse.csr_matrix, share: float, where: str) -> None:
-    fix = "hand over raw counts (often in layers['counts'] or raw.X: bench data add FILE --layer)"
+    fix = "hand over raw counts (often in layers['counts'] or raw.X: --layer counts, --layer raw)"
     if _is_log1p(X):
         message = (
             f"the matrix is already log-transformed (largest value {X.data.max():.3g}, cells agree after exp(x) - 1)"
@@ -166,12 +166,13 @@ def check_unique(names: pd.Index, kind: str, where: str) -> None:
     if len(repeated):
         examples = ", ".join(map(str, repeated[:3]))
         fix = {
-            "cell": "make them unique, e.g. add the sample to the barcode: "
-            "adata.obs_names = adata.obs['donor'].astype(str) + '_' + adata.obs_names",
+            "cell": "make them unique: adata.obs_names_make_unique(); of samples that share barcodes, put the sample "
+            "before the barcode: adata.obs_names = adata.obs[SAMPLE].astype(str) + '_' + adata.obs_names",
             "gene": "use Ensembl IDs as var_names and keep the symbols in var['symbol'], or sum the duplicates; "
             "var_names_make_unique() keeps them as different genes",
         }[kind]
-        raise DataError(f"{len(repeated):,} {kind} names occur more than once (e.g. {examples})", where=where, fix=fix)
+        what = f"{kind} names occur more than once ({count(len(repeated), 'name')}, such as {examples})"
+        raise DataError(what, where=where, fix=fix)
 
 
 def check_labels(values: pd.Series, where: str, field: str = "") -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -16,6 +16,7 @@ from bench.data._builtin import EFFECTS
 from bench.data._columns import map_columns, weak_labels
 from bench.data._facts import of_columns
 from bench.data._features import KINDS, which_genes
+from bench.data._offer import offer_in_memory
 from bench.data.ingest import assembled, canonical_obs, canonical_var, check_names
 from bench.data.library import TRUTHS, _check_arms, _guessed_truth, _of_columns, _of_labels
 from bench.dataset import Dataset, DatasetCard, DatasetSource
@@ -54,6 +55,10 @@ class MemorySource(DatasetSource):
     def obs_columns(self) -> tuple[str, ...]:
         """Names of all columns of ``obs``."""
         return self._columns
+
+    def offer(self, fields: Collection[str]) -> str:
+        """The call that names the columns of some fields, and the columns there are."""
+        return offer_in_memory(self, fields)
 
     def load(self) -> Dataset:
         """The checked cells."""

@@ -177,6 +177,25 @@ def test_counts_that_lie_elsewhere_are_offered_in_the_words_of_python(counts, pl
         from_anndata(counts)
 
 
+@pytest.mark.filterwarnings("ignore")  # of anndata, about names that are not unique
+def test_the_fix_of_cells_of_one_name_works_within_a_donor_too(counts):
+    counts.obs_names = ["c"] * 3 + [f"cell{i}" for i in range(9)]
+    with pytest.raises(DataError) as refusal:
+        from_anndata(counts)
+    assert "adata.obs_names_make_unique()" in refusal.value.fix
+    counts.obs_names_make_unique()
+    assert from_anndata(counts).card.n_cells == 12
+
+
+def test_columns_that_are_missing_are_offered_with_the_call_that_names_them(counts):
+    counts.obs = counts.obs.rename(columns={"cell_type": "Annotation"})
+    told = from_anndata(counts).offer(["cell_type", "condition"])
+    assert told.startswith("name the column: bench.as_dataset(adata, label_key='Annotation', condition_key='COLUMN')\n")
+    assert told.endswith("columns: individual, Annotation, score")
+    counts.obs = counts.obs[["is_doublet"]]
+    assert "join your table" in from_anndata(counts).offer(["cell_type"])
+
+
 def test_a_backed_anndata_is_told_what_to_hand_over(counts, tmp_path):
     counts.write_h5ad(tmp_path / "mine.h5ad")
     backed = anndata.read_h5ad(tmp_path / "mine.h5ad", backed="r")
