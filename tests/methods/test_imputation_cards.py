@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import tempfile
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -55,12 +58,12 @@ def hide(cells: Cells, k: int, of: int = 5) -> tuple[Cells, csr_matrix]:
 
 @pytest.fixture
 def context(tmp_path):
-    def make(seed: int = 0, **settings: Any) -> Context:
-        folder = tmp_path / str(len(list(tmp_path.iterdir())))
-        folder.mkdir()
-        return Context(seed=seed, scratch=folder, **settings)
+    return partial(context_in, tmp_path)
 
-    return make
+
+def context_in(place: Path, seed: int = 0, **settings: Any) -> Context:
+    """A context whose scratch lies in ``place``."""
+    return Context(seed=seed, scratch=Path(tempfile.mkdtemp(dir=place)), **settings)
 
 
 def method_of(name: str) -> Any:
@@ -77,7 +80,7 @@ def method_of(name: str) -> Any:
     return found
 
 
-@pytest.fixture(params=[pytest.param(m, marks=pytest.mark.slow if m in SLOW else ()) for m in MODULES])
+@pytest.fixture(scope="module", params=[pytest.param(m, marks=pytest.mark.slow if m in SLOW else ()) for m in MODULES])
 def make(request):
     package, parameters = MODULES[request.param]
     if package:
@@ -109,32 +112,35 @@ def test_hidden_counts_are_told_better_than_by_the_mean_of_the_gene(make, contex
     assert error < 0.6 * np.square(mean[where[1]] - truth[where]).mean()
 
 
-def test_the_seed_decides_and_rounds_differ(make, context):
+def two_rounds() -> list[Inputs]:
+    """Two masking rounds of the same cells."""
     cells, _ = simulate(60, np.random.default_rng(3))
-    rounds = [Inputs(*hide(cells, k)[:1], query=hide(cells, k)[1]) for k in range(2)]
+    return [Inputs(kept, query=query) for kept, query in (hide(cells, k) for k in range(2))]
 
-    def both(seed: int) -> list[np.ndarray]:
-        method = make()
-        ctx = context(seed, n_rounds=2)
-        found = []
-        for ctx.round, shown_inputs in enumerate(rounds):
-            found.append(answer(method, shown_inputs, ctx))
-        return found
 
-    first, second = both(1), both(1)
-    for a, b in zip(first, second, strict=True):
+def answers_to_two_rounds(method: Method, ctx: Context) -> list[np.ndarray]:
+    """Answers of one object to both rounds, one after the other."""
+    found = []
+    for ctx.round, shown_inputs in enumerate(two_rounds()):
+        found.append(answer(method, shown_inputs, ctx))
+    return found
+
+
+@pytest.fixture(scope="module")
+def of_two_rounds(make, tmp_path_factory):
+    """Answers with seed 1 to two rounds."""
+    return answers_to_two_rounds(make(), context_in(tmp_path_factory.mktemp("rounds"), 1, n_rounds=2))
+
+
+def test_the_seed_decides_and_rounds_differ(make, context, of_two_rounds):
+    for a, b in zip(of_two_rounds, answers_to_two_rounds(make(), context(1, n_rounds=2)), strict=True):
         np.testing.assert_array_equal(a, b)
-    assert not np.allclose(*first)
+    assert not np.allclose(*of_two_rounds)
 
 
-def test_what_one_round_showed_is_not_used_in_another(make, context):
+def test_what_one_round_showed_is_not_used_in_another(make, context, of_two_rounds):
     """The answer of a round is the same whether or not another round was asked before it on the same object."""
-    cells, _ = simulate(60, np.random.default_rng(3))
-    first, second = (Inputs(hide(cells, k)[0], query=hide(cells, k)[1]) for k in range(2))
-    method, ctx = make(), context(1, n_rounds=2)
-    method.run(first, ctx)
-    ctx.round = 1
-    np.testing.assert_array_equal(answer(method, second, ctx), answer(make(), second, context(1)))
+    np.testing.assert_array_equal(of_two_rounds[1], answer(make(), two_rounds()[1], context(1)))
 
 
 def test_cells_and_genes_without_counts_are_zero_and_told(make, context):
