@@ -79,7 +79,8 @@ def _arguments(registry: Registry, task: TaskTable, folder: Path, text: PlanText
             method_seeds=task.seeds,
             params=params,
         )
-        make_plan(registry, request)
+        for unreadable in make_plan(registry, request).unreadable.values():
+            raise unreadable
     except BenchError as error:
         word = error.name if isinstance(error, UnknownNameError) else Path(error.where).name
         error.where = "; ".join(filter(None, [text.where(i, *filter(None, [word])), error.where]))

@@ -105,6 +105,12 @@ def test_a_written_plan_names_what_is_meant_and_no_more(desk):
         ('[[task]]\nname = "gues"', "unknown task 'gues'", 3, "did you mean 'guess'?"),
         (TASK + 'datasets = ["oen.h5ad"]', "there is no such file or folder", 4, "did you mean"),
         (
+            TASK + TASK + 'datasets = ["one.h5ad",\n"oen.h5ad"]',
+            "there is no such file or folder",
+            7,
+            "did you mean",
+        ),
+        (
             TASK + 'methods = [{ name = "toy", params = { mood = 1 } }]',
             "unknown parameter of toy 'mood'",
             4,
