@@ -165,4 +165,5 @@ def write_plan(
         device=cast("Any", device),
     )
     plan = PlanFile(out=beside(out) if out else None, plugins=[beside(plugin) for plugin in plugins], task=[table])
+    file.parent.mkdir(parents=True, exist_ok=True)
     write_atomic(file, as_toml(plan).encode())

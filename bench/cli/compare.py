@@ -59,6 +59,8 @@ def compare(
         if Store(folder).is_writable:
             Store(folder).write_tables()
     found = compare_runs(load(a), load(b), resamples.intervals)
+    for file in filter(None, (csv, junit)):
+        file.parent.mkdir(parents=True, exist_ok=True)
     if csv is not None:
         write_atomic(csv, csv_text(found.scores).encode())
     if junit is not None:

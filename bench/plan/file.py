@@ -93,6 +93,7 @@ class PlanText:
             from bench.system import path_hint
 
             fix = "write it as UTF-8" if isinstance(error, UnicodeDecodeError) else path_hint(path)
+            fix = "name the file in this folder" if path.is_dir() else fix
             raise BenchError("the plan cannot be read", where=str(path), fix=fix) from error
         except tomllib.TOMLDecodeError as error:
             raise BenchError(f"this is no TOML: {error}", where=str(path), fix="see docs/plan.md") from error
@@ -139,7 +140,10 @@ class PlanText:
         key = ".".join(part for part in keys if part != "task")
         if first["type"] == "value_error":
             return BenchError(f"{key}: {first['ctx']['error']}", where=where, fix="see docs/plan.md")
-        return BenchError(f"{key}: {first['msg']}, not {first['input']!r}", where=where, fix="see docs/plan.md")
+        fix = "see docs/plan.md"
+        if first["type"] == "list_type" and isinstance(first["input"], str):
+            fix = f"write {keys[-1]} = {_toml([first['input']])}"
+        return BenchError(f"{key}: {first['msg']}, not {first['input']!r}", where=where, fix=fix)
 
 
 def as_toml(plan: PlanFile) -> str:

@@ -54,12 +54,12 @@ def test_the_paired_interval_is_that_of_the_same_resamples(runs):
 
 def test_worse_fails_where_asked_and_is_written_as_junit_and_csv(runs):
     assert bench("compare", "a", "b", cwd=runs).returncode == 0
-    done = bench("compare", "a", "b", "--fail-if-worse", "--junit=j.xml", "--csv=c.csv", cwd=runs)
+    done = bench("compare", "a", "b", "--fail-if-worse", "--junit=ci/j.xml", "--csv=ci/c.csv", cwd=runs)
     assert done.returncode == 1
     assert "1 worse" in done.stdout
     assert "parameter ntop 500 -> 2 of cxds" in done.stdout
-    assert ET.parse(runs / "j.xml").getroot().get("failures") == "1"
-    table = pd.read_csv(runs / "c.csv")
+    assert ET.parse(runs / "ci/j.xml").getroot().get("failures") == "1"
+    table = pd.read_csv(runs / "ci/c.csv")
     assert table.loc[table["headline"] & (table["method"] == "cxds"), "change"].tolist() == ["worse"]
 
 

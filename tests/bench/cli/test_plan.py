@@ -82,9 +82,10 @@ def test_a_command_line_and_the_plan_it_means_are_the_same_trials(desk, options)
 
 def test_a_written_plan_names_what_is_meant_and_no_more(desk):
     command = "run --task guess --plugin toys.py --methods toy,noisy --set toy.mode=constant --datasets one.h5ad"
-    bench(*shlex.split(command), "--seeds", "3", "--write-plan", "plan.toml", cwd=desk)
-    assert (desk / "plan.toml").read_text() == (
-        'plugins = ["toys.py"]\n\n[[task]]\nname = "guess"\ntracks = ["plain"]\ndatasets = ["one.h5ad"]\nseeds = 3\n'
+    bench(*shlex.split(command), "--seeds", "3", "--write-plan", "plans/plan.toml", cwd=desk)
+    assert (desk / "plans/plan.toml").read_text() == (
+        'plugins = ["../toys.py"]\n\n[[task]]\nname = "guess"\ntracks = ["plain"]\ndatasets = ["../one.h5ad"]\n'
+        "seeds = 3\n"
         'methods = [\n  { name = "toy", params = { mode = "constant" } },\n  "noisy",\n]\n'
     )
 
@@ -117,6 +118,8 @@ def test_a_written_plan_names_what_is_meant_and_no_more(desk):
             "did you mean 'mode'?",
         ),
         (TASK + 'methods = [{ name = "toy", preset = "q" }]', "unknown preset of toy 'q'", 4, "known:"),
+        (TASK + 'methods = "toy"', "methods: Input should be a valid list, not 'toy'", 4, 'write methods = ["toy"]'),
+        ('datasets = "one.h5ad"\n' + TASK, "datasets: Input", 2, 'write datasets = ["one.h5ad"]'),
         (TASK + "seeds = 0", "seeds: Input should be greater than 0, not 0", 4, "see docs/plan.md"),
         (TASK + 'timeout = "soon"', "timeout: 'soon' is not a usable value", 4, "see docs/plan.md"),
         ("[[task]]\nseeds = 1", "'name' of a task is missing", 2, "write name = ..."),
@@ -132,6 +135,11 @@ def test_what_is_wrong_with_a_plan_is_told_with_its_line(run, desk, text, what, 
     assert f"  where: {desk / 'plan.toml'}" + (f", line {line}" if line else "") in done.stderr
     assert f"  fix:   {fix}" in done.stderr
     assert not (desk / "elsewhere" / "bench-runs").exists()
+
+
+def test_a_folder_is_no_plan(desk):
+    done = bench("run", "--plan", ".", cwd=desk)
+    assert (done.returncode, "fix:   name the file in this folder" in done.stderr) == (2, True)
 
 
 def test_what_a_plan_says_is_refused_beside_it(run):
