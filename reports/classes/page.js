@@ -1,7 +1,7 @@
 // Scores by class and confusion matrices, for tasks that are scored by class; the whole section is absent otherwise.
 (() => {
   "use strict";
-  const { el, $, number, whole, percent, median, groupBy, colour, figure, escape, multiples, steps, pairName, BOX, addView } = window.benchReport;
+  const { el, $, number, whole, percent, median, groupBy, colour, traced, noted, figure, escape, multiples, steps, pairName, BOX, addView } = window.benchReport;
   if (!$("classes")) return;
   const SHADES = [[0, "#f4f8fa"], [0.25, "#b9d6e3"], [0.6, "#4a90ae"], [1, "#0d3f57"]];
   const WITHIN = " › ";  // as in the lineages that the page carries
@@ -37,7 +37,7 @@
     const traces = pairs.flatMap((p, k) => p.labels.map(({ label }) => {
       const f1 = p.scores[label].f1, scored = p.present.filter((i) => f1[i] !== null), at = groupBy(scored, (i) => f1[i]);
       for (const i of scored) rows.push([p.track, p.dataset, label, p.names[i], f1[i], some(p.n[i]), some(p.train[i])]);
-      return { ...BOX, x: scored.map((i) => f1[i]), y: scored.map(() => label), name: escape(label), ...axes[k], text: scored.map((i) => `<b>${escape(p.names[i])}</b><br>${p.lineage[i] ? `${escape(p.lineage[i])}<br>` : ""}${cellsOf(p, i)}${sharing(p, f1, i, at)}`),
+      return { ...BOX, meta: [p.track, p.dataset, label], x: scored.map((i) => f1[i]), y: scored.map(() => label), name: escape(label), ...axes[k], text: scored.map((i) => `<b>${escape(p.names[i])}</b><br>${p.lineage[i] ? `${escape(p.lineage[i])}<br>` : ""}${cellsOf(p, i)}${sharing(p, f1, i, at)}`),
         hoveron: "points", jitter: 1, marker: { color: view.style[label].colour, size: 4.5, opacity: 0.75 }, hovertemplate: `${escape(label)}: F1 %{x:.3f}<br>%{text}<extra></extra>` };
     }));
     figure(host, { title: "F1 of each class", alt: "Box and strip of F1 per class, a panel per level and dataset; the table below has the numbers.", traces,
@@ -226,8 +226,8 @@
     const mistaken = new Map();
     for (const e of cells) if (e.row !== e.column && e.n > (mistaken.get(e.row)?.n || 0)) mistaken.set(e.row, e);
     const order = [...p.present].sort((a, b) => (p.scores[method].f1[a] ?? 0) - (p.scores[method].f1[b] ?? 0) || p.n[b] - p.n[a]);
-    const cell = (label, i) => { const s = p.scores[label], v = s.f1[i]; return v === null ? el("td", {}, "–") : el("td", { class: "shade", style: colour(v), title: `${label}, ${p.names[i]}: F1 ${number(v)}, precision ${number(s.precision[i])}, recall ${number(s.recall[i])}` }, number(v)); };
-    const body = order.map((i) => { const e = mistaken.get(i); return el("tr", {}, el("th", { scope: "row", title: p.lineage[i] || null }, p.names[i]), el("td", { class: "num" }, some(p.n[i])), el("td", { class: "num" }, some(p.train[i])), el("td", { class: "num" }, some(p.donors[i])), ...methods.map((l) => cell(l, i)), el("td", {}, e ? `${columns[e.column]} ` : "–", e ? el("small", {}, percent(e.share)) : null)); });
+    const cell = (label, i) => { const s = p.scores[label], v = s.f1[i]; return v === null ? el("td", {}, "–") : el("td", { class: "shade", style: colour(v), ...traced(p.track, p.dataset, label, "f1", `${label}, ${p.names[i]}: F1 ${number(v)}, precision ${number(s.precision[i])}, recall ${number(s.recall[i])}`, `class:${p.names[i]}`) }, number(v)); };
+    const body = order.map((i) => { const e = mistaken.get(i); return el("tr", {}, el("th", { scope: "row", ...noted(p.lineage[i]) }, p.names[i]), el("td", { class: "num" }, some(p.n[i])), el("td", { class: "num" }, some(p.train[i])), el("td", { class: "num" }, some(p.donors[i])), ...methods.map((l) => cell(l, i)), el("td", {}, e ? `${columns[e.column]} ` : "–", e ? el("small", {}, percent(e.share)) : null)); });
     const head = ["Class", `Tested cells${averaged(p)}`, "Training cells", "Training donors", ...methods, `${method} mistakes it most for`].map((h) => el("th", { scope: "col" }, h));
     const absent = p.names.length - p.present.length;
     host.replaceChildren(el("details", { open: true }, el("summary", {}, `F1 of each class, worst of ${method} first (${order.length})`), el("div", { class: "scroll tall", tabindex: "0" }, el("table", { class: "plain by-class" }, el("thead", {}, el("tr", {}, ...head)), el("tbody", {}, ...body)))),
@@ -254,10 +254,10 @@
       if (a === b) return el("td", {}, "");
       const [r, sign] = by.get(`${a}\t${b}`), low = sign > 0 ? r.ci_low : -r.ci_high, high = sign > 0 ? r.ci_high : -r.ci_low;
       const words = `${a} − ${b}: ${number(sign * r.difference)} [${number(low)}, ${number(high)}], bootstrap p ${number(r.p_holm)} (Holm)\nOnly ${r.method_a} right: ${r.only_a} cells; only ${r.method_b}: ${r.only_b}; McNemar p ${number(r.p_mcnemar_holm)} (Holm)`;
-      return el("td", { class: "num", title: words }, `${sign * r.difference > 0 ? "+" : ""}${number(sign * r.difference)}`, testable && r.p_holm < 0.05 ? " *" : "", r.p_mcnemar_holm < 0.05 ? " ◦" : "");
+      return el("td", { class: "num", ...noted(words) }, `${sign * r.difference > 0 ? "+" : ""}${number(sign * r.difference)}`, testable && r.p_holm < 0.05 ? " *" : "", r.p_mcnemar_holm < 0.05 ? " ◦" : "");
     })));
     const few = testable ? "" : ` With ${many(donors, "tested donor")} no exact test over donors can reach 0.05, so * is withheld: the data cannot tell whether a difference holds for other donors.`;
-    host.replaceChildren(el("h3", {}, `Methods compared on the same ${many(cells, "cell")} of ${many(donors, "donor")}`), el("p", { class: "note" }, `Macro F1 of the row minus that of the column (first split). *: differs over donors (donors, then cells resampled; Holm). ◦: the shares of right answers differ on these cells (McNemar, Holm), which takes cells of one donor as independent and so is too easily reached. Point at a number for intervals and p.${few}`), plain(["", ...names], body));
+    host.replaceChildren(el("h3", {}, `Methods compared on the same ${many(cells, "cell")} of ${many(donors, "donor")}`), el("p", { class: "note" }, `Macro F1 of the row minus that of the column (first split). *: differs over donors (donors, then cells resampled; Holm). ◦: the shares of right answers differ on these cells (McNemar, Holm), which takes cells of one donor as independent and so is too easily reached. Point at a number for intervals and p.${few}`), plain(["row minus column", ...names], body));
   }
 
   let last = null;

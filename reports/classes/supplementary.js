@@ -1,7 +1,7 @@
 // Supplementary Table 4: a table a level, its datasets one after the other, a row a method, and what the paper reports beside it.
 (() => {
   "use strict";
-  const { el, $, number, reported, count, groupBy, column, addView } = window.benchReport;
+  const { el, $, number, traced, noted, reported, count, groupBy, column, addView } = window.benchReport;
   if (!$("supplementary")) return;
   const OURS = "this run";
   const sorted = { by: "", down: true };
@@ -37,7 +37,7 @@
     const most = (name) => Math.max(0, ...present(done.map((r) => r[name])));
     const several = most("splits") > 1 ? ` in ${count(most("splits"), "split")}` : "";
     const rests = [`${several ? "about " : ""}${count(most("cells"), "tested cell")}${several ? " a split" : ""}`, most("donors") > 0 ? `${count(most("donors"), "tested donor")}${several}` : "", most("trials") > 1 ? `mean of ${count(most("trials"), "trial")}` : ""];
-    return el("tr", { class: "on" }, el("th", { scope: "rowgroup", colspan: width }, el("div", {}, el("b", {}, dataset), " ", el("small", {}, rests.filter(Boolean).join(", ")), ...notes.map((note) => el("span", { class: "flag", title: note }, note.split(":")[0])))));
+    return el("tr", { class: "on" }, el("th", { scope: "rowgroup", colspan: width }, el("div", {}, el("b", {}, dataset), " ", el("small", {}, rests.filter(Boolean).join(", ")), ...notes.map((note) => el("button", { type: "button", class: "flag", "data-note": note }, note.split(":")[0])))));
   }
 
   /** Columns of a level: what sorts them, what heads them and what a cell shows. */
@@ -50,7 +50,7 @@
       { name: "label", words: "Method", of: (r) => r.label, cell: (r) => el("th", { scope: "row" }, r.label, r.role === "method" ? "" : el("small", {}, ` ${r.role}`)) },
       ...metrics,
       { name: "difference", words: "Against the highest, same cells", of: (r) => r.difference, cell: against },
-      ...papers.map((name) => ({ name: `paper ${name}`, words: table.metrics[name], paper: true, of: (r) => paper(last.rows, r, name)?.low ?? null, cell: (r) => { const v = paper(last.rows, r, name); return el("td", { class: "num reported", title: v?.title }, v ? v.text : "–"); } })),
+      ...papers.map((name) => ({ name: `paper ${name}`, words: table.metrics[name], paper: true, of: (r) => paper(last.rows, r, name)?.low ?? null, cell: (r) => { const v = paper(last.rows, r, name); return el("td", { class: "num reported", ...noted(v?.title) }, v ? v.text : "–"); } })),
     ];
   }
 
@@ -59,13 +59,13 @@
     const v = r[name], low = r[`${name}_ci_low`], high = r[`${name}_ci_high`], group = r[`${name}_tie_group`];
     if (v === null || v === undefined) return el("td", { class: "num" }, r.status === "ok" ? "n/a" : "–");
     const top = r.role === "method" && v === best.get(`${r.dataset}\t${name}`), tied = group === 1 && best.get(`${r.dataset}\t${name}\tgroup`) > 1;
-    return el("td", { class: top ? "num best" : "num" }, `${number(v)}${tied ? " =" : ""}`, low === null || low === undefined ? "" : el("small", {}, `[${number(low)}, ${number(high)}]`));
+    return el("td", { class: top ? "num best" : "num", ...traced(r.track, r.dataset, r.label, name, "", "pooled") }, `${number(v)}${tied ? " =" : ""}`, low === null || low === undefined ? "" : el("small", {}, `[${number(low)}, ${number(high)}]`));
   }
 
   function against(r) {
     if (r.difference === null || r.difference === undefined) return el("td", { class: "num" }, r.best_here ? "highest" : "–");
     const words = `minus ${r.best}: bootstrap p ${number(r.p_holm)} (Holm), McNemar p ${number(r.p_mcnemar_holm)} (Holm)`;
-    return el("td", { class: "num", title: words }, `${r.difference > 0 ? "+" : ""}${number(r.difference)}${r.testable && r.p_holm < 0.05 ? " *" : ""}${r.p_mcnemar_holm < 0.05 ? " ◦" : ""}`, el("small", {}, `[${number(r.difference_low)}, ${number(r.difference_high)}]`));
+    return el("td", { class: "num", ...noted(words) }, `${r.difference > 0 ? "+" : ""}${number(r.difference)}${r.testable && r.p_holm < 0.05 ? " *" : ""}${r.p_mcnemar_holm < 0.05 ? " ◦" : ""}`, el("small", {}, `[${number(r.difference_low)}, ${number(r.difference_high)}]`));
   }
 
   /** Highest value of each dataset and metric, and how many share its tie group. */

@@ -1,7 +1,7 @@
 // Differential expression: overlap with and without imputation, calibration, truth, volcano plots.
 (() => {
   "use strict";
-  const { data, state, column, el, $, number, whole, percent, groupBy, figure, plainTable, escape, multiples, pairName, fillSelect, showSection, legendHeight, addView } = window.benchReport;
+  const { data, state, column, traced, noted, el, $, number, whole, percent, groupBy, figure, plainTable, escape, multiples, pairName, fillSelect, showSection, legendHeight, lineOf, inkOn, addView } = window.benchReport;
   const TESTS = new Map([["variance-corrected", "corrected"], ["the paper's", "paper"]]), CAP = 20, RAW = "#777777";
   const chosen = { test: "", direction: "", ratio: "", pair: "", boxPair: "", nullPair: "", truthPair: "", volcanoPair: "", type: "", alpha: "" };
   const tables = {};
@@ -34,7 +34,8 @@
   /** Blue above, orange below, white for no difference. */
   function diverging(v) {
     const s = Math.min(1, Math.abs(v) / CAP) ** 0.6, to = v > 0 ? [8, 81, 156] : [179, 78, 0];
-    return `background:rgb(${to.map((c) => Math.round(255 + s * (c - 255)))});color:${s > 0.55 ? "#fff" : "#1d2327"}`;
+    const rgb = to.map((c) => Math.round(255 + s * (c - 255)));
+    return `background:rgb(${rgb});color:${inkOn(rgb)}`;
   }
   const stars = (p) => (p === null ? "" : p < 0.001 ? "***" : p < 0.01 ? "**" : p < 0.05 ? "*" : "");
 
@@ -50,20 +51,20 @@
     const labels = view.labels.map((l) => l.label).filter((l) => rows.some((r) => r.label === l && r[test] !== null));
     if (!labels.length) return $("deg-heat").replaceChildren(el("p", { class: "empty" }, "No method can be compared with no imputation for this choice."));
     $("deg-heat").replaceChildren(...labels.map((label) => {
-      const body = types.map((type) => el("tr", {}, el("th", { scope: "row", title: type }, type), ...pairs.map(([t, d]) => tile(view, rows.find((r) => r.track === t && r.dataset === d && r.label === label && r.cell_type === type), test))));
-      const head = el("tr", {}, el("td"), ...pairs.map(([t, d]) => el("th", { scope: "col", title: pairName([t, d]) }, el("span", {}, pairName([d, t])))));
+      const body = types.map((type) => el("tr", {}, el("th", { scope: "row", ...noted(type) }, type), ...pairs.map(([t, d]) => tile(view, rows.find((r) => r.track === t && r.dataset === d && r.label === label && r.cell_type === type), test))));
+      const head = el("tr", {}, el("td"), ...pairs.map(([t, d]) => el("th", { scope: "col", ...noted(pairName([t, d])) }, el("span", {}, pairName([d, t])))));
       return el("div", { class: "panel" }, el("h3", {}, label), el("div", { class: "scroll" }, el("table", { class: pairs.length > 4 ? "heat" : "heat level", "aria-label": `Overlap with ${label} against no imputation` }, el("colgroup", {}, el("col", { class: "name" })), el("thead", {}, head), el("tbody", {}, ...body))));
     }));
   }
 
   function tile(view, r, test) {
-    if (!r || r[test] === null) return el("td", { class: "undefined", title: r ? `undefined: overlap ${share(r.mean)} with, ${share(r.mean_raw)} without imputation; ${whole(r.n_deg_full)} DEGs in all cells` : "no result" }, "–");
+    if (!r || r[test] === null) return el("td", { class: "undefined", ...noted(r ? `undefined: overlap ${share(r.mean)} with, ${share(r.mean_raw)} without imputation; ${whole(r.n_deg_full)} DEGs in all cells` : "no result") }, "–");
     const p = r[`p_${test}`], button = el("button", { type: "button", "aria-label": `${r.label}, ${r.cell_type}: ${r[test].toFixed(1)}` }, `${Math.abs(r[test]).toFixed(1)}${stars(p)}`);
     const enter = () => hover(view, r, button), leave = () => { $("volcano-hover").hidden = true; };
     for (const name of ["pointerenter", "focus"]) button.addEventListener(name, enter);
     for (const name of ["pointerleave", "blur"]) button.addEventListener(name, leave);
     button.addEventListener("click", () => { leave(); chosen.volcanoPair = pairName([r.track, r.dataset]); chosen.type = r.cell_type; volcano(view); $("volcano-view").scrollIntoView({ block: "center" }); });
-    return el("td", { style: diverging(r[test]) }, button);
+    return el("td", { style: diverging(r[test]), "data-trace": traced(r.track, r.dataset, r.label)["data-trace"] }, button);
   }
 
   /** What a tile rests on, and its volcano plot in small. */
@@ -142,9 +143,9 @@
     panels.forEach((list, k) => { const top = Math.max(...list.map((r) => r[y] ?? 0)); if (top > most) layout[axes[k].yaxis.replace("y", "yaxis")].range = [0, most]; });
     if (diagonal) layout.shapes = panels.map((list, k) => { const top = Math.max(...list.map((r) => r[x] ?? 0)); return { type: "line", xref: axes[k].xaxis, yref: axes[k].yaxis, x0: 0, y0: 0, x1: top, y1: top, line: { color: "#444", width: 1, dash: "dash" } }; });
     const traces = panels.flatMap((list, k) => view.labels.map((l) => list.filter((r) => r.label === l.label)).filter((l) => l.length).map((curve) => {
-      const { label } = curve[0], first = !inLegend.has(label), style = view.style[label];
-      inLegend.add(label);
-      return { type: "scatter", mode: "lines", x: curve.map((r) => r[x]), y: curve.map((r) => r[y]), name: escape(label), legendgroup: label, showlegend: first, ...axes[k], line: { color: style.colour, dash: style.dash, width: 1.6 }, hovertemplate: `${escape(label)}<br>${words[0]} %{x:.3f}<br>${words[1]} %{y:.3f}<extra></extra>` };
+      const { label } = curve[0], first = !inLegend.has(label) && !view.faint.has(label);
+      if (first) inLegend.add(label);
+      return { type: "scatter", meta: [curve[0].track, curve[0].dataset, label], mode: "lines", x: curve.map((r) => r[x]), y: curve.map((r) => r[y]), name: escape(label), legendgroup: label, showlegend: first, ...axes[k], line: lineOf(view, label, 1.6), hovertemplate: `${escape(label)}<br>${words[0]} %{x:.3f}<br>${words[1]} %{y:.3f}<extra></extra>` };
     }));
     title = `${title} (${pair})`;
     figure(host, { title, alt: `${title}, a panel a cell type; the table below has points of each line.`, traces, layout: { ...layout, ...legendBelow(inLegend, host, plotHeight) }, head: ["dataset", "cell type", "method", ...words], rows: rows.filter((_, i) => i % 5 === 0).map((r) => [r.dataset, r.cell_type, r.label, r[x], r[y]]) });

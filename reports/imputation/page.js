@@ -1,7 +1,7 @@
 // Joint densities of true and imputed expression, errors by group and level, false-positive imputation.
 (() => {
   "use strict";
-  const { state, el, $, number, whole, percent, figure, escape, multiples, pairName, fillSelect, showSection, legendHeight, addView } = window.benchReport;
+  const { state, el, $, number, whole, percent, figure, escape, multiples, pairName, fillSelect, showSection, legendHeight, lineOf, addView } = window.benchReport;
   const BINS = 48, LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
   const SHADES = [[0, "#e3eff5"], [0.3, "#9fc6d8"], [0.65, "#3d86a6"], [1, "#0b2f43"]];
   const chosen = { pair: "", method: "" }, EVERY = "all methods, groups together";
@@ -64,10 +64,10 @@
     const pairs = visiblePairs(view).filter((p) => Object.keys(p.bins).length), host = $(id), rows = [], inLegend = new Set();
     const { axes, layout, plotHeight } = multiples(pairs.map((p) => pairName([p.track, p.dataset])), host, { height: 230, xaxis: { title: { text: "mean true expression of the bin", standoff: 4 }, rangemode: "tozero" }, yaxis: { title: { text: words, standoff: 6 }, ...(diagonal ? { rangemode: "tozero" } : { type: "log", tickformat: ".3~g", dtick: 1 }) } });
     const traces = pairs.flatMap((p, k) => view.labels.map((l) => l.label).filter((l) => p.bins[l]).map((label) => {
-      const b = p.bins[label], style = view.style[label], first = !inLegend.has(label);
-      inLegend.add(label);
+      const b = p.bins[label], style = view.style[label], line = lineOf(view, label, 1.6), first = !inLegend.has(label) && !view.faint.has(label);
+      if (first) inLegend.add(label);
       b.low.forEach((low, i) => rows.push([p.track, p.dataset, label, `${number(low)} to ${number(b.high[i])}`, whole(b.n[i]), number(b.mse[i]), b.mean_true[i], b.mean_imputed[i]]));
-      return { type: "scatter", mode: "lines+markers", x: b.mean_true, y: diagonal ? b[column] : b[column].map((v) => v || null), name: escape(label), legendgroup: label, showlegend: first, ...axes[k], line: { color: style.colour, dash: style.dash, width: 1.6 }, marker: { color: style.colour, symbol: style.symbol, size: 5 }, hovertemplate: `${escape(label)}<br>true %{x:.2f}<br>${words} %{y:.3f}<extra></extra>` };
+      return { type: "scatter", meta: [p.track, p.dataset, label], mode: "lines+markers", x: b.mean_true, y: diagonal ? b[column] : b[column].map((v) => v || null), name: escape(label), legendgroup: label, showlegend: first, ...axes[k], line, marker: { color: line.color, symbol: style.symbol, size: 5 }, hovertemplate: `${escape(label)}<br>true %{x:.2f}<br>${words} %{y:.3f}<extra></extra>` };
     }));
     if (diagonal) layout.shapes = pairs.map((p, k) => { const top = Math.max(...Object.values(p.bins).flatMap((b) => b.mean_true)); return { type: "line", xref: axes[k].xaxis, yref: axes[k].yaxis, x0: 0, y0: 0, x1: top, y1: top, layer: "below", line: { color: "#aab2b8", width: 1, dash: "dash" } }; });
     const below = legendHeight([...inLegend, ""], host.clientWidth || 1000);

@@ -1,7 +1,7 @@
 // Maps of imputed cells on plain canvases (many thousand points), and agreement with the labels over resolutions.
 (() => {
   "use strict";
-  const { el, $, number, whole, figure, escape, multiples, pairName, fillSelect, showSection, legendHeight, addView } = window.benchReport;
+  const { el, $, number, whole, figure, escape, multiples, pairName, fillSelect, showSection, legendHeight, lineOf, addView } = window.benchReport;
   const GRID = 999, SIZE = 440, chosen = { pair: "", colour: "", level: "", word: null };
   let last = null;
   const visiblePairs = (view) => { const pairs = new Set(view.pairs.map((p) => p.join("/"))); return view.task.integration.pairs.filter((p) => pairs.has(`${p.track}/${p.dataset}`)); };
@@ -54,10 +54,10 @@
     const pairs = visiblePairs(view).filter((p) => view.labels.some((l) => p.resolutions[l.label]?.[level]));
     const { axes, layout, plotHeight } = multiples(pairs.map((p) => pairName([p.track, p.dataset])), host, { height: 210, xaxis: { title: { text: "resolution", standoff: 4 }, rangemode: "tozero" }, yaxis: { title: { text: words, standoff: 6 }, rangemode: "tozero" } });
     const traces = pairs.flatMap((p, k) => view.labels.map((l) => l.label).filter((l) => p.resolutions[l]?.[level]).map((label) => {
-      const r = p.resolutions[label][level], style = view.style[label], first = !inLegend.has(label);
-      inLegend.add(label);
+      const r = p.resolutions[label][level], style = view.style[label], line = lineOf(view, label, 1.5), first = !inLegend.has(label) && !view.faint.has(label);
+      if (first) inLegend.add(label);
       r.resolution.forEach((v, i) => rows.push([p.track, p.dataset, label, v, r.nmi[i], r.ari[i], r.n_clusters[i] === null ? null : whole(r.n_clusters[i])]));
-      return { type: "scatter", mode: "lines+markers", x: r.resolution, y: r[column], name: escape(label), legendgroup: label, showlegend: first, ...axes[k], text: r.n_clusters.map((n) => `${whole(n)} clusters`), line: { color: style.colour, dash: style.dash, width: 1.5 }, marker: { color: style.colour, symbol: style.symbol, size: 5 }, hovertemplate: `${escape(label)}<br>resolution %{x}<br>${words} %{y:.3f}, %{text}<extra></extra>` };
+      return { type: "scatter", meta: [p.track, p.dataset, label], mode: "lines+markers", x: r.resolution, y: r[column], name: escape(label), legendgroup: label, showlegend: first, ...axes[k], text: r.n_clusters.map((n) => `${whole(n)} clusters`), line, marker: { color: line.color, symbol: style.symbol, size: 5 }, hovertemplate: `${escape(label)}<br>resolution %{x}<br>${words} %{y:.3f}, %{text}<extra></extra>` };
     }));
     const below = legendHeight([...inLegend, ""], host.clientWidth || 1000);
     figure(host, { title: `${words} over resolutions (${level.replace("_", " ")})`, alt: `${words} over resolutions, a line a method; the table below has the numbers.`, traces, layout: { ...layout, height: plotHeight + 95 + below, margin: { l: 56, r: 10, t: 30, b: 65 + below }, legend: { orientation: "h", y: -52 / plotHeight, yanchor: "top", font: { size: 11 }, itemwidth: 30 } },

@@ -1,7 +1,7 @@
 // Interactive figures. A figure is one function of the view; each comes with the table of what it draws.
 (() => {
   "use strict";
-  const { data, state, R, trials, el, $, number, whole, mean, median, groupBy, seedName, trapOf, addView } = window.benchReport;
+  const { data, state, R, trials, el, $, number, whole, mean, median, groupBy, seedName, trapOf, attempt, redraw, traced, points, GREY, addView } = window.benchReport;
   const FONT = { family: getComputedStyle(document.body).fontFamily, size: 12, color: "#1d2327" };
   const AXIS = { gridcolor: "#eceff1", zeroline: false, linecolor: "#b9c1c7", ticks: "outside", tickcolor: "#b9c1c7", ticklen: 4, automargin: true };
   const CONFIG = { displaylogo: false, responsive: true, modeBarButtonsToRemove: ["lasso2d", "select2d", "autoScale2d"], toImageButtonOptions: { format: "svg", scale: 2 } };
@@ -12,15 +12,20 @@
       host.replaceChildren(el("p", { class: "empty" }, `${title}: nothing to show for this choice.`));
       return;
     }
-    const plot = el("div", { class: "plot", role: "img", "aria-label": alt, style: `min-height:${layout.height}px` });
+    const plot = el("div", { class: "plot", role: "group", "aria-label": alt, style: `min-height:${layout.height}px` });
     const table = el("details", {}, el("summary", {}, `${title} as a table (${rows.length} rows)`));
     table.addEventListener("toggle", () => { if (table.open && !table.querySelector("table")) table.append(plainTable(head, rows)); }, { once: true });
-    for (const old of host.querySelectorAll(".js-plotly-plot")) window.Plotly.purge(old);
+    discard(host);
     host.replaceChildren(el("figure", { class: "figure" }, el("figcaption", {}, title), plot, table));
-    later(plot, () => window.Plotly.newPlot(plot, traces, {
+    later(plot, () => { plot.drawn = window.Plotly.newPlot(plot, traces, {
       font: FONT, paper_bgcolor: "#fff", plot_bgcolor: "#fff", modebar: { bgcolor: "rgba(0,0,0,0)", color: "#9aa4ab", activecolor: "#1f5f7a" }, hovermode: "closest", hoverlabel: { font: { size: 12 }, namelength: -1 },
       margin: { l: 60, r: 10, t: 30, b: 50 }, legend: { orientation: "h", y: -0.2, yanchor: "top", yref: "paper", font: { size: 11 } }, ...layout,
-    }, { ...CONFIG, displayModeBar: host.clientWidth > 500 ? "hover" : false }).then(ready));
+    }, { ...CONFIG, displayModeBar: host.clientWidth > 500 ? "hover" : false }).then((drawn) => { points(drawn); ready(drawn); }); });
+  }
+
+  /** Free the plots of a place, each when it is drawn: plotly lays out twice. */
+  function discard(host) {
+    for (const old of host.querySelectorAll(".js-plotly-plot")) old.drawn.then(() => window.Plotly.purge(old));
   }
 
   // Plots are drawn when they come near the window, so that the page opens at once; printing draws them all.
@@ -35,15 +40,23 @@
     const draw = pending.get(plot);
     pending.delete(plot);
     observer.unobserve(plot);
-    if (draw) draw();
+    if (draw) attempt(draw, plot.getAttribute("aria-label"));
   }
-  const PAPER_WIDTH = 1000;
-  const drawn = () => document.querySelectorAll(".plot.js-plotly-plot");
+  const onPaper = () => document.documentElement.classList.contains("paper");
+  const drawAll = () => { for (const plot of pending.keys()) drawNow(plot); };
+  /** Lay the page out as wide as paper (`.paper` in the style sheet), or as the window again: charts fit the place they are drawn in. */
+  function layOut(paper) {
+    document.documentElement.classList.toggle("paper", paper);
+    redraw();
+    for (const plot of document.querySelectorAll("#embeddings .js-plotly-plot")) window.Plotly.relayout(plot, { autosize: true });
+  }
+  const PAGE = 1270;  // pixels of a page's height that a figure may take, beside its caption
   window.addEventListener("beforeprint", () => {
-    for (const plot of pending.keys()) drawNow(plot);
-    for (const plot of drawn()) window.Plotly.relayout(plot, { width: PAPER_WIDTH });
+    layOut(true);
+    drawAll();
+    for (const plot of document.querySelectorAll(".plot")) if (plot.offsetHeight > PAGE) plot.style.zoom = PAGE / plot.offsetHeight;
   });
-  window.addEventListener("afterprint", () => { for (const plot of drawn()) window.Plotly.relayout(plot, { width: null, autosize: true }); });
+  window.addEventListener("afterprint", () => layOut(false));
 
   /** Height that a horizontal legend of these names takes. */
   function legendHeight(names, width) {
@@ -54,7 +67,10 @@
   }
 
   function plainTable(head, rows) {
-    const body = rows.map((r) => el("tr", {}, ...r.map((c) => el("td", {}, typeof c === "number" ? number(c) : String(c ?? "–")))));
+    const [track, dataset, label] = ["track", "dataset", "method"].map((name) => head.indexOf(name));
+    // of a row of one method every number says what it rests on
+    const of = (r, k) => (label >= 0 && k > label ? traced(r[track] ?? "", r[dataset] ?? "", r[label]) : {});
+    const body = rows.map((r) => el("tr", {}, ...r.map((c, k) => el("td", of(r, k), typeof c === "number" ? number(c) : String(c ?? "–")))));
     return el("div", { class: "scroll", tabindex: "0" }, el("table", { class: "plain" }, el("thead", {}, el("tr", {}, ...head.map((h) => el("th", { scope: "col" }, h)))), el("tbody", {}, ...body)));
   }
 
@@ -63,7 +79,8 @@
   /** Axes of small multiples, `across` a row: [{x, y, layout}], with a title over each panel. */
   function multiples(names, host, { height, xaxis, yaxis, minWidth = 300, gapY = 86, shareTicks = false }) {
     const width = host.clientWidth || 1000;
-    const across = Math.max(1, Math.min(names.length, Math.floor(width / minWidth), 4));
+    const most = Math.max(1, Math.min(names.length, Math.floor(width / (onPaper() ? 0.75 * minWidth : minWidth)), 4));
+    const across = Math.ceil(names.length / Math.ceil(names.length / most));  // rows of the same length
     const down = Math.ceil(names.length / across);
     const plotHeight = down * height + (down - 1) * gapY;
     const gapX = across > 1 ? (shareTicks ? 24 : 54) / width : 0, gap = gapY / plotHeight;
@@ -104,6 +121,13 @@
   const BOX = { type: "box", orientation: "h", showlegend: false, boxpoints: "all", jitter: 0.5, pointpos: 0, whiskerwidth: 0.4, fillcolor: "rgba(0,0,0,0.04)", line: { color: "#9aa4ab", width: 1 } };
   const pairName = (p) => p.join(" · ");
 
+  /** How a method's line is drawn: the best few in colour and in the legend, others grey until one points at them. */
+  function lineOf(view, label, width) {
+    return view.faint.has(label) ? { color: GREY, width: 1 } : { color: view.style[label].colour, dash: view.style[label].dash, width };
+  }
+  /** Grey lines below the others. */
+  const behind = (view, label) => (view.faint.has(label) ? -1 : 0);
+
   function curves(view) {
     if (!showSection("curves", data.curves.trial.length)) return;
     const chosen = new Map(view.trials.map((t) => [t.trial, t]));
@@ -119,7 +143,7 @@
     const host = $("curves-view");
     if (!names.length) return host.replaceChildren(el("p", { class: "empty" }, "No curves for this choice."));
     const parts = names.map(() => el("div"));
-    for (const old of host.querySelectorAll(".js-plotly-plot")) window.Plotly.purge(old);
+    discard(host);
     host.replaceChildren(...parts);
     names.forEach((name, k) => curve(view, name, byCurve.get(name), parts[k]));
   }
@@ -130,7 +154,8 @@
     const place = new Map(pairs.map((p, i) => [p.join("\t"), i]));
     const { axes, layout, plotHeight } = multiples(pairs.map(pairName), host, { height: 230, xaxis: { title: { text: words.x, standoff: 4 }, dtick: steps(Math.max(...indices.map((i) => Math.max(...data.curves.x[i])))) }, yaxis: { title: { text: words.y, standoff: 6 }, rangemode: "tozero" } });
     const order = new Map(view.labels.map((l, i) => [l.label, i]));
-    const sorted = [...indices].sort((a, b) => order.get(trials[data.curves.trial[a]].label) - order.get(trials[data.curves.trial[b]].label) || a - b);
+    const rank = (i) => behind(view, trials[data.curves.trial[i]].label);
+    const sorted = [...indices].sort((a, b) => rank(a) - rank(b) || order.get(trials[data.curves.trial[a]].label) - order.get(trials[data.curves.trial[b]].label) || a - b);
     if (words.diagonal) {
       for (const k of Object.keys(layout).filter((k) => /^[xy]axis/.test(k))) Object.assign(layout[k], { range: [-0.02, 1.02], dtick: 0.25 });
       layout.shapes = axes.map((a) => ({ type: "line", xref: a.xaxis, yref: a.yaxis, x0: 0, x1: 1, y0: 0, y1: 1, layer: "below", line: { color: "#aab2b8", width: 1, dash: "dash" } }));
@@ -138,14 +163,14 @@
     const inLegend = new Set(), rows = [];
     const many = groupBy(sorted, (i) => { const t = trials[data.curves.trial[i]]; return [t.track, t.dataset, t.label].join("\t"); });
     const traces = sorted.map((i) => {
-      const t = trials[data.curves.trial[i]], style = view.style[t.label], first = !inLegend.has(t.label);
-      inLegend.add(t.label);
+      const t = trials[data.curves.trial[i]], line = lineOf(view, t.label, 1.7), first = !inLegend.has(t.label) && !view.faint.has(t.label);
+      if (first) inLegend.add(t.label);
       const xs = data.curves.x[i], ys = data.curves.y[i];
       const step = Math.max(1, Math.floor(xs.length / 5));
       for (let j = 0; j < xs.length; j += step) rows.push([t.track, t.dataset, t.label, seedName(t), xs[j], ys[j]]);
       const several = many.get([t.track, t.dataset, t.label].join("\t")).length > 1;
-      return { type: "scatter", mode: words.diagonal ? "lines+markers" : "lines", x: xs, y: ys, name: escape(t.label), legendgroup: t.label, showlegend: first, ...axes[place.get([t.track, t.dataset].join("\t"))],
-        line: { color: style.colour, dash: style.dash, width: several ? 0.9 : 1.7 }, ...(words.diagonal ? { marker: { size: 5, color: style.colour } } : {}), opacity: several ? 0.55 : 1,
+      return { type: "scatter", meta: [t.track, t.dataset, t.label], mode: words.diagonal ? "lines+markers" : "lines", x: xs, y: ys, name: escape(t.label), legendgroup: t.label, showlegend: first, ...axes[place.get([t.track, t.dataset].join("\t"))],
+        line: several && line.width > 1 ? { ...line, width: 0.9 } : line, ...(words.diagonal ? { marker: { size: 5, color: line.color } } : {}), opacity: several ? 0.55 : 1,
         hovertemplate: `${escape(t.label)} (seed ${seedName(t)})<br>${words.x} %{x:.3f}<br>${words.y} %{y:.3f}<extra></extra>` };
     });
     const below = legendHeight([...inLegend], host.clientWidth || 1000);
@@ -187,7 +212,7 @@
     const places = Object.fromEntries(panels.map(([key]) => [key, labelPlaces(points.filter((p) => p[key] !== null), key, ((host.clientWidth || 1000) - 70) * (wide ? 0.47 : 1))]));
     const top = (k) => Math.max(...points.map((p) => p[k] || 0), 1e-9);
     const traces = panels.flatMap(([key, words, xaxis, yaxis, other]) => points.filter((p) => p[key] !== null).map((p) => ({
-      type: "scatter", mode: "markers+text", x: [p[key]], y: [p.value], text: [escape(p.text)], textposition: places[key].get(p.label), textfont: { size: 11 }, xaxis, yaxis, showlegend: false, cliponaxis: false,
+      type: "scatter", meta: ["", "", p.label], mode: "markers+text", x: [p[key]], y: [p.value], text: [escape(p.text)], textposition: places[key].get(p.label), textfont: { size: 11 }, xaxis, yaxis, showlegend: false, cliponaxis: false,
       marker: { color: view.style[p.label].colour, symbol: view.style[p.label].symbol, size: 8 + 20 * Math.sqrt((p[other] || 0) / top(other)), opacity: 0.85, line: { color: "#fff", width: 1 } },
       hovertemplate: `${escape(p.label)}<br>${words} %{x:.4~g}<br>${metric.name} %{y:.3f} (mean of ${p.pairs})<extra></extra>`,
     })));
@@ -217,13 +242,13 @@
     const labels = view.labels.filter((l) => pairs.some(([t, d]) => groups.has([t, d, l.label].join("\t"))));
     const host = $("donors-view");
     const span = spanOf([...groups.values()].flatMap((units) => [...units.values()].map(mean)));
-    const { axes, layout, plotHeight } = multiples(pairs.map(pairName), host, { height: 30 + 19 * labels.length, minWidth: 330, gapY: 64, shareTicks: true, xaxis: { range: span, dtick: steps(span[1] - span[0]) },
+    const { axes, layout, plotHeight } = multiples(pairs.map(pairName), host, { height: 30 + 19 * labels.length, minWidth: 290, gapY: 64, shareTicks: true, xaxis: { range: span, dtick: steps(span[1] - span[0]) },
       yaxis: { type: "category", categoryorder: "array", categoryarray: labels.map((l) => l.label).reverse(), range: [-0.6, labels.length - 0.4], tickfont: { size: 11 }, showgrid: false } });
     const rows = [];
     const traces = pairs.flatMap(([t, d], k) => labels.filter((l) => groups.has([t, d, l.label].join("\t"))).map(({ label }) => {
       const units = [...groups.get([t, d, label].join("\t"))].map(([unit, values]) => [unit, mean(values)]);
       for (const [unit, value] of units) rows.push([t, d, label, unit, value]);
-      return { ...BOX, x: units.map((u) => u[1]), y: units.map(() => label), name: escape(label), ...axes[k], text: units.map((u) => escape(u[0])),
+      return { ...BOX, meta: [t, d, label, state.metric], x: units.map((u) => u[1]), y: units.map(() => label), name: escape(label), ...axes[k], text: units.map((u) => escape(u[0])),
         marker: { color: view.style[label].colour, size: 4.5, opacity: 0.85 },
         hovertemplate: `${escape(label)}<br>%{text}: %{x:.3f}<extra></extra>` };
     }));
@@ -251,5 +276,5 @@
   addView(curves);
   addView(resources);
   addView(donors);
-  Object.assign(window.benchReport, { figure, plainTable, escape, multiples, steps, pairName, fillSelect, showSection, legendHeight, BOX });
+  Object.assign(window.benchReport, { drawAll, onPaper, figure, plainTable, escape, multiples, steps, pairName, fillSelect, showSection, legendHeight, lineOf, BOX });
 })();

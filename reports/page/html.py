@@ -25,9 +25,11 @@ from bench.words import listing
 
 SCRIPTS = (
     "page/report.js",
+    "page/trace.js",
     "page/overview.js",
     "page/figures.js",
     "page/tables.js",
+    "page/rows.js",
     "classes/supplementary.js",
     "classes/page.js",
     "embeddings/page.js",
@@ -136,7 +138,6 @@ def _task_view(run: Run, card: TaskCard) -> dict[str, Any]:
         "skipped": [skip for name, skip in run.skipped if name == card.name],
         "notes": notes,
         "method_notes": _method_notes(records),
-        "trials": sorted(records, key=_place),
         "processes": _processes(records),
         "paragraph": citation.methods_paragraph(run, card),
         "parameters": citation.parameters(run, card),

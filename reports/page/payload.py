@@ -55,6 +55,7 @@ def payload(run: Run, embeddings: Sequence[embedding_tables.Embedding]) -> dict[
         "trials": _columns(trials.drop(columns="split")),
         "rows": {"trial": [position[key] for key in rows["trial"]], **_columns(rows[[*ROW_FIELDS, "detail"]])},
         "rowsLeftOut": left_out,
+        "fromPaths": sorted({name for request in run.requests for name in request.paths}),
         "curves": _curves(run, position),
         "intervals": tables.INTERVALS,
         "curveNames": {name: {**words, "diagonal": name in DIAGONAL} for name, words in CURVES.items()},

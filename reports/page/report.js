@@ -23,6 +23,24 @@
     return node;
   }
 
+  /** A text whose DOIs, arXiv numbers and addresses are links. */
+  const ADDRESS = /(https?:\/\/[^\s<>"']*[\w/])|\b(10\.\d{4,9}\/[^\s,;<>"']*\w)|(?<=arXiv[ :])(\d{4}\.\d{4,5})/g;
+  function linked(text) {
+    const parts = [];
+    let end = 0;
+    for (const { 0: words, 1: url, 2: doi, 3: arxiv, index } of text.matchAll(ADDRESS)) {
+      parts.push(text.slice(end, index), el("a", { href: url ?? (doi ? `https://doi.org/${doi}` : `https://arxiv.org/abs/${arxiv}`), rel: "noreferrer" }, words));
+      end = index + words.length;
+    }
+    return [...parts, text.slice(end)];
+  }
+  /** Links in what stands in the page already. */
+  function linkText() {
+    const walk = document.createTreeWalker(document.querySelector("main"), NodeFilter.SHOW_TEXT), found = [];
+    while (walk.nextNode()) if (walk.currentNode.data.match(ADDRESS) && !walk.currentNode.parentElement.closest("a, pre, script")) found.push(walk.currentNode);
+    for (const node of found) node.replaceWith(...linked(node.data));
+  }
+
   /** A value, the same text wherever it stands on the page; `number` of _words.py gives the same. */
   function number(v) {
     if (v === null || v === undefined || Number.isNaN(v)) return "–";
@@ -52,6 +70,8 @@
     return groups;
   }
 
+  /** So many methods, from the best, have lines in colour; those of others are grey. */
+  const BEST = 5;
   const AXES = ["split_seed", "sim_seed", "method_seed"];
   const seedName = (t) => AXES.map((a) => t[a]).join(".");
 
@@ -99,7 +119,8 @@
     const means = meansOf(task);
     const cell = (...names) => { const k = key(...names); return summarise(cells.get(k), means.get(`${k}\t${state.unit}`)); };
     const comparable = pairs.filter((p) => !task.notCompared[p.join("/")]);
-    return { task, pairs, comparable, labels, trials: visibleTrials, rows, cell, metric: task.metrics.find((m) => m.name === state.metric), style: task.styles };
+    const methods = labels.filter((l) => l.role === "method").map((l) => l.label), faint = new Set(methods.length > BEST + 1 ? methods.slice(BEST) : []);
+    return { task, faint, pairs, comparable, labels, trials: visibleTrials, rows, cell, metric: task.metrics.find((m) => m.name === state.metric), style: task.styles };
   }
 
   /** Means over several trials, by track, dataset, label, metric and unit: made in Python, so that every table has the same. */
@@ -181,13 +202,24 @@
     }
   }
 
+  /** Draw something; where its data are damaged the page says so, and shows the rest. */
+  function attempt(draw, what) {
+    try {
+      return draw();
+    } catch (error) {
+      $("broken").append(el("p", { class: "warning" }, `${what} could not be drawn from the data it carries (${error.message}). What else stands here is not touched by that; results.csv has every number.`));
+      return null;
+    }
+  }
+
   function redraw() {
     if (!state.task) return;
     const view = compute();
     filterText(view);
     $("method-count").textContent = `${view.labels.length} of ${view.task.labels.length}`;
     $("shown").textContent = `${view.trials.length.toLocaleString("en")} trials, ${view.rows.length.toLocaleString("en")} values`;
-    for (const draw of views) draw(view);
+    $("broken").replaceChildren();
+    for (const draw of views) attempt(() => draw(view), "A part of this page");
   }
 
   form.addEventListener("change", (event) => {
@@ -208,7 +240,7 @@
     const chooser = form.querySelector(".chooser");
     if (chooser.open && !chooser.contains(event.target)) chooser.open = false;
   });
-  document.addEventListener("DOMContentLoaded", () => { if (state.task) { setTask(state.task); redraw(); } });
+  document.addEventListener("DOMContentLoaded", () => { linkText(); if (state.task) { setTask(state.task); redraw(); } });
 
-  window.benchReport = { data, column, state, trials, R, T, el, $, number, reported, whole, count, percent, mean, median, groupBy, seedName, trapOf, redraw, setTask: (name) => { setTask(name); redraw(); }, addView: (draw) => views.push(draw) };
+  window.benchReport = { data, column, state, trials, R, T, el, linked, $, number, reported, whole, count, percent, mean, median, groupBy, seedName, trapOf, attempt, redraw, setTask: (name) => { setTask(name); redraw(); }, addView: (draw) => views.push(draw) };
 })();

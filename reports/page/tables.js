@@ -1,15 +1,19 @@
-// The heat map, ranks, published numbers and the full table: HTML tables, so that they read, print and copy as text.
+// The heat map, ranks and published numbers: HTML tables, so that they read, print and copy as text.
 (() => {
   "use strict";
-  const { data, state, R, trials, el, $, number, reported, whole, count, groupBy, seedName, trapOf, redraw, addView } = window.benchReport;
+  const { state, el, linked, $, number, reported, count, groupBy, trapOf, redraw, traced, noted, addView } = window.benchReport;
   const VIRIDIS = [[68, 1, 84], [72, 40, 120], [62, 74, 137], [49, 104, 142], [38, 130, 142], [31, 158, 137], [53, 183, 121], [109, 205, 89], [180, 222, 44], [253, 231, 37]];
+
+  /** Black or white: what reads better on a colour. */
+  function inkOn(rgb) {
+    const linear = rgb.map((v) => (v / 255 <= 0.03928 ? v / 3294.6 : ((v / 255 + 0.055) / 1.055) ** 2.4));
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2] > 0.179 ? "#000" : "#fff";
+  }
 
   function colour(s) {
     const x = Math.min(Math.max(s, 0), 1) * (VIRIDIS.length - 1), i = Math.min(Math.floor(x), VIRIDIS.length - 2), f = x - i;
     const rgb = VIRIDIS[i].map((v, k) => Math.round(v + f * (VIRIDIS[i + 1][k] - v)));
-    const linear = rgb.map((v) => (v / 255 <= 0.03928 ? v / 3294.6 : ((v / 255 + 0.055) / 1.055) ** 2.4));
-    const light = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2];
-    return `background:rgb(${rgb});color:${light > 0.179 ? "#000" : "#fff"}`;
+    return `background:rgb(${rgb});color:${inkOn(rgb)}`;
   }
 
   /** Position between worst (0) and best (1): the metric's range, or that of the values where it has none. */
@@ -22,7 +26,7 @@
   const beaten = (value, trap, metric) => trap && (metric.higher_is_better ? value <= trap.value : value >= trap.value);
   const entries = (labels) => labels.map((l, i) => ({ ...l, first: l.role !== "method" && i > 0 && labels[i - 1].role === "method" }));
   const tr = (l, ...cells) => el("tr", { class: [l.role !== "method" ? "control" : "", l.first ? "first-control" : ""].join(" ").trim() || null },
-    el("th", { scope: "row", title: l.role === "method" ? l.label : `${l.label}: ${l.role} control` }, l.label), ...cells);
+    el("th", { scope: "row", ...noted(l.role === "method" ? l.label : `${l.label}: ${l.role} control`) }, l.label), ...cells);
 
   function heatmap(view) {
     const choice = document.querySelector("#heatmap-metrics input:checked").value;
@@ -35,6 +39,7 @@
     const stops = VIRIDIS.map((c) => `rgb(${c})`).join(",");
     $("heatmap-legend").replaceChildren(el("div", { class: "legend" }, "worst", el("i", { style: `background:linear-gradient(90deg,${stops})` }), "best of the metric's range"));
     if (!view.pairs.length || !view.labels.length) return host.replaceChildren(el("p", { class: "empty" }, "Nothing to show for this choice."));
+    $("heatmap-terms").replaceChildren(...metrics.flatMap((m) => [el("a", { href: "#glossary", "data-term": m.name }, m.name), `: ${m.summary} `]));
     host.replaceChildren(...view.pairs.map(([track, dataset]) => {
       const title = el("h3", {}, dataset, " ", el("small", {}, track));
       if (!view.labels.some((l) => metrics.some((m) => view.cell(track, dataset, l.label, m.name))))
@@ -42,7 +47,7 @@
       const traps = new Map(metrics.map((m) => [m.name, trapOf(view, track, dataset, m)]));
       const body = entries(view.labels).map((l) => tr(l, ...metrics.map((m) =>
         cell(view, { track, dataset, l, m, trap: traps.get(m.name), values: range.get(m.name), status: status.get([track, dataset, baseName(l.label)].join("\t")) }))));
-      const head = el("tr", {}, el("td"), ...metrics.map((m) => el("th", { scope: "col", class: m.name === state.metric ? "chosen" : null, title: m.summary }, el("span", {}, m.name))));
+      const head = el("tr", {}, el("td"), ...metrics.map((m) => el("th", { scope: "col", class: m.name === state.metric ? "chosen" : null, "data-term": m.name, tabindex: "-1" }, el("span", {}, m.name))));
       const cols = el("colgroup", {}, el("col", { class: "name" }), ...metrics.map(() => el("col")));
       return el("div", { class: "panel" }, title,
         el("div", { class: "scroll", tabindex: metrics.length > 9 ? "0" : null }, el("table", { class: "heat", "aria-label": `Metrics of each method on ${dataset}, track ${track}` }, cols, el("thead", {}, head), el("tbody", {}, ...body))));
@@ -57,14 +62,14 @@
     if (!c) {
       const why = status ? (status.status === "ok" ? `no value for unit ${state.unit}` : status.status.replace("_", " ")) : "not planned";
       const kind = !status || status.status === "ok" ? "undefined" : DECLARED.has(status.status) ? "declared" : "hatched";
-      return el("td", { class: kind, title: `${l.label}: ${why}` }, el("span", { "aria-label": why }, !status || status.status === "ok" ? "–" : ""));
+      return el("td", { class: kind, ...traced(track, dataset, l.label, m.name, `${l.label}: ${why}`) }, el("span", { class: "unseen" }, why), !status || status.status === "ok" ? "–" : "");
     }
-    if (c.value === null) return el("td", { class: "undefined", title: `${l.label}, ${m.name}: undefined. ${c.detail || m.undefined}` }, "n/a");
+    if (c.value === null) return el("td", { class: "undefined", ...traced(track, dataset, l.label, m.name, `${l.label}, ${m.name}: undefined. ${c.detail || m.undefined}`) }, "n/a");
     const below = !m.neutral && l.role === "method" && beaten(c.value, trap, m);
     const partly = c.partial || (status && status.ok < status.planned && !state.seed);
-    const title = [`${l.label}, ${m.name}: ${number(c.value)}`, c.ci ? `95 % interval [${number(c.ci[0])}, ${number(c.ci[1])}]: ${c.how}` : "", c.trials > 1 ? `mean of ${count(c.trials, "trial")} in ${count(c.splits, "split")}, ${number(c.range[0])} to ${number(c.range[1])}` : "", c.partial ? "lacks splits that others have: no fair comparison" : "",
+    const note = [`${l.label}, ${m.name}: ${number(c.value)}`, c.ci ? `95 % interval [${number(c.ci[0])}, ${number(c.ci[1])}]: ${c.how}` : "", c.trials > 1 ? `mean of ${count(c.trials, "trial")} in ${count(c.splits, "split")}, ${number(c.range[0])} to ${number(c.range[1])}` : "", c.partial ? "lacks splits that others have: no fair comparison" : "",
       below ? `does not beat ${trap.label} (${number(trap.value)})` : "", partly ? `${status.ok} of ${status.planned} trials finished` : "", c.detail].filter(Boolean).join("\n");
-    return el("td", { style: m.neutral ? null : colour(scaled(c.value, m, values)), class: [partly ? "partial" : "", m.neutral ? "neutral" : ""].join(" ").trim() || null, title }, number(c.value), below ? el("span", { class: "trap", "aria-label": "does not beat the trap control" }, "▾") : null);
+    return el("td", { style: m.neutral ? null : colour(scaled(c.value, m, values)), class: [partly ? "partial" : "", m.neutral ? "neutral" : ""].join(" ").trim() || null, ...traced(track, dataset, l.label, m.name, note) }, number(c.value), below ? el("span", { class: "trap" }, "▾", el("span", { class: "unseen" }, " does not beat the trap control")) : null);
   }
 
   function ranks(view) {
@@ -120,7 +125,7 @@
     host.replaceChildren(...view.task.published.flatMap(({ title, reference, remark, rows }) => {
       const tracks = [...new Set(rows.map((r) => r.track))].filter((t) => !state.track || t === state.track);
       const ofMetric = rows.filter((r) => [r.metric, r.reported_as].includes(state.metric) && tracks.includes(r.track));
-      const intro = el("p", { class: "note" }, el("b", {}, "Reported, not run: "), `${title}; ${reference}. Other datasets, labels and settings than ours: the two halves of the table do not compare cell by cell.`, remark ? ` ${remark}` : "");
+      const intro = el("p", { class: "note" }, el("b", {}, "Reported, not run: "), `${title}; `, ...linked(reference), ". Other datasets, labels and settings than ours: the two halves of the table do not compare cell by cell.", remark ? ` ${remark}` : "");
       if (!ofMetric.length) return [intro, el("p", { class: "empty" }, `${title} reports no ${state.metric}${state.track ? ` in track ${state.track}` : ""}.`)];
       // what a paper calls by the chosen name may be another metric of ours: that one is shown then, on both sides
       return [intro, ...tracks.flatMap((track) => [...groupBy(ofMetric.filter((r) => r.track === track), (r) => r.metric)].map(([metric, list]) => side(view, track, metric, list)))];
@@ -134,98 +139,20 @@
     names.push(...[...new Set(rows.map((r) => r.method))].filter((m) => !names.includes(m)));
     const notes = [];
     const body = names.map((name) => el("tr", {}, el("th", { scope: "row" }, name),
-      ...ourDatasets.map((d) => { const c = view.cell(track, d, name, metric); return el("td", { class: "num" }, c ? number(c.value) : "–", c?.ci && view.task.classes.pairs.length ? el("small", {}, ` [${number(c.ci[0])}, ${number(c.ci[1])}]`) : null); }),
+      ...ourDatasets.map((d) => { const c = view.cell(track, d, name, metric); return el("td", { class: "num", ...traced(track, d, name, metric) }, c ? number(c.value) : "–", c?.ci && view.task.classes.pairs.length ? el("small", {}, ` [${number(c.ci[0])}, ${number(c.ci[1])}]`) : null); }),
       ...reportedDatasets.map((d) => {
         const r = values.get(`${name}\t${d}`);
         if (r?.note) notes.push([`${name}, ${d}`, r.note]);
-        return el("td", { class: "num reported", title: r?.note || null }, r ? (r.value === null ? "not run" : reported(r.value)) : "–", r?.note ? el("sup", {}, String(notes.length)) : null);
+        return el("td", { class: "num reported", ...noted(r?.note) }, r ? (r.value === null ? "not run" : reported(r.value)) : "–", r?.note ? el("sup", {}, String(notes.length)) : null);
       })));
     const head = [el("th", { scope: "col" }, "Method"), ...ourDatasets.map((d) => el("th", { scope: "col" }, d, " ", el("small", {}, "ours"))), ...reportedDatasets.map((d) => el("th", { scope: "col", class: "reported" }, d, " ", el("small", {}, "reported")))];
     return el("div", {}, el("h3", {}, track, " ", el("small", {}, rows[0].reported_as === metric ? metric : `${metric}, which the paper calls ${rows[0].reported_as}`)), el("div", { class: "scroll", tabindex: "0" }, el("table", { class: "plain" }, el("thead", {}, el("tr", {}, ...head)), el("tbody", {}, ...body))),
       ...notes.map(([where, text], i) => el("p", { class: "warning" }, el("sup", {}, String(i + 1)), ` ${where}: ${text}`)));
   }
 
-  // ---- the full table
-  const COLUMNS = [["track", "Track"], ["dataset", "Dataset"], ["label", "Method"], ["seed", "Seed"], ["unit", "Unit"], ["metric", "Metric"], ["value", "Value"], ["ci_low", "CI low"], ["ci_high", "CI high"], ["n", "Cells"], ["status", "Status"], ["wall_s", "Wall (s)"], ["rss_peak_mb", "Memory (MB)"], ["detail", "Detail"]];
-  const OF_ROW = new Set(["unit", "metric", "value", "ci_low", "ci_high", "n", "detail"]);
-  const table = { sort: "", down: false, page: 0, size: 25, text: "", items: [], view: null };
-  const CSV = Object.keys(data.trials).filter((k) => k !== "label" && k !== "detail").concat([...OF_ROW]);
-
-  /** A row of the results; a trial without scores has one without metric. */
-  const value = (item, name) => {
-    if (name === "seed") return seedName(item.t);
-    if (OF_ROW.has(name)) return item.i >= 0 ? R[name][item.i] ?? (name === "detail" ? "" : null) : name === "detail" ? item.t.detail : null;
-    return item.t[name];
-  };
-  const allItems = (list, rows) => {
-    const scored = rows.map((i) => ({ i, t: trials[R.trial[i]] }));
-    const done = new Set(scored.map((s) => s.t));
-    return [...scored, ...list.filter((t) => t.status !== "ok" && !done.has(t)).map((t) => ({ i: -1, t }))];
-  };
-
-  function fullTable(view) {
-    table.view = view;
-    const extent = $("extent").value;
-    const rows = view.rows.filter((i) => extent === "all" || (R.unit[i] === state.unit && (extent === "unit" || R.metric[i] === state.metric)));
-    table.base = allItems(view.trials, rows);
-    table.page = 0;
-    renderTable();
-  }
-
-  function renderTable() {
-    const words = table.text.toLowerCase().split(/\s+/).filter(Boolean);
-    const match = (item) => { const text = COLUMNS.map(([c]) => value(item, c)).join(" ").toLowerCase(); return words.every((w) => text.includes(w)); };
-    table.items = words.length ? table.base.filter(match) : [...table.base];
-    if (table.sort) {
-      const sign = table.down ? -1 : 1;
-      table.items.sort((a, b) => {
-        const x = value(a, table.sort), y = value(b, table.sort);
-        if (x === null || y === null) return (x === null) - (y === null);
-        return sign * (typeof x === "number" ? x - y : String(x).localeCompare(String(y)));
-      });
-    }
-    const pages = Math.max(1, Math.ceil(table.items.length / table.size));
-    table.page = Math.min(table.page, pages - 1);
-    const start = table.page * table.size, slice = table.items.slice(start, start + table.size);
-    const head = COLUMNS.map(([c, words]) => {
-      const button = el("button", { type: "button" }, words);
-      button.addEventListener("click", () => {
-        table.down = table.sort === c ? !table.down : ["value", "wall_s", "rss_peak_mb"].includes(c);
-        table.sort = c;
-        renderTable();
-        $("table-view").querySelector("th[aria-sort] button").focus();
-      });
-      return el("th", { scope: "col", "aria-sort": table.sort === c ? (table.down ? "descending" : "ascending") : null }, button);
-    });
-    const show = (item, c) => { const v = value(item, c); return typeof v === "number" ? (c === "n" ? whole(v) : number(v)) : v ?? "–"; };
-    const body = slice.map((item) => el("tr", {}, ...COLUMNS.map(([c]) => el("td", { class: c === "detail" ? "detail" : null }, String(show(item, c))))));
-    const step = (words, by, off) => { const b = el("button", { type: "button", disabled: off }, words); b.addEventListener("click", () => { table.page += by; renderTable(); }); return b; };
-    const size = el("select", { "aria-label": "Rows a page" }, ...[25, 100, 500].map((n) => el("option", { value: n, selected: n === table.size }, `${n} rows`)));
-    size.addEventListener("change", () => { table.size = Number(size.value); table.page = 0; renderTable(); });
-    $("table-view").replaceChildren(
-      el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Full table" }, el("table", { class: "data" }, el("thead", {}, el("tr", {}, ...head)), el("tbody", {}, ...body))),
-      el("div", { class: "pager" }, step("Previous", -1, table.page === 0), el("span", { "aria-live": "polite" }, table.items.length ? `${(start + 1).toLocaleString("en")}–${(start + slice.length).toLocaleString("en")} of ${table.items.length.toLocaleString("en")}` : "no rows"), step("Next", 1, table.page >= pages - 1), size));
-  }
-
-  function download(items, name) {
-    // a text that a spreadsheet would run has an apostrophe before it, as in results.csv
-    const quote = (v) => { const s = v === null || v === undefined ? "" : typeof v === "string" && /^[=+\-@\t\r]/.test(v) ? `'${v}` : String(v); return /[",\n\r]/.test(s) ? `"${s.replaceAll('"', '""')}"` : s; };
-    const lines = [CSV.join(","), ...items.map((item) => CSV.map((c) => quote(value(item, c))).join(","))];
-    const link = el("a", { href: URL.createObjectURL(new Blob([lines.join("\n") + "\n"], { type: "text/csv" })), download: name });
-    link.click();
-    setTimeout(() => URL.revokeObjectURL(link.href), 1000);
-  }
-
-  $("search").addEventListener("input", (event) => { table.text = event.target.value; table.page = 0; renderTable(); });
-  $("extent").addEventListener("change", () => fullTable(table.view));
-  $("csv-shown").addEventListener("click", () => download(table.items, "results_shown.csv"));
-  $("csv-all").addEventListener("click", () => download(allItems(trials, R.trial.map((_, i) => i)), "results.csv"));
   for (const radio of document.querySelectorAll("#heatmap-metrics input")) radio.addEventListener("change", redraw);
-  $("left-out").textContent = data.rowsLeftOut;
-
   addView(heatmap);
   addView(ranks);
   addView(published);
-  addView(fullTable);
-  Object.assign(window.benchReport, { csvColumns: CSV, colour });
+  Object.assign(window.benchReport, { colour, inkOn });
 })();

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.metadata
 import json
 import shutil
 from collections.abc import Callable, Iterator
@@ -300,6 +301,7 @@ def _rows(record: TrialRecord) -> list[dict]:
         "device": record.limits.device,
         "host": record.host,
         "versions": json.dumps(record.versions),
+        "problem": record.problem,
         **record.resources.model_dump(),
     }
     if not record.scores:
@@ -459,10 +461,41 @@ def on_a_phone(browser: Any) -> Iterator[Callable[[Path], tuple[int, list[str]]]
         browser.get("about:blank")
         browser.get(html.as_uri())
         browser.execute_script("document.querySelector('#heatmap-metrics [value=all]').click()")  # the widest heat map
-        browser.execute_script("for (const e of ['beforeprint', 'afterprint']) window.dispatchEvent(new Event(e))")
+        browser.execute_script("benchReport.drawAll()")
         browser.execute_async_script("setTimeout(arguments[0], 1500)")
         width, out = browser.execute_script(_STICKING_OUT, PHONE)
         return width, out
 
     yield measure
     browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
+#: Of a violation: its rule, what is wrong, and where.
+_VIOLATIONS = """
+const done = arguments[0], some = (v) => v.nodes.slice(0, 3).map((n) => n.html.slice(0, 200));
+const wrong = (r) => r.violations.map((v) => [v.id, v.help, ...some(v)]);
+axe.run(document, { resultTypes: ['violations'] }).then((r) => done([wrong(r), r.passes.length]));
+"""
+
+
+@pytest.fixture
+def axe(browser: Any) -> Callable[[Path], list[list[str]]]:
+    """Open a page, draw its figures, and give what axe-core finds wrong with it."""
+    try:
+        wheel = importlib.metadata.distribution("axe-playwright-python")
+    except importlib.metadata.PackageNotFoundError:
+        pytest.skip("needs axe-playwright-python")
+    script = Path(str(wheel.locate_file("axe_playwright_python/axe.min.js"))).read_text(encoding="utf-8")
+
+    def check(html: Path) -> list[list[str]]:
+        browser.set_script_timeout(300)
+        browser.get("about:blank")
+        browser.get(html.as_uri())
+        browser.execute_script("window.benchReport?.drawAll()")
+        browser.execute_async_script("setTimeout(arguments[0], 1000)")
+        browser.execute_script(script)
+        wrong, passed = browser.execute_async_script(_VIOLATIONS)
+        assert passed > 5
+        return wrong
+
+    return check

@@ -394,7 +394,7 @@ def test_sections_in_a_browser(pages: dict[str, Path], task: str, browser: Any) 
     browser.get("about:blank")
     browser.get_log("browser")
     browser.get(pages[task].as_uri())
-    browser.execute_script("window.dispatchEvent(new Event('beforeprint'))")
+    browser.execute_script("benchReport.drawAll()")
     captions = browser.execute_script(
         "return [...document.querySelectorAll('#imputation figcaption, #integration figcaption, #deg figcaption')]"
         ".filter(e => e.checkVisibility()).map(e => e.textContent)"
@@ -437,3 +437,10 @@ def test_sections_in_a_browser(pages: dict[str, Path], task: str, browser: Any) 
 @pytest.mark.parametrize("task", TASKS)
 def test_nothing_is_wider_than_a_phone(pages: dict[str, Path], task: str, on_a_phone: Any) -> None:
     assert on_a_phone(pages[task]) == (390, [])
+
+
+@pytest.mark.browser
+@pytest.mark.slow
+@pytest.mark.parametrize("task", TASKS)
+def test_axe_finds_nothing(pages: dict[str, Path], task: str, axe: Any) -> None:
+    assert axe(pages[task]) == []

@@ -138,11 +138,14 @@ def test_same_run_gives_the_same_bytes(page: str, full_run: Path, tmp_path: Path
 def test_a_reader_finds_parameters_seeds_versions_device_and_folders_of_a_trial_in_the_page(
     page: str, full_run: Path
 ) -> None:
+    """What the table of trials is made of (the browser's test looks at the table), and the text below it."""
+    rows, shown = pd.read_parquet(full_run / "results.parquet").drop_duplicates("trial"), embedded(page)["trials"]
+    assert set(column(shown, "trial")) == set(rows["trial"])
+    rows = rows.set_index("trial").loc[column(shown, "trial")]
+    for name in ("params", "split_seed", "sim_seed", "method_seed", "versions", "problem", "device", "status"):
+        assert column(shown, name) == [None if pd.isna(v) else v for v in rows[name]], name
     text = page[page.index('<section id="provenance"') : page.index('id="report-data"')]
-    rows = pd.read_parquet(full_run / "results.parquet")
-    for key in rows["trial"].unique():
-        assert f"trials/{key}" in text
-    for words in ("expected_rate=0.08", "0.0.3", "problems/0123", "openblas 0.3 Zen", "CPython 3.11.2", "A CPU"):
+    for words in ("openblas 0.3 Zen", "CPython 3.11.2", "A CPU"):
         assert words in text
     assert "<dt>llvmlite</dt><dd>0.44.0</dd>" in text
 

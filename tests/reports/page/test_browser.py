@@ -44,7 +44,7 @@ def choose(driver: webdriver.Chrome, name: str, value: str) -> None:
 
 
 def draw_everything(driver: webdriver.Chrome) -> None:
-    driver.execute_script("window.dispatchEvent(new Event('beforeprint'))")
+    driver.execute_script("benchReport.drawAll()")
 
 
 def test_loads_without_errors_or_network(page: webdriver.Chrome, full_page: Path) -> None:
@@ -281,3 +281,55 @@ def test_an_annotation_page_is_no_wider_than_a_phone(browser: webdriver.Chrome, 
     names = browser.execute_script("return document.querySelector('#class-confusion .plot').data[0].x")
     assert max(len(name.replace("\u200b", "")) for name in names) <= 11
     assert len(set(names)) == len(names)
+
+
+def test_axe_finds_nothing_in_a_doublet_report(axe, full_page: Path) -> None:
+    assert axe(full_page) == []
+
+
+def test_axe_finds_nothing_in_an_annotation_report(axe, annotated: Path) -> None:
+    assert axe(annotated / "report.html") == []
+
+
+def test_axe_finds_what_is_wrong_with_a_page(axe, full_page: Path, tmp_path: Path) -> None:
+    text = full_page.read_text(encoding="utf-8")
+    faint = '<main id="content" tabindex="-1"><p style="color: #ccc; background: #fff">faint</p><img src="data:,">'
+    broken = tmp_path / "broken.html"
+    broken.write_text(text.replace('<main id="content" tabindex="-1">', faint), encoding="utf-8")
+    assert {"color-contrast", "image-alt"} <= {wrong[0] for wrong in axe(broken)}
+
+
+def test_a_part_whose_data_are_damaged_is_told_and_the_others_are_drawn(page: webdriver.Chrome) -> None:
+    assert texts(page, "#broken .warning") == []
+    page.execute_script("delete benchReport.data.tasks.doublet.published; benchReport.redraw()")
+    (told,) = texts(page, "#broken .warning")
+    assert told.startswith("A part of this page could not be drawn")
+    assert "results.csv has every number" in told
+    assert len(texts(page, "#heatmap-view .panel")) == 8
+    assert len(texts(page, "#table-view tbody tr")) == 25
+
+
+@pytest.mark.parametrize("name", [("long_name_" * 30)[:296], "<b>x</b> & 'y' " * 19], ids=["one word", "markup"])
+def test_names_of_300_characters_break_nothing(browser, on_a_phone, make_run, name: str) -> None:
+    methods = {f"{name}{i:03d}": 1 + i / 4 for i in range(4)}
+    run = make_run(methods, datasets=(f"{name}_set", "chcl"), tracks=("simulated",), seeds=1)
+    html = build_report(run, formats=())
+    browser.get_log("browser")
+    assert on_a_phone(html) == (390, [])
+    assert texts(browser, "#broken .warning") == []
+    assert len(texts(browser, "#heatmap-view .panel")) == 2
+    assert errors(browser) == []
+
+
+def test_two_hundred_methods_have_a_page(browser, make_run) -> None:
+    methods = {f"method_{i:03d}": 1 + i / 80 for i in range(200)}
+    html = build_report(make_run(methods, datasets=("cohort",), tracks=("simulated",), seeds=1), formats=())
+    browser.get_log("browser")
+    browser.get(html.as_uri())
+    browser.execute_script("benchReport.drawAll()")
+    assert len(texts(browser, "#heatmap-view tbody tr")) == 204
+    traces = "document.querySelector('#curves-view .plot').data.filter(t => t.showlegend)"
+    colours = browser.execute_script(f"return [...new Set({traces}.map(t => t.name))]")
+    assert len(colours) == 5 + 4  # methods and controls; the others are grey
+    assert texts(browser, "#broken .warning") == []
+    assert errors(browser) == []
