@@ -1,7 +1,7 @@
 // The summary figure: a row per method of one track and dataset. A table, so that it reads, prints and copies as text.
 (() => {
   "use strict";
-  const { data, column, el, $, number, setTask, state, addView } = window.benchReport;
+  const { data, column, el, $, number, setTask, state, traced, addView } = window.benchReport;
   /** Methods shown before the rest is asked for. */
   const MOST = 15;
   /** With more metrics than this their values are not written beside the circles: the page would be too wide. */
@@ -74,7 +74,7 @@
 
   /** Everything of one track and dataset. */
   function figure(task, name, sort, redraw) {
-    const panel = task.overview.panels[name], rows = rowsOf(panel);
+    const panel = task.overview.panels[name], rows = rowsOf(panel), [track, dataset] = task.pairs.find((p) => p.join("/") === name);
     const metric = task.metrics.find((m) => m.name === task.headline);
     const metrics = task.overview.metrics.map((n) => task.metrics.find((m) => m.name === n)).filter((m) => rows.some((r) => isNumber(r[m.name])));
     const methods = rows.filter((r) => r.role === "method"), controls = rows.filter((r) => r.role !== "method");
@@ -93,9 +93,9 @@
       const interval = isNumber(r.ci_low) && isNumber(r.ci_high) ? el("small", {}, `[${number(r.ci_low)}, ${number(r.ci_high)}]`) : "";
       const kind = r.role !== "method" ? el("small", { class: "role" }, ROLES[r.role]) : "";
       const head = el("th", { scope: "row" }, el("span", { class: "name" }, r.label), kind, isNumber(r.value) ? flags : "");
-      const cells = isNumber(r.value) ? [el("td", { class: "value" }, el("b", {}, number(r.value)), r.below_trap ? el("span", { class: "trap" }, "▾", hidden("does not beat the trivial baseline")) : "", " ", interval), strip(r, panel, lines, band)]
-        : [el("td", { class: DECLARED.has(r.status) || r.status === "ok" ? "none" : "none failed", colspan: 2 }, el("div", { title: r.flags }, r.flags))];
-      const others = metrics.map((m) => el("td", { class: "metric", title: isNumber(r[m.name]) ? `${r.label}, ${m.name}: ${number(r[m.name])}` : null },
+      const cells = isNumber(r.value) ? [el("td", { class: "value", ...traced(track, dataset, r.label, metric.name, r.flags ? `${r.label}: ${r.flags}` : "", "pooled") }, el("b", {}, number(r.value)), r.below_trap ? el("span", { class: "trap" }, "▾", hidden("does not beat the trivial baseline")) : "", " ", interval), strip(r, panel, lines, band)]
+        : [el("td", { class: DECLARED.has(r.status) || r.status === "ok" ? "none" : "none failed", colspan: 2, ...traced(track, dataset, r.label, "", r.flags) }, el("div", {}, r.flags))];
+      const others = metrics.map((m) => el("td", { class: "metric", ...traced(track, dataset, r.label, m.name, isNumber(r[m.name]) ? `${r.label}, ${m.name}: ${number(r[m.name])}` : "", "pooled") },
         ...(isNumber(r[m.name]) ? [disc(shade(r[m.name], m, values[m.name])), written ? el("span", {}, number(r[m.name])) : hidden(number(r[m.name]))] : isNumber(r.value) ? ["–"] : [])));
       return el("tr", { class: [r.role === "method" ? "" : "control", r === best && !r.below_trap ? "best" : ""].join(" ").trim() || null }, head, ...cells, ...others, ...(r.role === "method" ? [bar(r.cpu_s, most.cpu_s), bar(r.rss_peak_mb, most.rss_peak_mb)] : [el("td"), el("td")]));
     };
@@ -106,8 +106,8 @@
     };
     const better = metric.higher_is_better ? "higher is better →" : "← lower is better";
     const axis = el("th", { scope: "col", class: "axis" }, el("small", {}, better), el("div", { "aria-hidden": "true" }, ...ticks(panel.span).map((t) => el("i", { style: `left:${percent((t - panel.span[0]) / (panel.span[1] - panel.span[0]))}` }, tickText(t)))));
-    const head = el("tr", {}, el("th", { scope: "col" }, "Method"), header("value", [metric.name, " ", el("small", {}, rows.some((r) => isNumber(r.ci_low)) ? "[95 % interval]" : "no interval")], { title: metric.summary }), axis,
-      ...metrics.map((m) => header(m.name, [el("span", {}, m.name)], { class: "metric", title: m.summary })),
+    const head = el("tr", {}, el("th", { scope: "col" }, "Method"), header("value", [metric.name, " ", el("small", {}, rows.some((r) => isNumber(r.ci_low)) ? "[95 % interval]" : "no interval")], { "data-term": metric.name }), axis,
+      ...metrics.map((m) => header(m.name, [el("span", {}, m.name)], { class: "metric", "data-term": m.name })),
       header("cpu_s", ["CPU time ", el("small", {}, "seconds")], { class: "cost" }), header("rss_peak_mb", ["Peak memory ", el("small", {}, "MB")], { class: "cost" }));
     const table = el("table", { "aria-label": `Methods on ${name.replace("/", ", ")}` }, el("thead", {}, head), el("tbody", {}, ...shown.map(body)));
     if (methods.length > MOST) {

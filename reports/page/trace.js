@@ -98,7 +98,7 @@
 
   /** Of a table's cells one is reached by Tab, the others from there by arrow keys; what scrolls can be scrolled by keys. */
   function arm() {
-    for (const box of document.querySelectorAll("main .scroll")) {
+    for (const box of document.querySelectorAll("main .scroll, header .scroll")) {
       const wide = box.scrollWidth > box.clientWidth + 1 || box.scrollHeight > box.clientHeight + 1;
       if (!wide || box.tabIndex === 0) continue;
       box.tabIndex = 0;
@@ -111,14 +111,15 @@
       const names = [...table.querySelectorAll("thead th")].map((th) => th.textContent);
       for (const row of table.tBodies[0].rows) [...row.cells].reduce((k, cell) => { cell.dataset.label = names[k]; return k + cell.colSpan; }, 0);
     }
-    for (const table of document.querySelectorAll("main table:not([data-armed])")) {
+    for (const table of document.querySelectorAll(":is(main, header) table:not([data-armed])")) {
       table.dataset.armed = "";
       const first = table.querySelector(TRACED);
       if (first && !table.querySelector('[tabindex="0"]')) first.tabIndex = 0;
     }
   }
   let waiting = false;
-  new MutationObserver(() => { if (!waiting) { waiting = true; requestAnimationFrame(() => { waiting = false; arm(); }); } }).observe(document.querySelector("main"), { childList: true, subtree: true });
+  const changes = new MutationObserver(() => { if (!waiting) { waiting = true; requestAnimationFrame(() => { waiting = false; arm(); }); } });
+  for (const part of document.querySelectorAll("header.page, main")) changes.observe(part, { childList: true, subtree: true });
   window.addEventListener("resize", arm);
 
   /** Points of a plot: a press on one shows what it rests on, arrow keys go from one to the next. Traces say in `meta` what they are of. */
