@@ -162,7 +162,7 @@ def test_keyboard_reaches_the_results_and_the_filters(page: webdriver.Chrome) ->
     assert page.switch_to.active_element.get_attribute("id") == "content"
     page.get(page.current_url.split("#")[0])
     names = []
-    for _ in range(30):
+    for _ in range(40):
         page.switch_to.active_element.send_keys(Keys.TAB)
         names.append(page.switch_to.active_element.get_attribute("name"))
     filters = ["track", "dataset", "metric", "unit", "seed"]
