@@ -217,7 +217,7 @@
     const view = compute();
     filterText(view);
     $("method-count").textContent = `${view.labels.length} of ${view.task.labels.length}`;
-    $("shown").textContent = `${view.trials.length.toLocaleString("en")} trials, ${view.rows.length.toLocaleString("en")} values`;
+    $("shown").textContent = `${count(view.trials.length, "trial")}, ${count(view.rows.length, "value")}`;
     $("broken").replaceChildren();
     for (const draw of views) attempt(() => draw(view), "A part of this page");
   }

@@ -20,14 +20,21 @@ def tested_donors(run: Run, task: str, track: str, dataset: str) -> int | None:
 
 
 def rests_on(run: Run, task: str, track: str, dataset: str) -> str:
-    """Say how many donors were tested in how many splits: ``1 tested donor``, ``7 tested donors in 3 splits``."""
+    """Say how many donors were tested in how many splits: ``7 tested donors in 3 splits``; empty if no trial has."""
     n, splits = tested_donors(run, task, track, dataset), run.splits.get((task, track, dataset), {})
     if n is None:
-        return "cells whose donors are not told apart"
+        return donors_untold(run, dataset) if splits else ""
     if len(splits) == 1 and dataset in run.datasets and run.datasets[dataset].n_donors == n:
         return count(n, "donor")
     donors = count(n, "tested donor")
     return donors if len(splits) == 1 else f"{donors} in {count(len(splits), 'split')}"
+
+
+def donors_untold(run: Run, dataset: str) -> str:
+    """Say what numbers rest on whose donors are not known: the data tell none, or the run folder has not kept them."""
+    card = run.datasets.get(dataset)
+    kept = card is None or "donor" not in card.fields
+    return "cells whose donors are not told apart" if kept else "donors that the run folder does not tell"
 
 
 def weak_labels(run: Run, task: str, dataset: str) -> str:

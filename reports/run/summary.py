@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from bench.reports.run import tables
-from bench.reports.run.caveats import rests_on, tested_donors, weak_labels
+from bench.reports.run.caveats import donors_untold, rests_on, tested_donors, weak_labels
 from bench.reports.run.leaders import Leader, leaders, without_result
 from bench.reports.run.load import Run
 from bench.reports.run.standing import not_compared
@@ -171,9 +171,12 @@ def _weight(run: Run, task: TaskCard, leading: list[Leader]) -> list[str]:
         n_tested = sorted(n for n in donors.values() if n)
         fewest = f"{n_tested[0]} to " if len(set(n_tested)) > 1 else ""
         span = f"{fewest}{count(n_tested[-1], 'tested donor')}" if n_tested else ""
-        unknown = _few(sorted({dataset for (_, dataset), n in donors.items() if not n}))
+        unknown: dict[str, set[str]] = {}
+        for (_, dataset), n in donors.items():
+            if not n:
+                unknown.setdefault(donors_untold(run, dataset), set()).add(dataset)
         parts = [span] if n_tested else []
-        parts += [f"cells whose donors are not told apart ({unknown})"] if len(n_tested) < len(leading) else []
+        parts += [f"{words} ({_few(sorted(datasets))})" for words, datasets in unknown.items()]
         text = [f"Each rests on {' or on '.join(parts)}."]
     weak = sorted({leader.dataset for leader in leading if weak_labels(run, task.name, leader.dataset)})
     if weak:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -135,6 +136,19 @@ def test_cells_without_known_donors_are_one_split(make: Callable[..., Run]) -> N
     run = make([("m", k, 0, 0.5 + k / 10, 0.1) for k in range(3)], {0: "lll", 1: "lll", 2: "lll"}, n_donors=None)
     assert cell(run)[["splits", "trials", "interval"]].tolist() == [1, 3, "trials"]
     assert caveats.rests_on(run, "t", "plain", "d") == "cells whose donors are not told apart"
+
+
+def test_donors_that_the_run_folder_lost_are_not_said_to_be_untold_by_the_data(make: Callable[..., Run]) -> None:
+    folder = make([("m", 0, 0, 0.6, 0.1), ("n", 0, 0, 0.5, 0.1)], {0: "abc"}).folder
+    shutil.rmtree(folder / "problems")
+    run = load(folder)
+    assert caveats.rests_on(run, "t", "plain", "d") == "donors that the run folder does not tell"
+    words = "It rests on donors that the run folder does not tell."
+    assert words in summary.verdict(run, run.tasks["t"], summary.leaders(run, run.tasks["t"]))
+
+
+def test_a_pair_without_a_finished_trial_rests_on_nothing_yet(make: Callable[..., Run]) -> None:
+    assert caveats.rests_on(make([], {}, lacking=2), "t", "plain", "d") == ""
 
 
 def test_a_method_that_lacks_a_split_neither_leads_nor_is_ranked_before_one_that_has_all(
