@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from bench.data._columns import map_columns
 from bench.data._lookalikes import alike, option
+from bench.words import listing
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,7 +33,7 @@ def offer(source: DatasetSource, path: Path, layer: str | None, fields: Collecti
     columns = source.obs_columns()
     unused = [column for column in columns if column not in source.mapping.values()]
     if not unused:
-        return "the file has no other columns: join your table of the cells, and write both as .h5ad"
+        return f"{_all_used('file', columns)}: join your table of the cells, and write both as .h5ad"
     values = _values(path, unused)
     guesses = {field: guess for field in fields if (guess := _guess(field, unused, values, source.mapping))}
     guesses = guesses or {next(iter(fields)): "COLUMN"}
@@ -52,12 +53,16 @@ def offer_in_memory(source: DatasetSource, fields: Collection[str]) -> str:
     """As :func:`offer`, of an AnnData: the call that names its columns."""
     unused = [column for column in source.obs_columns() if column not in source.mapping.values()]
     if not unused:
-        return "the AnnData has no other columns: join your table of the cells to its obs"
+        return f"{_all_used('AnnData', source.obs_columns())}: join your table of the cells to its obs"
     guesses = {field: (*alike(field, unused, source.mapping), "COLUMN")[0] for field in fields}
     keys = [f"{option(field).lstrip('-').replace('-', '_')}={column!r}" for field, column in guesses.items()]
     more = f", and {len(unused) - _COLUMNS} more" if len(unused) > _COLUMNS else ""
     what = f"name the column: bench.as_dataset(adata, {', '.join(keys)})"
     return f"{what}\n         columns: {', '.join(unused[:_COLUMNS])}{more}"
+
+
+def _all_used(what: str, columns: Collection[str]) -> str:
+    return f"the {what} has no columns" + (f" but {listing(list(columns))}" if columns else "")
 
 
 def _command(

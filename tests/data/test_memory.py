@@ -193,7 +193,7 @@ def test_columns_that_are_missing_are_offered_with_the_call_that_names_them(coun
     assert told.startswith("name the column: bench.as_dataset(adata, label_key='Annotation', condition_key='COLUMN')\n")
     assert told.endswith("columns: individual, Annotation, score")
     counts.obs = counts.obs[["is_doublet"]]
-    assert "join your table" in from_anndata(counts).offer(["cell_type"])
+    assert from_anndata(counts).offer(["cell_type"]).startswith("the AnnData has no columns but is_doublet: join your")
 
 
 def test_a_backed_anndata_is_told_what_to_hand_over(counts, tmp_path):
