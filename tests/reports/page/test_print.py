@@ -65,9 +65,9 @@ def test_no_figure_is_cut_by_the_edge_of_paper(browser: webdriver.Chrome, full_p
     try:
         beyond = """
             const edge = document.body.getBoundingClientRect().right + 1;
-            return [...document.querySelectorAll('main *')]
+            return [...document.querySelectorAll('body *')]
                 .filter(e => e.checkVisibility() && !e.closest('svg') && e.getBoundingClientRect().right > edge)
-                .map(e => `${e.tagName} in ${e.closest('[id]').id}: ${e.textContent.slice(0, 40)}`)
+                .map(e => `${e.tagName} in ${e.closest('[id]')?.id}: ${e.textContent.slice(0, 40)}`)
         """
         assert browser.execute_script(beyond) == []
         heights = """
