@@ -141,7 +141,7 @@ def _save(figure: Figure, stem: Path, frame: pd.DataFrame, formats: Sequence[str
     # settled once: otherwise every format nudges the layout of the next, and draws the figure once more to measure it
     figure.set_dpi(_DPI)
     figure.draw_without_rendering()
-    figure.set_layout_engine("none")
+    figure.set_layout_engine(None)
     box = figure.get_tightbbox().padded(matplotlib.rcParams["savefig.pad_inches"])
     paths = [Path(f"{stem}.{kind}") for kind in formats]
     for path in paths:

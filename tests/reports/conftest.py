@@ -425,7 +425,7 @@ FLAGS = (
 )
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """Headless Chromium that keeps a log of its console and network."""
     webdriver = pytest.importorskip("selenium.webdriver")
