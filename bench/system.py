@@ -35,7 +35,7 @@ def no_space(error: BaseException | None) -> bool:
 
 
 def path_hint(path: Path) -> str:
-    """What to do about a path that is not there: names like it in its folder, or the folder that is missing."""
+    """Return what helps with a path that is not there: names like it in its folder, or the folder that is missing."""
     missing = path
     while not missing.parent.exists():
         missing = missing.parent

@@ -1,4 +1,4 @@
-"""How to name the columns that a dataset lacks: the command to give, and the columns there are."""
+"""Help with naming the columns that a dataset lacks: the command to give, and the columns there are."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ def _are_labels(values: pd.Series) -> bool:
 
 
 def _about(values: pd.Series) -> str:
-    """How many values a column has that may be labels, and the first of them; of numbers, nothing."""
+    """Describe a column that may be labels: the number of its values, and the first of them; of numbers, nothing."""
     if values.dtype.kind in "fc":
         return ""
     first = [str(value) for value in values.dropna().unique()[: _VALUES + 1]]

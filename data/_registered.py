@@ -1,4 +1,4 @@
-"""What was registered under a name, in a file of the project that one works in or of the user's, for every folder."""
+"""Datasets registered under a name, in a file of the project that one works in or of the user's, for every folder."""
 
 from __future__ import annotations
 
@@ -37,11 +37,11 @@ class Library:
 
     @property
     def where(self) -> str:
-        """Where its names hold, in words."""
+        """Say in words where its names hold."""
         return f"in {self.folder.parent}" if self.origin == "project" else "everywhere, for you"
 
     def entries(self) -> dict[str, Any]:
-        """What is registered.
+        """Return the registered entries.
 
         Raises
         ------
@@ -63,7 +63,7 @@ class Library:
         write_json(self.file, {other: entry for other, entry in self.entries().items() if other != name})
 
     def path(self, entry: dict[str, Any]) -> Path:
-        """Where the data of an entry lie."""
+        """Return the place of an entry's data."""
         return self.folder.parent / str(entry["path"])
 
 

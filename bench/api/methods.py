@@ -30,7 +30,7 @@ _LONGEST = 10_000
 
 @dataclass
 class Asked:
-    """What ``methods=`` asks for, as the plan has it.
+    """Return the methods that ``methods=`` asks for, as the plan has it.
 
     Parameters
     ----------
@@ -133,7 +133,7 @@ class _Gathered:
 
     @property
     def told(self) -> list[str]:
-        """What was taken along."""
+        """Say in words which code was taken along."""
         return [*self._imports.values(), *(name for name in self._parts if name != self._wanted)]
 
     def text(self) -> str:

@@ -63,7 +63,7 @@ def run_plan(
 
 
 def _arguments(registry: Registry, task: TaskTable, folder: Path, text: PlanText, i: int) -> dict[str, Any]:
-    """What :func:`bench.run` is called with for a task, which must be possible."""
+    """Return the arguments of :func:`bench.run` for a task, which must be possible."""
     named = set(registry.datasets)
     try:
         params = {

@@ -1,4 +1,4 @@
-"""What a run gives back: scores, trials, predictions and the report, as tables and in a notebook."""
+"""The result of a run: scores, trials, predictions and the report, as tables and in a notebook."""
 
 from __future__ import annotations
 
@@ -130,7 +130,7 @@ class Run:
     def predictions(
         self, method: str, *, dataset: str | None = None, track: str | None = None, **seeds: int
     ) -> pd.DataFrame:
-        """What a method answered, a row a cell, by the dataset's own cell names.
+        """Return the answer of a method, a row a cell, by the dataset's own cell names.
 
         Parameters
         ----------
@@ -156,7 +156,7 @@ class Run:
         )
 
     def expression(self, method: str, *, dataset: str | None = None, track: str | None = None, **seeds: int) -> AnnData:
-        """What a method imputed in one trial, cells x genes in ln(1 + counts per 10,000).
+        """Return the expression that a method imputed in one trial, cells x genes in ln(1 + counts per 10,000).
 
         Where entries were hidden, ``X`` is sparse and has those only.
 

@@ -200,7 +200,7 @@ def _check_numbers(counts: Mapping[str, int | None], limits: Mapping[str, float 
 
 
 def _listed(given: Any, kind: str, option: str, fix: str = "") -> list[Any]:
-    """What was given as a list; None is none, but an empty list was hardly meant."""
+    """Return the values that were given as a list; None is none, but an empty list was hardly meant."""
     if given is None:
         return []
     several = list(given) if isinstance(given, Sequence | set) and not isinstance(given, str) else [given]

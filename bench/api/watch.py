@@ -1,4 +1,4 @@
-"""What is told while trials run: a line for each that ends, or nothing."""
+"""The account of a run while trials run: a line for each that ends, or nothing."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from bench.sandbox.progress import Progress
 
 @dataclass(frozen=True)
 class Display:
-    """How a run tells what goes on.
+    """Ways of telling what goes on in a run.
 
     Parameters
     ----------

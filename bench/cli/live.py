@@ -34,7 +34,7 @@ STYLES = {
 
 
 class LiveTable:
-    """How far all trials are and what runs now, a line each; where there is no terminal, a plain line an event."""
+    """Progress of all trials, and a line for each that runs now; where there is no terminal, a plain line an event."""
 
     def __init__(self, plan: Plan, todo: list[Planned], finished: int) -> None:
         self._console = Console(stderr=True)

@@ -21,7 +21,7 @@ _NAMED = ("--task", "--methods", "--datasets")
 
 
 def unusable(error: Any, root: Any) -> BenchError:
-    """What click has to say about a command line, said as our own errors are, and what to do.
+    """Mistakes that click finds in a command line, said as our own errors are, and what to do.
 
     Parameters
     ----------

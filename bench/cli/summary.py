@@ -1,4 +1,4 @@
-"""What the terminal, or a script, is told when trials are done."""
+"""The account for the terminal, or a script, when trials are done."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ class MethodTable(_Table):
 
 
 class Settings(_Table):
-    """What a task may say for itself, or the file for all its tasks."""
+    """Settings that a task may give for itself, or the file for all its tasks."""
 
     datasets: list[str] = Field(default_factory=list)
     seeds: PositiveInt = 1

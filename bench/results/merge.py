@@ -54,10 +54,9 @@ def _copy(store: Store, merged: Store) -> None:
         if target is None or (target.status != "ok" and record.status == "ok"):
             folder = store.trial_folder(record.key)
             merged.save(record, [p for p in folder.iterdir() if p.name != "trial.json"])
-    for request in store.requests():
-        merged.save_request(request)
-    for file in (store.root / "problems").glob("*/[!.]*"):
-        destination = merged.root / "problems" / file.parent.name / file.name
+    # Under their own names: written anew, a request of an older version would have another.
+    for file in (*(store.root / "requests").glob("[0-9a-f]*.json"), *(store.root / "problems").glob("*/[!.]*")):
+        destination = merged.root / file.relative_to(store.root)
         if not destination.exists():
             destination.parent.mkdir(parents=True, exist_ok=True)
             write_atomic(destination, file.read_bytes())

@@ -74,7 +74,7 @@ def _of_card(task: Task) -> Iterator[str]:
 
 
 def _of_track(task: Task, dataset: Dataset, track: str, found: set[str]) -> Iterator[str]:
-    """What is wrong; names of the metrics that the track is scored by are added to ``found``."""
+    """Yield the faults; names of the metrics that the track is scored by are added to ``found``."""
     problem = task.make_problem(dataset, track, Seeds())
     yield from _of_problem(problem, task.make_problem(dataset, track, Seeds()))
     headline = next(metric for metric in task.metrics if metric.headline)

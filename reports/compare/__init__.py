@@ -1,1 +1,1 @@
-"""What changed between two run folders: ``bench compare``."""
+"""Changes between two run folders: ``bench compare``."""

@@ -1,4 +1,4 @@
-"""What changed between two runs, as tidy frames: scores with paired intervals, statuses, settings, versions."""
+"""Changes between two runs, as tidy frames: scores with paired intervals, statuses, settings, versions."""
 
 from __future__ import annotations
 
@@ -190,7 +190,7 @@ def _statuses(b: Run, every: pd.DataFrame) -> pd.DataFrame:
 
 
 def _settings(a: Run, b: Run, shared: pd.DataFrame) -> pd.DataFrame:
-    """What decides the trials' outcome and differs, once for each task and method."""
+    """Return differences that decide the trials' outcome, once for each task and method."""
     rows: dict[tuple[str, str, str], tuple[set[str], set[str]]] = {}
     for trial in shared.itertuples(index=False):
         sides = _decisive(a.trials[trial.key_a]), _decisive(b.trials[trial.key_b])

@@ -103,7 +103,7 @@ def _statuses(comparison: Comparison) -> Iterator[str]:
 
 
 def _settings(comparison: Comparison) -> Iterator[str]:
-    """What differs alike in several methods is told once; of their code only that it does."""
+    """Tell once the differences that several methods share; of their code only that it does."""
     frame = comparison.settings
     code = frame["setting"].isin(["source", "inputs"])
     for (task, setting), rows in frame[code].groupby(["task", "setting"]):

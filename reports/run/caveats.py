@@ -61,7 +61,7 @@ def caveats(run: Run, card: TaskCard) -> list[tuple[str, str]]:
 
 
 def flags(run: Run, card: TaskCard, track: str, dataset: str) -> list[tuple[str, str]]:
-    """What weakens all numbers of a track and dataset: a few words, and a sentence where there is more to say.
+    """Return what weakens the numbers of a track and dataset: a few words, and a sentence where there is more to say.
 
     How many donors they rest on comes first, whatever the number.
     """

@@ -1,4 +1,4 @@
-"""What to write and whom to cite: a methods paragraph of a run, and BibTeX of every method in it."""
+"""Texts to cite by: a methods paragraph of a run, and BibTeX of every method in it."""
 
 from __future__ import annotations
 

@@ -139,7 +139,7 @@ def _dataset(crate: ROCrate, card: DataCard) -> ContextEntity:
 
 
 def _versions(run: Run) -> list[tuple[str, str]]:
-    """What the rows of the results name: Python, R, what methods require, the usual packages."""
+    """Return the software that the rows of the results name: Python, R, what methods require, the usual packages."""
     records = (r for r in run.trials.values() if r.status not in DECLARED)
     return sorted({item for r in records for item in r.versions.items() if item[0] != "scmamba-bench"})
 

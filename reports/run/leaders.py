@@ -1,4 +1,4 @@
-"""Who leads where: the best method of each track and dataset, and what it is worth."""
+"""Leaders: the best method of each track and dataset, and what it is worth."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class Leader:
 
     @property
     def alone(self) -> bool:
-        """Whether no other method has a value."""
+        """Return whether no other method has a value."""
         return not self.others
 
 

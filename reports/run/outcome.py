@@ -1,4 +1,4 @@
-"""What became of the planned trials: one line where all is well; else what was lost, by method and reason."""
+"""Fate of the planned trials: one line where all is well; else what was lost, by method and reason."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Lost:
 
 @dataclass(frozen=True)
 class Line:
-    """How all that was planned ended: a claim, and what it sums up (may be nothing). As text it is one sentence."""
+    """Summary of the ends of all that was planned: a claim, and what it sums up, if anything."""
 
     claim: str
     rest: str
@@ -50,7 +50,7 @@ class Line:
 
 
 def lost(run: Run, task: TaskCard) -> list[Lost]:
-    """What failed or is missing, the most frequent first; what was declared impossible is no failure."""
+    """Return all that failed or is missing, the most frequent first; what was declared impossible is no failure."""
     frame = tables.outcomes(run)
     frame = frame[frame["task"] == task.name]
     planned = frame["method"].value_counts()

@@ -1,4 +1,4 @@
-"""What the summary figure shows: of each track and dataset a row per method, the best first, then the controls."""
+"""Content of the summary figure: of each track and dataset a row per method, the best first, then the controls."""
 
 from __future__ import annotations
 
@@ -129,7 +129,7 @@ def _flags(row: Any) -> str:
 
 
 def _compared(panel: pd.DataFrame, sign: float, apart: bool) -> pd.DataFrame:
-    """Which methods cannot be told from the best, and which a trap control matches."""
+    """Return the methods that cannot be told from the best, and which a trap control matches."""
     methods = (panel["role"] == "method") & panel["value"].notna()
     traps = panel.loc[panel["role"] == "trap", "key"].max()
     below = methods & (panel["key"] <= traps)

@@ -71,7 +71,7 @@ def without_scale(run: Run, card: TaskCard) -> dict[tuple[str, str, str], str]:
 
 
 def _run(coverage: pd.DataFrame) -> pd.DataFrame:
-    """Where a method was asked for; one that is nowhere possible is left out."""
+    """Return the rows where a method was asked for; one that is nowhere possible is left out."""
     methods = coverage[coverage["role"] == "method"]
     possible = methods.loc[~methods["status"].isin(DECLARED), "method"].unique()
     return methods[methods["method"].isin(possible)]

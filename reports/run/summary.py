@@ -21,7 +21,7 @@ NO_INTERVAL = "no interval: small differences say nothing"
 
 
 def scope(run: Run, task: TaskCard) -> str:
-    """How many methods and controls were run, and on what."""
+    """Say how many methods and controls were run, and on what."""
     coverage = tables.coverage(run)
     coverage = coverage[coverage["task"] == task.name]
     if coverage.empty:
@@ -39,7 +39,7 @@ def scope(run: Run, task: TaskCard) -> str:
 
 
 def verdict(run: Run, task: TaskCard, leading: list[Leader]) -> str:
-    """Which method leads, by how much and how surely, with every condition that the claim hangs on."""
+    """Say which method leads, by how much and how surely, with every condition that the claim hangs on."""
     empty = {pair[:2] for pair in without_result(run, task)}
     return " ".join([*_claim(task, leading), *_weight(run, task, leading), *_apart(run, task, empty)])
 
@@ -120,7 +120,7 @@ def _of_several(name: str, leading: list[Leader]) -> list[str]:
 
 
 def _noun(leading: list[Leader]) -> str:
-    """What several pairs are called: tracks of one dataset, datasets of one track, or pairs."""
+    """Name several pairs: tracks of one dataset, datasets of one track, or pairs."""
     if len({leader.dataset for leader in leading}) == 1:
         return "tracks"
     return "datasets" if len({leader.track for leader in leading}) == 1 else "track and dataset pairs"

@@ -115,7 +115,7 @@ def mean_of_trials(
 
 @once
 def outcomes(run: Run) -> pd.DataFrame:
-    """How each planned trial ended, and each that is there without a plan.
+    """Return the end of each planned trial, and each that is there without a plan.
 
     A planned key whose code has changed since is answered by the newer trial of the same name.
 
