@@ -184,11 +184,11 @@ def test_a_place_without_room_for_any_file_is_named(monkeypatch, tmp_path):
 
 @pytest.mark.parametrize(("code", "places"), [(errno.ENOSPC, True), (errno.EPIPE, False)])
 def test_a_command_without_room_names_the_places_it_writes_to(monkeypatch, capsys, tmp_path, code, places):
-    def full(*_):
+    def full(**_):
         raise OSError(code, "no more")
 
     monkeypatch.setenv("TMPDIR", str(tmp_path))
-    monkeypatch.setattr("typer.Typer.__call__", full)
+    monkeypatch.setattr(cli, "_command", lambda: full)
     with pytest.raises(SystemExit):
         cli.main()
     told = capsys.readouterr().err

@@ -113,7 +113,7 @@ def test_without_intervals_nothing_is_clearly_behind(make_run: Callable[..., Pat
 
 def test_pairs_are_flagged_by_what_weakens_all_their_numbers(loaded: Run, make_run: Callable[..., Path]) -> None:
     card = loaded.tasks["doublet"]
-    assert caveats.flags(loaded, card, "simulated", "cohort") == [("cells whose donors are not told apart", "")]
+    assert caveats.flags(loaded, card, "simulated", "cohort") == [("donors that the run folder does not tell", "")]
     [_, (words, why)] = caveats.flags(loaded, card, "invivo", "agarwal")
     assert (words, why[:12]) == ("not compared", "unfinished: ")
     run = load(make_run(METHODS, datasets=("cohort",), tracks=("invivo",), seeds=1))
