@@ -14,6 +14,9 @@ Examples
 >>> run.scores  # doctest: +SKIP
 """
 
+# Runs on Python 3.8, too: methods of an environment of their own import the exchange code from here.
+from __future__ import annotations
+
 __version__ = "0.2.0"
 
 #: What is offered here -> the module that it is in. Type checkers and editors read it in ``__init__.pyi``.

@@ -88,7 +88,8 @@ def _commands(environment: Environment, aside: Path) -> Iterator[list[str]]:
     lock.write_text("".join(f"{line}\n" for line in lines))
     uv, python = find_uv_bin(), str(aside / "bin" / "python")
     yield [uv, "venv", "--quiet", "--allow-existing", "--python", str(environment.interpreter.path), str(aside)]
-    yield [uv, "pip", "install", "--no-deps", "--python", python, "--requirements", str(lock)]
+    # Compiled now: its methods may not write there, and would compile what they import in every trial.
+    yield [uv, "pip", "install", "--no-deps", "--compile-bytecode", "--python", python, "--requirements", str(lock)]
     yield [python, "-c", _NEEDED]
 
 

@@ -9,14 +9,7 @@ import importlib.util
 import json
 import os
 import sys
-from importlib.machinery import ModuleSpec, SourceFileLoader
-
-
-class Loader(SourceFileLoader):
-    """Writes no compiled code: the modules lie in an installation that may be shared, or not ours to write."""
-
-    def set_data(self, *_: object, **__: object) -> None:
-        """Protocol of :class:`importlib.abc.SourceLoader`."""
+from importlib.machinery import ModuleSpec
 
 
 class Finder:
@@ -32,7 +25,7 @@ class Finder:
         package = any(other.startswith(name + ".") for other in self._files)
         if not self._files[name]:
             return ModuleSpec(name, None, is_package=True)
-        spec = importlib.util.spec_from_file_location(name, loader=Loader(name, self._files[name]))
+        spec = importlib.util.spec_from_file_location(name, self._files[name])
         assert spec is not None
         spec.submodule_search_locations = [] if package else None  # given above, [] would become the file's folder
         return spec
@@ -41,6 +34,7 @@ class Finder:
 def main() -> None:
     """Run the job of the file that is named on the command line."""
     sys.path.pop(0)  # the folder of this file
+    sys.dont_write_bytecode = True  # the modules lie in an installation that may be shared, or not ours to write
     with open(sys.argv[1]) as file:
         job = json.load(file)
     sys.meta_path.insert(0, Finder(job["environment"]["modules"]))

@@ -83,10 +83,9 @@ def confine(job: dict[str, Any], software: Software) -> None:
     if not name():
         return
     own = [*_source(job["locator"]), *_of_environment(job["environment"])]
-    packages = _packages_of(job["environment"])
     read = [*software.read, *map(os.path.realpath, [job["inputs"], *own, *_with_targets(files)])]
     writable = [job["folder"], "/dev", *filter(None, [os.environ.get("XDG_CACHE_HOME")])]
-    write = [*software.write, *map(os.path.realpath, [*writable, *packages])]
+    write = [*software.write, *map(os.path.realpath, writable)]
     landlock.restrict(
         [part for path in read for part in _without(path, hidden)],
         [part for path in write for part in _without(path, hidden)],
@@ -166,9 +165,3 @@ def _of_environment(environment: dict[str, Any] | None) -> Iterator[str]:
     yield from filter(None, environment["modules"].values())
     own = Path(environment["python"])
     yield from (str(own.parent.parent), str(own.resolve().parent.parent))
-
-
-def _packages_of(environment: dict[str, Any] | None) -> Iterator[Path]:
-    """Of a method's own environment: its installed packages."""
-    if environment is not None:
-        yield from Path(environment["python"]).parent.parent.glob("lib/python*/site-packages")

@@ -18,12 +18,7 @@ def enter(job: dict[str, Any]) -> None:
     plain_copy(Path(job["inputs"]), folder / "plain_inputs")
     (folder / "job.json").write_text(json.dumps({**job, "inputs": str(folder / "plain_inputs")}))
     python = Path(job["environment"]["python"])
-    # Compiled code is kept in the environment, which is ours, whatever is asked for elsewhere.
-    variables = {
-        name: value
-        for name, value in clean_env().items()
-        if name != "PYTHONDONTWRITEBYTECODE" and not name.startswith("XDG_")
-    }
+    variables = {name: value for name, value in clean_env().items() if not name.startswith("XDG_")}
     variables |= {"PATH": os.pathsep.join([str(python.parent), variables.get("PATH", os.defpath)])}
     start = str(Path(__file__).with_name("bootstrap.py"))
     os.execve(python, [str(python), "-s", start, str(folder / "job.json")], variables)

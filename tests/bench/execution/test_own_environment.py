@@ -110,8 +110,7 @@ def test_a_method_runs_in_it_with_the_exchange_code_only(built, tmp_path):
     assert notes == ["only_here 1, donors ['d0']", f"python {own.folder}", home, "libraries of R "]
     assert home.endswith("/scratch/home")
     compiled = [file.name.partition(".")[0] for file in own.folder.glob("lib/*/site-packages/__pycache__/*.pyc")]
-    assert "only_here" in compiled  # so the next trial need not
-    assert not list(built.parent.glob("__pycache__/environment_plugin*"))  # a method's code may be anybody's
+    assert "only_here" in compiled
     assert row.spec.environment == own.name
     assert row.versions["python"] == own.interpreter.version
     assert 0 < row.resources.wall_s < 30
