@@ -37,7 +37,7 @@ class Library:
 
     @property
     def where(self) -> str:
-        """Say in words where its names hold."""
+        """Words for where its names hold."""
         return f"in {self.folder.parent}" if self.origin == "project" else "everywhere, for you"
 
     def entries(self) -> dict[str, Any]:

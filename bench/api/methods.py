@@ -30,7 +30,7 @@ _LONGEST = 10_000
 
 @dataclass
 class Asked:
-    """Return the methods that ``methods=`` asks for, as the plan has it.
+    """Methods that ``methods=`` asks for, as the plan has them.
 
     Parameters
     ----------
@@ -133,7 +133,7 @@ class _Gathered:
 
     @property
     def told(self) -> list[str]:
-        """Say in words which code was taken along."""
+        """Imports and names of the code that was taken along."""
         return [*self._imports.values(), *(name for name in self._parts if name != self._wanted)]
 
     def text(self) -> str:
