@@ -88,13 +88,14 @@ class Server:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            env=variables_at_start(threads),
+            env=variables_at_start(threads) | locations(),
             cwd="/",
             # A session of its own: Ctrl-C reaches the parent alone, which then ends the trials in order.
             start_new_session=True,
         )
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
+        self.look_again()
 
     @property
     def is_idle(self) -> bool:
@@ -157,9 +158,7 @@ def take(threads: int, preload: Sequence[str] = ()) -> Server:
         if kept.stamp == _stamp(threads) and kept.look_again():
             return kept
         kept.end()
-    server = Server(threads, preload)
-    server.look_again()
-    return server
+    return Server(threads, preload)
 
 
 def give_back(server: Server) -> None:

@@ -9,6 +9,7 @@ from toy_problem import INPUTS, toy_job
 
 from bench.exchange.files import write_inputs
 from bench.sandbox import Sandbox, server
+from bench.system import cache_dir
 
 LATE = """
 from bench.method import Method
@@ -127,7 +128,10 @@ def test_a_sandbox_that_is_closed_while_a_job_runs_leaves_no_server(place, tmp_p
 def test_modules_that_methods_share_are_imported_once(place, tmp_path):
     write_inputs(INPUTS, tmp_path / "inputs", "p")
     (tmp_path / "method.py").write_text(LATE)
-    (place / "late.py").write_text(f"open({str(tmp_path / 'imports')!r}, 'a').write('.')\nweight = 1.0")
+    source = (
+        f"import os\nprint(os.environ['XDG_CACHE_HOME'], file=open({str(tmp_path / 'imports')!r}, 'a'))\nweight = 1.0"
+    )
+    (place / "late.py").write_text(source)
     with Sandbox(1) as sandbox:
         for name in ("one", "two"):
             (tmp_path / name).mkdir()
@@ -135,7 +139,7 @@ def test_modules_that_methods_share_are_imported_once(place, tmp_path):
             locator = {"file": str(tmp_path / "method.py"), "class": "Late"}
             outcome = sandbox.run(replace(job, locator=locator, preload=("late",)))
             assert outcome.status == "ok", outcome.detail
-    assert (tmp_path / "imports").read_text() == "."
+    assert (tmp_path / "imports").read_text().splitlines() == [str(cache_dir() / "compiled")]
 
 
 def test_a_shared_module_that_is_not_there_is_told_by_the_trial(place, tmp_path):
