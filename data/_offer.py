@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import os
 import shlex
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
+from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -40,13 +41,11 @@ def offer(source: DatasetSource, path: Path, layer: str | None, fields: Collecti
     for field in ("cell_type", "donor"):  # what most tasks ask for next
         if field not in source.mapping and (others := alike(field, unused, source.mapping)):
             guesses.setdefault(field, others[0])
-    told = [f"{column} ({about})" if (about := _about(values[column])) else column for column in unused[:_COLUMNS]]
-    more = f", and {len(unused) - _COLUMNS} more" if len(unused) > _COLUMNS else ""
     if source.origin == "BENCH_DATA":
         what = f"name the column in the manifest of BENCH_DATA: {json.dumps({'columns': guesses})}"
     else:
         what = f"name the column: {_command(source, path, layer, guesses, columns)}"
-    return f"{what}\n         columns: {', '.join(told)}{more}"
+    return f"{what}\n{_columns(unused, [_about(values[column]) for column in unused[:_COLUMNS]])}"
 
 
 def offer_in_memory(source: DatasetSource, fields: Collection[str]) -> str:
@@ -56,9 +55,15 @@ def offer_in_memory(source: DatasetSource, fields: Collection[str]) -> str:
         return f"{_all_used('AnnData', source.obs_columns())}: join your table of the cells to its obs"
     guesses = {field: (*alike(field, unused, source.mapping), "COLUMN")[0] for field in fields}
     keys = [f"{option(field).lstrip('-').replace('-', '_')}={column!r}" for field, column in guesses.items()]
-    more = f", and {len(unused) - _COLUMNS} more" if len(unused) > _COLUMNS else ""
     what = f"name the column: bench.as_dataset(adata, {', '.join(keys)})"
-    return f"{what}\n         columns: {', '.join(unused[:_COLUMNS])}{more}"
+    return f"{what}\n{_columns(unused)}"
+
+
+def _columns(names: Sequence[str], about: Sequence[str] = ()) -> str:
+    """The line on the columns there are."""
+    told = [f"{name} ({words})" if words else name for name, words in zip_longest(names[:_COLUMNS], about)]
+    more = f", and {len(names) - _COLUMNS} more" if len(names) > _COLUMNS else ""
+    return f"         columns: {', '.join(told)}{more}"
 
 
 def _all_used(what: str, columns: Collection[str]) -> str:
