@@ -67,6 +67,16 @@ class Metric:
     headline: bool = False
     neutral: bool = False
 
+    @property
+    def sign(self) -> float:
+        """Factor that makes higher better."""
+        return 1.0 if self.higher_is_better else -1.0
+
+    @property
+    def direction(self) -> str:
+        """``higher is better``, or ``lower is better``."""
+        return "higher is better" if self.higher_is_better else "lower is better"
+
 
 @dataclass(frozen=True)
 class Control:

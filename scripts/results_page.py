@@ -53,15 +53,15 @@ def section(run: Run, task: TaskCard) -> Iterator[str]:
     pairs = [pair for pair in tables.pairs(run, task.name) if pair in scored]
     if not pairs:
         return
-    better = "higher" if metric.higher_is_better else "lower"
     yield f"## {task.name}: {', '.join(dict.fromkeys(dataset for _, dataset in pairs))}\n"
-    yield f"`{metric.name}`, {better} is better. {metric.summary}\n"
+    yield f"`{metric.name}`, {metric.direction}. {metric.summary}\n"
     yield cost(run, task)
     yield f"| method | {' | '.join(f'{dataset}, {track}' for track, dataset in pairs)} |"
     yield f"| --- |{' --- |' * len(pairs)}"
-    first = frame[(frame["track"] == pairs[0][0]) & (frame["dataset"] == pairs[0][1])].set_index("label")["value"]
+    first = frame[(frame["track"] == pairs[0][0]) & (frame["dataset"] == pairs[0][1])].set_index("label")
+    first = metric.sign * first["value"]
     methods = frame.drop_duplicates("label").set_index("label")["role"]
-    for label in sorted(methods.index, key=lambda name: (methods[name] != "method", worst_last(first, name, better))):
+    for label in sorted(methods.index, key=lambda name: (methods[name] != "method", worst_last(first, name))):
         name = label if methods[label] == "method" else f"*{label}*"
         yield f"| {name} | {' | '.join(cell(frame, pair, label) for pair in pairs)} |"
     yield ""
@@ -81,10 +81,10 @@ def cost(run: Run, task: TaskCard) -> str:
     return f"{work}, bench {versions}, {last}.\n"
 
 
-def worst_last(first: pd.Series, name: str, better: str) -> float:
+def worst_last(first: pd.Series, name: str) -> float:
     """What a method is sorted by: its value in the first column."""
     value = float(first.get(name, float("nan")))
-    return float("inf") if value != value else -value if better == "higher" else value
+    return float("inf") if value != value else -value
 
 
 def cell(frame: pd.DataFrame, pair: tuple[str, str], label: str) -> str:

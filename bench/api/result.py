@@ -316,13 +316,12 @@ def _prediction(store: Store, record: TrialRecord) -> pd.DataFrame:
 
 
 def _table_html(table: Any) -> str:
-    better = "higher" if table.metric.higher_is_better else "lower"
     head = "".join(f"<th>{html.escape(d)}<br>{html.escape(t)}</th>" for d, t in table.places)
     rows = []
     for row in table.rows:
         name = row.method if row.role == "method" else f"<i>{row.method} ({row.role} control)</i>"
         cells = [c.status if c.value is None else f"{c.value:.3f}" for c in row.cells]
         rows.append(f"<tr><td>{name}</td>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>")
-    caption = f"{html.escape(table.metric.name)}: {html.escape(table.metric.summary)} ({better} is better)"
+    caption = f"{html.escape(table.metric.name)}: {html.escape(table.metric.summary)} ({table.metric.direction})"
     body = f"<thead><tr><th>method</th>{head}</tr></thead><tbody>{''.join(rows)}</tbody>"
     return f'<table><caption style="text-align:left;white-space:nowrap">{caption}</caption>{body}</table>'

@@ -84,8 +84,7 @@ def _of_track(task: Task, dataset: Dataset, track: str, found: set[str]) -> Iter
         found |= {row.metric for row in rows}
         yield from (f"control {control.name}: {text}" for text in _of_scores(rows, task.metrics))
         reached.setdefault(control.role, _pooled(rows, headline))
-    sign = 1 if headline.higher_is_better else -1
-    if not sign * reached["perfect"] > sign * reached["random"]:
+    if not headline.sign * reached["perfect"] > headline.sign * reached["random"]:
         yield (
             f"{headline.name}: the perfect control has {reached['perfect']:g}, the random one {reached['random']:g}; "
             "see `higher_is_better`, and that `solution` is in the order of the cells"

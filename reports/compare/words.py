@@ -59,10 +59,9 @@ def _scores(comparison: Comparison) -> Iterator[str]:
         card = next(m for m in comparison.b.tasks[task].metrics if m.name == metric)
         changed = rows[rows["change"] != "same"]
         yield ""
-        direction = "higher is better" if card.higher_is_better else "lower is better"
         rest = len(rows) - len(changed)
         if len(changed):
-            yield f"{task}, {metric} ({direction}); in brackets the paired 95 % interval of the difference"
+            yield f"{task}, {metric} ({card.direction}); in brackets the paired 95 % interval of the difference"
             table = [("track", "dataset", "method", "A", "B", "B - A", "")]
             table += [
                 (r.track, r.dataset, r.method, number(r.a), number(r.b), difference(r), r.change)

@@ -58,7 +58,7 @@ def draw(run: Run, task: str, frame: pd.DataFrame) -> Figure:
     figure = Figure(figsize=(3.4 + sum(widths), 1.5 + 0.22 * len(shown)), layout="constrained")
     strip, discs, *costs = figure.subplots(1, 4, sharey=True, width_ratios=widths)
     _strip(strip, shown, limits)
-    better = "higher is better" if metric is None or metric.higher_is_better else "lower is better"
+    better = metric.direction if metric else "higher is better"
     with_interval = " and 95 % interval" if methods["ci_low"].notna().any() else ", no interval"
     strip.set_xlabel(f"{metric.name if metric else ''}{with_interval}, {better}")
     strip.set_yticks(range(len(shown)), [_name(row) for row in shown.itertuples()])

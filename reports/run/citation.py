@@ -133,8 +133,7 @@ def _measured(run: Run, task: TaskCard) -> str:
     frame = frame[(frame["task"] == task.name) & (frame["metric"] == (metric.name if metric else ""))]
     kinds = [tables.INTERVALS[kind] for kind in ("one", "trials", "splits") if (frame["interval"] == kind).any()]
     kinds = [f"{kind} [@nadeau2003inference]" if kind == tables.INTERVALS["splits"] else kind for kind in kinds]
-    direction = "" if metric is None else "higher is better" if metric.higher_is_better else "lower is better"
-    headline = f"The headline metric is {metric.name} ({direction}). " if metric else ""
+    headline = f"The headline metric is {metric.name} ({metric.direction}). " if metric else ""
     return headline + (f"95 % intervals: {'; '.join(kinds)}." if kinds else "There are no intervals.")
 
 

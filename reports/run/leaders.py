@@ -78,7 +78,7 @@ def leaders(run: Run, task: TaskCard) -> list[Leader]:
         return []
     frame = frame[(frame["metric"] == metric.name) & (frame["task"] == task.name) & frame["value"].notna()]
     traps = tables.trap_values(frame, task).set_index(["track", "dataset"])
-    sign = 1.0 if metric.higher_is_better else -1.0
+    sign = metric.sign
     apart = not_compared(run, task)
     out = []
     for track, dataset in tables.pairs(run, task.name):

@@ -50,7 +50,7 @@ def rows(run: Run, card: TaskCard) -> pd.DataFrame:
     frame = trials.join(head[["value", "ci_low", "ci_high", "whole"]], on=ENTRY)
     wide = cells[cells["metric"].isin([m.name for m in others])].pivot(index=ENTRY, columns="metric", values="value")
     frame = frame.join(wide.reindex(columns=[m.name for m in others]), on=ENTRY)
-    sign = 1.0 if metric is None or metric.higher_is_better else -1.0
+    sign = metric.sign if metric else 1.0
     frame = frame.assign(
         key=sign * frame["value"].astype(float),
         whole=frame["whole"].astype("boolean").fillna(False),

@@ -55,13 +55,12 @@ def without_scale(run: Run, card: TaskCard) -> dict[tuple[str, str, str], str]:
     frame = frame[(frame["task"] == card.name) & frame["role"].isin(["perfect", "random"]) & frame["value"].notna()]
     reasons = {}
     for metric in card.metrics:
-        sign = 1.0 if metric.higher_is_better else -1.0
         for (track, dataset), controls in frame[frame["metric"] == metric.name].groupby(["track", "dataset"]):
             perfect, random = (controls[controls["role"] == role] for role in ("perfect", "random"))
             if perfect.empty or random.empty:
                 continue
             best, chance = perfect.iloc[0], random.iloc[0]
-            ahead = sign * (best["value"] - chance["value"])
+            ahead = metric.sign * (best["value"] - chance["value"])
             if abs(ahead) < 1e-12 or (headline == metric and ahead < 0):
                 reasons[track, dataset, metric.name] = (
                     f"nothing can be told: {best['label']}, the perfect control ({number(best['value'])}), does no "
