@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.data._files import write_json
+from bench.data._paired_spec import PairedSpec
 from bench.data._spec import CohortSpec
 from bench.dataset import OBS_FIELDS, Dataset, DatasetCard, DatasetSource
 from bench.system import cache_dir, file_digest
@@ -30,6 +31,7 @@ _COUNTS, _SEAL = "counts.h5ad", "seal.json"
 COHORTS = {
     "cohort": CohortSpec(),
     "cohort-large": CohortSpec(n_cells=100_000, n_genes=20_000, n_donors=24),
+    "cohort-paired": PairedSpec(),
 }
 
 
@@ -42,8 +44,8 @@ class CohortSource(DatasetSource):
         self.spec = spec
         self._card = DatasetCard(
             name=name,
-            summary=f"simulated nuclei of {spec.n_donors} donors in arms {'/'.join(spec.arms)}: 8 brain cell types, "
-            "three label levels, known doublets and disease genes",
+            summary=f"simulated nuclei of {spec.n_donors} donors{', each' if isinstance(spec, PairedSpec) else ''} in "
+            f"arms {'/'.join(spec.arms)}: 8 brain cell types, three label levels, known doublets and disease genes",
             digest=spec.digest,
             fields=_FIELDS,
             truth="generative",
@@ -82,16 +84,26 @@ class CohortSource(DatasetSource):
         folder = cache_dir() / "cohorts" / self.spec.digest[:32]
         if _is_whole(folder):
             return anndata.read_h5ad(folder / _COUNTS)
-        from bench.data.cohort import simulate
-
-        adata = simulate(self.spec, threads=2)
+        adata = simulated(self.spec, threads=2)
         _keep(adata, folder)
         return adata
 
 
+def simulated(spec: CohortSpec, progress: Callable[[int, int], None] | None = None, threads: int = 1) -> AnnData:
+    """The cohort of a recipe, paired or not (see :func:`bench.data.cohort.simulate`)."""
+    if isinstance(spec, PairedSpec):
+        from bench.data.paired_cohort import simulate_paired
+
+        return simulate_paired(spec, progress, threads)
+    from bench.data.cohort import simulate
+
+    return simulate(spec, progress, threads)
+
+
 def _expected(adata: AnnData) -> Callable[[NDArray[np.intp]], NDArray[np.float32]]:
     """Expected counts of cells by position, from what the simulator keeps beside the counts."""
-    without_counts = type(adata)(obs=adata.obs.copy(), var=adata.var.copy(), varm=dict(adata.varm), uns=dict(adata.uns))
+    obs = adata.obs.assign(donor=adata.obs["library"]) if "library" in adata.obs else adata.obs.copy()
+    without_counts = type(adata)(obs=obs, var=adata.var.copy(), varm=dict(adata.varm), uns=dict(adata.uns))
 
     def expected(rows: NDArray[np.intp]) -> NDArray[np.float32]:
         from bench.data.cohort import expectation

@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.data import library
+from bench.data._builtin import simulated
+from bench.data._paired_spec import PairedSpec
 from bench.data._registered import libraries
 from bench.data._spec import CohortSpec
 from bench.errors import BenchError
@@ -21,7 +23,17 @@ if TYPE_CHECKING:
 
     from bench.dataset import Dataset, DatasetCard, DatasetSource
 
-__all__ = ["CohortSpec", "add", "column_lines", "like_donors", "marked", "pair_to", "remove", "simulate_to"]
+__all__ = [
+    "CohortSpec",
+    "PairedSpec",
+    "add",
+    "column_lines",
+    "like_donors",
+    "marked",
+    "pair_to",
+    "remove",
+    "simulate_to",
+]
 
 column_lines = library.column_lines
 
@@ -80,9 +92,7 @@ def simulate_to(
         If ``out`` exists or does not end in ``.h5ad``.
     """
     _check_out(out)
-    from bench.data.cohort import simulate
-
-    adata = simulate(spec, progress, threads)
+    adata = simulated(spec, progress, threads)
     _write(adata, out)
     return adata.n_obs, adata.n_vars, int(adata.X.nnz)
 

@@ -28,7 +28,11 @@ def register(app: typer.Typer) -> None:
         ),
     )(add)
     data.command(epilog=examples("bench data remove mine"))(remove)
-    data.command(epilog=examples("bench data simulate cohort.h5ad --cells 20000 --genes 5000"))(simulate)
+    data.command(
+        epilog=examples(
+            "bench data simulate cohort.h5ad --cells 20000 --genes 5000", "bench data simulate paired.h5ad --paired"
+        )
+    )(simulate)
     data.command(epilog=examples("bench data calibrate agarwal.h5ad"))(calibrate)
     data.command(epilog=examples("bench data pair study-a study-b a-to-b.h5ad --labels names.csv"))(pair)
     app.add_typer(data, name="data", rich_help_panel=DATA)
@@ -171,9 +175,14 @@ def remove(
 
 def simulate(
     out: Annotated[Path, typer.Argument(help="The .h5ad to write.")],
-    cells: Annotated[int, typer.Option(min=1, help="Number of nuclei, doublets included.")] = 2_800,
+    cells: Annotated[
+        int | None, typer.Option(min=1, help="Number of nuclei, doublets included. Default: 2800; 4800 if paired.")
+    ] = None,
     genes: Annotated[int, typer.Option(min=100, help="Number of genes.")] = 2_500,
-    donors: Annotated[int, typer.Option(min=1, help="Number of donors.")] = 8,
+    donors: Annotated[int | None, typer.Option(min=1, help="Number of donors. Default: 8; 12 if paired.")] = None,
+    paired: Annotated[
+        bool, typer.Option("--paired", help="Each donor has nuclei in both arms, CN and AD, and not in one of three.")
+    ] = False,
     doublet_rate: Annotated[float, typer.Option(min=0, max=0.5, help="Share of droplets with two nuclei.")] = 0.08,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the simulation.")] = 0,
     threads: Annotated[int, typer.Option(min=1, help="Threads; the cells do not depend on it.")] = 2,
@@ -183,7 +192,9 @@ def simulate(
 
     from bench.data import commands
 
-    spec = commands.CohortSpec(n_cells=cells, n_genes=genes, n_donors=donors, doublet_rate=doublet_rate, seed=seed)
+    chosen = {name: n for name, n in (("n_cells", cells), ("n_donors", donors)) if n is not None}
+    recipe: type[commands.CohortSpec] = commands.PairedSpec if paired else commands.CohortSpec
+    spec = recipe(**chosen, n_genes=genes, doublet_rate=doublet_rate, seed=seed)
     with Progress(transient=True) as bar:
         task = bar.add_task("simulating", total=None)
         n_cells, n_genes, n_counts = commands.simulate_to(
