@@ -48,9 +48,9 @@ def _root(version: bool = typer.Option(False, "--version", help="Print the versi
 @cache
 def with_commands() -> typer.Typer:
     """The application with all its commands."""
-    from bench.cli import compare, data, deg, develop, embed, env, pretrain, results, run, show
+    from bench.cli import compare, data, deg, develop, embed, env, import_checkpoint, pretrain, results, run, show
 
-    for module in (run, show, results, compare, data, deg, pretrain, embed, env, develop):
+    for module in (run, show, results, compare, data, deg, pretrain, import_checkpoint, embed, env, develop):
         module.register(app)
     return app
 

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from bench.cli import complete
-from bench.cli.options import MODELS, examples
-from bench.errors import BenchError, UnavailableError
+from bench.cli.options import MODELS, examples, need
+from bench.errors import BenchError
 
 if TYPE_CHECKING:
     from bench.methods.nn.genes import GeneMap
@@ -48,7 +47,7 @@ def embed(
 
     Cells: obsm["X_MODEL"]. Genes: varm["MODEL_genes"]. The data themselves are neither changed nor held in memory.
     """
-    _need("models", "torch", "safetensors")
+    need("torch", "safetensors", extra="models", command="bench embed")
     if device not in {"cpu", "cuda"}:
         raise BenchError(f"unknown device {device!r}", where="--device", fix="give cpu or cuda")
     from bench.data.library import FileSource
@@ -142,13 +141,3 @@ class _Bar:
     def maps(self) -> None:
         """The cells are done; their maps are being drawn."""
         self._progress.update(self._task, description="laying out maps (UMAP)", total=None, rate="")
-
-
-def _need(extra: str, *packages: str) -> None:
-    missing = [name for name in packages if importlib.util.find_spec(name) is None]
-    if missing:
-        raise UnavailableError(
-            f"{' and '.join(missing)} must be installed for this",
-            where="bench embed",
-            fix=f"pip install 'scmamba-bench[{extra}]'",
-        )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import re
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from bench.errors import BenchError
+from bench.errors import BenchError, UnavailableError
 
 PLUGIN = "A Python file with methods or tasks of your own, as often as you like."
 Plugins = Annotated[list[Path] | None, typer.Option("--plugin", help=PLUGIN, metavar="FILE")]
@@ -63,3 +64,14 @@ def _value(text: str) -> Any:
         return json.loads(text)
     except json.JSONDecodeError:
         return text
+
+
+def need(*packages: str, extra: str, command: str) -> None:
+    """Refuse a command whose packages are not there, with the extra that brings them."""
+    missing = [name for name in packages if importlib.util.find_spec(name) is None]
+    if missing:
+        raise UnavailableError(
+            f"{' and '.join(missing)} must be installed for this",
+            where=command,
+            fix=f"pip install 'scmamba-bench[{extra}]'",
+        )

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from bench.cli import complete
-from bench.cli.options import MODELS, examples, names, settings
+from bench.cli.options import MODELS, examples, names, need, settings
 from bench.errors import BenchError
 from bench.plan.quantities import seconds
 
@@ -75,6 +75,7 @@ def pretrain(
     training goes on where it stopped when the same command is given again, with the same loss to the last digit. Writes
     the checkpoint (`model.safetensors`, `card.json`), `log.csv` and `loss.png`.
     """
+    need("torch", "lightning", "safetensors", extra="models", command="bench pretrain")
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     import torch
 
