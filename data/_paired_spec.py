@@ -16,7 +16,7 @@ _FILES = ("_paired_spec.py", "paired_cohort.py")
 
 @dataclass(frozen=True)
 class PairedSpec(CohortSpec):
-    """What to simulate: as :class:`CohortSpec`, of two arms; each of ``n_donors`` donors has a library in both."""
+    """The simulation of two arms: as :class:`CohortSpec`, of two arms; each of ``n_donors`` donors has a library in both."""
 
     n_cells: int = 4800
     n_donors: int = 12

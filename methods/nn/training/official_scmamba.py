@@ -127,7 +127,7 @@ def read_vocabulary(file: Path) -> Genes:
 
 
 def _read(file: Path) -> Any:
-    """What torch reads without executing anything."""
+    """The content of a file, as far as torch reads it without executing anything."""
     shells = [(type(name, (), {}), f"{module}.{name}") for module, names in _SETTINGS.items() for name in names]
     plain = [
         *((kind, f"builtins.{kind.__name__}") for kind in (dict, list, int, str, float, bool)),
