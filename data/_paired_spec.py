@@ -16,7 +16,7 @@ _FILES = ("_paired_spec.py", "paired_cohort.py")
 
 @dataclass(frozen=True)
 class PairedSpec(CohortSpec):
-    """The simulation of two arms: as :class:`CohortSpec`, of two arms; each of ``n_donors`` donors has a library in both."""
+    """The simulation of two arms: :class:`CohortSpec`, but each of ``n_donors`` donors has a library in both arms."""
 
     n_cells: int = 4800
     n_donors: int = 12
