@@ -158,6 +158,11 @@ class Method(ABC):
     preload
         Modules that take seconds to import. They are loaded once in a run, in a process from which the trials of all
         methods with the same modules are forked, and count in no trial's time. Importing them must start no threads.
+    kind
+        ``linear``: a linear model of counts, the baseline that a pre-trained model has to beat; ``foundation``: a model
+        pre-trained on cells, what is made of one, or the same network without. Tables with the latter alone say so.
+    seeded_as
+        Name from which the seeds of its trials are drawn: another method's, to have the same; empty: its own.
     pretrained_on
         Names or accessions of the data a shipped checkpoint has seen.
     files
@@ -185,6 +190,8 @@ class Method(ABC):
     per_donor: ClassVar[bool] = False
     requires: ClassVar[tuple[Requirement, ...]] = ()
     preload: ClassVar[tuple[str, ...]] = ()
+    kind: ClassVar[Literal["", "linear", "foundation"]] = ""
+    seeded_as: ClassVar[str] = ""
     pretrained_on: ClassVar[tuple[str, ...]] = ()
     files: ClassVar[tuple[str, ...]] = ()
     environment: ClassVar[str] = ""

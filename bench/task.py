@@ -122,6 +122,8 @@ class Task(ABC):
     labelled_training
         Whether training cells carry the answer: methods that learn from it (``Method.supervised``) are not applicable
         where a problem has no training cells.
+    linear_baseline
+        Whether a table with pre-trained models (``Method.kind``) and without a linear baseline says that it lacks one.
     purpose
         What the comparison is for, and whether its authors own one of the methods.
     """
@@ -135,6 +137,7 @@ class Task(ABC):
     outputs: ClassVar[tuple[Output, ...]]
     controls: ClassVar[tuple[Control, ...]]
     labelled_training: ClassVar[bool] = True
+    linear_baseline: ClassVar[bool] = False
 
     def inputs_name(self, track: str, seeds: Seeds) -> str:
         """Name of what methods are shown, if other tracks or tasks show the same of a dataset; empty: nobody else does.

@@ -31,7 +31,7 @@ HERE = Path(__file__).resolve().parent.parent
 RUNS = {
     "doublet": ["--methods=cxds,bcds,hybrid,scrublet,doubletfinder,doubletdetection,pyscdblfinder"],
     "annotation": [
-        "--methods=scibet,logistic_regression,logistic_regression_pca,knn,celltypist,celltypist_voting,seurat-py",
+        "--methods=scibet,logistic_regression,knn,celltypist,celltypist_voting,seurat-py",
         "--tracks=celltype --methods=scmamba --preset=tiny",
     ],
     "imputation": ["--methods=knn_smoothing,magic"],

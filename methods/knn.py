@@ -55,11 +55,11 @@ class Knn(Method):
 
         from bench.errors import NotApplicableError
         from bench.methods._shared.annotation import most_probable, spread, training_set
-        from bench.methods._shared.pca import fit_components, project
+        from bench.methods._shared.pca import fit_components, most_variable, project
 
         train, codes, classes = training_set(inputs)
         with ctx.phase("fit"):
-            components = fit_components(train.X, n_genes=self.n_genes, n_components=self.n_components)
+            components = fit_components(train.X, most_variable(train.X, self.n_genes), n_components=self.n_components)
             if not len(components.genes):
                 raise NotApplicableError("no gene varies between the training cells, so there is no PCA")
             n = min(self.n_neighbors, len(codes))

@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from bench.execution.run import Result
+from bench.results.baseline import without_linear_baseline
 from bench.results.headline import headline
 from bench.results.records import DECLARED, TrialRecord
 from bench.words import count
@@ -55,7 +56,7 @@ def print_scores(result: Result) -> None:
     """Headline table, warnings about the problems, failures and where the numbers lie."""
     console = Console()
     console.print(_headline(result))
-    for line, style in chain(_warnings(result), _unreadable(result), _reasons(result)):
+    for line, style in chain(_baseline(result), _warnings(result), _unreadable(result), _reasons(result)):
         console.print(Text(line, style=style), soft_wrap=True)
     counts = ", ".join(f"{n} {status}" for status, n in sorted(result.counts.items()))
     console.print(f"{count(sum(result.counts.values()), 'trial')}: {counts} ({result.ran} run now)")
@@ -71,6 +72,14 @@ def rendered(render: Callable[[], Path | None], told: bool) -> Path | None:
     if html is not None:
         Console().print(Text.assemble("report: ", (str(html), "bold")), soft_wrap=True)
     return html
+
+
+def _baseline(result: Result) -> Iterator[tuple[str, str]]:
+    """The sentence on a table of pre-trained models without a linear baseline; and the style to print it in."""
+    if not result.plan.task.linear_baseline:
+        return
+    if text := without_linear_baseline(result.records, result.plan.kinds):
+        yield text, "yellow"
 
 
 def _warnings(result: Result) -> Iterator[tuple[str, str]]:

@@ -136,7 +136,7 @@ class Answers:
             inputs=str(built.inputs),
             locator=entry.locator,
             params={**spec.params, **spec.files},
-            seed=derive_seed("method", spec.method, spec.inputs_id, spec.seeds.method),
+            seed=derive_seed("method", entry.value.seeded_as or spec.method, spec.inputs_id, spec.seeds.method),
             threads=self._limits.threads,
             device=self._limits.device,
             timeout_s=self._limits.timeout_s,

@@ -42,6 +42,7 @@ def method_card(entry: Entry[type[Method]] | Control) -> MethodCard:
         stochastic=cls.stochastic,
         per_donor=cls.per_donor,
         requires=[f"R:{r.name}" if r.kind == "r" else r.name for r in cls.requires],
+        kind=cls.kind,
         pretrained_on=list(cls.pretrained_on),
         caveat=cls.caveat,
         # Only the file's name: a report that is mailed must not tell the paths of the machine it was made on.
@@ -61,6 +62,7 @@ def task_card(task: Task) -> TaskCard:
         purpose=task.purpose,
         tracks=dict(task.tracks),
         metrics=list(task.metrics),
+        linear_baseline=task.linear_baseline,
     )
 
 

@@ -74,6 +74,8 @@ class Plan:
         The datasets, as they were asked for, of which nothing can be planned, and why.
     offers
         Dataset -> how to name the columns that it lacks for a track.
+    kinds
+        Method -> :attr:`bench.method.Method.kind`.
     superseded
         Why trials run again that the run folder holds under other keys (:mod:`bench.execution.superseded`).
     """
@@ -86,6 +88,7 @@ class Plan:
     unreadable: dict[str, DataError] = field(default_factory=dict)
     offers: dict[str, str] = field(default_factory=dict)
     superseded: list[str] = field(default_factory=list)
+    kinds: Mapping[str, str] = field(default_factory=dict)
 
 
 def make_plan(registry: Registry, request: RunRequest) -> Plan:
@@ -124,7 +127,8 @@ def make_plan(registry: Registry, request: RunRequest) -> Plan:
             trials += [_control_trial(base, control) for control in _control_seeds(task, request.method_seeds)]
             for method in methods:
                 trials += _method_trials(base, method, request.method_seeds)
-    return Plan(task, trials, skipped, names, sources, unreadable, offers)
+    kinds = {name: registry.methods[name].value.kind for name in names}
+    return Plan(task, trials, skipped, names, sources, unreadable, offers, kinds=kinds)
 
 
 def check_tracks(task: Task, tracks: Sequence[str]) -> None:

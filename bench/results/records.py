@@ -195,6 +195,7 @@ class MethodCard(_Frozen):
     stochastic: bool = False
     per_donor: bool = False
     requires: list[str] = Field(default_factory=list)
+    kind: str = ""
     pretrained_on: list[str] = Field(default_factory=list)
     caveat: str = ""
     origin: str = ""
@@ -215,6 +216,7 @@ class TaskCard(_Frozen):
     purpose: str
     tracks: dict[str, Track]
     metrics: list[Metric]
+    linear_baseline: bool = False
 
 
 class DataCard(_Frozen):

@@ -48,8 +48,14 @@ def gene_moments(X: csr_matrix) -> tuple[np.ndarray, np.ndarray]:
     return mean, variance
 
 
-def fit_components(X: csr_matrix, *, n_genes: int, n_components: int) -> Components:
-    """Leading principal components of the most variable genes, centred, not scaled.
+def most_variable(X: csr_matrix, n: int) -> np.ndarray:
+    """Columns of the ``n`` genes of highest variance; genes that do not vary are never among them."""
+    variance = gene_moments(X)[1]
+    return np.sort(np.argsort(-variance, kind="stable")[: min(n, int((variance > 0).sum()))])
+
+
+def fit_components(X: csr_matrix, genes: np.ndarray, *, n_components: int) -> Components:
+    """Leading principal components of some genes, centred, not scaled.
 
     Exact, from the genes x genes covariance; deterministic.
 
@@ -57,13 +63,12 @@ def fit_components(X: csr_matrix, *, n_genes: int, n_components: int) -> Compone
     ----------
     X
         Log-normalised expression (cells, genes).
-    n_genes
-        Genes of highest variance to use; those that do not vary are never used.
+    genes
+        Columns to use, all of which vary.
     n_components
-        Components wanted; fewer where cells or varying genes are fewer, none where nothing varies.
+        Components wanted; fewer where cells or genes are fewer, none where there are no genes.
     """
-    mean, variance = gene_moments(X)
-    genes = np.sort(np.argsort(-variance, kind="stable")[: min(n_genes, int((variance > 0).sum()))])
+    mean = gene_moments(X)[0]
     covariance = -X.shape[0] * np.outer(mean[genes], mean[genes])
     for rows in row_blocks(X.shape, ROWS):
         block = X[rows][:, genes].toarray().astype(np.float64)

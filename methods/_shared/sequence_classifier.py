@@ -1,4 +1,4 @@
-"""The base of scMamba, scHyena and scBERT as methods: pre-train or load, fine-tune, predict."""
+"""The bases of scMamba, scHyena and scBERT as methods: fine-tuned, frozen, and from scratch."""
 
 from __future__ import annotations
 
@@ -18,16 +18,30 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from scipy.sparse import csr_matrix
 
-    from bench.methods.nn.models.architecture import Architecture
     from bench.methods.nn.training.checkpoint import Pretrained
+    from bench.methods.nn.training.training_config import TrainingConfig
     from bench.problem import Cells, Inputs, Prediction
 
 #: Where a trial's progress is shown to stand after pre-training, and after fine-tuning.
 _PRETRAINING_SHARE, _PREDICTING_FROM = 0.4, 0.8
 
+#: For the cards: what a row of each kind is.
+FINE_TUNED = "Without a checkpoint it is pre-trained on the trial's own training cells, then fine-tuned."
+FROZEN = (
+    "Without a checkpoint it is pre-trained on the trial's own training cells, as the fine-tuned row is. Then no "
+    "weight changes: a logistic regression (scikit-learn, standardised, not tuned) learns from the mean of the last "
+    "hidden states over all genes."
+)
+SCRATCH = "The fine-tuned row's network, first weights, order of cells and number of passes, without pre-training."
+
 
 class SequenceModel(Method):
     """A pre-trained model of all genes of a cell, fine-tuned on labelled training donors.
+
+    Attributes
+    ----------
+    model
+        Name of the architecture (:mod:`bench.methods.nn.models.architectures`).
 
     Parameters
     ----------
@@ -46,6 +60,8 @@ class SequenceModel(Method):
     """
 
     tasks: ClassVar[tuple[str, ...]] = ("doublet", "annotation")
+    model: ClassVar[str]
+    kind = "foundation"
     implementation = "port"
     fractional_counts = True
     supervised = True
@@ -117,24 +133,15 @@ class SequenceModel(Method):
         training cells that a pre-training in the trial may use.
         """
         import numpy as np
-        import torch
         from scipy.special import softmax
 
         from bench.methods.nn.genes import match
-        from bench.methods.nn.models.architectures import architecture
         from bench.methods.nn.training.finetuning import fine_tune_classifier, predict
-        from bench.methods.nn.training.fitting import make_fabric
-        from bench.methods.nn.training.training_config import TrainingConfig, split_settings
         from bench.methods.nn.training.validation import no_validation, split_by_donor
 
-        torch.set_num_threads(ctx.threads)
-        kind = architecture(self.name)
-        of_model, of_training = split_settings(kind, self.options)
-        settings = {"epochs": self.epochs, "lr": self.lr} | of_training
-        training = TrainingConfig.of(self.name, self.size, f"classification/{target}", settings)
-        fabric = make_fabric(training, ctx.device)
+        training, fabric = self._training(target, ctx)
         with ctx.phase("fit"):
-            pretrained = self._pretrained(kind, of_model, train, typical, fabric, ctx)
+            pretrained = self._pretrained(train, typical, fabric, ctx)
             genes = match(pretrained.genes, train.var, where="training cells")
             ctx.log.info("%d of the model's %d genes are in the data", genes.matched, len(pretrained.genes))
             counts, with_counts = _with_counts(genes.select(train.X))
@@ -173,30 +180,39 @@ class SequenceModel(Method):
                 probabilities[filled] = softmax(logits.astype(float), axis=1)
         return probabilities, filled
 
-    def _pretrained(
-        self,
-        kind: Architecture,
-        settings: dict[str, Any],
-        train: Cells,
-        typical: NDArray[np.bool_],
-        fabric: Fabric,
-        ctx: Context,
-    ) -> Pretrained:
+    def _training(self, target: str, ctx: Context) -> tuple[TrainingConfig, Fabric]:
+        """Settings of the training of the classifier of ``target``, and what runs it."""
+        import torch
+
+        from bench.methods.nn.models.architectures import architecture
+        from bench.methods.nn.training.fitting import make_fabric
+        from bench.methods.nn.training.training_config import TrainingConfig, split_settings
+
+        torch.set_num_threads(ctx.threads)
+        _, of_training = split_settings(architecture(self.model), self.options)
+        settings = {"epochs": self.epochs, "lr": self.lr} | of_training
+        training = TrainingConfig.of(self.model, self.size, f"classification/{target}", settings)
+        return training, make_fabric(training, ctx.device)
+
+    def _pretrained(self, train: Cells, typical: NDArray[np.bool_], fabric: Fabric, ctx: Context) -> Pretrained:
         """The checkpoint, or a model pre-trained here."""
         from bench.methods.nn.genes import Genes
+        from bench.methods.nn.models.architectures import architecture
         from bench.methods.nn.training.batches import CellBatches
         from bench.methods.nn.training.checkpoint import Pretrained, load_pretrained
         from bench.methods.nn.training.pretraining import new_model, pretrain
-        from bench.methods.nn.training.training_config import TrainingConfig
+        from bench.methods.nn.training.training_config import TrainingConfig, split_settings
 
+        kind = architecture(self.model)
+        settings, _ = split_settings(kind, self.options)
         if self.checkpoint:
-            pretrained = load_pretrained(Path(self.checkpoint), self.name)
-            ctx.note(f"fine-tuned from checkpoint {Path(self.checkpoint).name}")
+            pretrained = load_pretrained(Path(self.checkpoint), self.model)
+            ctx.note(f"from checkpoint {Path(self.checkpoint).name}")
             return pretrained
         genes = Genes.of(train.var)
         config = replace(kind.config_class.from_preset(self.size, len(genes)), **settings)
         model = new_model(kind, config, ctx.seed)
-        training = TrainingConfig.of(self.name, self.size, "pretraining", {"epochs": self.pretrain_epochs or None})
+        training = TrainingConfig.of(self.model, self.size, "pretraining", {"epochs": self.pretrain_epochs or None})
         if self.pretrain_epochs == 0:
             ctx.note("no checkpoint, no pre-training: random initial weights")
         else:
@@ -219,10 +235,92 @@ class SequenceModel(Method):
         return Pretrained(kind, config, genes, model)
 
 
-class _TrainingCells:
-    """Training cells of a trial as :class:`bench.dataset.CountStore`."""
+class Frozen(SequenceModel):
+    """The same model as it is after pre-training, and a logistic regression on its embedding of the training cells.
 
-    name, digest, accession = "training cells of the trial", "", ""
+    Pre-training in the trial is that of the fine-tuned row, to the last bit: same cells, same seeds.
+
+    Parameters
+    ----------
+    size, checkpoint, pretrain_epochs, options
+        As of :class:`SequenceModel`.
+    """
+
+    tasks = ("annotation",)
+
+    def __init__(
+        self,
+        size: str = "tiny",
+        checkpoint: str = "",
+        pretrain_epochs: int | None = None,
+        options: dict[str, Any] | None = None,
+    ) -> None:
+        super().__init__(size, checkpoint, pretrain_epochs, options=options)
+
+    def _classify(
+        self,
+        target: str,
+        cells: Cells,
+        train: Cells,
+        label: NDArray[np.intp],
+        n_classes: int,
+        typical: NDArray[np.bool_],
+        ctx: Context,
+    ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+        import numpy as np
+
+        from bench.methods._shared.probe import probe
+        from bench.methods.nn.embed.embedding import embed_cells, is_embedded
+
+        training, fabric = self._training(target, ctx)
+        with ctx.phase("fit"):
+            pretrained = self._pretrained(train, typical, fabric, ctx)
+
+            def embedded(part: Cells, begin: float, end: float) -> NDArray[np.float32]:
+                return embed_cells(
+                    pretrained,
+                    _TrainingCells(part),
+                    batch_size=training.micro_batch,
+                    device=ctx.device,
+                    on_cells=lambda n: ctx.progress(begin + (end - begin) * n / len(part.obs), "embedding cells"),
+                )
+
+            learned = embedded(train, _PRETRAINING_SHARE, _PREDICTING_FROM)
+        with ctx.phase("predict"):
+            tested = embedded(cells, _PREDICTING_FROM, 1.0)
+        known, filled = is_embedded(learned), is_embedded(tested)
+        probabilities = np.tile(np.bincount(label, minlength=n_classes) / len(label), (len(filled), 1))
+        if filled.any():
+            probabilities[filled] = probe("logistic", learned[known], label[known], tested[filled], n_classes, ctx)
+        return probabilities, filled
+
+
+class Scratch(SequenceModel):
+    """The same network trained on the labelled cells from random weights: no pre-training, all else alike.
+
+    Parameters
+    ----------
+    size, epochs, lr, options
+        As of :class:`SequenceModel`.
+    """
+
+    tasks = ("annotation",)
+    files = ()
+
+    def __init__(
+        self,
+        size: str = "tiny",
+        epochs: int | None = None,
+        lr: float | None = None,
+        options: dict[str, Any] | None = None,
+    ) -> None:
+        super().__init__(size, pretrain_epochs=0, epochs=epochs, lr=lr, options=options)
+
+
+class _TrainingCells:
+    """Cells of a trial as :class:`bench.dataset.CountStore`."""
+
+    name, digest, accession = "cells of the trial", "", ""
 
     def __init__(self, cells: Cells) -> None:
         self._cells = cells

@@ -118,12 +118,12 @@ class SequenceImputer(SequenceModel):
         filled = np.asarray(cells.X.sum(axis=1)).ravel() > 0
         if filled.sum() < 2:
             raise NotApplicableError(f"{self.name} needs at least 2 cells with counts to learn from")
-        kind = architecture(self.name)
-        of_model, of_training = split_settings(kind, self.options)
+        kind = architecture(self.model)
+        _, of_training = split_settings(kind, self.options)
         settings = {"epochs": self.epochs, "lr": self.lr} | of_training
-        training = TrainingConfig.of(self.name, self.size, "imputation", settings)
+        training = TrainingConfig.of(self.model, self.size, "imputation", settings)
         fabric = make_fabric(training, ctx.device)
-        pretrained = self._pretrained(kind, of_model, cells, filled, fabric, ctx)
+        pretrained = self._pretrained(cells, filled, fabric, ctx)
         genes = match(pretrained.genes, cells.var, where="cells to learn from")
         counts, with_counts = _with_counts(genes.select(cells.X))
         donor = cells.obs["donor"].to_numpy()[with_counts] if "donor" in cells.obs else np.zeros(counts.shape[0])

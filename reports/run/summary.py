@@ -11,6 +11,7 @@ from bench.reports.run.leaders import Leader, leaders, without_result
 from bench.reports.run.load import Run
 from bench.reports.run.standing import not_compared
 from bench.reports.run.words import number, short
+from bench.results.baseline import without_linear_baseline
 from bench.results.records import DECLARED, TaskCard
 from bench.words import count, listing
 
@@ -41,7 +42,8 @@ def scope(run: Run, task: TaskCard) -> str:
 def verdict(run: Run, task: TaskCard, leading: list[Leader]) -> str:
     """Say which method leads, by how much and how surely, with every condition that the claim hangs on."""
     empty = {pair[:2] for pair in without_result(run, task)}
-    return " ".join([*_claim(task, leading), *_weight(run, task, leading), *_apart(run, task, empty)])
+    lacks = [text] if (text := _baseline(run, task)) else []
+    return " ".join([*_claim(task, leading), *lacks, *_weight(run, task, leading), *_apart(run, task, empty)])
 
 
 def no_result(run: Run, task: TaskCard) -> list[str]:
@@ -55,6 +57,14 @@ def no_result(run: Run, task: TaskCard) -> list[str]:
 def _few(names: Sequence[str], most: int = 6) -> str:
     names = [short(name) for name in names]
     return listing(names) if len(names) <= most else f"{', '.join(names[: most - 1])} and {len(names) - most + 1} more"
+
+
+def _baseline(run: Run, task: TaskCard) -> str:
+    """Say that pre-trained models have results and no linear model stands beside them, where the task asks for one."""
+    if not task.linear_baseline:
+        return ""
+    kinds = {name: card.kind for name, card in run.methods.items()}
+    return without_linear_baseline((r for r in run.trials.values() if r.spec.task == task.name), kinds)
 
 
 def _claim(task: TaskCard, leading: list[Leader]) -> list[str]:

@@ -130,6 +130,7 @@ class AnnotationTask(Task):
         "Compare annotation methods with each other and with the scMamba paper's models, which this project "
         "re-implements."
     )
+    linear_baseline = True
     tracks = _tracks()
     metrics = _metrics()
     outputs = (

@@ -11,6 +11,7 @@ import anndata
 import numpy as np
 import pandas as pd
 import pytest
+import scanpy
 from scipy.sparse import coo_matrix, csc_matrix, csr_matrix
 from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression as Reference
@@ -31,7 +32,7 @@ METHODS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "scibet-cp10k": ("scibet", "SciBet", {"scale": "cp10k", "k": 300}),
     "knn": ("knn", "Knn", {}),
     "logistic_regression": ("logistic_regression", "LogisticRegression", {}),
-    "logistic_regression_pca": ("logistic_regression", "LogisticRegressionPca", {}),
+    "hvg_pca_logistic": ("hvg_pca_logistic", "HvgPcaLogistic", {"n_genes": 400}),
     "seurat-py": ("seurat_py", "SeuratPy", {"n_features": 400, "n_pcs": 15, "resolution": 1.2}),
     "celltypist": ("celltypist", "CellTypist", {}),
     "celltypist-centred": ("celltypist", "CellTypist", {"with_mean": True}),
@@ -290,14 +291,14 @@ def test_scibet_shrugs_at_a_cell_without_counts(inputs, r, tmp_path):
 
 
 def test_components_are_those_of_scikit_learn(inputs, r):
-    from bench.methods._shared.pca import fit_components, gene_moments, project
+    from bench.methods._shared.pca import fit_components, gene_moments, most_variable, project
     from bench.methods.knn import Knn
 
     X = inputs(Knn()).train.X
     mean, variance = gene_moments(X)
     np.testing.assert_allclose(mean, X.toarray().astype(float).mean(axis=0), atol=1e-12)
     np.testing.assert_allclose(variance, X.toarray().astype(float).var(axis=0), atol=1e-12)
-    ours = fit_components(X, n_genes=400, n_components=10)
+    ours = fit_components(X, most_variable(X, 400), n_components=10)
     dense = X.toarray().astype(float)
     genes = np.sort(np.argsort(-dense.var(axis=0), kind="stable")[:400])
     np.testing.assert_array_equal(ours.genes, genes)
@@ -312,6 +313,39 @@ def test_logistic_regression_is_that_of_scikit_learn_on_dense_genes(inputs, tmp_
     plain = Reference(max_iter=500).fit(given.train.X.toarray(), given.train.obs["label"])
     ours = checked(LogisticRegression(), given, tmp_path)
     np.testing.assert_allclose(ours["probabilities"], plain.predict_proba(given.cells.X.toarray()), atol=1e-3)
+
+
+def test_hvg_pca_logistic_is_scanpy_and_scikit_learn_on_the_training_cells(inputs, tmp_path):
+    from bench.methods.hvg_pca_logistic import HvgPcaLogistic, highly_variable
+
+    given = inputs(HvgPcaLogistic())
+    train, labels = given.train.X, given.train.obs["label"]
+    cells = anndata.AnnData(train.astype(np.float64))
+    scanpy.pp.highly_variable_genes(cells, flavor="seurat", n_top_genes=400)
+    genes = np.flatnonzero(cells.var["highly_variable"])
+    np.testing.assert_array_equal(highly_variable(train, 400), genes)
+    pca = PCA(20, svd_solver="full").fit(train.toarray()[:, genes])
+    reference = Reference(max_iter=500).fit(pca.transform(train.toarray()[:, genes]), labels)
+    expected = reference.predict_proba(pca.transform(given.cells.X.toarray()[:, genes]))
+    ours = checked(HvgPcaLogistic(n_genes=400, n_components=20), given, tmp_path)
+    np.testing.assert_allclose(ours["probabilities"], expected, atol=2e-3)
+
+
+def test_hvg_pca_logistic_learns_nothing_from_tested_cells(inputs, r, tmp_path):
+    """A cell's answer is the same whatever other cells are tested with it."""
+    from bench.methods.hvg_pca_logistic import HvgPcaLogistic
+
+    method, tested = HvgPcaLogistic(n_genes=400), r[0][~r[2]]
+    everyone = checked(method, inputs(method), tmp_path)
+    alone = checked(method, inputs(method, test=np.vstack([tested[:5], 50 * tested[5:8]])), tmp_path)
+    np.testing.assert_allclose(alone["probabilities"][:5], everyone["probabilities"][:5], atol=1e-9)
+
+
+def test_few_varying_genes_are_all_taken():
+    from bench.methods.hvg_pca_logistic import highly_variable
+
+    X = csr_matrix(np.array([[0.0, 1, 2, 0], [0, 1, 3, 1], [0, 1, 4, 2]], dtype=np.float32))
+    np.testing.assert_array_equal(highly_variable(X, 2000), [2, 3])
 
 
 def test_logistic_regression_says_where_it_has_not_converged(inputs, tmp_path):

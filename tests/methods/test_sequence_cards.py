@@ -122,7 +122,7 @@ def test_a_checkpoint_is_fine_tuned_and_named(problem, method, checkpoint):
     ctx = Context(seed=1)
     answer = method("scmamba", checkpoint=checkpoint(), **FAST).run(inputs, ctx)
     assert np.isfinite(answer["score"]).all()
-    assert "fine-tuned from checkpoint ckpt" in ctx.notes
+    assert "from checkpoint ckpt" in ctx.notes
 
 
 def test_a_checkpoint_of_other_genes_is_refused_one_of_most_genes_is_not(problem, method, checkpoint):
@@ -182,3 +182,87 @@ def test_presets_reach_the_size():
     entry = Registry().method("schyena").value
     assert entry.resolve({}, "paper")["size"] == "paper"
     assert json.dumps(entry.resolve({}))
+
+
+@pytest.fixture
+def labelled(problem):
+    inputs, _ = problem
+    label = np.where(inputs.train.obs["is_doublet"], "b", "a")
+    train = Cells(inputs.train.X, inputs.train.obs[["donor"]].assign(label=label), inputs.train.var)
+    return Inputs(inputs.cells, train, {"classes": ["a", "b"]})
+
+
+@pytest.fixture
+def pretrainings(monkeypatch):
+    """Of every pre-training the model, and its weights as they were when it ended."""
+    from bench.methods.nn.training import pretraining
+
+    ended, real = [], pretraining.pretrain
+
+    def pretrain(fabric, kind, model, *args, **kwargs):
+        real(fabric, kind, model, *args, **kwargs)
+        ended.append((model, weights(model)))
+        return model
+
+    monkeypatch.setattr(pretraining, "pretrain", pretrain)
+    return ended
+
+
+def weights(model):
+    return {name: tensor.numpy().tobytes() for name, tensor in model.state_dict().items()}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_frozen_fine_tuned_and_from_scratch_are_three_rows_of_one_model(name, labelled, method, pretrainings):
+    rows = {"": {"lr": 1e-2}, "_frozen": {}, "_scratch": {"lr": 1e-2}}
+    answers, contexts = {}, {suffix: Context(seed=3) for suffix in rows}
+    for suffix, params in rows.items():
+        answers[suffix] = method(name + suffix, **params).run(labelled, contexts[suffix])["probabilities"]
+    (_, first), (frozen, second) = pretrainings  # none from scratch
+    assert first == second == weights(frozen)  # to the last bit: as the fine-tuned row's, and nothing has changed it
+    for one, other in [("", "_frozen"), ("", "_scratch"), ("_frozen", "_scratch")]:
+        assert not np.allclose(answers[one], answers[other])
+    assert any("pre-trained here on 90 training cells" in note for note in contexts["_frozen"].notes)
+    assert "no checkpoint, no pre-training: random initial weights" in contexts["_scratch"].notes
+    cards = [Registry().methods[name + suffix].value for suffix in rows]
+    assert {card.seeded_as or card.name for card in cards} == {name}  # trials draw the same seeds
+    assert [card.tasks for card in cards[1:]] == [("annotation",)] * 2
+    assert {card.kind for card in cards} == {"foundation"}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_frozen_row_is_a_probe_of_the_mean_hidden_state(name, labelled, method, pretrainings):
+    """Recomputed with scikit-learn from the model as it was after pre-training."""
+    import torch
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    from bench.methods.nn.expression import log1p_cp10k
+
+    answer = method(f"{name}_frozen").run(labelled, Context(seed=3))
+    ((model, _),) = pretrainings
+
+    def embedding(cells):
+        with torch.inference_mode():
+            return model.encode(torch.from_numpy(log1p_cp10k(cells.X))).mean(dim=1).double().numpy()
+
+    reference = make_pipeline(StandardScaler(), LogisticRegression(max_iter=500))
+    reference.fit(embedding(labelled.train), labelled.train.obs["label"])
+    expected = reference.predict_proba(embedding(labelled.cells))
+    np.testing.assert_allclose(answer["probabilities"], expected, atol=1e-3)
+
+
+def test_the_frozen_row_learns_from_training_cells_only(labelled, method):
+    alone = Inputs(labelled.cells.take(np.arange(5)), labelled.train, labelled.info)
+    few, all_ = (method("scmamba_frozen").run(inputs, Context(seed=3))["probabilities"] for inputs in (alone, labelled))
+    np.testing.assert_allclose(few, all_[:5], atol=1e-6)
+
+
+def test_a_frozen_checkpoint_has_its_own_genes_and_cells_without_counts_the_frequencies(labelled, method, checkpoint):
+    X = csr_matrix(labelled.cells.X.toarray() * (np.arange(40) != 3)[:, None])
+    inputs = Inputs(Cells(X, labelled.cells.obs, labelled.cells.var), labelled.train, labelled.info)
+    ctx = Context(seed=1)
+    answer = method("scmamba_frozen", checkpoint=checkpoint("most", genes=25)).run(inputs, ctx)
+    np.testing.assert_allclose(answer["probabilities"][3], [0.5, 0.5])
+    assert "from checkpoint most" in ctx.notes
