@@ -111,10 +111,10 @@ class Rounds(_Looks):
         return self._build(k % self._n)
 
 
-Level = Literal["info", "warning", "reused"]
+Level = Literal["info", "warning", "reused", "answer"]
 
 #: How a note begins where it is text, in a run folder or a table.
-_BEGINNINGS: dict[Level, str] = {"warning": "WARNING ", "reused": "not run again: "}
+_BEGINNINGS: dict[Level, str] = {"warning": "WARNING ", "reused": "not run again: ", "answer": "answered with "}
 
 
 @dataclass(frozen=True)
@@ -127,7 +127,7 @@ class Note:
         The sentence.
     level
         ``info``; ``warning``: the numbers are weaker than they look, so the terminal says it too; ``reused``: the
-        prediction is another trial's.
+        prediction is another trial's; ``answer``: the output that was returned in place of the one asked for.
     """
 
     text: str
@@ -215,7 +215,10 @@ class Output:
     low, high
         Allowed range of floats.
     columns
-        Of a matrix: the entry of ``inputs.info`` that lists the names of its columns, in order.
+        Of a matrix: the entry of ``inputs.info`` that lists the names of its columns, in order; empty: as many columns
+        as the method likes, one at least.
+    instead_of
+        The required output that this one may take the place of: a prediction has one of the two.
     """
 
     name: str
@@ -225,6 +228,7 @@ class Output:
     low: float | None = None
     high: float | None = None
     columns: str = ""
+    instead_of: str = ""
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """What chance decides of the integration task's numbers: kept answers scored again with other random starts.
 
-Components, graphs of neighbours and Louvain each start from a seed; the task fixes it. Here the finished trials of a
+Components and Louvain each start from a seed; the task fixes it. Here the finished trials of a
 run folder are scored ``--seeds`` times with others, and each metric's standard deviation and range are printed. The
 first start is the task's own: the numbers of ``results.csv``.
 
@@ -21,7 +21,7 @@ from bench.plan.registry import Registry
 from bench.results.store import Store
 from bench.seeds import derive_seed
 from bench.task import Seeds
-from bench.tasks.integration import score
+from bench.tasks.integration import clusters, score
 
 
 def scored(run: Path, start: int) -> pd.DataFrame:
@@ -32,8 +32,8 @@ def scored(run: Path, start: int) -> pd.DataFrame:
         registry.dataset(path)
     other = (start,) if start else ()
     with (
-        mock.patch.object(score, "derive_seed", lambda *parts: derive_seed(*parts, *other)),
-        mock.patch.object(score, "_umap", lambda components: np.zeros((len(components), 2))),
+        mock.patch.object(clusters, "derive_seed", lambda *parts: derive_seed(*parts, *other)),
+        mock.patch.object(score, "umap", lambda components: np.zeros((len(components), 2))),
     ):
         for record in store.records():
             spec = record.spec
@@ -42,7 +42,9 @@ def scored(run: Path, start: int) -> pd.DataFrame:
             if spec.dataset not in problems:
                 problems[spec.dataset] = task.make_problem(registry.load(spec.dataset), spec.track, Seeds())
             problem = problems[spec.dataset]
-            found = task.score(problem, prediction.load(store.trial_folder(record.key), task.outputs, problem)).scores
+            found = task.score(
+                problem, prediction.load(store.trial_folder(record.key), task.outputs, problem.solution.index)
+            ).scores
             rows += [(spec.method, s.metric, s.value) for s in found if s.unit == "pooled"]
     return pd.DataFrame(rows, columns=["method", "metric", "value"])
 

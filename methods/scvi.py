@@ -62,71 +62,36 @@ class Scvi(Imputer):
 
     def fit(self, cells: Cells, ctx: Context) -> Any:
         """The trained model."""
-        import logging
-        import warnings
-
         import scvi
-        import torch
-        from lightning.pytorch.callbacks import LambdaCallback
 
-        torch.set_num_threads(ctx.threads)
-        scvi.settings.seed = ctx.seed
-        scvi.settings.verbosity = logging.WARNING
-        for name in ("lightning.pytorch", "lightning.fabric"):
-            logging.getLogger(name).setLevel(logging.ERROR)
-        adata = _anndata(cells.X)
-        report_progress = LambdaCallback(
-            on_train_epoch_end=lambda trainer, _: ctx.progress(
-                0.9 * (trainer.current_epoch + 1) / self.max_epochs, f"epoch {trainer.current_epoch + 1}"
-            )
-        )
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        from bench.methods._shared.scvi_tools import anndata_of, scvi_tools, training
+
+        adata = anndata_of(cells.X)
+        with scvi_tools(ctx):
             scvi.model.SCVI.setup_anndata(adata)
             model = scvi.model.SCVI(adata, n_latent=self.n_latent, n_hidden=self.n_hidden, n_layers=self.n_layers)
             model.train(
-                max_epochs=self.max_epochs,
                 early_stopping=True,
                 early_stopping_patience=self.patience,
                 batch_size=min(128, max(2, cells.X.shape[0] // 4)),
-                accelerator="gpu" if ctx.device == "cuda" else "cpu",
-                devices=1,
-                logger=False,
-                enable_progress_bar=False,
-                enable_model_summary=False,
-                enable_checkpointing=False,
-                default_root_dir=str(ctx.scratch),
-                callbacks=[report_progress],
+                **training(ctx, self.max_epochs),
             )
         ctx.log.info("stopped after %d epochs", model.trainer.current_epoch)
         return model
 
     def blocks(self, model: Any, counts: csr_matrix, ctx: Context) -> Iterator[Block]:
         """Decode some cells at a time."""
-        import warnings
-
         import numpy as np
-        import scvi
 
         from bench.blocks import row_blocks
+        from bench.methods._shared.scvi_tools import anndata_of, scvi_tools
         from bench.normalise import CP10K
 
-        scvi.settings.seed = ctx.seed
         n_cells, n_genes = counts.shape
-        for rows in row_blocks(counts.shape):
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
+        with scvi_tools(ctx):
+            for rows in row_blocks(counts.shape):
                 values = model.get_normalized_expression(
-                    _anndata(counts[rows]), library_size=CP10K, return_numpy=True, batch_size=128
+                    anndata_of(counts[rows]), library_size=CP10K, return_numpy=True, batch_size=128
                 )
-            yield rows, slice(0, n_genes), np.log1p(np.asarray(values, dtype=np.float32))
-            ctx.progress(0.9 + 0.1 * rows.stop / n_cells, "decoding")
-
-
-def _anndata(X: csr_matrix) -> Any:
-    import anndata as ad
-    import numpy as np
-    import pandas as pd
-
-    obs, var = (pd.DataFrame(index=pd.RangeIndex(n).astype(str)) for n in X.shape)
-    return ad.AnnData(X.astype(np.float32), obs=obs, var=var)
+                yield rows, slice(0, n_genes), np.log1p(np.asarray(values, dtype=np.float32))
+                ctx.progress(0.9 + 0.1 * rows.stop / n_cells, "decoding")

@@ -71,56 +71,26 @@ class Solo(Method):
 
     def run(self, inputs: Inputs, ctx: Context) -> Prediction:
         """Score and call each cell."""
-        import logging
-        import warnings
-
-        import anndata as ad
         import numpy as np
         import scvi
-        import torch
-        from lightning.pytorch.callbacks import LambdaCallback
 
         from bench.methods._ports.bcds import variable_genes
         from bench.methods._shared.doublets import require
+        from bench.methods._shared.scvi_tools import anndata_of, scvi_tools, training
 
         X = inputs.cells.X
         filled = np.asarray(X.sum(axis=1)).ravel() > 0  # the logarithm of an empty cell's size would spoil the others
         genes = np.sort(variable_genes(X[filled], self.n_genes or X.shape[1])[0]) if filled.any() else np.empty(0)
         require("solo", cells=20, of_cells=int(filled.sum()), genes=10, of_genes=len(genes))
 
-        def training(start: float, share: float, epochs: int) -> dict[str, object]:
-            return {
-                "accelerator": "gpu" if ctx.device == "cuda" else "cpu",
-                "devices": 1,
-                "logger": False,
-                "enable_progress_bar": False,
-                "enable_model_summary": False,
-                "enable_checkpointing": False,
-                "default_root_dir": str(ctx.scratch),
-                "max_epochs": epochs,
-                "callbacks": [
-                    LambdaCallback(
-                        on_train_epoch_end=lambda trainer, _: ctx.progress(
-                            start + share * (trainer.current_epoch + 1) / epochs, f"epoch {trainer.current_epoch + 1}"
-                        )
-                    )
-                ],
-            }
-
-        torch.set_num_threads(ctx.threads)  # with more, torch's threads spin and the result differs
-        scvi.settings.seed = ctx.seed
-        scvi.settings.verbosity = logging.WARNING
-        for name in ("lightning.pytorch", "lightning.fabric"):
-            logging.getLogger(name).setLevel(logging.ERROR)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            adata = ad.AnnData(X[filled][:, genes].astype(np.float32))
+        with scvi_tools(ctx):
+            adata = anndata_of(X[filled][:, genes])
             scvi.model.SCVI.setup_anndata(adata)
             with ctx.phase("fit"):
                 vae = scvi.model.SCVI(adata)
-                vae.train(plan_kwargs={"lr": self.vae_lr}, **training(0, 0.7, self.vae_epochs))
+                vae.train(plan_kwargs={"lr": self.vae_lr}, **training(ctx, self.vae_epochs, share=0.7))
                 solo = scvi.external.SOLO.from_scvi_model(vae)
-                solo.train(early_stopping_patience=self.patience, **training(0.7, 0.3, self.solo_epochs))
+                solo.train(early_stopping_patience=self.patience, **training(ctx, self.solo_epochs, 0.7, 0.3))
             with ctx.phase("predict"):
                 probability = solo.predict()["doublet"].to_numpy(float)
         score = np.zeros(X.shape[0])

@@ -52,7 +52,8 @@ def _by_name(values: pd.Series[Any] | pd.DataFrame, inputs: Inputs, output: Outp
     rows = _positions(values.index, inputs.cells.obs.index, "cell", "inputs.cells.obs.index", output)
     if rows is not None:
         values = values.iloc[rows]
-    if isinstance(values, pd.DataFrame) and output.kind in ("matrix", "expression"):
+    named = output.kind == "expression" or (output.kind == "matrix" and output.columns)
+    if isinstance(values, pd.DataFrame) and named:
         if output.kind == "expression":
             names, noun, source = inputs.cells.var.index, "gene", "inputs.cells.var.index"
         else:

@@ -173,15 +173,21 @@ def _unreadable(error: Exception) -> InvalidOutputError:
 
 
 def _check_names(names: Iterable[str], outputs: Sequence[Output]) -> None:
-    """Refuse an unknown output, and the lack of a required one."""
+    """Refuse an unknown output, the lack of a required one, and one beside the output whose place it may take."""
     by_name = {output.name: output for output in outputs}
     returned = list(names)
     for name in returned:
         if name not in by_name:
             error = UnknownNameError("output", str(name), by_name)
             raise InvalidOutputError(f"{error.what}: {error.fix}", fix=what_to_return(outputs))
+    taken = {output.instead_of: output.name for output in outputs if output.instead_of and output.name in returned}
     for output in outputs:
-        if output.required and output.name not in returned:
+        if output.name in taken and output.name in returned:
+            raise InvalidOutputError(
+                f"outputs {output.name!r} and {taken[output.name]!r} were both returned",
+                fix=f"return one of the two: {what_to_return(outputs)}",
+            )
+        if output.required and output.name not in returned and output.name not in taken:
             raise InvalidOutputError(
                 f"output {output.name!r} is missing", where=output.summary, fix=what_to_return(outputs)
             )
@@ -189,6 +195,9 @@ def _check_names(names: Iterable[str], outputs: Sequence[Output]) -> None:
 
 def _check_shape(array: NDArray[Any], output: Output, inputs: Inputs) -> None:
     n_cells = len(inputs.cells.obs)
+    if output.kind == "matrix" and not output.columns:
+        _check_table(array, output, n_cells)
+        return
     shape = (n_cells, len(columns_of(output, inputs.info))) if output.kind == "matrix" else (n_cells,)
     if array.shape == shape:
         return
@@ -201,6 +210,18 @@ def _check_shape(array: NDArray[Any], output: Output, inputs: Inputs) -> None:
     elif output.kind == "matrix" and len(array) == n_cells:
         fix = f"return a column for each of inputs.info[{output.columns!r}], in that order or under their names"
     raise InvalidOutputError(f"shape {array.shape}, expected {shape}", where=place(output), fix=fix)
+
+
+def _check_table(array: NDArray[Any], output: Output, n_cells: int) -> None:
+    """Refuse what is no table of a row per cell; it may have any number of columns."""
+    if array.ndim == 2 and len(array) == n_cells and array.shape[1]:
+        return
+    turned = array.ndim == 2 and array.shape[1] == n_cells
+    raise InvalidOutputError(
+        f"shape {array.shape}, expected ({n_cells}, dimensions)",
+        where=place(output),
+        fix="turn it round (values.T): a row per cell" if turned else "return a row per cell, a column per dimension",
+    )
 
 
 def _typed(array: NDArray[Any], output: Output) -> NDArray[Any]:

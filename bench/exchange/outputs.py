@@ -5,7 +5,7 @@ Read by methods' processes too, which may run an older Python: nothing here but 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from bench.problem import Output
@@ -25,14 +25,18 @@ _ENTRIES = {
 def what_to_return(outputs: Sequence[Output]) -> str:
     """One sentence with what a task's outputs are."""
 
-    def listed(required: bool) -> str:
-        return ", ".join(f'"{o.name}": {_entry(o)}' for o in outputs if o.required is required)
+    def listed(some: Iterable[Output]) -> str:
+        return ", ".join(f'"{o.name}": {_entry(o)}' for o in some)
 
-    optional = listed(False)
-    return f"return a dict {{{listed(True)}}}" + (f" and, if the method has it, {optional}" if optional else "")
+    other = "".join(f" or {{{listed([o])}}}" for o in outputs if o.instead_of)
+    optional = listed(o for o in outputs if not o.required and not o.instead_of)
+    required = listed(o for o in outputs if o.required)
+    return f"return a dict {{{required}}}{other}" + (f" and, if the method has it, {optional}" if optional else "")
 
 
 def _entry(output: Output) -> str:
+    if output.kind == "matrix" and not output.columns:
+        return "a row per cell and a column per dimension"
     if output.kind == "matrix":
         return f"a row per cell and a column for each of inputs.info[{output.columns!r}]"
     bounds = "" if output.low is None or output.high is None else f" from {output.low:g} to {output.high:g}"
@@ -42,7 +46,7 @@ def _entry(output: Output) -> str:
 def as_what(output: Output) -> str:
     """Say what to return for one output."""
     kind = " (adata.X or adata.to_df() of an AnnData)" if output.kind == "expression" else ", as an array or a list"
-    return f"return {_entry(output)}{kind}" + ("" if output.required else "; or leave it out")
+    return f"return {_entry(output)}{kind}" + ("" if output.required or output.instead_of else "; or leave it out")
 
 
 def place(output: Output) -> str:

@@ -34,7 +34,11 @@ def save(arrays: Mapping[str, Any], outputs: Sequence[Output], problem: Problem,
     shutil.rmtree(folder, ignore_errors=True)  # whatever a method may have left there
     folder.mkdir()
     cells, genes = problem.solution.index.astype(str), problem.inputs.cells.var.index.astype(str)
-    tables = {o.name: columns_of(o, problem.inputs.info) for o in outputs if o.kind == "matrix" and o.name in arrays}
+    tables = {
+        o.name: columns_of(o, problem.inputs.info) if o.columns else _numbered(arrays[o.name])
+        for o in outputs
+        if o.kind == "matrix" and o.name in arrays
+    }
     whole = [name for name in expression_names(outputs) if name in arrays]
     arrays = dict(arrays) | {name: np.asarray(arrays[name], np.float32) for name in tables}
     single = {name: array for name, array in arrays.items() if name not in tables and name not in whole}
@@ -49,6 +53,11 @@ def save(arrays: Mapping[str, Any], outputs: Sequence[Output], problem: Problem,
         else:
             matrices.save(folder / f"{name}.npz", _masked(arrays[name], problem.asked), cells, genes)
     return arrays | _load_expression(folder, outputs)
+
+
+def _numbered(table: Any) -> list[str]:
+    """Names for columns that have none."""
+    return [f"dimension_{k}" for k in range(1, table.shape[1] + 1)]
 
 
 def _masked(values: Any, mask: sparse.csr_matrix) -> sparse.csr_matrix:

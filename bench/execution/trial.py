@@ -158,8 +158,9 @@ class TrialRunner:
         with self._step("what the method has seen before could not be told", log):
             # A task may show donors under other names.
             overlap = self._overlap(spec, problem.solution if "donor" in problem.solution else problem.inputs.cells.obs)
+        answered = [Note(o.name, "answer") for o in task.outputs if o.instead_of and o.name in arrays]
         # a reused prediction brings the notes of its own trial
-        notes = list(dict.fromkeys([*overlap, *outcome.notes]))
+        notes = list(dict.fromkeys([*overlap, *answered, *outcome.notes]))
         fields |= {"status": "ok", "detail": outcome.detail, "notes": notes, **scored}
 
     @contextmanager

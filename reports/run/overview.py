@@ -117,6 +117,8 @@ def _flags(row: Any) -> str:
         what = STATUS_WORDS[row.status] if row.status != "ok" else "no value"
         return f"{what}: {row.why}" if row.why else what
     found = []
+    if row.label.endswith("]"):
+        found.append(f"answered with {row.label[row.label.rindex('[') + 1 : -1]}")
     if row.seen:
         found.append("saw this data before")
     elif row.seen_others:

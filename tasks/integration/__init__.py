@@ -1,4 +1,4 @@
-"""Integration: does filling in zeros make the kinds of cells clearer, and what else does it do?"""
+"""Integration: do imputed cells, or an embedding of them, show their kinds and not their batches?"""
 
 from __future__ import annotations
 
@@ -32,20 +32,25 @@ def _control(name: str) -> Callable[[Problem, np.random.Generator], Prediction]:
 
 
 class IntegrationTask(Task):
-    """Fill in a whole study; its zeros are replaced, what was counted is kept, and the cells are clustered.
+    """Fill in or embed a whole study; the cells are clustered in what comes of it.
 
-    The paper's *zero imputation*. Methods see every cell of the study, counts as measured, and no label. A model that
-    predicts masked genes masks the zeros in groups itself.
+    The paper's *zero imputation*: zeros are replaced, what was counted is kept. Tools made to integrate batches answer
+    with an embedding, which goes through the same clustering and the same metrics. Methods see every cell of the study,
+    counts as measured, and no label. A model that predicts masked genes masks the zeros in groups itself.
     """
 
     name = "integration"
-    version = "3"
-    summary = "Replace a study's zeros so that its kinds of cells stay apart and its batches do not."
-    purpose = "Compare imputers by what their output is used for, with the harm of filling in zeros that are real."
+    version = "4"
+    summary = "Impute or embed a whole study so that its kinds of cells stay apart and its batches do not."
+    purpose = (
+        "Compare imputers by what their output is used for, beside tools made to integrate batches, and with the harm "
+        "of filling in zeros that are real."
+    )
     labelled_training = False
     tracks = {
         "zero": Track(
-            "Zeros are replaced by the method's values, counts kept; cells are clustered and compared with the labels.",
+            "Zeros are replaced by the method's values, counts kept, or cells are embedded; their clusters are "
+            "compared with the labels.",
             "experimental",
             caveat="Oracle metrics choose the resolution by the labels, as the paper does.",
             caveat_measured="Labels come, as a rule, from clusters of the same counts: agreement with them favours "
@@ -56,13 +61,15 @@ class IntegrationTask(Task):
     metrics = (
         Metric(
             "nmi",
-            "Normalised mutual information of labels and Louvain clusters: 50 principal components, resolution 1.",
+            "Normalised mutual information of labels and Louvain clusters at resolution 1: 50 principal components of "
+            "expression, an embedding as it is.",
             undefined=_ONE_LABEL,
         ),
         Metric("ari", "Adjusted Rand index of the same clusters.", low=-0.5, undefined=_ONE_LABEL),
         Metric(
             "nmi_oracle",
-            "The paper's: neighbours on all genes, the best of 20 resolutions (0.1 to 2.0) by NMI with the labels.",
+            "The paper's: neighbours on all genes (of an embedding on all dimensions), the best of 20 resolutions (0.1 "
+            "to 2.0) by NMI with the labels.",
             undefined=_ONE_LABEL,
             headline=True,
         ),
@@ -76,10 +83,19 @@ class IntegrationTask(Task):
             "zeros_turned_on",
             "Harm: share of zeros of other types' markers that are imputed as 1 per 10,000 or more.",
             higher_is_better=False,
-            undefined="where no type lacks a marker of another",
+            undefined="where no type lacks a marker of another; of an embedding",
         ),
     )
-    outputs = (Output("expression", "expression", "ln(1 + counts per 10,000) of every gene in every cell."),)
+    outputs = (
+        Output("expression", "expression", "ln(1 + counts per 10,000) of every gene in every cell."),
+        Output(
+            "embedding",
+            "matrix",
+            "Coordinates of every cell in a space of any number of dimensions.",
+            required=False,
+            instead_of="expression",
+        ),
+    )
     controls = (
         Control(
             "random",

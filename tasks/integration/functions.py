@@ -11,7 +11,7 @@ from scipy import sparse
 
 from bench.errors import BenchError, UnavailableError
 from bench.tasks._shared.plain import finite, vectors
-from bench.tasks.integration import score
+from bench.tasks.integration import clusters, mixing
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -121,7 +121,7 @@ def ilisi(embedding: ArrayLike, batch: ArrayLike) -> float:
     >>> bench.metrics.ilisi(rng.normal(size=(200, 5)), rng.integers(2, size=200)) > 0.8
     True
     """
-    return _of_neighbours(score.ilisi, embedding, batch, several=True)
+    return _of_neighbours(mixing.ilisi, embedding, batch, several=True)
 
 
 def kbet(embedding: ArrayLike, batch: ArrayLike) -> float:
@@ -140,7 +140,7 @@ def kbet(embedding: ArrayLike, batch: ArrayLike) -> float:
     >>> bench.metrics.kbet(rng.normal(size=(200, 5)), np.repeat(["one", "two"], 100)) > 0.8
     True
     """
-    return _of_neighbours(score.kbet, embedding, batch, several=True)
+    return _of_neighbours(mixing.kbet, embedding, batch, several=True)
 
 
 def graph_connectivity(embedding: ArrayLike, label: ArrayLike) -> float:
@@ -160,20 +160,20 @@ def graph_connectivity(embedding: ArrayLike, label: ArrayLike) -> float:
     >>> bench.metrics.graph_connectivity(cells, kind.ravel() > 0)
     1.0
     """
-    return _of_neighbours(score.graph_connectivity, embedding, label, several=False)
+    return _of_neighbours(mixing.graph_connectivity, embedding, label, several=False)
 
 
 def _of_clusters(label: ArrayLike, cluster: ArrayLike) -> dict[str, float]:
-    labels, clusters = vectors(label=np.asarray(label, dtype=object), cluster=cluster)
-    return score.agreement(pd.Series(labels), clusters)
+    labels, found = vectors(label=np.asarray(label, dtype=object), cluster=cluster)
+    return clusters.agreement(pd.Series(labels), found)
 
 
 def _oracle(expression: ArrayLike, label: ArrayLike) -> dict[str, float]:
     X = _matrix(expression, "expression")
     (labels,) = vectors(label=np.asarray(label, dtype=object))
     _check_length(X, labels)
-    table = score.agreement_by_resolution(score.full_graph(X), pd.DataFrame({"label": labels}))
-    best = score.best_resolution(table, "label")
+    table = clusters.agreement_by_resolution(clusters.graph_of(X), pd.DataFrame({"label": labels}))
+    best = clusters.best_resolution(table, "label")
     return {name: float(best[name]) for name in ("nmi", "ari")}
 
 
@@ -187,7 +187,7 @@ def _of_neighbours(
     (names,) = vectors(groups=groups)
     _check_length(X, names)
     of_cell = pd.Series(names)
-    return float("nan") if several and of_cell.nunique() < 2 else metric(score.neighbours(X), of_cell)
+    return float("nan") if several and of_cell.nunique() < 2 else metric(mixing.neighbours(X), of_cell)
 
 
 def _matrix(values: Any, name: str) -> NDArray[np.float32]:

@@ -11,7 +11,9 @@ from bench.plan.registry import Registry
 CARDS = {name: method_card(entry) for name, entry in Registry().methods.items()}
 #: Whose authors state no licence, or have published no code.
 WITHOUT_LICENCE = {"knn_smoothing", "schyena", "schyena_frozen", "schyena_scratch"}
-SPDX = {"MIT", "BSD-3-Clause", "Apache-2.0", "CC0-1.0", "GPL-2.0-only", "GPL-2.0-or-later", "GPL-3.0-only"}
+SPDX = {"MIT", "BSD-3-Clause", "Apache-2.0", "CC0-1.0"} | {
+    f"GPL-{n}-{which}" for n in ("2.0", "3.0") for which in ("only", "or-later")
+}
 
 
 def fields(entry):

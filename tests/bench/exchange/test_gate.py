@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy import sparse
 from toy_problem import INPUTS
@@ -157,3 +158,33 @@ def test_a_missing_or_damaged_prediction_is_an_invalid_output(left):
     (folder / "prediction.npz").unlink()
     with pytest.raises(InvalidOutputError, match="read back"):
         get()
+
+
+EITHER = (
+    Output("expression", "expression", "logs"),
+    Output("embedding", "matrix", "coordinates", required=False, instead_of="expression"),
+)
+
+
+def test_an_output_may_take_the_place_of_another():
+    points = np.random.default_rng(0).normal(size=(N, 3)).astype(np.float32)
+    admitted = admit({"embedding": points}, CLASSES, EITHER)
+    np.testing.assert_array_equal(admitted["embedding"], points)
+    named = pd.DataFrame(points, index=CLASSES.cells.obs.index, columns=list("xyz")).iloc[::-1]
+    np.testing.assert_array_equal(admit({"embedding": named}, CLASSES, EITHER)["embedding"], points)
+
+
+@pytest.mark.parametrize(
+    ("answer", "told"),
+    [
+        ({}, r"'expression' is missing[\s\S]*return a dict \{\"expression\": .*\} or \{\"embedding\": a row per cell"),
+        ({"expression": np.zeros((N, GENES)), "embedding": np.zeros((N, 2))}, "'expression' and 'embedding' were both"),
+        ({"embedding": np.zeros(N)}, rf"shape \({N},\), expected \({N}, dimensions\)"),
+        ({"embedding": np.zeros((N, 0))}, "a column per dimension"),
+        ({"embedding": np.zeros((2, N))}, "turn it round"),
+        ({"embedding": np.full((N, 2), np.nan)}, "values are NaN"),
+    ],
+)
+def test_an_embedding_that_is_none_is_refused(answer, told):
+    with pytest.raises(InvalidOutputError, match=told):
+        admit(answer, CLASSES, EITHER)

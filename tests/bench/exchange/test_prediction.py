@@ -50,3 +50,18 @@ def test_a_matrix_is_kept_with_a_column_a_class_and_read_back_the_same(tmp_path,
         table = pd.read_parquet(tmp_path / "kept" / "chances.parquet")
         assert list(table.columns) == ["cell", "a", "b", "c"]
         assert list(table["cell"]) == list(INPUTS.cells.obs.index)
+
+
+def test_an_embedding_is_kept_with_numbered_columns_and_read_back_the_same(tmp_path):
+    outputs = (
+        Output("expression", "expression", "logs"),
+        Output("embedding", "matrix", "coordinates", required=False, instead_of="expression"),
+    )
+    points = np.random.default_rng(0).normal(size=(40, 3)).astype(np.float32)
+    problem = Problem(INPUTS, pd.DataFrame(index=INPUTS.cells.obs.index))
+    predictions.save(admit({"embedding": points}, INPUTS, outputs), outputs, problem, tmp_path / "kept")
+    back = predictions.load(tmp_path / "kept", outputs, problem.solution.index)
+    assert list(back) == ["embedding"]
+    np.testing.assert_array_equal(back["embedding"], points)
+    kept = pd.read_parquet(tmp_path / "kept" / "embedding.parquet")
+    assert list(kept.columns) == ["cell", "dimension_1", "dimension_2", "dimension_3"]

@@ -1,6 +1,10 @@
 """The integration task: what methods see, observed counts kept, clusters against labels, false positives."""
 
+import importlib.util
+import re
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -16,7 +20,9 @@ from bench.errors import NotApplicableError
 from bench.normalise import log1p_cp10k
 from bench.task import Seeds
 from bench.tasks.integration import IntegrationTask
-from bench.tasks.integration.score import agreement, count_false_positives, observed_kept
+from bench.tasks.integration.clusters import agreement
+from bench.tasks.integration.score import count_false_positives, observed_kept
+from bench.testing import check_method
 
 TASK = IntegrationTask()
 
@@ -157,6 +163,42 @@ def test_mixing_is_scored_where_there_are_two_batches_and_told_where_not():
     problem = make(replace(dataset, adata=AnnData(dataset.adata.X, obs, dataset.adata.var)))
     details = {s.metric: s.detail for s in TASK.score(problem, control("raw", problem)).scores}
     assert details["ilisi"] == "all cells are of one donor"
+
+
+def test_an_embedding_is_clustered_as_expression_is_and_has_no_zeros():
+    problem = make()
+    kind = pd.factorize(problem.solution["cell_type"])[0]
+    points = np.eye(3)[kind] * 9 + np.random.default_rng(0).normal(size=(len(kind), 3))
+    scored = TASK.score(problem, {"embedding": points})
+    assert set(scored.tables) == {"umap", "resolutions"}
+    rows = {(s.metric, s.unit): s for s in scored.scores}
+    assert rows.keys() == {(s.metric, s.unit) for s in TASK.score(problem, control("raw", problem)).scores}
+    assert rows["nmi_oracle", "pooled"].value == pytest.approx(1)
+    assert rows["nmi_oracle", "pooled"].detail.startswith("embedding of 3 dimensions; resolution 0.")
+    assert np.isnan(rows["zeros_turned_on", "pooled"].value)
+    assert rows["zeros_turned_on", "pooled"].detail == "an embedding has no expression"
+    other = TASK.score(problem, {"embedding": points[:, [2, 0, 1]] * -1})  # the same cells, the space turned
+    assert {(s.metric, s.unit): s.value for s in other.scores}["nmi", "pooled"] == rows["nmi", "pooled"].value
+
+
+@pytest.mark.slow
+def test_a_plugin_written_from_the_docs_answers_with_an_embedding(tmp_path):
+    """The example of the page, run as it says: checked, then scored beside a control, marked in the report."""
+    import bench
+    from bench.reports.run.load import load
+
+    page = Path(__file__).parents[3] / "docs" / "integration.md"
+    code = re.search(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.S).group(1)
+    (tmp_path / "centred.py").write_text(code)
+    spec = importlib.util.spec_from_file_location("centred", tmp_path / "centred.py")
+    sys.modules["centred"] = module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    check_method(module.Centred)
+    run = bench.run("integration", [module.Centred], study().adata, out=tmp_path / "run")
+    rows = load(tmp_path / "run").rows
+    assert set(rows["label"]) == {"centred [embedding]", *(c.name for c in TASK.controls)}
+    assert rows[rows["method"] == "centred"]["notes"].str.contains("answered with embedding").all()
+    assert run.predictions("centred").shape[1] == 7 + 2
 
 
 def test_a_study_without_labels_or_with_few_cells_is_refused():
