@@ -37,7 +37,7 @@ _ROWS = 1024
 
 @dataclass(frozen=True)
 class Representation:
-    """What an answer makes of the scored cells.
+    """The scored cells as an answer has them.
 
     Parameters
     ----------
@@ -55,7 +55,7 @@ class Representation:
 
 
 def represented(problem: Problem, prediction: Prediction, rows: NDArray[np.intp]) -> Representation:
-    """The scored cells as a prediction has them."""
+    """Read the scored cells from a prediction."""
     if "embedding" in prediction:
         embedding = np.asarray(prediction["embedding"], dtype=np.float32)[rows]
         return Representation(embedding, embedding, f"embedding of {embedding.shape[1]:,} dimensions")
