@@ -26,7 +26,7 @@ help:
 	@echo "make lint        ruff, oxlint for the scripts of the report; make types: mypy (strict for the core)"
 
 demo: $(READY)
-	$(BIN)/bench run --task doublet --methods all --allow-failures
+	$(BIN)/bench run --task doublet --methods all --preset short --seeds 1 --allow-failures
 
 test: $(READY)
 	$(BIN)/python -m pytest

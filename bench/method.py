@@ -151,6 +151,8 @@ class Method(ABC):
         Needs ``inputs.train``; the trial is ``not_applicable`` where there is none.
     stochastic
         Result depends on ``ctx.seed``; deterministic methods run once whatever ``--seeds`` says.
+    trains_long
+        One seed is enough unless more are asked for, where the task would run several: it trains a network.
     per_donor
         Run on each donor (library) of the inputs by itself, with the results put together again.
     requires
@@ -187,6 +189,7 @@ class Method(ABC):
     fractional_counts: ClassVar[bool] = False
     supervised: ClassVar[bool] = False
     stochastic: ClassVar[bool] = True
+    trains_long: ClassVar[bool] = False
     per_donor: ClassVar[bool] = False
     requires: ClassVar[tuple[Requirement, ...]] = ()
     preload: ClassVar[tuple[str, ...]] = ()

@@ -161,6 +161,10 @@ class Task(ABC):
         """
         return at_most
 
+    def usual_seeds(self, card: DatasetCard) -> int:
+        """Count the seeds that a stochastic method runs where nobody asks for a number, unless it trains long."""
+        return 1
+
     @abstractmethod
     def make_problem(self, dataset: Dataset, track: str, seeds: Seeds) -> Problem:
         """Build inputs and solution: deterministic in ``dataset``, ``track``, ``seeds.split``, ``seeds.simulation``."""

@@ -44,7 +44,7 @@ def run(
     datasets: OneDataset | Sequence[OneDataset] | None = None,
     *,
     tracks: str | Sequence[str] | None = None,
-    seeds: int = 1,
+    seeds: int | None = None,
     split_seeds: int = 1,
     sim_seeds: int = 1,
     preset: str | None = None,
@@ -79,7 +79,8 @@ def run(
     tracks
         Default: the task's usual ones.
     seeds, split_seeds, sim_seeds
-        Replicates on each axis; deterministic methods run once.
+        Replicates on each axis; deterministic methods run once. ``seeds`` None: as many as the task takes for a
+        dataset of this size, 1 of methods that train long.
     preset
         Named parameter set of the methods that have it.
     params

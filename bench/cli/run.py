@@ -112,9 +112,14 @@ def run(
         list[Path] | None, typer.Option("--plugin", help=PLUGIN, metavar="FILE", rich_help_panel=_WHAT)
     ] = None,
     seeds: Annotated[
-        int,
-        typer.Option(min=1, help="Method seeds; deterministic methods run once.", metavar="N", rich_help_panel=_WHAT),
-    ] = 1,
+        int | None,
+        typer.Option(
+            min=1,
+            help="Seeds of stochastic methods. Default: 1; in small data some tasks take more, if a method is quick.",
+            metavar="N",
+            rich_help_panel=_WHAT,
+        ),
+    ] = None,
     split_seeds: Annotated[
         int, typer.Option(min=1, help="Replicates of the donor split.", metavar="N", rich_help_panel=_WHAT)
     ] = 1,

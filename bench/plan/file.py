@@ -30,7 +30,7 @@ class Settings(_Table):
     """Settings that a task may give for itself, or the file for all its tasks."""
 
     datasets: list[str] = Field(default_factory=list)
-    seeds: PositiveInt = 1
+    seeds: PositiveInt | None = None
     split_seeds: PositiveInt = 1
     sim_seeds: PositiveInt = 1
     threads: PositiveInt = 1

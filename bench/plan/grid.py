@@ -34,7 +34,7 @@ class RunRequest:
     datasets
         Registered names or paths; empty: the built-in ones.
     split_seeds, simulation_seeds, method_seeds
-        Replicates on each seed axis.
+        Replicates on each seed axis. Method seeds None: as many as the task takes for a dataset.
     params
         ``{method: {parameter: value}}``.
     """
@@ -45,7 +45,7 @@ class RunRequest:
     datasets: Sequence[str] = ()
     split_seeds: int = 1
     simulation_seeds: int = 1
-    method_seeds: int = 1
+    method_seeds: int | None = None
     preset: str | None = None
     params: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
@@ -124,9 +124,10 @@ def make_plan(registry: Registry, request: RunRequest) -> Plan:
             skipped.append(Skipped(track=track, dataset=dataset, reason=_repeated(n_splits, request.split_seeds)))
         for problem_seeds in _problem_seeds(n_splits, request.simulation_seeds if task.tracks[track].seeded else 1):
             base = _base_spec(task, track, sources[dataset], problem_seeds)
-            trials += [_control_trial(base, control) for control in _control_seeds(task, request.method_seeds)]
+            usual = request.method_seeds or task.usual_seeds(sources[dataset].card)
+            trials += [_control_trial(base, control) for control in _control_seeds(task, usual)]
             for method in methods:
-                trials += _method_trials(base, method, request.method_seeds)
+                trials += _method_trials(base, method, request.method_seeds or (1 if method.trains_long else usual))
     kinds = {name: registry.methods[name].value.kind for name in names}
     return Plan(task, trials, skipped, names, sources, unreadable, offers, kinds=kinds)
 
@@ -281,6 +282,7 @@ class _Requested:
 
     fields: dict[str, Any]
     stochastic: bool
+    trains_long: bool
     unavailable: str
 
 
@@ -302,7 +304,7 @@ def _requested(registry: Registry, name: str, request: RunRequest) -> _Requested
         "files": {parameter: str(path) for parameter, path in files.items()},
         "environment": environment.name if environment else "",
     }
-    return _Requested(fields, cls.stochastic, unavailable)
+    return _Requested(fields, cls.stochastic, cls.trains_long, unavailable)
 
 
 def _method_trials(base: TrialSpec, method: _Requested, n_seeds: int) -> list[Planned]:

@@ -65,6 +65,7 @@ class SequenceModel(Method):
     implementation = "port"
     fractional_counts = True
     supervised = True
+    trains_long = True
     requires = (
         python_package("torch", extra="models"),
         python_package("lightning", extra="models"),

@@ -119,7 +119,7 @@ def _protocol(task: TaskCard, records: list[TrialRecord]) -> str:
     replicates = [
         count(seeds["split"], "split", "splits"),
         count(seeds["simulation"], "simulation"),
-        f"{count(seeds['method'], 'seed')} of each stochastic method (deterministic ones ran once)",
+        f"up to {count(seeds['method'], 'seed')} of a stochastic method (deterministic ones ran once)",
     ]
     return (
         f"We used {listing(replicates)}, with the seeds 0, 1, ... of bench. Methods ran each in a process of "

@@ -20,9 +20,10 @@ MODULES: dict[str, tuple[str | None, dict[str, Any]]] = {
     "scrublet": (None, {}),
     "bcds": ("xgboost", {"rounds": 4}),
     "hybrid": ("xgboost", {"rounds": 4}),
-    "doubletdetection": ("doubletdetection", {"n_iters": 3}),
+    "doubletdetection": ("doubletdetection", {"n_iters": 3, "clustering": "leiden"}),
     "pyscdblfinder": ("pyscdblfinder", {"n_features": 500}),
-    "solo": ("scvi", {"vae_epochs": 15, "solo_epochs": 30, "n_genes": 500}),
+    "solo": ("scvi", {"vae_epochs": 15, "vae_lr": 2e-3, "solo_epochs": 30, "n_genes": 500}),
+    "vote": (None, {"callers": "cxds,scrublet"}),
 }
 
 
@@ -35,7 +36,7 @@ def method(request) -> Method:
     if package:
         pytest.importorskip(package)
     module = importlib.import_module(f"bench.methods.{request.param}")
-    (found,) = (c for c in vars(module).values() if inspect.isclass(c) and issubclass(c, Method) and c is not Method)
+    (found,) = (c for c in vars(module).values() if inspect.isclass(c) and c.__module__ == module.__name__)
     return found(**parameters)
 
 
@@ -122,3 +123,77 @@ def test_scrublet_calls_the_expected_share_without_a_threshold(input_a, as_input
     result = Scrublet().run(as_inputs(input_a[0], rate=0.05), Context(seed=0))
     assert result["call"].sum() == 30
     assert result["score"][result["call"]].min() >= result["score"][~result["call"]].max()
+
+
+@pytest.mark.slow
+def test_doubletdetection_hands_the_package_the_clustering_that_is_asked_for(input_a, as_inputs, monkeypatch):
+    """As it is by default, the package's own; PhenoGraph's Leiden has the seed."""
+    phenograph = pytest.importorskip("phenograph")
+    from bench.errors import BenchError
+    from bench.methods.doubletdetection import DoubletDetection
+
+    asked = []
+    cluster = phenograph.cluster
+    monkeypatch.setattr(phenograph, "cluster", lambda data, **how: asked.append(how) or cluster(data, **how))
+    X, truth = input_a[0][:300], input_a[1][:300]
+    default = checked(DoubletDetection(n_iters=2), as_inputs(X), 7)
+    seeded = [checked(DoubletDetection(**DoubletDetection.presets["seeded"], n_iters=2), as_inputs(X), 7) for _ in "ab"]
+    assert [how.get("clustering_algo") for how in asked] == [None] * 2 + ["leiden"] * 4
+    assert {how.get("seed") for how in asked[2:]} == {7}
+    np.testing.assert_array_equal(seeded[0]["score"], seeded[1]["score"])
+    assert min(average_precision_score(truth, each["score"]) for each in (default, seeded[0])) > 2 * truth.mean()
+    with pytest.raises(BenchError, match="choose among phenograph"):
+        DoubletDetection(clustering="louvain")
+
+
+def test_the_order_of_the_cells_is_scrublets_seed(input_a, as_inputs, monkeypatch):
+    """Its scores hang on that order; another seed is another order, and the answer is for the cells as given."""
+    import scanpy as sc
+
+    from bench.methods.scrublet import Scrublet
+
+    X, seen = input_a[0][:200], []
+
+    def echo(adata, **_):
+        seen.append(adata.X.toarray())
+        adata.obs["doublet_score"] = np.asarray(adata.X.sum(axis=1)).ravel()
+        adata.uns["scrublet"] = {"threshold": 0.0}
+
+    monkeypatch.setattr(sc.pp, "scrublet", echo)
+    for seed in (0, 1):
+        score = Scrublet().run(as_inputs(X), Context(seed=seed))["score"]
+        np.testing.assert_allclose(score, np.asarray(X.sum(axis=1)).ravel())
+    assert not np.array_equal(*seen)
+    assert sorted(map(tuple, seen[0])) == sorted(map(tuple, seen[1])) == sorted(map(tuple, X.toarray()))
+
+
+def test_the_vote_is_the_majority_and_the_mean_rank(input_a, as_inputs, monkeypatch):
+    from scipy.stats import rankdata
+
+    from bench.errors import BenchError
+    from bench.methods.vote import CALLERS, Vote
+
+    class EveryThird:
+        def run(self, inputs, ctx):
+            place = np.arange(len(inputs.cells.obs))
+            return {"score": place % 7, "call": place % 3 == 0}
+
+    monkeypatch.setitem(CALLERS, "doubletfinder", EveryThird)
+    inputs = as_inputs(input_a[0][:300])
+    voted = checked(Vote(), inputs, 3)
+    answers = [caller().run(inputs, Context(seed=3)) for caller in CALLERS.values()]
+    assert 0 < voted["call"].sum() < 100
+    np.testing.assert_array_equal(voted["call"], sum(a["call"].astype(int) for a in answers) >= 2)
+    np.testing.assert_allclose(voted["score"] * 300 * 3, sum(rankdata(a["score"]) for a in answers))
+    for wrong in ("cxds", "cxds,solo", ""):
+        with pytest.raises(BenchError, match="no callers that can vote"):
+            Vote(wrong)
+
+
+def test_solo_trains_as_long_as_scvi_tools_would():
+    from bench.methods.solo import Solo
+
+    assert Solo.defaults() == {"vae_epochs": 0, "vae_lr": 1e-3, "solo_epochs": 400, "patience": 30, "n_genes": 0}
+    scvi = pytest.importorskip("scvi")
+    signature = inspect.signature(scvi.external.SOLO.train).parameters
+    assert (signature["max_epochs"].default, signature["early_stopping_patience"].default) == (400, 30)
