@@ -202,7 +202,10 @@ class Task(ABC):
         return None
 
     def problem_tables(self, problem: Problem) -> Mapping[str, pd.DataFrame]:
-        """Tables that the report draws of a problem itself, such as a map of its cells; made once a problem."""
+        """Tables that the report draws of a problem itself, such as a map of its cells.
+
+        Made before a report, of the first problem of each track and dataset (:func:`bench.execution.drawn.draw`).
+        """
         return {}
 
     @abstractmethod

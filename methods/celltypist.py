@@ -47,6 +47,7 @@ class CellTypist(Method):
     stochastic = False
     input_layer = "log1p_cp10k"
     requires = (python_package("celltypist", extra="annotation"),)
+    preload = ("bench.methods._shared.warm_celltypist",)
     caveat = (
         "None of CellTypist's own models is used. Scaled without centring, so that the counts stay sparse; preset "
         "'centred' is the package's default. The probability is that of the class against all others: those of a cell "

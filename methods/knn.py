@@ -39,6 +39,7 @@ class Knn(Method):
     supervised = True
     stochastic = False
     input_layer = "log1p_cp10k"
+    preload = ("sklearn.linear_model",)
     caveat = (
         "No correction of donor or batch effects. Probabilities are shares of the neighbours, so in steps of 1/15; the "
         "first class wins a tie."

@@ -40,6 +40,7 @@ class LogisticRegression(Method):
     supervised = True
     stochastic = False
     input_layer = "log1p_cp10k"
+    preload = ("sklearn.linear_model",)
     kind = "linear"
     caveat = "The simple rival a sceptic asks for: the penalty is scikit-learn's default, not tuned."
 

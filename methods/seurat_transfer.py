@@ -76,6 +76,7 @@ class SeuratTransfer(Method):
     requires = (
         r_package("Seurat", install="apt-get install r-cran-seurat, or Rscript -e 'install.packages(\"Seurat\")'"),
     )
+    preload = ("bench.methods._shared.warm_seurat",)
     caveat = (
         "Not in the scMamba paper, which names clusters by hand. Training cells of all donors are one reference and "
         "tested cells one query, without integration of donors. The probabilities are Seurat's prediction scores. "

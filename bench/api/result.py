@@ -215,6 +215,8 @@ class Run:
             return Report(html)
         from bench.reports import build_report
 
+        if self.result is not None:
+            self.result.draw()
         if out is None and not self.store.is_writable:
             fix = "write the report to another place: report('report.html')"
             raise BenchError("the run folder is read-only", where=str(self.folder), fix=fix)

@@ -255,6 +255,9 @@ def run(
     except KeyboardInterrupt:
         typer.echo("interrupted; finished trials are kept, the same command goes on from here", err=True)
         raise typer.Exit(130) from None
+    if not no_report:
+        for done in runs[:-1]:  # the last draws its own
+            _result(done).draw()
     html = None if no_report else summary.rendered(partial(_render, runs[-1]), told)
     if as_json:
         each = [summary.as_json(_result(done), html) for done in runs]

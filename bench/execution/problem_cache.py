@@ -139,7 +139,7 @@ class Problems:
             write_rounds(problem.rounds, place / "inputs", spec.inputs_id)
             freeze(place / "inputs")
             if self._store is not None and not self._store.has_problem(key):
-                self._store.save_problem(key, problem, task.problem_tables(problem))
+                self._store.save_problem(key, problem)
             built = BuiltProblem(problem, place / "inputs")
         except BaseException:
             remove_tree(place)

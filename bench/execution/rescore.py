@@ -7,6 +7,7 @@ from pathlib import Path
 
 from bench.errors import BenchError
 from bench.exchange import prediction
+from bench.execution.drawn import draw
 from bench.execution.problem_cache import Problems
 from bench.execution.scratch import Scratch
 from bench.execution.trial import scored_records
@@ -32,13 +33,14 @@ def rescore(registry: Registry, store: Store, report: Callable[[TrialRecord], No
             task = registry.task(record.spec.task)
             problem = problems.get(record.spec).problem
             if record.spec.problem not in saved:
-                store.save_problem(record.spec.problem, problem, task.problem_tables(problem))
+                store.save_problem(record.spec.problem, problem)
                 saved.add(record.spec.problem)
             scored = task.score(problem, _prediction(store, record, task, problem))
             store.save_tables(record.key, scored.tables)
             store.rewrite(record.model_copy(update=scored_records(scored)))
             report(record)
             done += 1
+    draw(registry, store, answered, again=True)
     return done
 
 

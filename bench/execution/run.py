@@ -47,6 +47,8 @@ class Result:
         How many ran now (the others were finished before).
     changed
         Whether the tables changed.
+    registry
+        What the plan was made from.
     """
 
     store: Store
@@ -55,6 +57,14 @@ class Result:
     counts: Counter[str]
     ran: int
     changed: bool
+    registry: Registry
+
+    def draw(self) -> None:
+        """Make what a report draws of the problems themselves."""
+        from bench.execution.drawn import draw
+
+        if self.store.is_writable:
+            draw(self.registry, self.store, self.records)
 
     @property
     def complete(self) -> bool:
@@ -111,7 +121,7 @@ def run(
     changed = store.write_tables()
     records = [store.record(planned.key) for planned in plan.trials]
     counts = Counter(record.status if record else "missing" for record in records)
-    return Result(store, plan, [r for r in records if r], counts, len(todo), changed)
+    return Result(store, plan, [r for r in records if r], counts, len(todo), changed, registry)
 
 
 def _refuse_namesakes(plan: Plan, store: Store) -> None:

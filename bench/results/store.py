@@ -189,16 +189,11 @@ class Store:
         """Return whether all that is kept of a problem is here."""
         return (self._problem_folder(problem_id) / "solution.parquet").exists()
 
-    def save_problem(self, problem_id: str, problem: Problem, tables: Mapping[str, pd.DataFrame]) -> None:
+    def save_problem(self, problem_id: str, problem: Problem) -> None:
         """Keep the truth of a problem beside the predictions, so that anyone can recompute the scores.
 
         ``solution.parquet`` has a row a cell, ``truth_<name>.npz`` a sparse matrix
         (:func:`bench.exchange.matrices.save`).
-
-        Parameters
-        ----------
-        tables
-            What the task's report draws of the problem (:meth:`bench.task.Task.problem_tables`).
         """
         folder = self._problem_folder(problem_id)
         with _writing(self.root):
@@ -208,8 +203,6 @@ class Store:
 
                 cells, genes = problem.solution.index, problem.inputs.cells.var.index
                 save(folder / f"truth_{name}.npz", matrix, cells, genes)
-            for name, table in tables.items():
-                _write_parquet(table, folder / f"table_{name}.parquet")
             # last: whoever finds it finds the others
             _write_parquet(problem.solution.rename_axis("cell").reset_index(), folder / "solution.parquet")
 
@@ -234,6 +227,16 @@ class Store:
             if not file.exists() or "donor" not in parquet.read_schema(file).names:
                 return frozenset()
             return frozenset(parquet.read_table(file, columns=["donor"])["donor"].cast("string").unique().to_pylist())
+
+    def save_problem_tables(self, problem_id: str, tables: Mapping[str, pd.DataFrame]) -> None:
+        """Keep what the report draws of a problem (:meth:`bench.task.Task.problem_tables`) beside its truth."""
+        with _writing(self.root):
+            for name, table in tables.items():
+                _write_parquet(table, self._problem_folder(problem_id) / f"table_{name}.parquet")
+
+    def has_problem_tables(self, problem_id: str) -> bool:
+        """Return whether anything that the report draws of a problem is here."""
+        return any(self._problem_folder(problem_id).glob("table_*.parquet"))
 
     def problem_table(self, problem_id: str, name: str) -> pd.DataFrame | None:
         """A table that the task made of a problem, or None."""

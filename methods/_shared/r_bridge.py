@@ -60,7 +60,7 @@ def call_r(code: str, counts: csr_matrix, ctx: Context, arguments: Mapping[str, 
     with _logged(callbacks, ctx):
         try:
             matrix = _to_dgcmatrix(counts, robjects, rinterface)
-            robjects.r(f"options(warn = 1, mc.cores = {ctx.threads}L)")
+            robjects.r(f"invisible(tempdir(check = TRUE)); options(warn = 1, mc.cores = {ctx.threads}L)")
             given = {name: _to_r(value, robjects) for name, value in arguments.items()}
             given = {"counts": matrix, "seed": ctx.seed, "threads": ctx.threads, **given}
             result = _called(robjects.r(code), given, robjects)
@@ -79,6 +79,11 @@ def _called(function: Any, arguments: Mapping[str, Any], robjects: Any) -> Any:
         variables[name] = value
     named = ", ".join(f"{name} = {name}" for name in arguments)
     return robjects.r["eval"](robjects.r(f"expression(.f({named}))"), variables)
+
+
+def start_r() -> Any:
+    """``rpy2.robjects`` with R started; it can be started once a process."""
+    return _load()[0]
 
 
 def _load() -> tuple[Any, Any, Any]:

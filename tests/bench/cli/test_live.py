@@ -35,7 +35,7 @@ def shown(registry, monkeypatch):
         monkeypatch.setattr(type(task), "metrics", (metric,))
         out = io.StringIO()
         Console(width=200, file=out).print(
-            _headline(Result(None, Plan(task, [], [], [], {}), records, Counter(), 0, False))
+            _headline(Result(None, Plan(task, [], [], [], {}), records, Counter(), 0, False, None))
         )
         return [line.split() for line in out.getvalue().splitlines() if "0." in line]
 

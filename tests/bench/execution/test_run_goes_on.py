@@ -77,7 +77,6 @@ def test_a_control_that_goes_wrong_costs_its_own_trial(go):
     ("track", "told"),
     [
         ("broken", "the problem could not be built: RuntimeError: the task has a bug"),
-        ("problem_tables", "the problem could not be built: RuntimeError: problem_tables has a bug"),
         ("check", "the prediction could not be checked: KeyError: 'check'"),
         ("score", "the prediction could not be scored: RuntimeError: score has a bug"),
     ],
@@ -89,6 +88,14 @@ def test_a_fault_of_the_task_is_a_record_of_every_trial(go, track, told):
         assert records[name].detail == told
         assert records[name].log_tail.count("Traceback") == 1
     assert records["fails"].status == "crash"
+
+
+def test_a_fault_in_what_the_report_draws_costs_no_trial(go, caplog):
+    result, records = go("polite", track="problem_tables")
+    assert records["polite"].status == "ok"
+    assert not caplog.records
+    result.draw()
+    assert "problem_tables itself: RuntimeError: problem_tables has a bug" in caplog.text
 
 
 @pytest.fixture

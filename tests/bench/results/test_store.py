@@ -210,8 +210,9 @@ def test_merging_into_one_of_the_sources_keeps_both(tmp_path):
     cells = pd.DataFrame({"hot": [True]}, index=["c"])
     hidden = csr_matrix([[7.0]])
     problem = Problem(Inputs(Cells(hidden, cells, pd.DataFrame(index=["g"]))), cells, truth={"held_out": hidden})
-    a.save_problem("p", problem, {})
-    b.save_problem("p", problem, {"map": pd.DataFrame({"x": [1.0]})})
+    a.save_problem("p", problem)
+    b.save_problem("p", problem)
+    b.save_problem_tables("p", {"map": pd.DataFrame({"x": [1.0]})})
     merge([a.root, b.root], a.root)
     for store in (a, b):
         assert (store.trial_folder("00000000000000bb") / "expression.zarr" / "chunk").read_text() == "x"

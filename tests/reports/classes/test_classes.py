@@ -64,7 +64,7 @@ def run(tmp_path: Path) -> Path:
         key = f"{len(planned):016x}"
         store.save(trial_record(key, spec, n_cells=6, scores=_scores(answers)), [prediction])
         solution = pd.DataFrame({"label": TRUTH}, index=[f"c{i}" for i in range(6)])
-        store.save_problem(spec.problem, _problem(solution), {})
+        store.save_problem(spec.problem, _problem(solution))
         planned.append(PlannedTrial(key=key, track="subtype", dataset="tiny", method=method, seeds=Seeds()))
     cards = [method_card(m, tasks=["annotation"]) for m in ANSWERS]
     save_request(store, task_card("annotation", {"subtype": track()}, metrics), cards, planned)

@@ -56,7 +56,7 @@ def _write(store: Store, level: str, split: int, folder: Path, variant: str = ""
         {"label": [TRUTH[level][c] for c in cells], "donor": [DONOR[c] for c in cells]}, index=cells
     )
     counts = Cells(sparse.csr_matrix((len(cells), 1)), pd.DataFrame(index=cells), pd.DataFrame(index=["g"]))
-    store.save_problem(spec.problem, Problem(Inputs(counts), solution), {})
+    store.save_problem(spec.problem, Problem(Inputs(counts), solution))
     return PlannedTrial(key=key, track=name, dataset="tiny", method="m", seeds=seeds)
 
 

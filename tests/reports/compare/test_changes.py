@@ -56,7 +56,7 @@ def run(tmp_path: Path) -> Callable[..., Path]:
             donors = DONORS[seeds.split]
             solution = pd.DataFrame({"donor": list(donors), "truth": truth}, index=[f"c{i}" for i in range(3)])
             cells = Cells(sparse.csr_matrix((3, 1)), solution, pd.DataFrame(index=["g"]))
-            store.save_problem(spec.problem, Problem(Inputs(cells), solution), {})
+            store.save_problem(spec.problem, Problem(Inputs(cells), solution))
             planned.append(PlannedTrial(key=key, track=spec.track, dataset="d", method=method, seeds=seeds))
         data = DataCard(
             name="d", summary="", digest=digest, fields=["donor"], truth="none", n_cells=60, n_genes=1, n_donors=12,

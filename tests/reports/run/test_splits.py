@@ -65,7 +65,7 @@ def make(tmp_path: Path) -> Callable[..., Run]:
             store.save(trial_record(key, spec, n_cells=6, scores=scores, problem_notes=notes), [])
             solution = pd.DataFrame({"donor": list(donors[split])}, index=[f"c{i}" for i in range(len(donors[split]))])
             cells = Cells(sparse.csr_matrix((len(solution), 1)), solution, pd.DataFrame(index=["g"]))
-            store.save_problem(spec.problem, Problem(Inputs(cells), solution), {})
+            store.save_problem(spec.problem, Problem(Inputs(cells), solution))
             planned.append(PlannedTrial(key=key, track=on, dataset="d", method=method, seeds=seeds))
         for i in range(lacking):
             planned.append(

@@ -53,6 +53,7 @@ def test_a_file_of_ones_own_is_run_and_rescored(tmp_path: Path) -> None:
         expected = f1_score(y, p, labels=sorted(set(y)), average="macro", zero_division=0)
         assert scores.set_index("metric").value["f1_macro"] == pytest.approx(expected)
         assert list(pd.read_parquet(folder / "probabilities.parquet")) == ["cell", "Ast", "Exc", "Inh"]
+    assert not list((out / "problems").glob("*/table_map.parquet"))  # no report, no map
     _bench("rescore", out)
     pd.testing.assert_frame_equal(rows, pd.read_parquet(out / "results.parquet"))
 
