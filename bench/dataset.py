@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -9,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
 
-from bench.errors import DataError
+from bench.errors import DataError, UnknownNameError
 from bench.problem import Note
 
 if TYPE_CHECKING:
@@ -84,6 +85,8 @@ class DatasetCard:
         Values of ``condition`` to compare, where somebody has named them; empty: each task's rule decides.
     builtin
         Used when ``--datasets`` is not given.
+    embeddings
+        Key of ``obsm`` -> names, accessions or digests of the data that it was pre-trained on, as its user says.
     """
 
     name: str
@@ -108,6 +111,35 @@ class DatasetCard:
     case: str = ""
     control: str = ""
     builtin: bool = False
+    embeddings: Mapping[str, Sequence[str]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Embedding:
+    """Numbers that somebody has computed of each cell elsewhere: the vectors of a pre-trained model, as a rule.
+
+    Parameters
+    ----------
+    key
+        Of ``obsm``.
+    values
+        (cells, dimensions), finite.
+    cells
+        Names of the cells, in the dataset's order.
+    pretrained_on
+        Names, accessions or digests of the data that its model was trained on, as its user says; empty: on none; None:
+        nobody has said.
+    """
+
+    key: str
+    values: NDArray[np.float32]
+    cells: pd.Index
+    pretrained_on: tuple[str, ...] | None = None
+
+    @property
+    def digest(self) -> str:
+        """sha256 over shape and values."""
+        return hashlib.sha256(repr(self.values.shape).encode() + self.values.tobytes()).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -275,6 +307,18 @@ class DatasetSource(ABC):
     def mapping(self) -> Mapping[str, str]:
         """Canonical field -> the column of ``obs`` that it is taken from."""
         return {name: name for name in OBS_FIELDS if name in self.card.fields}
+
+    def embedding(self, key: str) -> Embedding:
+        """The embedding ``obsm[key]``, read and checked now; no digest of the dataset hangs on it.
+
+        Raises
+        ------
+        bench.errors.UnknownNameError
+            If there is none of that name.
+        bench.errors.DataError
+            If it is not a table of finite numbers with a row a cell.
+        """
+        raise UnknownNameError("embedding", key, (), where=f"dataset {self.card.name}")
 
     def obs_columns(self) -> tuple[str, ...]:
         """Names of all columns of ``obs``."""

@@ -169,6 +169,12 @@ class Method(ABC):
         Names or accessions of the data a shipped checkpoint has seen.
     files
         Parameters that name a file or folder (empty: none): its bytes become part of a trial's key.
+    embeddings
+        Parameters that name an embedding of the dataset, a key of its ``obsm`` (empty: none). It is in
+        ``inputs.cells.obsm`` and ``inputs.train.obsm`` under that key, and its digest becomes part of a trial's key. A
+        method of which one is not named is not among ``--methods all``.
+    named_by
+        Parameters whose values stand beside its name in tables and figures, whatever other rows there are.
     environment
         Name of a TOML file beside the method's own that lists packages which cannot live beside the harness's
         (docs/add-a-method.md has a whole one); ``run`` is then called in a process of that environment.
@@ -197,6 +203,8 @@ class Method(ABC):
     seeded_as: ClassVar[str] = ""
     pretrained_on: ClassVar[tuple[str, ...]] = ()
     files: ClassVar[tuple[str, ...]] = ()
+    embeddings: ClassVar[tuple[str, ...]] = ()
+    named_by: ClassVar[tuple[str, ...]] = ()
     environment: ClassVar[str] = ""
     caveat: ClassVar[str] = ""
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}

@@ -35,11 +35,14 @@ class Cells:
         One row per cell, indexed by cell name.
     var
         One row per gene, indexed by gene name; ``var["symbol"]`` where symbols are known.
+    obsm
+        Embeddings (cells, dimensions) by key, of methods that ask for them (:attr:`bench.method.Method.embeddings`).
     """
 
     X: csr_matrix
     obs: pd.DataFrame
     var: pd.DataFrame
+    obsm: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.X.shape != (len(self.obs), len(self.var)):
@@ -47,7 +50,8 @@ class Cells:
 
     def take(self, rows: np.ndarray) -> Cells:
         """The cells at integer positions (or a boolean mask) ``rows``, in that order."""
-        return Cells(self.X[rows], self.obs.iloc[rows], self.var)
+        obsm = {key: values[rows] for key, values in self.obsm.items()}
+        return Cells(self.X[rows], self.obs.iloc[rows], self.var, obsm)
 
 
 @dataclass(frozen=True)
@@ -145,6 +149,12 @@ class Note:
         return cls(text)
 
 
+#: Of a row made from an embedding of which nobody has said what its model was trained on.
+UNTOLD = Note(
+    "nobody has said what its embedding was pre-trained on, which may be these cells "
+    "(bench data add --embedding KEY=NAMES)",
+    "warning",
+)
 #: Of a method that learned from the dataset before the trial: from its tested cells, or from other donors only.
 SEEN = Note("the method was trained on this dataset before: its tested cells are not new to it")
 SEEN_OTHERS = Note("the method was trained on other donors of this dataset before, not on the tested ones")

@@ -19,7 +19,7 @@ from bench.data._facts import n_values
 from bench.data._files import digest
 from bench.data._lookalikes import alike, lines_about_columns, looks_like, option, taken_unasked
 from bench.data._registered import Library, libraries, library_of, read_json
-from bench.dataset import OBS_FIELDS, CountStore, Dataset, DatasetCard, DatasetSource, few_counts
+from bench.dataset import OBS_FIELDS, CountStore, Dataset, DatasetCard, DatasetSource, Embedding, few_counts
 from bench.errors import BenchError, DataError, UnknownNameError
 from bench.system import file_digest
 
@@ -96,6 +96,13 @@ class FileSource(DatasetSource):
         self._verify(digest if self.path.is_dir() else file_digest)
         return Dataset(self._card, read(self.path, self._mapping, self._layer))
 
+    def embedding(self, key: str) -> Embedding:
+        """Verify the checksum, read and check ``obsm[key]``."""
+        from bench.data._embeddings import of_file
+
+        self._verify(digest)
+        return of_file(self.path, key, self._card.embeddings)
+
     def columns(self, names: Sequence[str], *, layer: str | None = None, counts: bool = True) -> AnnData:
         """Verify the checksum, read and check the counts; of ``obs``, take the columns that are asked for."""
         from bench.data.ingest import read
@@ -170,6 +177,7 @@ def from_path(
     expected_doublet_rate: float | None = None,
     case: str = "",
     control: str = "",
+    embeddings: Mapping[str, str | Sequence[str]] | None = None,
     about: Mapping[str, str] | None = None,
 ) -> FileSource:
     """A dataset from a bare path, its card read from the file's own tables.
@@ -191,6 +199,9 @@ def from_path(
         The rate the protocol promises; told to doublet callers.
     case, control
         Values of ``condition`` to compare, for tasks that compare arms.
+    embeddings
+        Key of ``obsm`` -> what it was pre-trained on: names, accessions or digests of data, as a list or with commas.
+        Each is read and checked. Of others ``uns["NAME_embedding"]["pretrained_on"]`` holds, of ``X_NAME``.
     about
         Facts of the card that no file tells: ``summary``, ``licence``, ``organism``, ``tissue`` and, of the paper,
         ``doi``.
@@ -221,6 +232,7 @@ def from_path(
         reading=_reading(mapping, layer),
         case=case,
         control=control,
+        embeddings=_embeddings(embeddings or {}),
         **_told(path, about or {}),
         caveat="; ".join(
             filter(
@@ -235,7 +247,19 @@ def from_path(
             )
         ),
     )
-    return FileSource(path, card, mapping, layer)
+    source = FileSource(path, card, mapping, layer)
+    for key in card.embeddings:
+        source.embedding(key)
+    return source
+
+
+def _embeddings(told: Mapping[str, Any]) -> dict[str, list[str]]:
+    """The words of a user on embeddings, as a card keeps them."""
+    if not told:
+        return {}
+    from bench.data._embeddings import told_names
+
+    return {key: list(told_names(names) or ()) for key, names in told.items()}
 
 
 def add(
@@ -309,7 +333,17 @@ def _shallow(dataset: Dataset) -> str:
 def column_lines(name: str) -> list[str]:
     """Lines about the columns of a registered dataset: which were taken, which not and how to name them."""
     source = sources()[name]
-    return lines_about_columns(source.obs_columns(), source.mapping, source.card.n_values)
+    lines = lines_about_columns(source.obs_columns(), source.mapping, source.card.n_values)
+    return [*lines, *_embedding_lines(source)]
+
+
+def _embedding_lines(source: DatasetSource) -> list[str]:
+    from bench.data._embeddings import keys_of_file
+
+    told = source.card.embeddings
+    keys = keys_of_file(source.files[0]) if source.files else ()
+    each = [f"{key} ({', '.join(told[key]) or 'no data'})" if key in told else key for key in keys]
+    return [f"obsm:     {', '.join(each)} (in brackets: pre-trained on, as --embedding says)"] if each else []
 
 
 def _check_arms(dataset: Dataset) -> None:
@@ -439,6 +473,7 @@ def _manifest_source(folder: Path, entry: Mapping[str, Any]) -> FileSource | Non
         reading=_reading(columns, entry.get("layer")),
         case=str(entry.get("case") or ""),
         control=str(entry.get("control") or ""),
+        embeddings=_embeddings(entry.get("embeddings") or {}),
     )
     return FileSource(folder / file, card, columns, entry.get("layer"), "BENCH_DATA")
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from copy import deepcopy
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -14,12 +15,13 @@ from scipy import sparse
 from bench.data import _counts
 from bench.data._builtin import EFFECTS
 from bench.data._columns import map_columns, weak_labels
+from bench.data._embeddings import facts_key, of_memory
 from bench.data._facts import of_columns
 from bench.data._features import KINDS, which_genes
 from bench.data._offer import offer_in_memory
 from bench.data.ingest import assembled, canonical_obs, canonical_var, check_names
-from bench.data.library import TRUTHS, _check_arms, _guessed_truth, _of_columns, _of_labels
-from bench.dataset import Dataset, DatasetCard, DatasetSource
+from bench.data.library import TRUTHS, _check_arms, _embeddings, _guessed_truth, _of_columns, _of_labels
+from bench.dataset import Dataset, DatasetCard, DatasetSource, Embedding
 from bench.errors import DataError, UnknownNameError
 
 if TYPE_CHECKING:
@@ -37,10 +39,20 @@ class MemorySource(DatasetSource):
         Canonical field -> the column of ``obs`` that it was taken from.
     columns
         Names of all columns of ``obs``.
+    embedded
+        Its ``obsm``, and what of its ``uns`` tells of that.
     """
 
-    def __init__(self, card: DatasetCard, adata: AnnData, mapping: Mapping[str, str], columns: tuple[str, ...]) -> None:
+    def __init__(
+        self,
+        card: DatasetCard,
+        adata: AnnData,
+        mapping: Mapping[str, str],
+        columns: tuple[str, ...],
+        embedded: tuple[Mapping[str, Any], Mapping[str, Any]] = ({}, {}),
+    ) -> None:
         self._card, self._adata, self._mapping, self._columns = card, adata, mapping, columns
+        self._embedded = embedded
 
     @property
     def card(self) -> DatasetCard:
@@ -55,6 +67,11 @@ class MemorySource(DatasetSource):
     def obs_columns(self) -> tuple[str, ...]:
         """Names of all columns of ``obs``."""
         return self._columns
+
+    def embedding(self, key: str) -> Embedding:
+        """The embedding ``obsm[key]``, as it was when the AnnData was handed over."""
+        obsm, uns = self._embedded
+        return of_memory(obsm, uns, key, self._adata.obs_names, self._card.embeddings, f"dataset {self._card.name}")
 
     def offer(self, fields: Collection[str]) -> str:
         """The call that names the columns of some fields, and the columns there are."""
@@ -76,6 +93,7 @@ def from_anndata(
     expected_doublet_rate: float | None = None,
     case: str = "",
     control: str = "",
+    embeddings: Mapping[str, str | Sequence[str]] | None = None,
 ) -> MemorySource:
     """Check the cells of an AnnData and copy what counts of them.
 
@@ -131,9 +149,19 @@ def from_anndata(
         weak_labels=weak,
         case=case,
         control=control,
+        embeddings=_embeddings(embeddings or {}),
         caveat="; ".join(filter(None, about)),
     )
-    source = MemorySource(card, checked, mapping, tuple(texts))
+    about_embeddings = {key: adata.uns[key] for key in map(facts_key, adata.obsm) if key in adata.uns}
+    source = MemorySource(
+        card,
+        checked,
+        mapping,
+        tuple(texts),
+        ({key: deepcopy(adata.obsm[key]) for key in adata.obsm}, deepcopy(about_embeddings)),
+    )
+    for key in card.embeddings:
+        source.embedding(key)
     _check_arms(source.load())
     return source
 

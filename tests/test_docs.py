@@ -102,7 +102,8 @@ def desk(tmp_path_factory):
         )
         obs["donor"] = obs["patient_id"]
         X = sparse.csr_matrix(rng.poisson(rate).astype(np.float32))
-        ad.AnnData(X, obs, pd.DataFrame(index=[f"G{i}" for i in range(120)])).write_h5ad(folder / f"{name}.h5ad")
+        var, obsm = pd.DataFrame(index=[f"G{i}" for i in range(120)]), {"X_scgpt": rng.normal(size=(n, 8))}
+        ad.AnnData(X, obs, var, obsm=obsm).write_h5ad(folder / f"{name}.h5ad")
     (folder / "names.csv").write_text("from,to\nAstro,Astro\nMicro,Micro\n")
     (folder / "depth.py").write_text(blocks(ROOT / "README.md", "python")[0])
     (folder / "my_method.py").write_text(blocks(ROOT / "docs" / "add-a-method.md", "python")[0])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +32,7 @@ def as_dataset(
     expected_doublet_rate: float | None = None,
     case: str = "",
     control: str = "",
+    embeddings: Mapping[str, str | Sequence[str]] | None = None,
 ) -> DatasetSource:
     """Check cells and say what their columns mean, as ``bench data add`` does for a file.
 
@@ -68,6 +70,9 @@ def as_dataset(
         The rate the protocol promises; told to doublet callers.
     case, control
         Values of the condition to compare.
+    embeddings
+        Key of ``obsm`` -> names or accessions of the data that its model was pre-trained on, so that rows made from it
+        are flagged where it has met these cells; empty: on none. Any key of ``obsm`` can be read, told or not.
 
     Returns
     -------
@@ -102,6 +107,7 @@ def as_dataset(
         "expected_doublet_rate": expected_doublet_rate,
         "case": case,
         "control": control,
+        "embeddings": embeddings,
     }
     if isinstance(data, str | os.PathLike):
         if not (name or columns or any(facts.values())):

@@ -24,6 +24,7 @@ def register(app: typer.Typer) -> None:
         epilog=examples(
             "bench data add my.h5ad",
             "bench data add my.h5ad --name mine --donor-key patient --label-key CellType",
+            "bench data add my.h5ad --name mine --embedding X_scgpt=GSE140231,GSE67835",
             "bench data add my.h5ad --name mine --replace --layer counts --doi 10.1038/s41586-019-1195-2",
         ),
     )(add)
@@ -96,6 +97,14 @@ def add(
             help="Value of the condition that the case is compared with.", metavar="VALUE", rich_help_panel=_COUNTS
         ),
     ] = "",
+    embedding: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="What obsm[KEY] was pre-trained on: names or accessions, with commas. May be repeated.",
+            metavar="KEY=NAMES",
+            rich_help_panel=_ABOUT,
+        ),
+    ] = None,
     summary: Annotated[str | None, _fact("What they are, in a line.")] = None,
     organism: Annotated[str | None, _fact("Such as human.")] = None,
     tissue: Annotated[str | None, _fact("Such as prefrontal cortex.")] = None,
@@ -132,6 +141,7 @@ def add(
         expected_doublet_rate=expected_doublet_rate,
         case=case,
         control=control,
+        embeddings=_told_of_embeddings(embedding or []),
         about={fact: text for fact, text in about.items() if text is not None},
     )
     typer.echo(f"registered {card.name}: {card.n_cells} cells x {card.n_genes} genes, fields {sorted(card.fields)}")
@@ -141,6 +151,20 @@ def add(
     if card.caveat:
         typer.echo(f"mind:     {card.caveat}")
     _tell_uses(card.name)
+
+
+def _told_of_embeddings(options: list[str]) -> dict[str, str]:
+    """Key -> names, of ``KEY=NAMES``."""
+    from bench.errors import BenchError
+
+    told = {}
+    for text in options:
+        key, sign, names = text.partition("=")
+        if not sign or not key:
+            fix = "write KEY=NAMES, such as --embedding X_scgpt=GSE140231,GSE67835; nothing after = if on no data"
+            raise BenchError(f"{text!r} does not say what it was pre-trained on", where="--embedding", fix=fix)
+        told[key] = names
+    return told
 
 
 def _tell_uses(name: str) -> None:

@@ -78,7 +78,7 @@ def _baseline(result: Result) -> Iterator[tuple[str, str]]:
     """The sentence on a table of pre-trained models without a linear baseline; and the style to print it in."""
     if not result.plan.task.linear_baseline:
         return
-    if text := without_linear_baseline(result.records, result.plan.kinds):
+    if text := without_linear_baseline(result.records, {name: card.kind for name, card in result.plan.cards.items()}):
         yield text, "yellow"
 
 
@@ -122,8 +122,18 @@ def _headline(result: Result) -> Table:
     table.add_column("method")
     for dataset, track in told.places:
         table.add_column(f"{dataset}\n{track}{' (circular truth)' if track in circular else ''}", justify="right")
+    named = {r.spec.method: text for r in result.records if (text := _named(result, r))}
     for row in told.rows:
-        title = row.method if row.role == "method" else f"{row.method} ({row.role} control)"
+        title = (
+            f"{row.method}{named.get(row.method, '')}" if row.role == "method" else f"{row.method} ({row.role} control)"
+        )
         cells = [cell.status if cell.value is None else f"{cell.value:.3f}" for cell in row.cells]
         table.add_row(escape(title), *cells, style="" if row.role == "method" else "dim")
     return table
+
+
+def _named(result: Result, record: TrialRecord) -> str:
+    """The parameters that stand beside a method's name."""
+    card = result.plan.cards.get(record.spec.method)
+    values = [str(record.spec.params[name]) for name in card.named_by] if card else []
+    return f" ({', '.join(values)})" if values else ""

@@ -19,12 +19,12 @@ from bench.environments.builder import build_environment, in_use
 from bench.environments.declaration import Environment, environment_of
 from bench.errors import BenchError, InvalidOutputError, UnknownNameError
 from bench.exchange import gate
-from bench.exchange.files import write_inputs
+from bench.exchange.files import write_inputs, write_obsm
 from bench.execution import logs
 from bench.execution.job import environment_of_job
 from bench.method import Method
 from bench.plan.registry import Entry
-from bench.problem import Inputs
+from bench.problem import Cells, Inputs
 from bench.sandbox import Job, Outcome, Sandbox
 from bench.task import Seeds, Task
 
@@ -48,6 +48,8 @@ _FIXES = {
 }
 #: Largest relative difference between two runs that still counts as the same result.
 _TOLERANCE = 1e-5
+#: Name and dimensions of the embedding that stands for a dataset's own.
+_EMBEDDING, _DIMENSIONS = "X_made_up", 8
 #: Lines of the log (the end of a traceback) told with a crash.
 _LOG_LINES = 8
 
@@ -91,6 +93,9 @@ class Conformance:
         self._entry, self._task, self._timeout_s = entry, task, timeout_s
         self._params = entry.value.resolve(params)
         self._inputs = task.make_problem(dataset, track, Seeds()).inputs
+        if reads := entry.value.embeddings:
+            self._params |= dict.fromkeys(reads, _EMBEDDING)
+            self._inputs = _with_made_up_embedding(self._inputs)
         self._environment = environment_of(entry.value)
         self._n = 0
         self._cpu_s = 0.0
@@ -140,6 +145,7 @@ class Conformance:
         folder = self._folder / str(self._n)
         folder.mkdir()
         write_inputs(inputs, folder / "inputs", order)
+        write_obsm(inputs, folder / "obsm", order)
         outcome = self._sandbox.run(
             Job(
                 folder=str(folder),
@@ -266,6 +272,17 @@ def default_track(task: Task, card: DatasetCard) -> str:
             fix="give another dataset",
         )
     return served[0]
+
+
+def _with_made_up_embedding(inputs: Inputs) -> Inputs:
+    """The inputs with random vectors of each cell: the toy data hold no embedding."""
+    rng = np.random.default_rng(0)
+
+    def embedded(cells: Cells) -> Cells:
+        return replace(cells, obsm={_EMBEDDING: rng.normal(size=(len(cells.obs), _DIMENSIONS)).astype(np.float32)})
+
+    train = None if inputs.train is None else embedded(inputs.train)
+    return replace(inputs, cells=embedded(inputs.cells), train=train)
 
 
 def _whole(values: Any) -> Any:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -62,6 +63,33 @@ def write_rounds(rounds: Sequence[Inputs], folder: Path, problem_id: str) -> Non
         _write_look(inputs, part, problem_id)
         for file in (folder / "round_000").glob("train*"):
             os.link(file, part / file.name)
+
+
+def write_obsm(inputs: Inputs, folder: Path, problem_id: str) -> None:
+    """Write the embeddings of ``inputs``, in the order in which :func:`write_inputs` shows the cells.
+
+    They have a folder of their own, a trial's: methods that share the inputs are not shown them.
+    """
+    folder.mkdir()
+    for block, cells in (("cells", inputs.cells), ("train", inputs.train)):
+        if cells is not None and cells.obsm:
+            order = permutation(len(cells.obs), problem_id if block == "cells" else f"{problem_id}/train")
+            arrays: dict[str, Any] = {"keys": np.array(list(cells.obsm), dtype="U")}
+            arrays.update({f"values_{i}": array[order] for i, array in enumerate(cells.obsm.values())})
+            np.savez(folder / f"{block}.npz", **arrays)
+
+
+def read_obsm(inputs: Inputs, folder: Path) -> Inputs:
+    """The inputs with the embeddings that :func:`write_obsm` wrote; as they are where it wrote none."""
+
+    def with_obsm(block: str, cells: Cells) -> Cells:
+        if not (folder / f"{block}.npz").exists():
+            return cells
+        with np.load(folder / f"{block}.npz", allow_pickle=False) as stored:
+            return replace(cells, obsm={str(key): stored[f"values_{i}"] for i, key in enumerate(stored["keys"])})
+
+    train = None if inputs.train is None else with_obsm("train", inputs.train)
+    return replace(inputs, cells=with_obsm("cells", inputs.cells), train=train)
 
 
 def round_folders(folder: Path) -> list[Path]:

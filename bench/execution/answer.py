@@ -15,7 +15,9 @@ import numpy as np
 from bench.environments.declaration import Environment
 from bench.errors import InvalidOutputError, NotApplicableError
 from bench.exchange import gate, prediction
+from bench.exchange.files import write_obsm
 from bench.execution import logs
+from bench.execution.embeddings import with_embeddings
 from bench.execution.job import environment_of_job
 from bench.execution.problem_cache import BuiltProblem, DamagedInputsError, Problems
 from bench.execution.reuse import Predictions, reused
@@ -131,6 +133,9 @@ class Answers:
         entry, source = self._registry.method(spec.method), self._registry.dataset(spec.dataset)
         if entry.value.supervised and task.labelled_training and inputs.train is None:
             raise NotApplicableError("the method learns from labelled training donors and this problem has none")
+        if spec.embeddings:
+            keys = [embedding.key for embedding in spec.embeddings.values()]
+            write_obsm(with_embeddings(inputs, source, keys), folder / "obsm", spec.inputs_id)
         job = Job(
             folder=str(folder),
             inputs=str(built.inputs),

@@ -177,12 +177,11 @@ def _is_due(store: Store, planned: Planned, limits: Limits) -> bool:
 
 
 def _request(registry: Registry, plan: Plan, request: RunRequest, command: Sequence[str]) -> Request:
-    cards = [method_card(registry.methods[name]) for name in plan.methods]
     return Request(
         command=list(command),
         created=now(),
         task=task_card(plan.task),
-        methods=cards + [method_card(control) for control in plan.task.controls],
+        methods=[*plan.cards.values()] + [method_card(control) for control in plan.task.controls],
         datasets=[data_card(source.card) for source in plan.datasets.values()],
         planned=[
             PlannedTrial(

@@ -15,6 +15,7 @@ _CAUSES = {
     "method_digest": "the code of the method",
     "environment_digest": "the packages that the method needs",
     "environment": "the environment of the method",
+    "embeddings": "the embedding",
 }
 
 

@@ -22,10 +22,11 @@ from bench.execution.scratch import Scratch, remove_tree
 from bench.method import Method
 from bench.plan.grid import Planned
 from bench.plan.registry import Registry
-from bench.problem import SEEN, SEEN_OTHERS, Curve, Note, Scored
-from bench.results.records import Limits, Resources, ScoreRecord, TrialRecord, TrialSpec
+from bench.problem import SEEN, SEEN_OTHERS, UNTOLD, Curve, Note, Scored
+from bench.results.records import EmbeddingSpec, Limits, Resources, ScoreRecord, TrialRecord, TrialSpec
 from bench.results.store import Store, scored_file
 from bench.sandbox import Outcome
+from bench.words import listing
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -191,14 +192,17 @@ class TrialRunner:
             return []
         cls: type[Method] = self.registry.method(spec.method).value
         card = self.registry.dataset(spec.dataset).card
-        donors_seen = cls.seen_before({name: Path(file) for name, file in spec.files.items()})
+        donors_seen = dict(cls.seen_before({name: Path(file) for name, file in spec.files.items()}))
+        notes = [_told(embedding) for embedding in spec.embeddings.values()]
+        for embedding in spec.embeddings.values():
+            donors_seen |= dict.fromkeys(embedding.pretrained_on or ())
         met = [donors_seen[name] for name in (card.name, card.accession, card.digest) if name and name in donors_seen]
         if not met:
-            return []
+            return notes
         donors = set(tested["donor"].astype(str)) if "donor" in tested else set()
         if all(these is not None and donors and not donors & these for these in met):
-            return [SEEN_OTHERS]
-        return [SEEN]
+            return [SEEN_OTHERS, *notes]
+        return [SEEN, *notes]
 
     def _environment(self, planned: Planned) -> Environment | None:
         """The environment that the trial was planned for; None without one."""
@@ -238,6 +242,14 @@ def _curve(curve: Curve) -> Curve:
         (float(x), float(y)) for x, y in zip(curve.x, curve.y, strict=True) if math.isfinite(x) and math.isfinite(y)
     ]
     return Curve(name=curve.name, x=[x for x, _ in points], y=[y for _, y in points])
+
+
+def _told(embedding: EmbeddingSpec) -> Note:
+    """The note on what an embedding was pre-trained on."""
+    if embedding.pretrained_on is None:
+        return UNTOLD
+    names = listing(embedding.pretrained_on) if embedding.pretrained_on else "no data"
+    return Note(f"{embedding.key} was pre-trained on {names}, as its user says")
 
 
 def _resources(outcome: Outcome) -> Resources:

@@ -43,6 +43,7 @@ def method_card(entry: Entry[type[Method]] | Control) -> MethodCard:
         per_donor=cls.per_donor,
         requires=[f"R:{r.name}" if r.kind == "r" else r.name for r in cls.requires],
         kind=cls.kind,
+        named_by=list(cls.named_by),
         pretrained_on=list(cls.pretrained_on),
         caveat=cls.caveat,
         # Only the file's name: a report that is mailed must not tell the paths of the machine it was made on.

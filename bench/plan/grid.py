@@ -12,10 +12,12 @@ from bench.environments.availability import why_unavailable
 from bench.environments.declaration import environment_of
 from bench.errors import BenchError, DataError, UnknownNameError
 from bench.method import Method
+from bench.plan.cards import method_card
+from bench.plan.embeddings import embeddings_of, unnamed
 from bench.plan.keys import data_key, environment_digest, trial_key
 from bench.plan.registry import Registry
 from bench.plan.source_digest import source_digest
-from bench.results.records import Skipped, TrialSpec
+from bench.results.records import EmbeddingSpec, MethodCard, Skipped, TrialSpec
 from bench.system import path_digest
 from bench.task import Control, Seeds, Task
 from bench.words import count
@@ -74,8 +76,8 @@ class Plan:
         The datasets, as they were asked for, of which nothing can be planned, and why.
     offers
         Dataset -> how to name the columns that it lacks for a track.
-    kinds
-        Method -> :attr:`bench.method.Method.kind`.
+    cards
+        Cards of the methods.
     superseded
         Why trials run again that the run folder holds under other keys (:mod:`bench.execution.superseded`).
     """
@@ -88,7 +90,7 @@ class Plan:
     unreadable: dict[str, DataError] = field(default_factory=dict)
     offers: dict[str, str] = field(default_factory=dict)
     superseded: list[str] = field(default_factory=list)
-    kinds: Mapping[str, str] = field(default_factory=dict)
+    cards: Mapping[str, MethodCard] = field(default_factory=dict)
 
 
 def make_plan(registry: Registry, request: RunRequest) -> Plan:
@@ -103,7 +105,7 @@ def make_plan(registry: Registry, request: RunRequest) -> Plan:
     tracks = list(request.tracks) or [name for name, track in task.tracks.items() if track.default]
     check_tracks(task, tracks)
     sources, unreadable = _datasets(registry, request.datasets)
-    names = _methods(registry, task, request.methods)
+    names = _methods(registry, task, request)
     _check_preset(registry, names, request.preset)
     for name in request.params:
         if name not in names:
@@ -118,6 +120,7 @@ def make_plan(registry: Registry, request: RunRequest) -> Plan:
         fix = "\n         ".join(offers.values()) or "see bench list datasets"
         raise BenchError(f"none of the datasets can serve the asked tracks of {task.name}", where=reasons, fix=fix)
     methods = [_requested(registry, name, request) for name in names]
+    embedded = {method.name: embeddings_of(method.embeddings, {d: sources[d] for d, _ in served}) for method in methods}
     trials: list[Planned] = []
     for (dataset, track), n_splits in _n_splits(registry, task, served, request.split_seeds).items():
         if n_splits < request.split_seeds:
@@ -127,9 +130,10 @@ def make_plan(registry: Registry, request: RunRequest) -> Plan:
             usual = request.method_seeds or task.usual_seeds(sources[dataset].card)
             trials += [_control_trial(base, control) for control in _control_seeds(task, usual)]
             for method in methods:
-                trials += _method_trials(base, method, request.method_seeds or (1 if method.trains_long else usual))
-    kinds = {name: registry.methods[name].value.kind for name in names}
-    return Plan(task, trials, skipped, names, sources, unreadable, offers, kinds=kinds)
+                n_seeds = request.method_seeds or (1 if method.trains_long else usual)
+                trials += _method_trials(base, method, embedded[method.name][dataset], n_seeds)
+    cards = {name: method_card(registry.methods[name]) for name in names}
+    return Plan(task, trials, skipped, names, sources, unreadable, offers, cards=cards)
 
 
 def check_tracks(task: Task, tracks: Sequence[str]) -> None:
@@ -156,7 +160,7 @@ def _datasets(registry: Registry, names: Sequence[str]) -> tuple[dict[str, Datas
     return sources, unreadable
 
 
-def _methods(registry: Registry, task: Task, requested: Sequence[str]) -> list[str]:
+def _methods(registry: Registry, task: Task, request: RunRequest) -> list[str]:
     available = registry.methods_for(task.name)
     controls = {c.name for c in task.controls}
     for name in available:
@@ -167,9 +171,9 @@ def _methods(registry: Registry, task: Task, requested: Sequence[str]) -> list[s
                 fix="rename the method (its class attribute `name`)",
             )
     names: list[str] = []
-    for name in requested:
+    for name in request.methods:
         if name == "all":
-            names += available
+            names += [n for n in available if not unnamed(registry.methods[n].value, request.params.get(n, {}))]
         elif name == "controls" or name in controls:
             continue
         elif name in available:
@@ -182,6 +186,13 @@ def _methods(registry: Registry, task: Task, requested: Sequence[str]) -> list[s
             )
         else:
             raise UnknownNameError("method", name, [*available, "all", "controls"])
+    for name in names:
+        if parameters := unnamed(registry.methods[name].value, request.params.get(name, {})):
+            raise BenchError(
+                f"{name} reads an embedding of the dataset (obsm), and none is named",
+                where="--methods",
+                fix=f"--set {name}.{parameters[0]}=KEY, such as X_scgpt",
+            )
     return list(dict.fromkeys(names))
 
 
@@ -284,6 +295,12 @@ class _Requested:
     stochastic: bool
     trains_long: bool
     unavailable: str
+    embeddings: dict[str, str]
+
+    @property
+    def name(self) -> str:
+        """Name of the method."""
+        return str(self.fields["method"])
 
 
 def _requested(registry: Registry, name: str, request: RunRequest) -> _Requested:
@@ -304,12 +321,16 @@ def _requested(registry: Registry, name: str, request: RunRequest) -> _Requested
         "files": {parameter: str(path) for parameter, path in files.items()},
         "environment": environment.name if environment else "",
     }
-    return _Requested(fields, cls.stochastic, cls.trains_long, unavailable)
+    embeddings = {parameter: str(params[parameter]) for parameter in cls.embeddings}
+    return _Requested(fields, cls.stochastic, cls.trains_long, unavailable, embeddings)
 
 
-def _method_trials(base: TrialSpec, method: _Requested, n_seeds: int) -> list[Planned]:
+def _method_trials(
+    base: TrialSpec, method: _Requested, embeddings: dict[str, EmbeddingSpec], n_seeds: int
+) -> list[Planned]:
     planned = []
     for seed in range(n_seeds if method.stochastic else 1):
-        spec = base.model_copy(update={**method.fields, "seeds": replace(base.seeds, method=seed)})
+        update = {**method.fields, "embeddings": embeddings, "seeds": replace(base.seeds, method=seed)}
+        spec = base.model_copy(update=update)
         planned.append(Planned(trial_key(spec), spec, method.unavailable))
     return planned

@@ -23,15 +23,17 @@ from bench.results.records import TrialSpec
 def trial_key(spec: TrialSpec) -> str:
     """Key of a trial: a 16-digit hex prefix of the sha256 over every field of ``spec`` but where files lie.
 
-    Methods without an environment of their own keep the keys they had before there were any.
+    Methods without an environment of their own, or without an embedding, keep the keys they had before there were any.
     """
-    left_out = {"files"} if spec.environment else {"files", "environment"}
+    left_out = {"files"} | {name for name in ("environment", "embeddings") if not getattr(spec, name)}
     return _short(spec.model_dump(mode="json", exclude=left_out))
 
 
 def prediction_key(spec: TrialSpec) -> str:
     """Key of a method's prediction: trials that share it differ in what is asked of the same prediction."""
-    method = {"method", "method_digest", "environment_digest", "params"}
+    method = {"method", "method_digest", "environment_digest", "params"} | (
+        {"embeddings"} if spec.embeddings else set()
+    )
     return _short([spec.inputs_id, spec.seeds.method, spec.model_dump(mode="json", include=method)])
 
 

@@ -54,6 +54,16 @@ class Limits(_Frozen):
     device: str = "cpu"
 
 
+class EmbeddingSpec(_Frozen):
+    """An embedding of the dataset that a trial's method reads."""
+
+    key: str
+    #: sha256 over shape and values (:class:`bench.dataset.Embedding`); empty where there is no such embedding.
+    sha256: str = ""
+    #: What its user says that it was pre-trained on; None: nothing was said.
+    pretrained_on: list[str] | None = None
+
+
 class TrialSpec(_Frozen):
     """Everything that decides a trial's outcome; its hash is the trial's key."""
 
@@ -77,6 +87,8 @@ class TrialSpec(_Frozen):
     environment: str = ""
     #: Parameters that are files: where they lie on this machine. Not in the key, which has their digests in ``params``.
     files: dict[str, str] = Field(default_factory=dict)
+    #: Parameters that name an embedding: which. In the key where there are any.
+    embeddings: dict[str, EmbeddingSpec] = Field(default_factory=dict)
     #: Name of what methods are shown, where other tracks or tasks show the same (:meth:`bench.task.Task.inputs_name`).
     inputs: str = ""
 
@@ -196,6 +208,7 @@ class MethodCard(_Frozen):
     per_donor: bool = False
     requires: list[str] = Field(default_factory=list)
     kind: str = ""
+    named_by: list[str] = Field(default_factory=list)
     pretrained_on: list[str] = Field(default_factory=list)
     caveat: str = ""
     origin: str = ""

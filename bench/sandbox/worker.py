@@ -19,7 +19,7 @@ from scipy.sparse import issparse
 
 from bench.errors import InvalidOutputError, status_of
 from bench.exchange import gate
-from bench.exchange.files import has_fractions, read_inputs, round_folders
+from bench.exchange.files import has_fractions, read_inputs, read_obsm, round_folders
 from bench.locate import load_class
 from bench.method import Context, Method
 from bench.problem import Inputs, Output, Prediction
@@ -96,7 +96,7 @@ def _run(job: dict[str, Any], folder: Path) -> dict[str, Any]:
         inputs = read_inputs(part, cls.input_layer, train, fractions=cls.fractional_counts)
         if not cls.fractional_counts and has_fractions(part):
             ctx.note("it needs whole counts: half counts were rounded up or down at random, alike for all such methods")
-        train = inputs.train
+        train, inputs = inputs.train, read_obsm(inputs, folder / "obsm")
         ctx.report_progress = _part_of(note.progress, ctx.round, len(folders))
         start = time.perf_counter()
         arrays = run_method(method, inputs, ctx, outputs)
@@ -185,5 +185,6 @@ def _fingerprint(inputs: Inputs) -> list[bytes]:
             block.X.indptr.tobytes(),
             block.obs.to_csv().encode(),
             block.var.to_csv().encode(),
+            *(values.tobytes() for values in block.obsm.values()),
         )
     ] + ([] if inputs.query is None else [inputs.query.indices.tobytes(), inputs.query.indptr.tobytes()])

@@ -21,15 +21,14 @@ _MAX_ITER = 500
 def probe(
     kind: Probe, train: np.ndarray, codes: np.ndarray, tested: np.ndarray, n_classes: int, ctx: Context
 ) -> np.ndarray:
-    """Probabilities (tested cells, classes) of a classifier of standardised features.
-
-    Means and standard deviations are those of the training cells.
+    """Probabilities (tested cells, classes) of a simple classifier.
 
     Parameters
     ----------
     kind
-        ``logistic``: multinomial logistic regression, L2 penalty of strength 1; ``knn``: vote of the 15 nearest
-        training cells; ``mlp``: one hidden layer of 100.
+        ``logistic``: multinomial logistic regression, L2 penalty of strength 1; ``mlp``: one hidden layer of 100; both
+        of features standardised by mean and standard deviation of the training cells. ``knn``: vote of the 15 nearest
+        training cells by the Euclidean distance of features as they are: standardised, noise would count as much.
     train, tested
         Features (cells, dimensions).
     codes
@@ -49,7 +48,7 @@ def probe(
     if len(np.unique(codes)) == 1:
         return spread(np.ones((len(tested), 1)), codes[:1], n_classes)
     with ctx.phase("fit"):
-        scaler = StandardScaler().fit(train.astype(np.float64))
+        scaler = StandardScaler(with_mean=kind != "knn", with_std=kind != "knn").fit(train.astype(np.float64))
         model = _fitted(kind, scaler.transform(train.astype(np.float64)), codes, ctx)
     with ctx.phase("predict"):
         shares = model.predict_proba(scaler.transform(tested.astype(np.float64)))

@@ -49,10 +49,10 @@ class Run:
     Parameters
     ----------
     rows, curves
-        ``results`` and ``curves`` of the run, plus a column ``label``: the method's name, with the
-        parameters that differ where a method was run with several sets of them, and ``[embedding]`` where it answered
-        with that in place of what is asked for. ``rows`` have ``split``, too: the
-        number of the set of donors that was tested.
+        ``results`` and ``curves`` of the run, plus a column ``label``: the method's name, with the parameters that
+        name it (``Method.named_by``) or that differ where it was run with several sets of them, and ``[embedding]``
+        where it answered with that in place of what is asked for. ``rows`` have ``split``, too: the number of the set
+        of donors that was tested.
     trials
         Records by key, only those that ``rows`` still shows.
     superseded
@@ -103,7 +103,8 @@ def load(folder: Path) -> Run:
     rows = rows[rows["trial"].isin(current)].reset_index(drop=True)
     curves = _table(folder, "curves", CURVE_COLUMNS)
     curves = curves[curves["trial"].isin(current)].reset_index(drop=True)
-    labels = _labels(rows, records)
+    methods = {card.name: card for r in requests for card in r.methods}
+    labels = _labels(rows, records, methods)
     rows["label"] = rows["trial"].map(labels).astype("string")
     curves["label"] = curves["trial"].map(labels).astype("string")
     trials = {record.key: record for record in records.values() if record.key in current}
@@ -119,7 +120,7 @@ def load(folder: Path) -> Run:
         superseded=len(records) - len(trials),
         splits=splits,
         tasks={r.task.name: r.task for r in requests},
-        methods={card.name: card for r in requests for card in r.methods},
+        methods=methods,
         datasets={card.name: card for r in requests for card in r.datasets},
     )
 
@@ -145,20 +146,25 @@ def _newest(rows: pd.DataFrame, started: dict[str, str]) -> set[str]:
     return set(newest["trial"])
 
 
-def _labels(rows: pd.DataFrame, records: Mapping[str, TrialRecord]) -> dict[str, str]:
-    """Trial key -> method name, with the parameters that differ between its trials, and what it answers with instead.
+def _labels(
+    rows: pd.DataFrame, records: Mapping[str, TrialRecord], methods: Mapping[str, MethodCard]
+) -> dict[str, str]:
+    """Trial key -> method name, with the parameters that name it or differ, and what it answers with instead.
 
     The latter, such as ``[embedding]`` where others return expression, is all its trials', those that failed too.
     """
     labels = {}
-    for _, group in rows.drop_duplicates("trial").groupby(["task", "method"], sort=True):
+    for (_, method), group in rows.drop_duplicates("trial").groupby(["task", "method"], sort=True):
         sets = {text: json.loads(text) if isinstance(text, str) and text else {} for text in group["params"]}
         names = sorted({name for params in sets.values() for name in params})
+        card = methods.get(method)
+        always = [n for n in card.named_by if n in names] if card else []
         varying = [n for n in names if len({json.dumps(params.get(n)) for params in sets.values()}) > 1]
         notes = [note for key in group["trial"] if key in records for note in records[key].notes]
         other = {note.text for note in notes if note.level == "answer"}
         mark = f" [{', '.join(sorted(other))}]" if other else ""
-        for key, method, text in zip(group["trial"], group["method"], group["params"], strict=True):
-            differing = ", ".join(f"{n}={json.dumps(sets[text].get(n))}" for n in varying)
-            labels[key] = (f"{method} ({differing})" if differing else method) + mark
+        for key, text in zip(group["trial"], group["params"], strict=True):
+            told = [str(sets[text].get(n)) for n in always]
+            told += [f"{n}={json.dumps(sets[text].get(n))}" for n in varying if n not in always]
+            labels[key] = (f"{method} ({', '.join(told)})" if told else method) + mark
     return labels

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bench.problem import SEEN, SEEN_OTHERS
+from bench.problem import SEEN, SEEN_OTHERS, UNTOLD
 from bench.reports.run import tables
 from bench.reports.run.load import Run, once
 from bench.reports.run.standing import not_compared
@@ -83,20 +83,21 @@ def _trials(run: Run, card: TaskCard) -> pd.DataFrame:
     """Of each label: number of its trials, how they ended and why, what they used, and data it had seen before."""
     frame = tables.trials(run)
     frame = frame[frame["task"] == card.name]
-    notes = [(SEEN in notes, SEEN_OTHERS in notes) for notes in (run.trials[key].notes for key in frame["trial"])]
-    seen = np.array(notes, dtype=bool).reshape(-1, 2)
+    notes = [[note in run.trials[key].notes for note in (SEEN, SEEN_OTHERS, UNTOLD)] for key in frame["trial"]]
+    seen = np.array(notes, dtype=bool).reshape(-1, 3)
     frame = frame.assign(
         ok=frame["status"] == "ok",
         rank=frame["status"].map(tables.STATUS_ORDER.index).astype(int),
         seen=seen[:, 0],
         seen_others=seen[:, 1],
+        untold=seen[:, 2],
     ).sort_values("rank", ascending=False, kind="stable")
     used = frame[["cpu_s", "rss_peak_mb"]].where(frame["ok"])
     grouped = frame.assign(**used).groupby([*ENTRY, "role"], sort=False)
     known = grouped.agg(
         n=("trial", "size"), ok=("ok", "sum"), status=("status", "first"), why=("detail", "first"),
         cpu_s=("cpu_s", "median"), rss_peak_mb=("rss_peak_mb", "median"), seen=("seen", "any"),
-        seen_others=("seen_others", "any"),
+        seen_others=("seen_others", "any"), untold=("untold", "any"),
     ).reset_index()  # fmt: skip
     missing = tables.outcomes(run)
     missing = missing[(missing["task"] == card.name) & (missing["status"] == "missing")]
@@ -108,7 +109,7 @@ def _trials(run: Run, card: TaskCard) -> pd.DataFrame:
     return both.assign(
         status=both["status"].fillna("missing"),
         why=both["why"].fillna(""),
-        **{name: both[name].astype("boolean").fillna(False) for name in ("seen", "seen_others")},
+        **{name: both[name].astype("boolean").fillna(False) for name in ("seen", "seen_others", "untold")},
     )
 
 
@@ -123,6 +124,8 @@ def _flags(row: Any) -> str:
         found.append("saw this data before")
     elif row.seen_others:
         found.append("saw other donors of it before")
+    if row.untold:
+        found.append("pre-training data not told")
     if row.ok < row.n:
         found.append(f"{row.ok} of {row.n} trials")
     if not row.whole:

@@ -103,7 +103,7 @@ def embed(
     additions: dict[str, dict[str, Any]] = {
         "obsm": {f"X_{name}": embedding},
         "varm": {f"{name}_genes": along(vectors, gene_map)},
-        "uns": {f"{name}_embedding": facts},
+        "uns": {f"{name}_embedding": facts | {"pretrained_on": sorted(data_seen(pretrained.facts))}},
     }
     write_copy(source if isinstance(source, Path) else source(), out, additions)
     maps = None

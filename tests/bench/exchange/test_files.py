@@ -9,7 +9,9 @@ from bench.exchange.files import (
     permutation,
     plain_copy,
     read_inputs,
+    read_obsm,
     write_inputs,
+    write_obsm,
 )
 from bench.normalise import log1p_cp10k
 from bench.problem import Cells, Inputs
@@ -28,6 +30,26 @@ def test_inputs_come_back_permuted_under_opaque_names(tmp_path):
     assert isinstance(back.cells.X, sparse.csr_matrix)
     assert back.info == {"fact": 1}
     assert back.train is None
+
+
+def test_embeddings_come_back_with_their_cells(tmp_path):
+    rng = np.random.default_rng(0)
+    cells, train = (
+        Cells(INPUTS.cells.X, INPUTS.cells.obs, INPUTS.cells.var, {"X_a/b": rng.normal(size=(40, 3)), "file": array})
+        for array in (np.arange(40)[:, None], np.arange(40, 80)[:, None])
+    )
+    inputs = Inputs(cells, train, INPUTS.info)
+    write_inputs(inputs, tmp_path / "inputs", "problem")
+    write_obsm(inputs, tmp_path / "obsm", "problem")
+    plain = read_inputs(tmp_path / "inputs")
+    assert not plain.cells.obsm  # whoever shares the inputs is not shown them
+    back = read_obsm(plain, tmp_path / "obsm")
+    np.testing.assert_array_equal(back.cells.obsm["X_a/b"], cells.obsm["X_a/b"][permutation(40, "problem")])
+    np.testing.assert_array_equal(back.cells.obsm["file"][:, 0], permutation(40, "problem"))
+    np.testing.assert_array_equal(back.train.obsm["file"][:, 0], 40 + permutation(40, "problem/train"))
+    few = back.take(np.array([3, 1])).cells
+    np.testing.assert_array_equal(few.obsm["file"], back.cells.obsm["file"][[3, 1]])
+    assert read_obsm(plain, tmp_path / "nothing").cells.obsm == {}
 
 
 def test_the_same_inputs_are_the_same_bytes(tmp_path):

@@ -5,13 +5,15 @@ from conftest_core import SPEC
 
 from bench.dataset import DatasetCard
 from bench.method import Method, python_package
-from bench.plan.keys import data_key, environment_digest, trial_key
-from bench.results.records import TrialSpec
+from bench.plan.keys import data_key, environment_digest, prediction_key, trial_key
+from bench.results.records import EmbeddingSpec, TrialSpec
 from bench.system import path_digest
 from bench.task import Seeds
 
 
-@pytest.mark.parametrize("field", [f for f in TrialSpec.model_fields if f not in {"role", "params", "seeds", "files"}])
+@pytest.mark.parametrize(
+    "field", [f for f in TrialSpec.model_fields if f not in {"role", "params", "seeds", "files", "embeddings"}]
+)
 def test_changing_any_name_or_digest_changes_the_key(field):
     assert trial_key(SPEC.model_copy(update={field: "other"})) != trial_key(SPEC)
 
@@ -23,6 +25,16 @@ def test_changing_any_name_or_digest_changes_the_key(field):
 )
 def test_changing_parameters_or_any_seed_axis_changes_the_key(update):
     assert trial_key(SPEC.model_copy(update=update)) != trial_key(SPEC)
+
+
+def test_a_method_that_reads_no_embedding_keeps_its_key_and_others_have_what_is_read_in_theirs():
+    read = EmbeddingSpec(key="X_a", sha256="1", pretrained_on=["b"])
+    without = trial_key(SPEC.model_copy(update={"embeddings": {}}))
+    assert without == trial_key(SPEC)
+    others = [{}, {"key": "X_b"}, {"sha256": "2"}, {"pretrained_on": None}]
+    specs = [SPEC.model_copy(update={"embeddings": {"key": read.model_copy(update=other)}}) for other in others]
+    assert len({without, *map(trial_key, specs)}) == 5
+    assert len({prediction_key(SPEC), *map(prediction_key, specs)}) == 5
 
 
 def test_where_a_file_lies_is_not_part_of_the_key():

@@ -43,11 +43,9 @@ def test_the_sentence(records, text):
 def test_report_and_terminal_say_it_where_the_task_asks_for_a_baseline(asked):
     task = task_card("t", {}, []).model_copy(update={"linear_baseline": asked})
     records = [record("net"), record("other")]
-    run = SimpleNamespace(
-        methods={name: method_card(name, kind=KINDS.get(name, "")) for name in ("net", "other")},
-        trials={r.key: r for r in records},
-    )
-    result = SimpleNamespace(plan=SimpleNamespace(task=task, kinds=KINDS), records=records)
+    cards = {name: method_card(name, kind=KINDS.get(name, "")) for name in ("net", "other")}
+    run = SimpleNamespace(methods=cards, trials={r.key: r for r in records})
+    result = SimpleNamespace(plan=SimpleNamespace(task=task, cards=cards), records=records)
     lines = [report._baseline(run, task), *(text for text, _ in terminal._baseline(result))]
     said = "No linear baseline was run beside net: whether pre-training is worth anything is not known."
     assert lines == ([said, said] if asked else [""])
