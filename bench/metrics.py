@@ -15,7 +15,8 @@ annotation     :func:`f1_macro` (headline), :func:`f1_micro`, :func:`f1_weighted
 imputation     :func:`mse` (headline), :func:`pearson`, :func:`slope`, :func:`pearson_cell`, :func:`pearson_gene`,
                :func:`zeros_turned_on` (with :func:`zeros_of_other_types`), :func:`correlation_inflation`
 integration    :func:`nmi_oracle` (headline), :func:`ari_oracle`, :func:`nmi`, :func:`ari`, :func:`ilisi`,
-               :func:`kbet`, :func:`graph_connectivity`; :func:`zeros_turned_on`
+               :func:`cilisi`, :func:`kbet_per_label`, :func:`bras`, :func:`clisi`,
+               :func:`graph_connectivity`; :func:`zeros_turned_on`
 deg            :func:`overlap` (headline; ``truth_recall``, ``pseudobulk_recall``), :func:`overlap_gain`,
                :func:`jaccard`, :func:`deg_precision` (``precision``, ``truth_precision``, ``pseudobulk_precision``),
                :func:`rank_correlation`, :func:`deg_auprc` (``truth_auprc``), :func:`fpr` (``fpr_cells``,
@@ -70,9 +71,12 @@ from bench.tasks.imputation.functions import (
 from bench.tasks.integration.functions import (
     ari,
     ari_oracle,
+    bras,
+    cilisi,
+    clisi,
     graph_connectivity,
     ilisi,
-    kbet,
+    kbet_per_label,
     nmi,
     nmi_oracle,
 )
@@ -86,9 +90,12 @@ __all__ = [
     "auprc",
     "auroc",
     "balanced_accuracy",
+    "bras",
     "brier",
     "by_class",
     "called_fraction",
+    "cilisi",
+    "clisi",
     "correlation_inflation",
     "coverage",
     "deg_auprc",
@@ -105,7 +112,7 @@ __all__ = [
     "graph_connectivity",
     "ilisi",
     "jaccard",
-    "kbet",
+    "kbet_per_label",
     "log_loss",
     "mse",
     "nmi",

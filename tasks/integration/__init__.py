@@ -40,7 +40,7 @@ class IntegrationTask(Task):
     """
 
     name = "integration"
-    version = "4"
+    version = "5"
     summary = "Impute or embed a whole study so that its kinds of cells stay apart and its batches do not."
     purpose = (
         "Compare imputers by what their output is used for, beside tools made to integrate batches, and with the harm "
@@ -74,10 +74,30 @@ class IntegrationTask(Task):
             headline=True,
         ),
         Metric("ari_oracle", "ARI at the resolution of `nmi_oracle`.", low=-0.5, undefined=_ONE_LABEL),
-        Metric("ilisi", "Batches in a cell's neighbourhood, scaled to 0 to 1 (scib-metrics).", undefined=_ONE_BATCH),
         Metric(
-            "kbet", "Share of neighbourhoods whose batches are mixed as overall (scib-metrics).", undefined=_ONE_BATCH
+            "ilisi",
+            "Batches among a cell's 90 nearest, the median scaled to 0 to 1 (scib-metrics).",
+            undefined=_ONE_BATCH,
         ),
+        Metric(
+            "cilisi",
+            "The same among the 90 nearest of the cell's own type, mean over cells: mixing that does not gain where "
+            "types run into one another (CiLISI, scib-metrics).",
+            undefined=_ONE_BATCH,
+        ),
+        Metric(
+            "kbet_per_label",
+            "Share of neighbourhoods within a type whose batches are mixed as in the type, mean over types "
+            "(scib-metrics).",
+            undefined=_ONE_BATCH,
+        ),
+        Metric(
+            "bras",
+            "Batch removal adapted silhouette within types: 1 where a cell is as near to its own batch as to others "
+            "(scib-metrics).",
+            undefined=_ONE_BATCH,
+        ),
+        Metric("clisi", "Types among a cell's 90 nearest: 1 where all are one (scib-metrics).", undefined=_ONE_LABEL),
         Metric("graph_connectivity", "Cells of a type that hang together (scib-metrics).", undefined=_NO_SCIB),
         Metric(
             "zeros_turned_on",

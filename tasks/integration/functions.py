@@ -124,23 +124,90 @@ def ilisi(embedding: ArrayLike, batch: ArrayLike) -> float:
     return _of_neighbours(mixing.ilisi, embedding, batch, several=True)
 
 
-def kbet(embedding: ArrayLike, batch: ArrayLike) -> float:
-    """Share of neighbourhoods whose batches are mixed as overall (kBET's acceptance rate), by scib-metrics.
+def cilisi(embedding: ArrayLike, batch: ArrayLike, label: ArrayLike) -> float:
+    """Batches among the 90 nearest cells of the same type, scaled to 0 to 1, mean over cells (CiLISI), by scib-metrics.
 
-    Parameters as of :func:`ilisi`.
+    Unlike :func:`ilisi` it does not gain where types are mixed up.
+
+    Parameters
+    ----------
+    embedding
+        Cells in some space, such as 50 principal components (cells, dimensions).
+    batch
+        Batch, or donor (cells,). Of fewer than 10 cells in a type it is left out there.
+    label
+        Cell type (cells,); types without two such batches are left out.
 
     Returns
     -------
-    From 0 to 1, higher is better mixed; NaN where all cells are of one batch.
+    Higher is better mixed; NaN where no type has two batches.
 
     Examples
     --------
     >>> import bench, numpy as np
     >>> rng = np.random.default_rng(0)
-    >>> bench.metrics.kbet(rng.normal(size=(200, 5)), np.repeat(["one", "two"], 100)) > 0.8
+    >>> bench.metrics.cilisi(rng.normal(size=(200, 5)), rng.integers(2, size=200), np.repeat(["a", "b"], 100)) > 0.8
     True
     """
-    return _of_neighbours(mixing.kbet, embedding, batch, several=True)
+    return _within_types(mixing.cilisi, embedding, batch, label)
+
+
+def kbet_per_label(embedding: ArrayLike, batch: ArrayLike, label: ArrayLike) -> float:
+    """Share of neighbourhoods within a type whose batches are mixed as in the type (kBET), mean over types.
+
+    Parameters as of :func:`cilisi`. By scib-metrics, on exact neighbours.
+
+    Returns
+    -------
+    From 0 to 1, higher is better mixed; NaN where no type has two batches.
+
+    Examples
+    --------
+    >>> import bench, numpy as np
+    >>> rng = np.random.default_rng(0)
+    >>> batch, label = rng.integers(2, size=200), np.repeat(["a", "b"], 100)
+    >>> bench.metrics.kbet_per_label(rng.normal(size=(200, 5)), batch, label) > 0.8
+    True
+    """
+    return _within_types(mixing.kbet_per_label, embedding, batch, label)
+
+
+def bras(embedding: ArrayLike, batch: ArrayLike, label: ArrayLike) -> float:
+    """Batch removal adapted silhouette within types, by scib-metrics.
+
+    Parameters as of :func:`cilisi`.
+
+    Returns
+    -------
+    1 where a cell is as near to its own batch as to the others; NaN where no type has two batches.
+
+    Examples
+    --------
+    >>> import bench, numpy as np
+    >>> rng = np.random.default_rng(0)
+    >>> bench.metrics.bras(rng.normal(size=(200, 5)), rng.integers(2, size=200), np.repeat(["a", "b"], 100)) > 0.8
+    True
+    """
+    return _within_types(mixing.bras, embedding, batch, label)
+
+
+def clisi(embedding: ArrayLike, label: ArrayLike) -> float:
+    """Types in a cell's neighbourhood of 90: 1 where all are of one, 0 where all are alike; by scib-metrics.
+
+    Parameters as of :func:`ilisi`, with cell types in place of batches.
+
+    Returns
+    -------
+    Higher is better apart; NaN where all cells are of one type.
+
+    Examples
+    --------
+    >>> import bench, numpy as np
+    >>> kind = np.repeat([0.0, 9.0], 200)[:, None]
+    >>> bench.metrics.clisi(kind + np.random.default_rng(0).random((400, 5)), kind.ravel())
+    1.0
+    """
+    return _of_neighbours(mixing.clisi, embedding, label, several=True)
 
 
 def graph_connectivity(embedding: ArrayLike, label: ArrayLike) -> float:
@@ -178,16 +245,29 @@ def _oracle(expression: ArrayLike, label: ArrayLike) -> dict[str, float]:
 
 
 def _of_neighbours(
-    metric: Callable[[Any, pd.Series], float], embedding: ArrayLike, groups: ArrayLike, *, several: bool
+    metric: Callable[[Any, Any], float], embedding: ArrayLike, groups: ArrayLike, *, several: bool
 ) -> float:
+    X = _embedding(embedding)
+    (names,) = vectors(groups=groups)
+    _check_length(X, names)
+    return float("nan") if several and len(set(names)) < 2 else metric(mixing.neighbours(X), names)
+
+
+def _within_types(
+    metric: Callable[[Any, Any, Any], float], embedding: ArrayLike, batch: ArrayLike, label: ArrayLike
+) -> float:
+    X = _embedding(embedding)
+    batches, labels = vectors(batch=batch, label=label)
+    _check_length(X, labels)
+    by_type = list(mixing.types_with_batches(labels.astype(str).astype(object), batches))
+    return metric(X, by_type, batches) if by_type else float("nan")
+
+
+def _embedding(values: ArrayLike) -> NDArray[np.float32]:
     if find_spec("scib_metrics") is None:
         fix = "pip install 'scmamba-bench[integration]'"
         raise UnavailableError("scib-metrics is missing", where="bench.metrics", fix=fix)
-    X = _matrix(embedding, "embedding")
-    (names,) = vectors(groups=groups)
-    _check_length(X, names)
-    of_cell = pd.Series(names)
-    return float("nan") if several and of_cell.nunique() < 2 else metric(mixing.neighbours(X), of_cell)
+    return _matrix(values, "embedding")
 
 
 def _matrix(values: Any, name: str) -> NDArray[np.float32]:

@@ -82,7 +82,8 @@ def score(problem: Problem, prediction: Prediction) -> Scored:
             Score(name, value, unit, n=n, detail=why or cells.kind)
             for name, value in agreement(table[level], fixed).items()
         ]
-    scores += mixing(cells.reduced, table, levels)
+    column = "batch" if "batch" in problem.inputs.cells.obs else "donor"  # what methods were shown to correct
+    scores += mixing(cells.reduced, table[levels[0]], table[column])
     tables = {"umap": _map_of(cells.reduced, table), "resolutions": by_resolution}
     if "expression" in prediction:
         false_positives = count_false_positives(problem, prediction["expression"])

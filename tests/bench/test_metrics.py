@@ -184,11 +184,11 @@ def test_integration_metrics_are_those_of_scikit_learn_and_scib(rng):
     index = np.argsort(distance, axis=1, kind="stable")[:, :90]
     near = NeighborsResults(indices=index, distances=np.take_along_axis(distance, index, axis=1))
     assert metrics.ilisi(apart, kind) == pytest.approx(float(scib.ilisi_knn(near, kind)), abs=1e-4)
-    assert metrics.kbet(apart, kind) == pytest.approx(float(scib.kbet(near, kind)[0]), abs=1e-4)
     assert metrics.graph_connectivity(apart, kind) == pytest.approx(float(scib.graph_connectivity(near, kind)))
     mixed = rng.integers(2, size=120)
     assert metrics.ilisi(apart, mixed) > metrics.ilisi(apart, kind)
-    assert np.isnan(metrics.kbet(apart, np.zeros(120)))
+    assert np.isnan(metrics.kbet_per_label(apart, np.zeros(120), kind))
+    assert metrics.clisi(apart, kind) == pytest.approx(float(scib.clisi_knn(near, kind)), abs=1e-4)
 
 
 def test_deg_metrics_by_sets_of_genes(rng):

@@ -158,7 +158,9 @@ def test_mixing_is_scored_where_there_are_two_batches_and_told_where_not():
     problem = make(dataset)
     found = values(TASK.score(problem, control("raw", problem)))
     assert 0.5 < found["ilisi", "pooled"] <= 1
-    assert found["kbet", "pooled"] > 0.8
+    assert 0.5 < found["cilisi", "pooled"] <= 1
+    assert found["kbet_per_label", "pooled"] > 0.8
+    assert found["bras", "pooled"] > 0.9
     obs = dataset.adata.obs.assign(donor="only")
     problem = make(replace(dataset, adata=AnnData(dataset.adata.X, obs, dataset.adata.var)))
     details = {s.metric: s.detail for s in TASK.score(problem, control("raw", problem)).scores}
