@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from rich.text import Text
 
 from bench.execution.run import Result
 from bench.results.baseline import without_linear_baseline
-from bench.results.headline import headline
+from bench.results.headline import Headline, headline
 from bench.results.records import DECLARED, TrialRecord
 from bench.words import count
 
@@ -55,8 +55,11 @@ def _trial(result: Result, record: TrialRecord) -> dict[str, Any]:
 def print_scores(result: Result) -> None:
     """Headline table, warnings about the problems, failures and where the numbers lie."""
     console = Console()
-    console.print(_headline(result))
-    for line, style in chain(_baseline(result), _warnings(result), _unreadable(result), _reasons(result)):
+    circular = {name for name, track in result.plan.task.tracks.items() if track.circular}
+    told = headline(result.records, result.plan.task.metrics, circular)
+    console.print(_headline(told, circular))
+    untold = ((f"{'/'.join(place)}: {why}; it orders no methods", "yellow") for place, why in told.untold.items())
+    for line, style in chain(untold, _baseline(result), _warnings(result), _unreadable(result), _reasons(result)):
         console.print(Text(line, style=style), soft_wrap=True)
     counts = ", ".join(f"{n} {status}" for status, n in sorted(result.counts.items()))
     console.print(f"{count(sum(result.counts.values()), 'trial')}: {counts} ({result.ran} run now)")
@@ -113,11 +116,8 @@ def _reasons(result: Result) -> Iterator[tuple[str, str]]:
             yield f"{status}: {methods}{place}: {detail}{where}", style
 
 
-def _headline(result: Result) -> Table:
+def _headline(told: Headline, circular: Collection[str]) -> Table:
     """Methods x (dataset, track) with the task's headline metric."""
-    tracks = result.plan.task.tracks
-    circular = {name for name, track in tracks.items() if track.circular}
-    told = headline(result.records, result.plan.task.metrics, circular)
     table = Table(title=f"{told.metric.name} (pooled over donors, mean over splits and seeds)", title_justify="left")
     table.add_column("method")
     for dataset, track in told.places:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
 from bench.errors import BenchError
 from bench.results.records import TrialRecord
+from bench.results.scale import Anchor, why_untold
+from bench.stats import mean_interval
 from bench.task import Metric
 
 
@@ -38,11 +40,12 @@ class Row:
 
 @dataclass(frozen=True)
 class Headline:
-    """A table of methods by (dataset, track)."""
+    """A table of methods by (dataset, track), and why methods cannot be told apart at some places: no order there."""
 
     metric: Metric
     places: list[tuple[str, str]]
     rows: list[Row]
+    untold: dict[tuple[str, str], str]
 
 
 def headline(records: Sequence[TrialRecord], metrics: Iterable[Metric], circular: Collection[str] = ()) -> Headline:
@@ -53,7 +56,8 @@ def headline(records: Sequence[TrialRecord], metrics: Iterable[Metric], circular
     metrics
         Of the task.
     circular
-        Tracks that do not count in the mean (:class:`bench.task.Track`).
+        Tracks that do not count in the mean (:class:`bench.task.Track`); nor do places where the perfect control is not
+        ahead of the random one.
 
     Raises
     ------
@@ -73,8 +77,32 @@ def headline(records: Sequence[TrialRecord], metrics: Iterable[Metric], circular
         Row(name, roles[name], [_cell(of.get(place, []), metric.name) for place in places])
         for name, of in trials.items()
     ]
-    compared = [i for i, (_, track) in enumerate(places) if track not in circular]
-    return Headline(metric, places, sorted(rows, key=lambda row: _order(row, compared, metric)))
+    untold = {place: why for place in places if (why := _untold(trials, roles, place, metric))}
+    compared = [i for i, place in enumerate(places) if place[1] not in circular and place not in untold]
+    return Headline(metric, places, sorted(rows, key=lambda row: _order(row, compared, metric)), untold)
+
+
+def _untold(
+    trials: Mapping[str, Mapping[tuple[str, str], list[TrialRecord]]],
+    roles: Mapping[str, str],
+    place: tuple[str, str],
+    metric: Metric,
+) -> str:
+    anchors = {}
+    for name, of in trials.items():
+        value = _cell(of.get(place, []), metric.name).value
+        if roles[name] in ("perfect", "random") and value is not None:
+            anchors.setdefault(roles[name], Anchor(name, value, *_bounds(of[place], metric.name)))
+    return why_untold(anchors["perfect"], anchors["random"], metric) if len(anchors) == 2 else ""
+
+
+def _bounds(records: Sequence[TrialRecord], metric: str) -> tuple[float | None, float | None]:
+    """The 95 % interval of trials of one split; of several splits the report has it."""
+    scores = [s for r in records for s in r.scores if s.metric == metric and s.unit == "pooled" and s.value is not None]
+    if len({r.spec.seeds.split for r in records}) > 1 or any(s.ci_low is None or s.ci_high is None for s in scores):
+        return None, None
+    value, low, high = zip(*((s.value, s.ci_low, s.ci_high) for s in scores), strict=True)
+    return mean_interval(value, low, high) or (None, None)
 
 
 def _order(row: Row, compared: Sequence[int], metric: Metric) -> tuple[bool, float, str]:

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import pandas as pd
 
 from bench.reports.run import tables
 from bench.reports.run.load import Run, once
-from bench.reports.run.words import number
 from bench.results.records import DECLARED, TaskCard
+from bench.results.scale import Anchor, why_untold
 from bench.words import count
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 _Pair = tuple[str, str]
 
@@ -47,11 +44,8 @@ def not_compared(run: Run, card: TaskCard) -> dict[_Pair, str]:
 
 @once
 def without_scale(run: Run, card: TaskCard) -> dict[tuple[str, str, str], str]:
-    """(track, dataset, metric) -> why it can tell nothing: the perfect control does no better than the random one.
-
-    By the headline metric it must be better. By others it need not be perfect, but it may not be the same.
-    """
-    frame, headline = tables.cells(run), tables.headline(card)
+    """(track, dataset, metric) -> why it can tell nothing (:func:`bench.results.scale.why_untold`)."""
+    frame = tables.cells(run)
     frame = frame[(frame["task"] == card.name) & frame["role"].isin(["perfect", "random"]) & frame["value"].notna()]
     reasons = {}
     for metric in card.metrics:
@@ -59,14 +53,14 @@ def without_scale(run: Run, card: TaskCard) -> dict[tuple[str, str, str], str]:
             perfect, random = (controls[controls["role"] == role] for role in ("perfect", "random"))
             if perfect.empty or random.empty:
                 continue
-            best, chance = perfect.iloc[0], random.iloc[0]
-            ahead = metric.sign * (best["value"] - chance["value"])
-            if abs(ahead) < 1e-12 or (headline == metric and ahead < 0):
-                reasons[track, dataset, metric.name] = (
-                    f"nothing can be told: {best['label']}, the perfect control ({number(best['value'])}), does no "
-                    f"better than {chance['label']}, the random one ({number(chance['value'])})"
-                )
+            if why := why_untold(_anchor(perfect.iloc[0]), _anchor(random.iloc[0]), metric):
+                reasons[track, dataset, metric.name] = why
     return reasons
+
+
+def _anchor(row: pd.Series) -> Anchor:
+    low, high = (None if pd.isna(row[end]) else float(row[end]) for end in ("ci_low", "ci_high"))
+    return Anchor(row["label"], float(row["value"]), low, high)
 
 
 def _run(coverage: pd.DataFrame) -> pd.DataFrame:

@@ -179,6 +179,13 @@ TWO = [("m", 0, 0, 0.6, 0.1), ("n", 0, 0, 0.5, 0.1), ("depth", 0, 0, 0.2, None)]
             "nothing can be told: truth, the perfect control (0.500), does no better than coin, the random one (0.500)",
         ),
         ([*TWO, ("truth", 0, 0, 0.9, None), ("coin", 0, 0, 0.5, None)], {}, None),
+        ([*TWO, ("truth", 0, 0, 0.9, 0.1), ("coin", 0, 0, 0.5, 0.1)], {}, None),
+        (
+            [*TWO, ("truth", 0, 0, 0.6, 0.1), ("coin", 0, 0, 0.5, 0.1)],
+            {},
+            "nothing can be told: truth, the perfect control (0.600 [0.500, 0.700]), cannot be told from coin, the "
+            "random one (0.500 [0.400, 0.600])",
+        ),
     ],
 )
 def test_what_may_not_be_compared_is_in_no_verdict_and_no_rank(
