@@ -1,4 +1,4 @@
-"""Whether a headline value can tell anything on a dataset: the perfect control must be ahead of the random one."""
+"""The scale of a headline value on a dataset: the perfect control must be ahead of the random one."""
 
 from __future__ import annotations
 

@@ -146,7 +146,7 @@ def graph_connectivity(near: NeighborsResults, types: Labels) -> float:
 
 
 def _enough(batches: Labels, fewest: int) -> tuple[NDArray[np.bool_], dict[str, int]]:
-    """Which cells are of batches that have ``fewest`` cells, and the size of those that have not."""
+    """Select the cells of batches that have ``fewest`` cells, and give the size of the others."""
     names, size = np.unique(batches.astype(str), return_counts=True)
     small = {str(name): int(n) for name, n in zip(names, size, strict=True) if n < fewest}
     return ~np.isin(batches.astype(str), list(small)), small
