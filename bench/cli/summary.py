@@ -57,7 +57,7 @@ def print_scores(result: Result) -> None:
     console = Console()
     circular = {name for name, track in result.plan.task.tracks.items() if track.circular}
     told = headline(result.records, result.plan.task.metrics, circular)
-    console.print(_headline(told, circular))
+    console.print(_headline(result, told, circular))
     untold = ((f"{'/'.join(place)}: {why}; it orders no methods", "yellow") for place, why in told.untold.items())
     for line, style in chain(untold, _baseline(result), _warnings(result), _unreadable(result), _reasons(result)):
         console.print(Text(line, style=style), soft_wrap=True)
@@ -116,7 +116,7 @@ def _reasons(result: Result) -> Iterator[tuple[str, str]]:
             yield f"{status}: {methods}{place}: {detail}{where}", style
 
 
-def _headline(told: Headline, circular: Collection[str]) -> Table:
+def _headline(result: Result, told: Headline, circular: Collection[str]) -> Table:
     """Methods x (dataset, track) with the task's headline metric."""
     table = Table(title=f"{told.metric.name} (pooled over donors, mean over splits and seeds)", title_justify="left")
     table.add_column("method")

@@ -100,12 +100,12 @@ def principal_components(cells: Cells, n_genes: int, n_components: int) -> np.nd
     NotApplicableError
         If nothing varies.
     """
-    from bench.methods._shared.pca import fit_components, project
+    from bench.methods._shared.pca import fit_components, gene_moments, project
     from bench.normalise import log1p_cp10k
 
     X = log1p_cp10k(cells.X)
-    X = X[:, variable_genes(X, n_genes)]
-    components = fit_components(X, n_genes=X.shape[1], n_components=n_components)
+    genes = variable_genes(X, n_genes)
+    components = fit_components(X, genes[gene_moments(X)[1][genes] > 0], n_components=n_components)
     if not components.vectors.size:
         raise NotApplicableError("all cells are alike: there are no principal components")
     highest = np.abs(components.vectors).argmax(axis=0)
