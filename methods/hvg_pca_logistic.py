@@ -43,30 +43,9 @@ class HvgPcaLogistic(LogisticRegression):
     def features(self, train: csr_matrix, cells: csr_matrix) -> tuple[csr_matrix | np.ndarray, csr_matrix | np.ndarray]:
         """Coordinates of both in the principal components of the training cells."""
         from bench.errors import NotApplicableError
-        from bench.methods._shared.pca import fit_components, project
+        from bench.methods._shared.pca import fit_components, project, variable_genes
 
-        components = fit_components(train, highly_variable(train, self.n_genes), n_components=self.n_components)
+        components = fit_components(train, variable_genes(train, self.n_genes), n_components=self.n_components)
         if not len(components.genes):
             raise NotApplicableError("no gene varies between the training cells, so there is no PCA")
         return project(components, train), project(components, cells)
-
-
-def highly_variable(train: csr_matrix, n: int) -> np.ndarray:
-    """Columns of the ``n`` genes of highest normalised dispersion; all that vary where they are no more.
-
-    Parameters
-    ----------
-    train
-        ln(1 + counts per 10,000), (cells, genes).
-    """
-    import numpy as np
-    import scanpy as sc
-    from anndata import AnnData
-
-    from bench.methods._shared.pca import gene_moments
-
-    varying = np.flatnonzero(gene_moments(train)[1] > 0)
-    if len(varying) <= n:
-        return varying
-    table = sc.pp.highly_variable_genes(AnnData(train), flavor="seurat", n_top_genes=n, inplace=False)
-    return np.intersect1d(np.flatnonzero(table["highly_variable"]), varying)

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from bench.method import Context, python_package
-from bench.methods._shared.integrator import Integrator, variable_genes
+from bench.methods._shared.integrator import Integrator
 
 if TYPE_CHECKING:
     import numpy as np
@@ -60,6 +60,7 @@ class Scanorama(Integrator):
         import numpy as np
         import scanorama
 
+        from bench.methods._shared.pca import variable_genes
         from bench.normalise import log1p_cp10k
 
         X = log1p_cp10k(cells.X)

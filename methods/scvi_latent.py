@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bench.method import Context, python_package
-from bench.methods._shared.integrator import Integrator, variable_genes
+from bench.methods._shared.integrator import Integrator
 
 if TYPE_CHECKING:
     import numpy as np
@@ -59,6 +59,7 @@ class ScviLatent(Integrator):
         """Latent means (cells, dimensions)."""
         import scvi
 
+        from bench.methods._shared.pca import variable_genes
         from bench.methods._shared.scvi_tools import anndata_of, default_epochs, scvi_tools, training
         from bench.normalise import log1p_cp10k
 

@@ -11,8 +11,6 @@ from bench.errors import NotApplicableError
 from bench.method import Context, Method
 
 if TYPE_CHECKING:
-    from scipy.sparse import csr_matrix
-
     from bench.problem import Cells, Inputs, Prediction
 
 
@@ -75,23 +73,6 @@ class Integrator(Method):
         return names.to_numpy(dtype=object)
 
 
-def variable_genes(X: csr_matrix, n: int) -> np.ndarray:
-    """Columns of the ``n`` most variable genes as scanpy finds them by default (normalised dispersion by mean).
-
-    Parameters
-    ----------
-    X
-        ln(1 + counts per 10,000), (cells, genes).
-    """
-    if n >= X.shape[1]:
-        return np.arange(X.shape[1])
-    import scanpy as sc
-    from anndata import AnnData
-
-    table = sc.pp.highly_variable_genes(AnnData(X), n_top_genes=n, inplace=False)
-    return np.flatnonzero(table["highly_variable"].to_numpy())
-
-
 def principal_components(cells: Cells, n_genes: int, n_components: int) -> np.ndarray:
     """Leading components of log-normalised counts of the most variable genes, centred, not scaled; exact.
 
@@ -100,12 +81,11 @@ def principal_components(cells: Cells, n_genes: int, n_components: int) -> np.nd
     NotApplicableError
         If nothing varies.
     """
-    from bench.methods._shared.pca import fit_components, gene_moments, project
+    from bench.methods._shared.pca import fit_components, project, variable_genes
     from bench.normalise import log1p_cp10k
 
     X = log1p_cp10k(cells.X)
-    genes = variable_genes(X, n_genes)
-    components = fit_components(X, genes[gene_moments(X)[1][genes] > 0], n_components=n_components)
+    components = fit_components(X, variable_genes(X, n_genes), n_components=n_components)
     if not components.vectors.size:
         raise NotApplicableError("all cells are alike: there are no principal components")
     highest = np.abs(components.vectors).argmax(axis=0)

@@ -54,6 +54,26 @@ def most_variable(X: csr_matrix, n: int) -> np.ndarray:
     return np.sort(np.argsort(-variance, kind="stable")[: min(n, int((variance > 0).sum()))])
 
 
+def variable_genes(X: csr_matrix, n: int) -> np.ndarray:
+    """Columns of the ``n`` most variable genes as scanpy finds them by default (normalised dispersion by mean).
+
+    All that vary, where they are no more; genes that do not vary are never among them.
+
+    Parameters
+    ----------
+    X
+        ln(1 + counts per 10,000), (cells, genes).
+    """
+    varying = np.flatnonzero(gene_moments(X)[1] > 0)
+    if len(varying) <= n:
+        return varying
+    import scanpy as sc
+    from anndata import AnnData
+
+    table = sc.pp.highly_variable_genes(AnnData(X), flavor="seurat", n_top_genes=n, inplace=False)
+    return np.intersect1d(np.flatnonzero(table["highly_variable"]), varying)
+
+
 def fit_components(X: csr_matrix, genes: np.ndarray, *, n_components: int) -> Components:
     """Leading principal components of some genes, centred, not scaled.
 

@@ -73,7 +73,7 @@ class SequenceModel(Method):
         python_package("scdataset", extra="models"),
     )
     preload = ("torch", "lightning.fabric")
-    files = ("checkpoint",)
+    files: ClassVar[tuple[str, ...]] = ("checkpoint",)
     presets: ClassVar = {name: {"size": name} for name in ("paper", "small", "tiny")}
 
     def __init__(
@@ -247,7 +247,7 @@ class Frozen(SequenceModel):
         As of :class:`SequenceModel`.
     """
 
-    tasks = ("annotation",)
+    tasks: ClassVar[tuple[str, ...]] = ("annotation",)
 
     def __init__(
         self,
@@ -305,7 +305,7 @@ class Scratch(SequenceModel):
         As of :class:`SequenceModel`.
     """
 
-    tasks = ("annotation",)
+    tasks: ClassVar[tuple[str, ...]] = ("annotation",)
     files = ()
 
     def __init__(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from bench.method import Context
 from bench.methods._shared.sequence_classifier import _PREDICTING_FROM, _PRETRAINING_SHARE, SequenceModel, _with_counts
@@ -49,7 +49,7 @@ class SequenceImputer(SequenceModel):
     replaced by what the model says when it is masked, and counts are kept.
     """
 
-    tasks = (*SequenceModel.tasks, "imputation", "integration", "deg")
+    tasks: ClassVar[tuple[str, ...]] = (*SequenceModel.tasks, "imputation", "integration", "deg")
 
     def run(self, inputs: Inputs, ctx: Context) -> Prediction:
         """Classes or doublets where training cells are labelled with them, expression otherwise."""

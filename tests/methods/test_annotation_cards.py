@@ -316,14 +316,15 @@ def test_logistic_regression_is_that_of_scikit_learn_on_dense_genes(inputs, tmp_
 
 
 def test_hvg_pca_logistic_is_scanpy_and_scikit_learn_on_the_training_cells(inputs, tmp_path):
-    from bench.methods.hvg_pca_logistic import HvgPcaLogistic, highly_variable
+    from bench.methods._shared.pca import variable_genes
+    from bench.methods.hvg_pca_logistic import HvgPcaLogistic
 
     given = inputs(HvgPcaLogistic())
     train, labels = given.train.X, given.train.obs["label"]
     cells = anndata.AnnData(train.astype(np.float64))
     scanpy.pp.highly_variable_genes(cells, flavor="seurat", n_top_genes=400)
     genes = np.flatnonzero(cells.var["highly_variable"])
-    np.testing.assert_array_equal(highly_variable(train, 400), genes)
+    np.testing.assert_array_equal(variable_genes(train, 400), genes)
     pca = PCA(20, svd_solver="full").fit(train.toarray()[:, genes])
     reference = Reference(max_iter=500).fit(pca.transform(train.toarray()[:, genes]), labels)
     expected = reference.predict_proba(pca.transform(given.cells.X.toarray()[:, genes]))
@@ -342,10 +343,10 @@ def test_hvg_pca_logistic_learns_nothing_from_tested_cells(inputs, r, tmp_path):
 
 
 def test_few_varying_genes_are_all_taken():
-    from bench.methods.hvg_pca_logistic import highly_variable
+    from bench.methods._shared.pca import variable_genes
 
     X = csr_matrix(np.array([[0.0, 1, 2, 0], [0, 1, 3, 1], [0, 1, 4, 2]], dtype=np.float32))
-    np.testing.assert_array_equal(highly_variable(X, 2000), [2, 3])
+    np.testing.assert_array_equal(variable_genes(X, 2000), [2, 3])
 
 
 def test_logistic_regression_says_where_it_has_not_converged(inputs, tmp_path):

@@ -18,7 +18,7 @@ from sklearn.neighbors import NearestNeighbors
 
 from bench.errors import NotApplicableError
 from bench.method import Context
-from bench.methods._shared.integrator import variable_genes
+from bench.methods._shared.pca import variable_genes
 from bench.methods.harmony import Harmony
 from bench.methods.pca import Pca
 from bench.methods.scanorama import Scanorama
