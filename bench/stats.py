@@ -79,9 +79,7 @@ def percentile_interval(draws: Floats, level: float = 0.95) -> list[tuple[float,
     return intervals
 
 
-def mean_interval(
-    values: ArrayLike, lows: ArrayLike, highs: ArrayLike, level: float = 0.95
-) -> tuple[float, float] | None:
+def mean_interval(values: ArrayLike, lows: ArrayLike, highs: ArrayLike, level: float = 0.95) -> tuple[Floats, Floats]:
     """Interval of the mean of several trials on the same donors, which differ by chance alone (seeds).
 
     Each trial's own interval tells what other donors and cells would change. Trials share them, so that averaging does
@@ -92,28 +90,29 @@ def mean_interval(
     Parameters
     ----------
     values, lows, highs
-        Of each trial; ``lows`` and ``highs`` are bounds of the same ``level``.
+        Of each trial, along the last axis; ``lows`` and ``highs`` are bounds of the same ``level``.
 
     Returns
     -------
-    Bounds, or None if a trial has no interval.
+    Bounds, without the last axis; NaN if a trial has no interval.
     """
     value, low, high = (np.asarray(x, dtype=float) for x in (values, lows, highs))
-    if not len(value) or np.isnan([low, high]).any():
-        return None
-    centre, n = value.mean(), len(value)
-    chance = value.var(ddof=1) / n if n > 1 else 0.0
-    z = special.ndtri((1 + level) / 2)  # those of scipy.stats take 50 times as long, and a report has thousands
-    wider = []
-    for bound in (low.mean(), high.mean()):
+    n = value.shape[-1]
+    centre, z = value.mean(-1), special.ndtri((1 + level) / 2)
+    chance = value.var(-1, ddof=1) / n if n > 1 else np.zeros_like(centre)
+    bounds = []
+    for side, bound in ((-1, low.mean(-1)), (1, high.mean(-1))):
         reach = abs(bound - centre)
         variance = (reach / z) ** 2 + chance
-        freedom = (n - 1) * (variance / chance) ** 2 if chance else np.inf
-        wider.append(special.stdtrit(freedom, (1 + level) / 2) * np.sqrt(variance) - reach if chance else 0.0)
-    return float(low.mean() - wider[0]), float(high.mean() + wider[1])
+        with np.errstate(divide="ignore", invalid="ignore"):
+            freedom = (n - 1) * (variance / chance) ** 2
+        wider = special.stdtrit(freedom, (1 + level) / 2) * np.sqrt(variance) - reach
+        bounds.append(bound + side * np.where(chance > 0, wider, 0.0))
+    untold = np.isnan(low + high).any(-1)
+    return np.where(untold, np.nan, bounds[0]), np.where(untold, np.nan, bounds[1])
 
 
-def split_interval(values: ArrayLike, tested_to_trained: float, level: float = 0.95) -> tuple[float, float] | None:
+def split_interval(values: ArrayLike, tested_to_trained: ArrayLike, level: float = 0.95) -> tuple[Floats, Floats]:
     """Interval of the mean over random splits of the same donors: Student's t, corrected for what splits share.
 
     Splits share training donors, and some test donors, so that their values are no independent sample. Nadeau and
@@ -124,20 +123,21 @@ def split_interval(values: ArrayLike, tested_to_trained: float, level: float = 0
     Parameters
     ----------
     values
-        One a split.
+        One a split, along the last axis.
     tested_to_trained
-        Number of tested donors divided by that of the others.
+        Number of tested donors divided by that of the others; NaN where it is not known.
 
     Returns
     -------
-    Bounds, or None of fewer than three splits, whose spread tells nothing.
+    Bounds, without the last axis; NaN of fewer than three splits, whose spread tells nothing.
     """
     value = np.asarray(values, dtype=float)
-    if len(value) < 3:
-        return None
-    half = stats.t.ppf((1 + level) / 2, len(value) - 1) * value.std(ddof=1)
-    half *= np.sqrt(1 / len(value) + tested_to_trained)
-    return float(value.mean() - half), float(value.mean() + half)
+    mean, n = value.mean(-1), value.shape[-1]
+    if n < 3:
+        return np.full_like(mean, np.nan), np.full_like(mean, np.nan)
+    half = stats.t.ppf((1 + level) / 2, n - 1) * value.std(-1, ddof=1)
+    half *= np.sqrt(1 / n + np.asarray(tested_to_trained, dtype=float))
+    return mean - half, mean + half
 
 
 def power_floor(n: int) -> float:

@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import pandas as pd
 
+#: What a control is, as a person reads it.
+ROLES = {"random": "random control", "perfect": "perfect control", "trap": "trivial baseline"}
+
 #: Beginnings of a text that spreadsheets take for a formula, or cut off before one.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 

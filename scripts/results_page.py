@@ -26,8 +26,8 @@ HEAD = """# Results
 
 Made by `python scripts/results_page.py RUN ...` from run folders. Each cell is the headline metric with its 95 %
 interval, as in the report; [means and intervals](run-folder.md#means-and-intervals) tells how they are made. Methods
-are sorted by the first column. Controls stand last, in italics: a method that does not beat the trivial baselines
-(traps) has learned nothing. A dash: not applicable, or it ended without a result. Where intervals overlap, the order
+are sorted by the first column. Controls stand last, in italics: a method that does not beat a trivial
+baseline has learned nothing. A dash: not applicable, or it ended without a result. Where intervals overlap, the order
 means nothing.
 """
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bench.api.words import python_words
 from bench.dataset import DatasetSource
 from bench.errors import BenchError
 
@@ -109,23 +110,28 @@ def as_dataset(
         "control": control,
         "embeddings": embeddings,
     }
-    if isinstance(data, str | os.PathLike):
-        if not (name or columns or any(facts.values())):
-            return _registered(os.fspath(data))
-        from bench.data.library import from_path
+    with python_words(as_dataset):
+        if isinstance(data, str | os.PathLike):
+            if not (name or columns or any(facts.values())):
+                return _registered(os.fspath(data))
+            from bench.data.library import from_path
 
-        return from_path(Path(data), name=name, columns=columns, **facts)
-    if isinstance(data, DatasetSource):
-        raise BenchError("this is a dataset already", where=data.card.name, fix="hand it to bench.run(datasets=[...])")
-    from anndata import AnnData
+            return from_path(Path(data), name=name, columns=columns, **facts)
+        if isinstance(data, DatasetSource):
+            raise BenchError(
+                "this is a dataset already", where=data.card.name, fix="hand it to bench.run(datasets=[...])"
+            )
+        from anndata import AnnData
 
-    if not isinstance(data, AnnData):
-        raise BenchError(
-            f"a {type(data).__name__} is no dataset", where="as_dataset", fix="hand over an AnnData, a path or a name"
-        )
-    from bench.data.memory import from_anndata
+        if not isinstance(data, AnnData):
+            raise BenchError(
+                f"a {type(data).__name__} is no dataset",
+                where="as_dataset",
+                fix="hand over an AnnData, a path or a name",
+            )
+        from bench.data.memory import from_anndata
 
-    return from_anndata(data, name=name, columns=columns, **facts)
+        return from_anndata(data, name=name, columns=columns, **facts)
 
 
 def _registered(name: str) -> DatasetSource:

@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -15,6 +16,7 @@ from bench.api.dataset import as_dataset
 from bench.api.methods import asked, keep
 from bench.api.result import Run
 from bench.api.watch import LINES, Display
+from bench.api.words import python_words
 from bench.dataset import DatasetSource
 from bench.environments.doctor import memory_mb as memory_here
 from bench.environments.doctor import why_no_gpu
@@ -128,60 +130,61 @@ def run(
     >>> run.scores.query("metric == 'auprc'")  # doctest: +SKIP
     """
     arguments = dict(locals())
-    several = _listed(methods, "method", "--methods", fix="name methods, or give all or controls")
-    data = _listed(datasets, "dataset", "--datasets")
-    tracks, forced = _listed(tracks, "track", "--tracks"), _listed(force or None, "method", "--force")
-    _check_device(device, engine)
-    _check_numbers(
-        {"seeds": seeds, "split-seeds": split_seeds, "sim-seeds": sim_seeds, "threads": threads, "jobs": jobs},
-        {"timeout": timeout_s, "memory": memory_mb},
-    )
-    if engine == "slurm" and any(not isinstance(each, str | os.PathLike) for each in data):
-        fix = "write it to a file, adata.write_h5ad(FILE), and give the path"
-        raise BenchError("SLURM's jobs cannot see cells that are in memory here", where="datasets", fix=fix)
-    jobs = jobs or max(1, (os.cpu_count() or 1) // threads)
-    files = [Path(plugin) for plugin in plugins]
-    chosen = asked(several, Registry(files))
-    files += chosen.files
-    registry = Registry(files)
-    request = RunRequest(
-        task=task,
-        tracks=tracks,
-        methods=chosen.names,
-        datasets=[_dataset(registry, each) for each in data],
-        split_seeds=split_seeds,
-        simulation_seeds=sim_seeds,
-        method_seeds=seeds,
-        preset=preset,
-        params={
-            name: {**chosen.params.get(name, {}), **(params or {}).get(name, {})}
-            for name in [*chosen.params, *(params or {})]
-        },
-    )
-    limits = Limits(
-        timeout_s=timeout_s,
-        memory_mb=memory_mb or memory_here() * MEMORY_SHARE / jobs,
-        threads=threads,
-        device=device,
-    )
-    _check_forced(registry, task, forced)
-    for line in chosen.written.values():
-        display.say(line)
-    result = run_request(
-        registry,
-        request,
-        Path(out or Path("bench-runs") / task),
-        _engine(engine, jobs, slurm_options or {}, files, request.datasets),
-        limits,
-        display.watch,
-        command=command or _call(arguments),
-        force=forced,
-        build=display.build if build_env else None,
-    )
-    if result.store.is_writable:
-        for file in chosen.written:
-            keep(file, result.store.root / "methods")
-    return Run.of(result)
+    with nullcontext() if command else python_words(run):
+        several = _listed(methods, "method", "--methods", fix="name methods, or give all or controls")
+        data = _listed(datasets, "dataset", "--datasets")
+        tracks, forced = _listed(tracks, "track", "--tracks"), _listed(force or None, "method", "--force")
+        _check_device(device, engine)
+        _check_numbers(
+            {"seeds": seeds, "split-seeds": split_seeds, "sim-seeds": sim_seeds, "threads": threads, "jobs": jobs},
+            {"timeout": timeout_s, "memory": memory_mb},
+        )
+        if engine == "slurm" and any(not isinstance(each, str | os.PathLike) for each in data):
+            fix = "write it to a file, adata.write_h5ad(FILE), and give the path"
+            raise BenchError("SLURM's jobs cannot see cells that are in memory here", where="datasets", fix=fix)
+        jobs = jobs or max(1, (os.cpu_count() or 1) // threads)
+        files = [Path(plugin) for plugin in plugins]
+        chosen = asked(several, Registry(files))
+        files += chosen.files
+        registry = Registry(files)
+        request = RunRequest(
+            task=task,
+            tracks=tracks,
+            methods=chosen.names,
+            datasets=[_dataset(registry, each) for each in data],
+            split_seeds=split_seeds,
+            simulation_seeds=sim_seeds,
+            method_seeds=seeds,
+            preset=preset,
+            params={
+                name: {**chosen.params.get(name, {}), **(params or {}).get(name, {})}
+                for name in [*chosen.params, *(params or {})]
+            },
+        )
+        limits = Limits(
+            timeout_s=timeout_s,
+            memory_mb=memory_mb or memory_here() * MEMORY_SHARE / jobs,
+            threads=threads,
+            device=device,
+        )
+        _check_forced(registry, task, forced)
+        for line in chosen.written.values():
+            display.say(line)
+        result = run_request(
+            registry,
+            request,
+            Path(out or Path("bench-runs") / task),
+            _engine(engine, jobs, slurm_options or {}, files, request.datasets),
+            limits,
+            display.watch,
+            command=command or _call(arguments),
+            force=forced,
+            build=display.build if build_env else None,
+        )
+        if result.store.is_writable:
+            for file in chosen.written:
+                keep(file, result.store.root / "methods")
+        return Run.of(result)
 
 
 def _check_device(device: str, engine: str) -> None:
@@ -260,7 +263,7 @@ def _engine(
 ) -> Engine:
     if name == "local":
         if options:
-            raise BenchError("--slurm-option needs --engine slurm", where="--engine local", fix="add --engine slurm")
+            raise BenchError("options of SLURM need its engine", where="--engine", fix="give slurm, or leave them out")
         return LocalEngine(jobs)
     if name == "slurm":
         if shutil.which("srun") is None:

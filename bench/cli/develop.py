@@ -15,6 +15,8 @@ from bench.cli.options import EXTEND, AsJson, Plugins, examples, names
 from bench.errors import BenchError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from bench.dataset import Dataset
     from bench.plan.registry import Registry
 
@@ -48,7 +50,11 @@ def new_method(
     from bench.develop.scaffold import new_method as scaffold
     from bench.plan.registry import Registry
 
-    files = scaffold(name, Registry().task(task), out)
+    registry = Registry()
+    asked = registry.task(task)
+    _check_new(name, "method", registry.methods)
+    _check_new(name, f"control of {task}", [control.name for control in asked.controls])
+    files = scaffold(name, asked, out)
     _tell_files(files, f"bench check {name}", f"compare:  bench run --task {task} --methods {name}")
 
 
@@ -58,10 +64,17 @@ def new_task(
 ) -> None:
     """Write a package with one small task, its controls, its entry point and its test."""
     from bench.develop.scaffold import new_task as scaffold
+    from bench.plan.registry import Registry
 
+    _check_new(name, "task", Registry().tasks)
     _tell_files(
         scaffold(name, out), f"bench audit --task {name}", f"controls: bench run --task {name} --methods controls"
     )
+
+
+def _check_new(name: str, kind: str, known: Iterable[str]) -> None:
+    if name in known:
+        raise BenchError(f"there is a {kind} called {name!r} already", where="NAME", fix="choose another name")
 
 
 def _tell_files(files: list[Path], check: str, run: str) -> None:

@@ -11,6 +11,7 @@ import typer
 from bench.cli import complete
 from bench.cli.options import LOOK, AsJson, Plugins, examples
 from bench.errors import BenchError, UnavailableError, UnknownNameError
+from bench.words import ROLES
 
 if TYPE_CHECKING:
     from bench.method import Method
@@ -103,6 +104,8 @@ def describe(
         return
     if "parameters" in card:
         card = _to_read(card)
+    for control in card.get("controls", ()):
+        control["role"] = ROLES[control["role"]]
     for key, value in card.items():
         if value not in ("", None, [], {}):
             typer.echo(f"{typer.style(key, bold=True)}: {_as_text(value)}")

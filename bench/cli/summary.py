@@ -16,7 +16,7 @@ from bench.execution.run import Result
 from bench.results.baseline import without_linear_baseline
 from bench.results.headline import Headline, headline
 from bench.results.records import DECLARED, TrialRecord
-from bench.words import count
+from bench.words import ROLES, count
 
 
 def as_json(result: Result, html: Path | None) -> dict[str, Any]:
@@ -124,9 +124,7 @@ def _headline(result: Result, told: Headline, circular: Collection[str]) -> Tabl
         table.add_column(f"{dataset}\n{track}{' (circular truth)' if track in circular else ''}", justify="right")
     named = {r.spec.method: text for r in result.records if (text := _named(result, r))}
     for row in told.rows:
-        title = (
-            f"{row.method}{named.get(row.method, '')}" if row.role == "method" else f"{row.method} ({row.role} control)"
-        )
+        title = f"{row.method}{named.get(row.method, '') if row.role == 'method' else f' ({ROLES[row.role]})'}"
         cells = [cell.status if cell.value is None else f"{cell.value:.3f}" for cell in row.cells]
         table.add_row(escape(title), *cells, style="" if row.role == "method" else "dim")
     return table

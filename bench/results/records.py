@@ -3,17 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    JsonValue,
-    PlainSerializer,
-    PlainValidator,
-    field_validator,
-)
+from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, JsonValue, PlainSerializer, PlainValidator
+from pydantic_core import CoreSchema, core_schema
 
 from bench.errors import Status
 from bench.problem import Curve, Note
@@ -23,18 +16,28 @@ from bench.task import Metric, Seeds, Track
 DECLARED: frozenset[str] = frozenset({"unavailable", "not_applicable"})
 
 
+def _printable_fields(value: object) -> object:
+    return {name: _printable(field) for name, field in value.items()} if isinstance(value, dict) else value
+
+
+def _printable(value: object) -> object:
+    """Lone surrogates (of an undecodable file name in an error, say) could not be written down."""
+    if isinstance(value, list) and value and isinstance(value[0], (str, Note)):
+        return [_printable(part) for part in value]
+    if isinstance(value, Note):
+        return _printable(str(value))
+    return value.encode("utf-8", "replace").decode() if isinstance(value, str) else value
+
+
 class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    @field_validator("*", mode="before")
     @classmethod
-    def _printable(cls, value: object) -> object:
-        """Lone surrogates (of an undecodable file name in an error, say) could not be written down."""
-        if isinstance(value, list) and value and isinstance(value[0], (str, Note)):
-            return [cls._printable(part) for part in value]
-        if isinstance(value, Note):
-            return cls._printable(str(value))
-        return value.encode("utf-8", "replace").decode() if isinstance(value, str) else value
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        """What is made here is made printable; of what is read, JSON refuses text that is not."""
+        model = handler(source)
+        made = core_schema.no_info_before_validator_function(_printable_fields, model)
+        return core_schema.json_or_python_schema(json_schema=model, python_schema=made)
 
 
 def _note(value: object) -> Note:

@@ -358,6 +358,25 @@ def read_parquet(file: Path, columns: Sequence[str] | None = None) -> pd.DataFra
         return pd.read_parquet(file, columns=columns)
 
 
+def read_typed(file: Path, columns: Mapping[str, str]) -> pd.DataFrame:
+    """Read columns of a table as the types they are documented to have; text that repeats is held once.
+
+    Raises
+    ------
+    BenchError
+        If the file is damaged, or lacks a column.
+    """
+    from pyarrow import parquet
+
+    texts = [name for name, kind in columns.items() if kind == "string"]
+    with _reading(file):
+        table = parquet.ParquetFile(file, read_dictionary=texts)
+        missing = [name for name in columns if name not in table.schema_arrow.names]
+        if missing:
+            raise BenchError(f"columns missing: {', '.join(missing)}", where=str(file), fix="rescore the run")
+        return table.read([*columns]).to_pandas(ignore_metadata=True).astype(dict(columns))
+
+
 def _read_if_there(file: Path) -> pd.DataFrame | None:
     return read_parquet(file) if file.exists() else None
 

@@ -47,7 +47,7 @@
     metrics.splice(1, 0, { name: "tie", words: "Tie group", of: (r) => r[group] ?? null, cell: (r) => el("td", { class: "num" }, r[group] ? `${r[group]}${shared(r) ? " =" : ""}` : "–") });
     const papers = present(["f1_macro", "f1_macro_union", "f1_micro", "f1_weighted"].map((name) => (rows.some((r) => paper(last.rows, r, name)) ? name : null)));
     return [
-      { name: "label", words: "Method", of: (r) => r.label, cell: (r) => el("th", { scope: "row" }, r.label, r.role === "method" ? "" : el("small", {}, ` ${r.role}`)) },
+      { name: "label", words: "Method", of: (r) => r.label, cell: (r) => el("th", { scope: "row" }, r.label, r.role === "method" ? "" : el("small", {}, ` ${r.role === "trap" ? "trivial baseline" : r.role}`)) },
       ...metrics,
       { name: "difference", words: "Against the highest, same cells", of: (r) => r.difference, cell: against },
       ...papers.map((name) => ({ name: `paper ${name}`, words: table.metrics[name], paper: true, of: (r) => paper(last.rows, r, name)?.low ?? null, cell: (r) => { const v = paper(last.rows, r, name); return el("td", { class: "num reported", ...noted(v?.title) }, v ? v.text : "–"); } })),

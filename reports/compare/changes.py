@@ -157,15 +157,16 @@ def _score(a: Run, b: Run, name: tuple, of: np.ndarray) -> dict[str, object]:
     split, x, y, low, high = of.astype(float).T
     both = ~np.isnan(x - y)
     share = tested_to_trained(a.splits.get((task, track, dataset), {}), a.datasets.get(dataset))
-    mean = tables.mean_of_trials(split, y - x, low, high, share)
+    shares = np.array([share], dtype=float)
+    mean = tables.means_of_trials(np.zeros(len(split), int), split, y - x, low, high, shares).iloc[0]
     headline = tables.headline(card)
     row = {
         "headline": headline is not None and headline.name == metric,
         "a": x[both].mean() if both.any() else np.nan,
         "b": y[both].mean() if both.any() else np.nan,
-        "difference": mean.get("value", np.nan),
-        "ci_low": mean.get("ci_low", np.nan),
-        "ci_high": mean.get("ci_high", np.nan),
+        "difference": mean["value"],
+        "ci_low": mean["ci_low"],
+        "ci_high": mean["ci_high"],
         "interval": mean["interval"],
         "trials": mean["trials"],
         "splits": mean["splits"],

@@ -44,7 +44,7 @@ def draw(run: Run, task: str, frame: pd.DataFrame) -> Figure:
         _panel(axes, pair_rows, order, card, metrics)
         axes.set_title(f"{track} · {dataset}")
     figure.supxlabel(
-        "hatched white: no result · ▾: does not beat the best trap control · brighter is better", fontsize=8
+        "hatched white: no result · ▾: does not beat the best trivial baseline · brighter is better", fontsize=8
     )
     return figure
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import shlex
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ from bench.reports.page.figure_files import write_figures
 from bench.reports.page.payload import embed, payload
 from bench.reports.page.templates import asset, environment
 from bench.reports.run import caveats, citation, crate, outcome, summary, tables
+from bench.reports.run.leaders import leaders, without_result
 from bench.reports.run.load import Run, load
 from bench.reports.run.standing import not_compared
 from bench.results.records import DECLARED, TaskCard, TrialRecord
@@ -77,6 +79,9 @@ def render(run: Run, embeddings: Sequence[embedding_tables.Embedding]) -> str:
             why_corrected=deg_tables.WHY_CORRECTED,
             lost=class_tables.LOST,
             title=_title(run, embeddings),
+            unasked=sorted(
+                Counter(task for r in run.trials.values() if (task := r.spec.task) not in run.tasks).items()
+            ),
             tasks=[_task_view(run, card) for card in run.tasks.values()],
             commands=[(r.created, shlex.join(r.command), r.host, r.git) for r in run.requests],
             versions=_versions(run),
@@ -105,9 +110,9 @@ def _task_view(run: Run, card: TaskCard) -> dict[str, Any]:
     coverage = tables.coverage(run)
     coverage = coverage[coverage["task"] == card.name]
     records = [r for r in run.trials.values() if r.spec.task == card.name]
-    leading = summary.leaders(run, card)
+    leading = leaders(run, card)
     pairs = tables.pairs(run, card.name)
-    without = summary.without_result(run, card)
+    without = without_result(run, card)
     empty = {(track, dataset) for track, dataset, _ in without}
     names = [n for role in tables.ROLE_ORDER for n in sorted(coverage.loc[coverage["role"] == role, "method"].unique())]
     notes = _problem_notes(records)

@@ -13,6 +13,7 @@ from bench import __version__
 from bench.reports.page.templates import asset, environment
 from bench.reports.run import outcome, summary, tables
 from bench.reports.run.caveats import rests_on, weak_labels
+from bench.reports.run.leaders import leaders
 from bench.reports.run.load import Run, load
 from bench.reports.run.standing import not_compared
 from bench.reports.run.words import interval, number
@@ -82,7 +83,7 @@ def _of_task(run: Run, card: TaskCard) -> dict[str, Any]:
         "card": card,
         "headline": tables.headline(card),
         "datasets": sorted({dataset for _, dataset in tables.pairs(run, card.name)}),
-        "verdict": summary.verdict(run, card, summary.leaders(run, card)),
+        "verdict": summary.verdict(run, card, leaders(run, card)),
         "scope": summary.scope(run, card),
         "no_result": summary.no_result(run, card),
         "outcome": outcome.line(run, card),

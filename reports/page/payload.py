@@ -5,11 +5,10 @@ from __future__ import annotations
 import base64
 import itertools
 import json
-import math
 import zlib
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -29,6 +28,9 @@ from bench.reports.run.standing import not_compared
 from bench.reports.run.style import styles
 from bench.reports.run.words import rounded
 from bench.results.records import TaskCard
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 #: Budget for the results in the HTML, in bytes; beyond it per-donor rows are left out, of minor metrics first.
 ROWS_BUDGET = 2_600_000
@@ -53,7 +55,7 @@ def payload(run: Run, embeddings: Sequence[embedding_tables.Embedding]) -> dict[
     return {
         "tasks": {name: _task(run, card) for name, card in run.tasks.items()},
         "trials": _columns(trials.drop(columns="split")),
-        "rows": {"trial": [position[key] for key in rows["trial"]], **_columns(rows[[*ROW_FIELDS, "detail"]])},
+        "rows": {"trial": rows["trial"].map(position).tolist(), **_columns(rows[[*ROW_FIELDS, "detail"]])},
         "rowsLeftOut": left_out,
         "fromPaths": sorted({name for request in run.requests for name in request.paths}),
         "curves": _curves(run, position),
@@ -164,9 +166,10 @@ def _fitting(run: Run) -> tuple[pd.DataFrame, str]:
         return scored, ""
     main = {(name, metric) for name, card in run.tasks.items() for metric in tables.main_metrics(card)}
     top = {(name, m.name) for name, card in run.tasks.items() if (m := tables.headline(card))}
-    pair = pd.Series(list(zip(scored["task"], scored["metric"], strict=True)), index=scored.index)
-    part = scored["unit"].str.contains(":")
-    each = "per-donor and per-class" if scored["unit"].str.startswith(class_tables.UNIT).any() else "per-donor"
+    pair = pd.MultiIndex.from_frame(scored[["task", "metric"]])
+    units = scored["unit"].unique()
+    part = scored["unit"].isin([unit for unit in units if ":" in unit])
+    each = "per-donor and per-class" if any(u.startswith(class_tables.UNIT) for u in units) else "per-donor"
     choices = [
         (~part | pair.isin(main), f"{each} rows of minor metrics"),
         (~part | pair.isin(top), f"{each} rows of all metrics but the headline one"),
@@ -183,18 +186,19 @@ def _fitting(run: Run) -> tuple[pd.DataFrame, str]:
 
 def _curves(run: Run, position: dict[str, int]) -> dict[str, Any]:
     """Curves as lists of points, evenly thinned and rounded for drawing; ``curves.csv`` has them in full."""
-    frame = run.curves.sort_values(["trial", "curve"], kind="stable")
-    names = list(zip(frame["trial"], frame["curve"], strict=True))
-    starts = [i for i, name in enumerate(names) if i == 0 or name != names[i - 1]]
-    x, y = (np.round(frame[axis].to_numpy(dtype=float, na_value=np.nan), 4) for axis in ("x", "y"))
+    (trial, trials), (curve, names) = (pd.factorize(run.curves[name], sort=True) for name in ("trial", "curve"))
+    order = np.lexsort((curve, trial))
+    trial, curve = trial[order], curve[order]
+    starts = np.flatnonzero(np.diff(trial, prepend=-1) | np.diff(curve, prepend=-1)).tolist()
+    x, y = (np.round(run.curves[axis].to_numpy(float, na_value=np.nan)[order], 4) for axis in ("x", "y"))
     limit = max(12, CURVES_BUDGET // (_POINT_BYTES * max(len(starts), 1)))
     out: dict[str, list[Any]] = {"trial": [], "curve": [], "x": [], "y": []}
-    for start, stop in itertools.pairwise([*starts, len(names)]):
+    for start, stop in itertools.pairwise([*starts, len(order)]):
         keep = [start + i for i in _evenly(stop - start, limit)]
-        out["trial"].append(position[names[start][0]])
-        out["curve"].append(names[start][1])
-        out["x"].append([_plain(v) for v in x[keep].tolist()])
-        out["y"].append([_plain(v) for v in y[keep].tolist()])
+        out["trial"].append(position[trials[trial[start]]])
+        out["curve"].append(names[curve[start]])
+        out["x"].append(_numbers(x[keep]))
+        out["y"].append(_numbers(y[keep]))
     return out
 
 
@@ -231,7 +235,7 @@ def _thinned(frame: pd.DataFrame, limit: int) -> pd.DataFrame:
 
 
 def _xy(frame: pd.DataFrame) -> dict[str, list[Any]]:
-    return {axis: [_plain(v) for v in frame[axis].astype(float).round(3).tolist()] for axis in ("x", "y")}
+    return {axis: _numbers(frame[axis].to_numpy(float, na_value=np.nan).round(3)) for axis in ("x", "y")}
 
 
 def _evenly(n: int, limit: int) -> list[int]:
@@ -247,23 +251,22 @@ def _columns(frame: pd.DataFrame) -> dict[str, Any]:
             codes, words = pd.factorize(column, sort=True)
             out[name] = {"words": [str(w) for w in words], "codes": codes.tolist()}
         else:
-            numbers = column.to_numpy(dtype=float, na_value=np.nan)
+            numbers = _numbers(column.to_numpy(dtype=float, na_value=np.nan))
             whole = pd.api.types.is_integer_dtype(column.dtype)
-            out[name] = [
-                None if not ok else int(v) if whole else v
-                for v, ok in zip(numbers.tolist(), np.isfinite(numbers), strict=True)
-            ]
+            out[name] = [v if v is None else int(v) for v in numbers] if whole else numbers
     return out
 
 
 def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    return [{str(k): _plain(v) for k, v in record.items()} for record in frame.to_dict("records")]
+    columns = [frame[name].astype(object).mask(_lacks(frame[name]), None).tolist() for name in frame]
+    return [dict(zip(map(str, frame.columns), values, strict=True)) for values in zip(*columns, strict=True)]
 
 
-def _plain(value: Any) -> Any:
-    """A JSON value; missing and not finite become null."""
-    if isinstance(value, str | bool):
-        return value
-    if pd.isna(value) or (isinstance(value, float) and not math.isfinite(value)):
-        return None
-    return value.item() if hasattr(value, "item") else value
+def _lacks(column: pd.Series) -> pd.Series:
+    """Whether JSON has no such value: missing, or not finite."""
+    return column.isin([np.inf, -np.inf]) | column.isna()
+
+
+def _numbers(values: NDArray[np.float64]) -> list[float | None]:
+    """JSON numbers; what is not finite becomes null."""
+    return np.where(np.isfinite(values), values.astype(object), None).tolist()

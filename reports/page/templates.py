@@ -7,7 +7,7 @@ from importlib.resources import files
 import jinja2
 from markupsafe import Markup
 
-from bench.words import count
+from bench.words import ROLES, count
 
 
 def environment() -> jinja2.Environment:
@@ -16,7 +16,7 @@ def environment() -> jinja2.Environment:
         loader=jinja2.FunctionLoader(_text), autoescape=True, trim_blocks=True, lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )  # fmt: skip
-    made.filters["count"] = count
+    made.filters["count"], made.filters["role"] = count, ROLES.__getitem__
     return made
 
 

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from bench.reports.run import tables
-from bench.reports.run.load import Run
+from bench.reports.run.load import Run, once
 from bench.reports.run.standing import not_compared
 from bench.reports.run.words import STATUS_WORDS, interval, number
-from bench.results.records import TaskCard
+from bench.results.records import TaskCard, TrialRecord
 from bench.words import count
 
 if TYPE_CHECKING:
@@ -79,13 +79,13 @@ def leaders(run: Run, task: TaskCard) -> list[Leader]:
     frame = frame[(frame["metric"] == metric.name) & (frame["task"] == task.name) & frame["value"].notna()]
     traps = tables.trap_values(frame, task).set_index(["track", "dataset"])
     sign = metric.sign
-    apart = not_compared(run, task)
+    apart, detail = not_compared(run, task), _details(run, task, metric.name)
+    of_pair = dict(list(frame[(frame["role"] == "method") & frame["whole"]].groupby(["track", "dataset"])))
     out = []
     for track, dataset in tables.pairs(run, task.name):
-        methods = frame[(frame["track"] == track) & (frame["dataset"] == dataset)]
-        methods = methods[(methods["role"] == "method") & methods["whole"]]
-        if methods.empty or (track, dataset) in apart:
+        if (track, dataset) not in of_pair or (track, dataset) in apart:
             continue
+        methods = of_pair[track, dataset]
         methods = methods.assign(key=sign * methods["value"]).sort_values(["key", "label"], ascending=[False, True])
         best = methods.iloc[0]
         rest = methods.iloc[1:]
@@ -107,7 +107,7 @@ def leaders(run: Run, task: TaskCard) -> list[Leader]:
                 below_trap=below["label"].tolist(),
                 trap=f"{trap['trap_label']} {number(trap['trap'])}" if trap is not None else "",
                 beaten=best["label"] in below["label"].tolist(),
-                detail=_detail(run, task, track, dataset, best["label"], metric.name),
+                detail=detail.get((track, dataset, best["label"]), ""),
                 near_trap=bounds != ""
                 and trap is not None
                 and bool(sign * best[near] <= sign * trap["trap"] < best["key"]),
@@ -126,24 +126,27 @@ def _how(best: pd.Series) -> str:
     return f"over {count(best[several[0]], several[1])}" if several else ""
 
 
-def _detail(run: Run, task: TaskCard, track: str, dataset: str, label: str, metric: str) -> str:
-    """Details of the rows, without those of the single intervals: the tested donors stand in the table."""
-    rows = run.rows[(run.rows["task"] == task.name) & (run.rows["track"] == track) & (run.rows["dataset"] == dataset)]
-    rows = rows[(rows["label"] == label) & (rows["metric"] == metric) & (rows["unit"] == "pooled")]
-    parts = {part for detail in rows["detail"].dropna() for part in detail.split("; ") if part}
-    return "; ".join(sorted(part for part in parts if not part.startswith("interval rests on ")))
+def _details(run: Run, task: TaskCard, metric: str) -> dict[tuple[str, str, str], str]:
+    """(track, dataset, label) -> details of its rows, without those of the single intervals: these stand in a table."""
+    rows = run.rows[run.rows["detail"].notna()]
+    rows = rows[(rows["metric"] == metric) & (rows["unit"] == "pooled") & (rows["task"] == task.name)]
+    parts: dict[tuple[str, str, str], set[str]] = {}
+    for *name, text in rows[["track", "dataset", "label", "detail"]].itertuples(index=False, name=None):
+        told = {part for part in text.split("; ") if part and not part.startswith("interval rests on ")}
+        parts.setdefault(tuple(name), set()).update(told)
+    return {name: "; ".join(sorted(told)) for name, told in parts.items()}
 
 
+@once
 def without_result(run: Run, task: TaskCard) -> list[tuple[str, str, str]]:
     """(track, dataset, reason) of the pairs that were tried, and for which no method has a result."""
+    of_pair: dict[tuple[str, str], list[TrialRecord]] = {}
+    for record in run.trials.values():
+        if record.spec.task == task.name and record.spec.role == "method":
+            of_pair.setdefault((record.spec.track, record.spec.dataset), []).append(record)
     out = []
     for track, dataset in tables.pairs(run, task.name):
-        tried = [
-            record
-            for record in run.trials.values()
-            if (record.spec.task, record.spec.track, record.spec.dataset) == (task.name, track, dataset)
-            and run.methods[record.spec.method].role == "method"
-        ]
+        tried = of_pair.get((track, dataset), [])
         if not tried or any(record.status == "ok" for record in tried):
             continue
         # what is not installed explains a method, never a pair, unless it is all there is

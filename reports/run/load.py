@@ -11,10 +11,9 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import pandas as pd
 
-from bench.errors import BenchError
 from bench.reports.run.splits import Pair, Splits, of_records
 from bench.results.records import DataCard, MethodCard, PlannedTrial, Request, RunInfo, Skipped, TaskCard, TrialRecord
-from bench.results.store import Store, read_parquet
+from bench.results.store import Store, read_typed
 from bench.results.tables import CURVE_COLUMNS, ROW_COLUMNS
 
 #: Together with the parameters these name a trial; a second trial of the same name replaces the first.
@@ -127,15 +126,7 @@ def load(folder: Path) -> Run:
 
 def _table(folder: Path, name: str, columns: dict[str, str]) -> pd.DataFrame:
     path = folder / f"{name}.parquet"
-    if not path.is_file():
-        return pd.DataFrame(columns=list(columns)).astype(columns)
-    frame = read_parquet(path)
-    missing = [column for column in columns if column not in frame.columns]
-    if missing:
-        raise BenchError(
-            f"columns missing: {', '.join(missing)}", where=str(path), fix="run `bench rescore` on the run"
-        )
-    return frame[list(columns)].astype(columns)
+    return read_typed(path, columns) if path.is_file() else pd.DataFrame(columns=list(columns)).astype(columns)
 
 
 def _newest(rows: pd.DataFrame, started: dict[str, str]) -> set[str]:

@@ -61,7 +61,8 @@ def ranking(run: Run, card: TaskCard) -> Ranking:
             up = directions[metric]
             floor = _worst_control(track_cells, datasets, higher_is_better=up)
             policies.append(ranks_under_policies(table, zero=floor, higher_is_better=up).assign(**keys))
-            within += [_within(track_cells, table, dataset, up).assign(**keys) for dataset in datasets]
+            bounds = _bounds(track_cells, table)
+            within += [_within(bounds[dataset], table[dataset], up).assign(**keys) for dataset in datasets]
     ranked = {label for labels in tried.values() for label in labels}
     unranked = [label for label, role in tables.label_order(run, card.name) if role == "method" and label not in ranked]
     return Ranking(_joined(policies, _RANKS), _joined(within, _WITHIN), unranked)
@@ -131,14 +132,20 @@ def _worst_control(frame: pd.DataFrame, datasets: list[str], *, higher_is_better
     return worst.reindex(datasets).astype(float).fillna(0.0)
 
 
-def _within(frame: pd.DataFrame, table: pd.DataFrame, dataset: str, higher_is_better: bool) -> pd.DataFrame:
-    rows = frame[(frame["role"] == "method") & (frame["dataset"] == dataset)].set_index("label")
-    intervals = rows[["ci_low", "ci_high"]].astype(float).reindex(table.index)
-    ranks = rank_with_ties(table[dataset], higher_is_better=higher_is_better, intervals=intervals)
+def _bounds(frame: pd.DataFrame, table: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """Dataset -> ``ci_low`` and ``ci_high`` of the methods of a table."""
+    methods = frame[frame["role"] == "method"].astype({"ci_low": float, "ci_high": float}).groupby("dataset")
+    found = {name: rows.set_index("label")[["ci_low", "ci_high"]].reindex(table.index) for name, rows in methods}
+    none = pd.DataFrame(np.nan, index=table.index, columns=["ci_low", "ci_high"])
+    return {dataset: found.get(dataset, none) for dataset in table.columns}
+
+
+def _within(intervals: pd.DataFrame, values: pd.Series, higher_is_better: bool) -> pd.DataFrame:
+    ranks = rank_with_ties(values, higher_is_better=higher_is_better, intervals=intervals)
     if intervals.isna().all(axis=None):
         ranks["tie_group"] = pd.array([pd.NA] * len(ranks), dtype="Int64")
-    place = table[dataset].rank(ascending=not higher_is_better, method="first")
-    return ranks.assign(place=place).rename_axis("method").reset_index().assign(dataset=dataset)
+    place = values.rank(ascending=not higher_is_better, method="first")
+    return ranks.assign(place=place).rename_axis("method").reset_index().assign(dataset=values.name)
 
 
 def _power_note(n: int) -> str:

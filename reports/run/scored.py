@@ -7,7 +7,7 @@ import pandas as pd
 from bench.errors import BenchError
 from bench.reports.run import tables
 from bench.reports.run.load import Run, once
-from bench.results.store import Store
+from bench.results.store import Store, scored_file
 
 #: What every joined table starts with.
 TRIAL = ["track", "dataset", "label", "role", "trial"]
@@ -20,6 +20,12 @@ def finished(run: Run, task: str) -> pd.DataFrame:
     trials = tables.trials(run)
     trials = trials[(trials["task"] == task) & (trials["status"] == "ok")]
     return trials.sort_values([*TRIAL[:-1], *_SEEDS, "trial"], kind="stable")[TRIAL].reset_index(drop=True)
+
+
+@once
+def _tables(run: Run) -> set[tuple[str, str]]:
+    """(trial, file) of every table: most trials of most tasks have none, and to look for each takes long."""
+    return {(file.parent.name, file.name) for file in (run.folder / "trials").glob(f"*/{scored_file('*')}")}
 
 
 def first_seeds(trials: pd.DataFrame) -> pd.DataFrame:
@@ -53,9 +59,10 @@ def table(
     store = Store(run.folder)
     optional = optional or {}
     frames = []
-    for row in trials.itertuples(index=False):
+    with_table = {trial for trial, file in _tables(run) if file == scored_file(name)}
+    for row in trials[trials["trial"].isin(with_table)].itertuples(index=False):
         frame = store.scored_table(row.trial, name)
-        if frame is None:
+        if frame is None:  # taken away in between
             continue
         missing = [column for column in columns if column not in frame]
         if missing:

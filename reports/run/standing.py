@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
+from typing import Any
+
 import pandas as pd
 
 from bench.reports.run import tables
@@ -47,18 +50,18 @@ def without_scale(run: Run, card: TaskCard) -> dict[tuple[str, str, str], str]:
     """(track, dataset, metric) -> why it can tell nothing (:func:`bench.results.scale.why_untold`)."""
     frame = tables.cells(run)
     frame = frame[(frame["task"] == card.name) & frame["role"].isin(["perfect", "random"]) & frame["value"].notna()]
+    anchors: dict[tuple[str, str, str], dict[str, Anchor]] = {}  # the first control of each role
+    for row in frame.to_dict("records"):
+        anchors.setdefault((row["track"], row["dataset"], row["metric"]), {}).setdefault(row["role"], _anchor(row))
+    metrics = {metric.name: metric for metric in card.metrics}
     reasons = {}
-    for metric in card.metrics:
-        for (track, dataset), controls in frame[frame["metric"] == metric.name].groupby(["track", "dataset"]):
-            perfect, random = (controls[controls["role"] == role] for role in ("perfect", "random"))
-            if perfect.empty or random.empty:
-                continue
-            if why := why_untold(_anchor(perfect.iloc[0]), _anchor(random.iloc[0]), metric):
-                reasons[track, dataset, metric.name] = why
+    for place, of in anchors.items():
+        if len(of) == 2 and place[2] in metrics and (why := why_untold(of["perfect"], of["random"], metrics[place[2]])):
+            reasons[place] = why
     return reasons
 
 
-def _anchor(row: pd.Series) -> Anchor:
+def _anchor(row: dict[Hashable, Any]) -> Anchor:
     low, high = (None if pd.isna(row[end]) else float(row[end]) for end in ("ci_low", "ci_high"))
     return Anchor(row["label"], float(row["value"]), low, high)
 

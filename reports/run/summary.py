@@ -7,15 +7,13 @@ from collections.abc import Sequence
 
 from bench.reports.run import tables
 from bench.reports.run.caveats import donors_untold, rests_on, tested_donors, weak_labels
-from bench.reports.run.leaders import Leader, leaders, without_result
+from bench.reports.run.leaders import Leader, without_result
 from bench.reports.run.load import Run
 from bench.reports.run.standing import not_compared
 from bench.reports.run.words import number, short
 from bench.results.baseline import without_linear_baseline
 from bench.results.records import DECLARED, TaskCard
 from bench.words import count, listing
-
-__all__ = ["NO_INTERVAL", "Leader", "leaders", "no_result", "scope", "verdict", "without_result"]
 
 #: Of a value without an interval.
 NO_INTERVAL = "no interval: small differences say nothing"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+import itertools
 
 import numpy as np
 import pandas as pd
@@ -27,6 +27,7 @@ INTERVALS = {
 }
 
 Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
 _NUMBERS = ["value", "ci_low", "ci_high", "low", "high"]
 
 
@@ -43,7 +44,8 @@ def main_metrics(task: TaskCard) -> list[str]:
 @once
 def part_metrics(run: Run, task: str) -> set[str]:
     """Metrics that only parts (``class:NAME``) have, never a whole: they would be empty columns beside the others."""
-    rows = run.rows[(run.rows["task"] == task) & run.rows["metric"].notna()]
+    rows = run.rows[["task", "unit", "metric"]].drop_duplicates()
+    rows = rows[(rows["task"] == task) & rows["metric"].notna()]
     whole = ~rows["unit"].str.contains(":").fillna(False)
     return set(rows["metric"]) - set(rows.loc[whole, "metric"])
 
@@ -52,7 +54,7 @@ def part_metrics(run: Run, task: str) -> set[str]:
 def trials(run: Run) -> pd.DataFrame:
     """One row per trial: every column of the results that does not change within a trial, and ``label``."""
     varying = ["unit", "metric", "value", "ci_low", "ci_high", "n"]
-    frame = run.rows.drop(columns=varying).drop_duplicates("trial").reset_index(drop=True)
+    frame = run.rows.drop_duplicates("trial").drop(columns=varying).reset_index(drop=True)
     return frame.assign(detail=frame["detail"].where(frame["status"] != "ok", ""))
 
 
@@ -72,14 +74,12 @@ def cells(run: Run, unit: str = "pooled") -> pd.DataFrame:
     keys = [*PAIR, "label", "role", "metric"]
     rows = run.rows[(run.rows["status"] == "ok") & (run.rows["unit"] == unit)]
     numbers = (rows[c].to_numpy(float, na_value=np.nan) for c in ("split", "value", "ci_low", "ci_high"))
-    split, value, low, high = numbers
+    grouped = rows.groupby(keys)
     shares = {pair: splits.tested_to_trained(of, run.datasets.get(pair[2])) for pair, of in run.splits.items()}
-    means = [
-        dict(zip(keys, key, strict=True)) | mean_of_trials(split[i], value[i], low[i], high[i], shares.get(key[:3]))
-        for key, i in sorted(rows.groupby(keys).indices.items())
-    ]
-    frame = pd.DataFrame(means, columns=[*keys, *_NUMBERS, "interval", "trials", "splits"])
-    frame = frame.astype(dict.fromkeys(keys, "string") | dict.fromkeys(_NUMBERS, "Float64"))
+    names = grouped.size().index.to_frame(index=False)
+    share = [shares.get(pair) for pair in zip(*(names[c] for c in PAIR), strict=True)]
+    means = means_of_trials(grouped.ngroup().to_numpy(), *numbers, np.array(share, dtype=float))
+    frame = pd.concat([names, means], axis=1).astype(dict.fromkeys(keys, "string") | dict.fromkeys(_NUMBERS, "Float64"))
     limits = {(name, m.name): (m.low, m.high) for name, card in run.tasks.items() for m in card.metrics}
     ends = [limits.get(names, (None, None)) for names in zip(frame["task"], frame["metric"], strict=True)]
     least, most = (pd.Series([end[side] for end in ends], dtype="Float64") for side in (0, 1))
@@ -87,30 +87,50 @@ def cells(run: Run, unit: str = "pooled") -> pd.DataFrame:
     return frame.assign(whole=frame["splits"] == frame.groupby([*PAIR, "metric"])["splits"].transform("max"))
 
 
-def mean_of_trials(
-    split: Floats, value: Floats, ci_low: Floats, ci_high: Floats, share: float | None
-) -> dict[str, Any]:
-    """Mean over trials of a split, then over splits, with its interval: the columns of :func:`cells`.
+def means_of_trials(
+    group: Integers, split: Floats, value: Floats, ci_low: Floats, ci_high: Floats, share: Floats
+) -> pd.DataFrame:
+    """Mean over trials of a split, then over splits, with its interval: columns of :func:`cells`, a row per group.
 
     Parameters
     ----------
-    split, value, ci_low, ci_high
-        Of each trial: the number of its split, what is averaged, and that one's 95 % bounds (NaN without).
+    group, split, value, ci_low, ci_high
+        Of each trial: the number of its group (0, 1, ...) and split, what is averaged, and its 95 % bounds (NaN
+        without).
     share
-        Tested donors of a split divided by the others (:func:`bench.reports.run.splits.tested_to_trained`).
+        Of each group the tested donors of a split divided by the others
+        (:func:`bench.reports.run.splits.tested_to_trained`); NaN where that is not known.
     """
-    defined = ~np.isnan(value)
-    split, value, ci_low, ci_high = split[defined], value[defined], ci_low[defined], ci_high[defined]
-    summary = {"interval": "", "trials": len(value), "splits": len(np.unique(split))}
-    if not len(value):
-        return summary
-    means = np.array([value[split == number].mean() for number in np.unique(split)])
-    if len(means) > 1:
-        kind, spread, bounds = "splits", means, None if share is None else split_interval(means, share)
+    order = np.lexsort((split, group))
+    order = order[~np.isnan(value[order])]
+    of_trial = np.stack([group, split])[:, order]
+    first = np.flatnonzero((np.diff(of_trial, axis=1, prepend=np.nan) != 0).any(axis=0))  # of each split of each group
+    sizes = np.diff(first, append=len(order)).tolist()
+    alike: dict[tuple[int, ...], list[tuple[int, int]]] = {}  # as many trials in each split: averaged together
+    for number, i in itertools.groupby(range(len(first)), lambda i: int(of_trial[0, first[i]])):
+        one, *others = i
+        alike.setdefault(tuple(sizes[j] for j in (one, *others)), []).append((number, first[one]))
+    n = len(share)
+    out = {"interval": np.full(n, "", object), "trials": np.zeros(n, int), "splits": np.zeros(n, int)}
+    numbers = np.full((n, len(_NUMBERS)), np.nan)
+    for counts, places in alike.items():
+        groups, starts = np.array(places).T
+        rows = order[starts[:, None] + np.arange(sum(counts))]
+        numbers[groups] = _means(counts, value[rows], ci_low[rows], ci_high[rows], share[groups])
+        out["interval"][groups] = "splits" if len(counts) > 1 else "trials" if sum(counts) > 1 else "one"
+        out["trials"][groups], out["splits"][groups] = sum(counts), len(counts)
+    out["interval"][np.isnan(numbers[:, 1])] = ""
+    return pd.DataFrame(dict(zip(_NUMBERS, numbers.T, strict=True)) | out)
+
+
+def _means(counts: tuple[int, ...], value: Floats, ci_low: Floats, ci_high: Floats, share: Floats) -> Floats:
+    """:data:`_NUMBERS` of groups that have ``counts`` trials in each split; values are groups x trials, by split."""
+    means = np.stack([of_split.mean(1) for of_split in np.split(value, np.cumsum(counts)[:-1], axis=1)], axis=1)
+    if len(counts) > 1:
+        spread, bounds = means, split_interval(means, share)
     else:
-        kind, spread, bounds = "trials" if len(value) > 1 else "one", value, mean_interval(value, ci_low, ci_high)
-    summary |= {"value": means.mean(), "low": spread.min(), "high": spread.max()}
-    return summary | ({"interval": kind, "ci_low": bounds[0], "ci_high": bounds[1]} if bounds else {})
+        spread, bounds = value, mean_interval(value, ci_low, ci_high)
+    return np.stack([means.mean(1), *bounds, spread.min(1), spread.max(1)], axis=1)
 
 
 @once

@@ -281,8 +281,19 @@ def test_policies_respect_direction_and_total_failure() -> None:
 def test_the_interval_of_trials_that_differ_by_nothing_is_their_own() -> None:
     assert stats.mean_interval([0.6, 0.6, 0.6], [0.5] * 3, [0.65] * 3) == pytest.approx((0.5, 0.65))
     assert stats.mean_interval([0.6], [0.61], [0.65]) == pytest.approx((0.61, 0.65))  # a bootstrap may be biased
-    assert stats.mean_interval([0.6, 0.7], [0.5, np.nan], [0.7, np.nan]) is None
-    assert stats.mean_interval([], [], []) is None
+    assert np.isnan(stats.mean_interval([0.6, 0.7], [0.5, np.nan], [0.7, np.nan])).all()
+
+
+def test_intervals_of_several_means_are_those_of_each() -> None:
+    rng = np.random.default_rng(2)
+    values, low, high = rng.random((4, 5)), -rng.random((4, 5)), 1 + rng.random((4, 5))
+    low[3, 1] = np.nan
+    shares = [0.5, 1, 2, np.nan]
+    each = list(map(stats.mean_interval, values, low, high))
+    np.testing.assert_array_equal(np.transpose(stats.mean_interval(values, low, high)), each)
+    each = list(map(stats.split_interval, values, shares))
+    np.testing.assert_array_equal(np.transpose(stats.split_interval(values, shares)), each)
+    assert np.isnan(each).any(axis=1).tolist() == [False, False, False, True]
 
 
 def test_the_interval_of_seeds_without_sampling_error_is_students() -> None:
@@ -330,5 +341,5 @@ def test_the_interval_over_splits_covers_a_mean_over_donors_where_students_does_
 
 
 def test_two_splits_have_no_interval() -> None:
-    assert stats.split_interval([0.2, 0.9], 1.0) is None
+    assert np.isnan(stats.split_interval([0.2, 0.9], 1.0)).all()
     assert stats.split_interval([0.5, 0.5, 0.5], 0.5) == pytest.approx((0.5, 0.5))

@@ -251,6 +251,15 @@ def test_empty_run_folder_has_a_report(tmp_path: Path, make_run: Callable[..., P
     assert "nothing to show" in text
 
 
+def test_a_run_folder_without_its_requests_says_what_is_missing(make_run: Callable[..., Path]) -> None:
+    run = make_run({"solo": 1.0}, datasets=("chcl",), tracks=("simulated",), seeds=1)
+    (run / "requests" / "0001.json").unlink()
+    text = build_report(run, formats=()).read_text(encoding="utf-8")
+    n = len(list((run / "trials").iterdir()))
+    assert f"{n} trials of doublet cannot be shown: the request" in text
+    assert "nothing to show" not in text
+
+
 def test_not_a_run_says_so(tmp_path: Path) -> None:
     with pytest.raises(BenchError, match=r"run\.json"):
         build_report(tmp_path)

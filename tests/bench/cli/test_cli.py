@@ -198,6 +198,14 @@ def test_a_scaffolded_method_checks_and_runs(tmp_path, cohort_cache, task):
     assert bench("new", "method", "my-depth", "--out", tmp_path).returncode == 2
 
 
+@pytest.mark.parametrize(("kind", "name"), [("method", "scrublet"), ("method", "truth"), ("task", "doublet")])
+def test_a_scaffold_of_a_name_that_is_taken_is_refused(kind: str, name: str, tmp_path: Path) -> None:
+    done = bench("new", kind, name, "--out", tmp_path)
+    assert done.returncode == 2
+    assert f"called {name!r} already" in done.stderr
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.slow
 def test_an_installed_plugin_package_is_listed_checked_and_run(tmp_path, cohort_cache):
     site = tmp_path / "site"

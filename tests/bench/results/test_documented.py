@@ -33,7 +33,7 @@ def fields(model: type[TrialRecord]) -> Iterator[str]:
         if "properties" in node:
             for key, value in node["properties"].items():
                 yield from walk(value, f"{name}.{key}".lstrip("."))
-        elif "$ref" in node.get("items", {}):
+        elif {"$ref", "properties"} & node.get("items", {}).keys():
             yield from walk(node["items"], f"{name}[]")
         else:
             yield name

@@ -15,6 +15,7 @@ from command_line import bench
 from bench.errors import BenchError
 from bench.reports import build_index
 from bench.reports.run import outcome, summary
+from bench.reports.run.leaders import leaders
 from bench.reports.run.load import load
 
 
@@ -52,7 +53,7 @@ def test_each_task_has_its_sentence_its_best_methods_and_its_failures(two: list[
     for folder in two:
         run = load(folder)
         [card] = run.tasks.values()
-        leading = summary.leaders(run, card)
+        leading = leaders(run, card)
         assert str(html.escape(summary.verdict(run, card, leading), quote=False)).replace("'", "&#39;") in text
         assert str(outcome.line(run, card)) in text
         for leader in leading:

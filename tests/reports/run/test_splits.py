@@ -17,6 +17,7 @@ from scipy import sparse, stats
 from bench.problem import Cells, Inputs, Problem
 from bench.reports.page import html
 from bench.reports.run import caveats, standing, summary, tables
+from bench.reports.run.leaders import leaders
 from bench.reports.run.load import Run, load
 from bench.reports.run.ranks import ranking
 from bench.results.records import (
@@ -144,7 +145,7 @@ def test_donors_that_the_run_folder_lost_are_not_said_to_be_untold_by_the_data(m
     run = load(folder)
     assert caveats.rests_on(run, "t", "plain", "d") == "donors that the run folder does not tell"
     words = "It rests on donors that the run folder does not tell."
-    assert words in summary.verdict(run, run.tasks["t"], summary.leaders(run, run.tasks["t"]))
+    assert words in summary.verdict(run, run.tasks["t"], leaders(run, run.tasks["t"]))
 
 
 def test_a_pair_without_a_finished_trial_rests_on_nothing_yet(make: Callable[..., Run]) -> None:
@@ -156,7 +157,7 @@ def test_a_method_that_lacks_a_split_neither_leads_nor_is_ranked_before_one_that
 ) -> None:
     trials = [("m", k, 0, v, 0.01) for k, v in enumerate([0.5, 0.5, 0.4])] + [("lucky", 0, 0, 0.9, 0.01)]
     run = make(trials, {0: "abc", 1: "bcd", 2: "efg"})
-    [leader] = summary.leaders(run, run.tasks["t"])
+    [leader] = leaders(run, run.tasks["t"])
     assert (leader.best, leader.alone, leader.how) == ("m", True, "over 3 splits")
     policies = ranking(run, run.tasks["t"]).policies
     worst = policies[(policies["policy"] == "worst") & (policies["metric"] == "auprc")].set_index("method")
@@ -193,7 +194,7 @@ def test_what_may_not_be_compared_is_in_no_verdict_and_no_rank(
 ) -> None:
     run = make(trials, {0: "abc"}, **fields)
     card, track = run.tasks["t"], fields.get("track", "plain")
-    found = summary.leaders(run, card)
+    found = leaders(run, card)
     text = summary.verdict(run, card, found)
     ranks = ranking(run, card)
     if why is None:
@@ -218,7 +219,7 @@ def test_a_track_on_which_few_of_the_methods_were_run_is_unfinished(
     there = [(f"m{i}", 0, 0, 0.9, 0.1, "other") for i in range(n_there)] + [("depth", 0, 0, 0.2, None, "other")]
     run = make([*everywhere, *there], {0: "abc"})
     card = run.tasks["t"]
-    found = summary.leaders(run, card)
+    found = leaders(run, card)
     assert {leader.track for leader in found} == ({"plain", "other"} if counts else {"plain"})
     assert set(ranking(run, card).policies["track"]) == {leader.track for leader in found}
     text = summary.verdict(run, card, found)
@@ -230,7 +231,7 @@ def test_a_track_on_which_few_of_the_methods_were_run_is_unfinished(
 @pytest.mark.parametrize(("trap", "near"), [(0.45, False), (0.5, True), (0.55, True), (0.6, False)])
 def test_a_trap_within_the_interval_of_the_best_is_told(make: Callable[..., Run], trap: float, near: bool) -> None:
     run = make([("m", 0, 0, 0.6, 0.1), ("depth", 0, 0, trap, None)], {0: "abc"})
-    [leader] = summary.leaders(run, run.tasks["t"])
+    [leader] = leaders(run, run.tasks["t"])
     assert leader.interval == "[0.500, 0.700]"
     assert leader.near_trap is near
     assert leader.beaten == (trap == 0.6)
@@ -240,7 +241,7 @@ def test_a_trap_above_the_lower_is_better_interval(make: Callable[..., Run]) -> 
     run = make([("m", 0, 0, 0.4, 0.1), ("depth", 0, 0, 0.45, None)], {0: "abc"})
     card = run.tasks["t"]
     metrics = [replace(metric, higher_is_better=False) for metric in card.metrics]
-    [leader] = summary.leaders(run, card.model_copy(update={"metrics": metrics}))
+    [leader] = leaders(run, card.model_copy(update={"metrics": metrics}))
     assert leader.near_trap
 
 
@@ -254,7 +255,7 @@ def test_notes_on_a_problem_keep_their_order(make: Callable[..., Run]) -> None:
 
 def test_no_method_is_best_where_a_trap_is_better(make: Callable[..., Run]) -> None:
     run = make([*TWO, ("depth", 0, 1, 1.0, None)], {0: "abc"})  # the mean of the trap's trials is 0.6
-    [leader] = summary.leaders(run, run.tasks["t"])
+    [leader] = leaders(run, run.tasks["t"])
     assert leader.beaten
     text = summary.verdict(run, run.tasks["t"], [leader])
     assert "no method beats the trivial baseline depth 0.600: the nearest, m, has 0.600 [0.500, 0.700]." in text
@@ -281,13 +282,13 @@ def test_without_intervals_nothing_is_told_apart(make: Callable[..., Run]) -> No
 def test_the_headline_says_how_many_donors_it_rests_on(make: Callable[..., Run], donors: dict, words: str) -> None:
     run = make([(m, k, 0, v, 0.1) for k in donors for m, v in (("m", 0.6), ("n", 0.5))], donors)
     assert caveats.rests_on(run, "t", "plain", "d") == words
-    found = summary.leaders(run, run.tasks["t"])
+    found = leaders(run, run.tasks["t"])
     assert f"It rests on {words}." in summary.verdict(run, run.tasks["t"], found)
 
 
 def test_weak_labels_stand_in_the_headline_and_in_a_box(make: Callable[..., Run]) -> None:
     run = make(TWO, {0: "abc"}, weak="derived labels (weak): derived_type")
-    found = summary.leaders(run, run.tasks["t"])
+    found = leaders(run, run.tasks["t"])
     text = summary.verdict(run, run.tasks["t"], found)
     assert "The labels of d are weak: not the authors' own." in text
     why = "the labels are not the authors': derived labels (weak): derived_type"
