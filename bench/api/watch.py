@@ -11,6 +11,7 @@ from bench.environments.builder import build_environment
 from bench.environments.declaration import Environment
 from bench.execution.engines import Watcher
 from bench.plan.grid import Plan, Planned
+from bench.results.headline import headline_score
 from bench.results.records import TrialRecord
 from bench.sandbox.progress import Progress
 
@@ -58,6 +59,7 @@ class Lines(Silent):
 
     def __init__(self, plan: Plan, todo: list[Planned], finished: int) -> None:
         self._total, self._done, self._start = len(todo), 0, time.monotonic()
+        self._task = plan.task
         for skipped in plan.skipped:
             _say(f"not run: {skipped.dataset}/{skipped.track}: {skipped.reason}")
         for name, source in plan.datasets.items():
@@ -72,8 +74,9 @@ class Lines(Silent):
         spec, seconds = planned.spec, time.monotonic() - self._start
         status, detail = (record.status, record.detail) if record else ("missing", "")
         reason = f": {detail.splitlines()[0]}" if status != "ok" and detail else ""
+        score = headline_score(record, self._task.metrics) if record else ""
         place = f"{spec.method} on {spec.dataset}/{spec.track}"
-        _say(f"[{self._done}/{self._total}, {seconds:.0f} s] {status}: {place}{reason}")
+        _say(f"[{self._done}/{self._total}, {seconds:.0f} s] {status}: {place}{reason or score and f', {score}'}")
 
 
 def _say(line: str) -> None:

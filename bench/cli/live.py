@@ -17,6 +17,7 @@ from rich.text import Text
 
 from bench.environments.declaration import Environment
 from bench.plan.grid import Plan, Planned
+from bench.results.headline import headline_score
 from bench.results.records import TrialRecord
 from bench.sandbox.progress import Progress
 from bench.words import count
@@ -39,7 +40,7 @@ class LiveTable:
     def __init__(self, plan: Plan, todo: list[Planned], finished: int) -> None:
         self._console = Console(stderr=True)
         self._waiting = {planned.key: planned for planned in todo}
-        self._total = len(todo)
+        self._total, self._task = len(todo), plan.task
         #: Trials whose problem is built or waited for, and trials at work, and since when.
         self._preparing: dict[str, tuple[Planned, float]] = {}
         self._running: dict[str, tuple[Planned, float]] = {}
@@ -92,6 +93,8 @@ class LiveTable:
                 self._seconds[planned.spec.method, planned.spec.role].append(seconds)
             if record is not None and record.status != "ok":
                 line.append(f"  {record.detail.splitlines()[0] if record.detail else ''}", style="dim")
+            elif record is not None and (score := headline_score(record, self._task.metrics)):
+                line.append(f"  {score}", style="bold")
             if self._console.is_terminal:
                 line.truncate(self._console.width, overflow="ellipsis")
             self._say(line)

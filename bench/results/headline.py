@@ -105,6 +105,14 @@ def _bounds(records: Sequence[TrialRecord], metric: str) -> tuple[float | None, 
     return mean_interval(value, low, high) or (None, None)
 
 
+def headline_score(record: TrialRecord, metrics: Iterable[Metric]) -> str:
+    """``auprc 0.414``: the score of one trial by the headline metric; nothing without one."""
+    for metric in metrics:
+        if metric.headline and (value := _cell([record], metric.name).value) is not None:
+            return f"{metric.name} {value:.3f}"
+    return ""
+
+
 def _order(row: Row, compared: Sequence[int], metric: Metric) -> tuple[bool, float, str]:
     values = [value for i in compared if (value := row.cells[i].value) is not None]
     mean = fmean(values) if values else float("inf")

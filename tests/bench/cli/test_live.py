@@ -5,7 +5,7 @@ import io
 from collections import Counter
 
 import pytest
-from builders import trial_record, trial_spec
+from builders import metric, task_card, trial_record, trial_spec
 from rich.console import Console
 
 from bench.cli import live as live_module
@@ -77,7 +77,8 @@ def live(monkeypatch):
 
     def make(*specs):
         todo = [Planned(f"key{i}", spec) for i, spec in enumerate(specs)]
-        return live_module.LiveTable(Plan(None, todo, [], [], {}), todo, 0), todo, clock, said
+        task = task_card("guess", {}, [metric("f1"), metric("accuracy", headline=True)])
+        return live_module.LiveTable(Plan(task, todo, [], [], {}), todo, 0), todo, clock, said
 
     return make
 
@@ -100,12 +101,13 @@ def test_preparing_a_problem_is_a_line_of_its_own_and_no_trials_time(live):
     table.started(first)
     table.started(second)
     clock.now += 2
-    table.finished(first, trial_record("a", truth))
+    scores = [ScoreRecord(metric="accuracy", value=0.1, unit="donor:d1"), ScoreRecord(metric="accuracy", value=0.75)]
+    table.finished(first, trial_record("a", truth, scores=scores))
     lines = said.getvalue().splitlines()
     assert lines[0] == "2 trials to run"
     assert lines[1].split() == ["prepared", f"{truth.dataset}/{truth.track}", "[0.0]", "7.0", "s"]
     assert lines[2].split()[:2] == ["ok", "truth"]
-    assert lines[2].endswith("  2.0 s")
+    assert lines[2].endswith("  2.0 s  accuracy 0.750")
     assert len(lines) == 3
 
 
