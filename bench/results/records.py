@@ -34,7 +34,7 @@ class _Frozen(BaseModel):
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        """What is made here is made printable; of what is read, JSON refuses text that is not."""
+        """Make text printable where a record is made; where one is read, JSON has refused what is not."""
         model = handler(source)
         made = core_schema.no_info_before_validator_function(_printable_fields, model)
         return core_schema.json_or_python_schema(json_schema=model, python_schema=made)

@@ -263,10 +263,10 @@ def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def _lacks(column: pd.Series) -> pd.Series:
-    """Whether JSON has no such value: missing, or not finite."""
+    """Return which values JSON does not have: missing, or not finite."""
     return column.isin([np.inf, -np.inf]) | column.isna()
 
 
 def _numbers(values: NDArray[np.float64]) -> list[float | None]:
     """JSON numbers; what is not finite becomes null."""
-    return np.where(np.isfinite(values), values.astype(object), None).tolist()
+    return [v if ok else None for v, ok in zip(values.tolist(), np.isfinite(values), strict=True)]

@@ -73,12 +73,13 @@ def cells(run: Run, unit: str = "pooled") -> pd.DataFrame:
     """
     keys = [*PAIR, "label", "role", "metric"]
     rows = run.rows[(run.rows["status"] == "ok") & (run.rows["unit"] == unit)]
-    numbers = (rows[c].to_numpy(float, na_value=np.nan) for c in ("split", "value", "ci_low", "ci_high"))
+    numbers = [rows[c].to_numpy(float, na_value=np.nan) for c in ("split", "value", "ci_low", "ci_high")]
     grouped = rows.groupby(keys)
     shares = {pair: splits.tested_to_trained(of, run.datasets.get(pair[2])) for pair, of in run.splits.items()}
     names = grouped.size().index.to_frame(index=False)
-    share = [shares.get(pair) for pair in zip(*(names[c] for c in PAIR), strict=True)]
-    means = means_of_trials(grouped.ngroup().to_numpy(), *numbers, np.array(share, dtype=float))
+    share = np.array([shares.get(pair) for pair in zip(*(names[c] for c in PAIR), strict=True)], dtype=float)
+    group = grouped.ngroup().to_numpy()
+    means = means_of_trials(group, numbers[0], numbers[1], numbers[2], numbers[3], share)
     frame = pd.concat([names, means], axis=1).astype(dict.fromkeys(keys, "string") | dict.fromkeys(_NUMBERS, "Float64"))
     limits = {(name, m.name): (m.low, m.high) for name, card in run.tasks.items() for m in card.metrics}
     ends = [limits.get(names, (None, None)) for names in zip(frame["task"], frame["metric"], strict=True)]
