@@ -25,6 +25,8 @@ class HvgPcaLogistic(LogisticRegression):
         ``scanpy.pp.highly_variable_genes(flavor="seurat")`` ranks them.
     n_components
         Principal components, centred, not scaled.
+    sets
+        As of logistic regression: sets of classes beside the labels, by a second fit.
     """
 
     name = "hvg_pca_logistic"
@@ -35,8 +37,10 @@ class HvgPcaLogistic(LogisticRegression):
     )
     preload = ("scanpy",)
 
-    def __init__(self, C: float = 1.0, max_iter: int = 500, n_genes: int = 2000, n_components: int = 50) -> None:
-        super().__init__(C, max_iter)
+    def __init__(
+        self, C: float = 1.0, max_iter: int = 500, n_genes: int = 2000, n_components: int = 50, sets: bool = False
+    ) -> None:
+        super().__init__(C, max_iter, sets)
         self.n_genes = n_genes
         self.n_components = n_components
 

@@ -23,6 +23,7 @@ _WORDS = {"celltype": "major cell type", "subtype": "subtype", "subcluster": "su
 _CLUSTERS = "Labels come, as a rule, from clusters of the same counts: agreement with them is what is measured."
 _SIMULATED = "The labels are those of the dataset's generator."
 _NO_PROBABILITIES = "without probabilities"
+_NO_SETS = "without sets of classes"
 
 
 def _tracks() -> dict[str, Track]:
@@ -98,6 +99,19 @@ def _metrics() -> tuple[Metric, ...]:
             higher_is_better=False,
             undefined=_NO_PROBABILITIES,
         ),
+        Metric(
+            "set_coverage_90",
+            "Share of cells whose set of classes has the true one; sets that keep their word have 0.9 or more.",
+            neutral=True,
+            undefined=_NO_SETS,
+        ),
+        Metric(
+            "set_size_90",
+            "Mean number of classes in a cell's set.",
+            high=None,
+            higher_is_better=False,
+            undefined=_NO_SETS,
+        ),
         Metric("f1", "F1 of one class (units class:NAME).", undefined="without tested cells of the class"),
         Metric("precision", "Precision of one class.", undefined="never answered, or no tested cells of the class"),
         Metric("recall", "Recall of one class.", undefined="without tested cells of the class"),
@@ -124,7 +138,7 @@ class AnnotationTask(Task):
     """
 
     name = "annotation"
-    version = "3"
+    version = "4"
     summary = "Name the cell type, subtype and subcluster of each nucleus."
     purpose = (
         "Compare annotation methods with each other and with the scMamba paper's models, which this project "
@@ -140,6 +154,16 @@ class AnnotationTask(Task):
             "probabilities",
             "matrix",
             "Of each of inputs.info['classes'], in that order; rows sum to 1.",
+            required=False,
+            low=0.0,
+            high=1.0,
+            columns="classes",
+        ),
+        Output(
+            "prediction_set",
+            "matrix",
+            "1 for each of inputs.info['classes'] that is in the cell's set, which shall have the true one in 90 % of "
+            "cells, else 0.",
             required=False,
             low=0.0,
             high=1.0,

@@ -34,6 +34,7 @@ COARSER = {"cell_type": "celltype", "subtype": "subtype"}
 _LABEL_METRICS = ("f1_macro", "f1_micro", "f1_weighted", "f1_macro_union", "balanced_accuracy")
 _REJECTION = ("coverage", "accuracy_assigned", "unseen_fraction", "unseen_rejected")
 _CALIBRATION = ("log_loss", "brier", "ece")
+_SETS = ("set_coverage_90", "set_size_90")
 
 #: Metrics of a set of cells, in the order of what :class:`AnnotationStatistic` returns.
 METRIC_NAMES: tuple[str, ...] = (
@@ -41,6 +42,7 @@ METRIC_NAMES: tuple[str, ...] = (
     *_REJECTION,
     *(f"{metric}_at_{level}" for level in COARSER.values() for metric in ("accuracy", "f1_macro")),
     *_CALIBRATION,
+    *_SETS,
 )
 
 #: Metrics of one class, in order.
@@ -61,6 +63,8 @@ class Answers:
         Level -> (true class, class that the answer belongs to), text.
     probabilities
         (n_cells, n_classes), and ``classes`` its columns; None without.
+    sets
+        Whether a class is in the set of a cell, (n_cells, n_classes); None without.
     """
 
     truth: NDArray[np.object_]
@@ -69,6 +73,7 @@ class Answers:
     coarser: Mapping[str, tuple[NDArray[np.object_], NDArray[np.object_]]]
     classes: list[str]
     probabilities: NDArray[np.floating] | None = None
+    sets: NDArray[np.bool_] | None = None
 
     def take(self, rows: NDArray[np.bool_]) -> Answers:
         """The chosen cells."""
@@ -79,6 +84,7 @@ class Answers:
             {level: (true[rows], answered[rows]) for level, (true, answered) in self.coarser.items()},
             self.classes,
             None if self.probabilities is None else self.probabilities[rows],
+            None if self.sets is None else self.sets[rows],
         )
 
 
@@ -101,6 +107,7 @@ class AnnotationStatistic:
         facts = [~unassigned, ~answers.seen, ~answers.seen & unassigned]
         self._facts = np.column_stack(facts).astype(float)
         self._calibration = _calibration_sums(answers)
+        self._sets = _set_sums(answers)
         self._wanted = [(name, _position(self._sums.labels, name)) for name in by_class or []]
 
     def __call__(self, weights: NDArray[np.int64]) -> Floats:
@@ -119,6 +126,7 @@ class AnnotationStatistic:
         for level in COARSER:
             columns += self._at_level(level, weights, total)
         columns += self._calibrated(w, total)
+        columns += [ratio(s, total) for s in (w @ self._sets).T]
         return np.column_stack([*columns, *self._of_classes(support, predicted, hits)])
 
     def _at_level(self, level: str, weights: NDArray[np.int64], total: Floats) -> list[Floats]:
@@ -180,6 +188,15 @@ def _calibration_sums(answers: Answers) -> tuple[Floats, sparse.csr_matrix] | No
     gap = confidence - (top == true)
     bins = sparse.csr_matrix((gap, (np.arange(n), _bins(confidence))), shape=(n, N_BINS))
     return np.column_stack([log_loss, brier, seen]), bins
+
+
+def _set_sums(answers: Answers) -> Floats:
+    """Per cell, whether the true class is in its set (that of an unseen one never is), and how many are; else NaN."""
+    if answers.sets is None:
+        return np.full((len(answers.truth), len(_SETS)), np.nan)
+    true = pd.Index(answers.classes).get_indexer(answers.truth)
+    has_truth = (true >= 0) & answers.sets[np.arange(len(true)), true]
+    return np.column_stack([has_truth, answers.sets.sum(axis=1)]).astype(float)
 
 
 def reliability(answers: Answers) -> tuple[list[float], list[float]]:

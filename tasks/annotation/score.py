@@ -55,6 +55,12 @@ def check(inputs: Inputs, prediction: Prediction) -> None:
                 where="output 'probabilities'",
                 fix="divide each row by its sum, or leave this output out if they are no probabilities",
             )
+    if "prediction_set" in prediction and not np.isin(prediction["prediction_set"], (0, 1)).all():
+        raise InvalidOutputError(
+            "a set of classes has entries other than 0 and 1",
+            where="output 'prediction_set'",
+            fix="give 1 for each class that is in the cell's set and 0 for the others",
+        )
 
 
 def score(problem: Problem, prediction: Prediction) -> Scored:
@@ -103,6 +109,7 @@ def _answers(problem: Problem, prediction: Prediction) -> Answers:
         coarser=coarser,
         classes=_classes(problem.inputs),
         probabilities=np.asarray(prediction["probabilities"]) if "probabilities" in prediction else None,
+        sets=np.asarray(prediction["prediction_set"]) > 0 if "prediction_set" in prediction else None,
     )
 
 
@@ -205,6 +212,8 @@ def _why_undefined(metric: str, answers: Answers) -> str:
         return "no cell was given a class"
     if metric == "unseen_rejected":
         return "every class of these cells has training cells"
+    if metric.startswith("set_"):
+        return "the method returns no sets of classes"
     if "_at_" in metric:
         return "the dataset has no such level above this track's"
     return "the method returns no probabilities" if answers.probabilities is None else "no cell of a known class"

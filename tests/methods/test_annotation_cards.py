@@ -35,6 +35,9 @@ METHODS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "hvg_pca_logistic": ("hvg_pca_logistic", "HvgPcaLogistic", {"n_genes": 400}),
     "seurat-py": ("seurat_py", "SeuratPy", {"n_features": 400, "n_pcs": 15, "resolution": 1.2}),
     "celltypist": ("celltypist", "CellTypist", {}),
+    "singler": ("singler", "SingleR", {}),
+    "linear_svm": ("linear_svm", "LinearSvm", {"lost": 0.0}),
+    "hierarchical_correlation": ("hierarchical_correlation", "HierarchicalCorrelation", {"n_votes": 20}),
     "celltypist-centred": ("celltypist", "CellTypist", {"with_mean": True}),
     "celltypist_voting": ("celltypist", "CellTypistVoting", {}),
 }

@@ -30,7 +30,8 @@ def _random(seed: int, n: int = 300) -> Answers:
     probabilities = rng.dirichlet(np.full(len(CLASSES), 0.4), size=n).astype(np.float32)
     up = [PARENT[x] for x in truth], [PARENT[x] for x in label]
     coarser = {"cell_type": tuple(np.array(x, dtype=object) for x in up)}
-    return Answers(truth, label, np.isin(truth, CLASSES), coarser, CLASSES, probabilities)  # type: ignore[arg-type]
+    sets = probabilities > 0.2
+    return Answers(truth, label, np.isin(truth, CLASSES), coarser, CLASSES, probabilities, sets)  # type: ignore[arg-type]
 
 
 def _named(row: np.ndarray) -> dict[str, float]:
@@ -66,6 +67,8 @@ def _expected(a: Answers, w: np.ndarray) -> dict[str, float]:
         "log_loss": sk.log_loss(y[seen], a.probabilities[seen], labels=CLASSES, sample_weight=w[seen]),  # type: ignore[index]
         "brier": np.average(((a.probabilities - one_hot)[seen] ** 2).sum(axis=1), weights=w[seen]),
         "ece": _ece(a, w),
+        "set_coverage_90": np.average((a.sets & (one_hot > 0)).any(axis=1), weights=w),
+        "set_size_90": np.average([sum(row) for row in a.sets.tolist()], weights=w),
     }
 
 

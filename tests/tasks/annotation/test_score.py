@@ -118,11 +118,29 @@ def test_classes_tell_on_how_many_cells_they_rest() -> None:
     assert rows["class:Exc_1", "f1"].ci_low is not None
 
 
+def test_sets_are_counted_cell_by_cell() -> None:
+    problem = _problem()
+    chosen = np.random.default_rng(2).random((120, 4)) < 0.6
+    rows = _scores(problem, _answer(problem) | {"prediction_set": chosen.astype(float)})
+    truth, donor = problem.solution["label"].to_numpy(), problem.solution["donor"].to_numpy()
+    inside = np.array([c in CLASSES and chosen[i, CLASSES.index(c)] for i, c in enumerate(truth)])
+    assert rows["pooled", "set_coverage_90"].value == pytest.approx(inside.mean())
+    assert rows["pooled", "set_size_90"].value == pytest.approx(chosen.sum() / 120)
+    for name in set(donor):
+        assert rows[f"donor:{name}", "set_coverage_90"].value == pytest.approx(inside[donor == name].mean())
+    low, high = rows["pooled", "set_coverage_90"].ci_low, rows["pooled", "set_coverage_90"].ci_high
+    assert low is not None
+    assert high is not None
+    assert low < inside.mean() < high
+
+
 def test_without_probabilities_calibration_is_undefined_and_says_so() -> None:
     problem = _problem(unseen=False)
     rows = _scores(problem, _answer(problem, probabilities=False))
     for metric in ("log_loss", "brier", "ece"):
         assert rows["pooled", metric].detail == "the method returns no probabilities"
+    for metric in ("set_coverage_90", "set_size_90"):
+        assert rows["pooled", metric].detail == "the method returns no sets of classes"
     assert rows["pooled", "unseen_rejected"].detail == "every class of these cells has training cells"
     assert ("seen", "f1_macro") not in rows
     assert TASK.score(problem, _answer(problem, probabilities=False)).curves == []
@@ -164,6 +182,7 @@ def test_weak_labels_are_flagged_beside_every_number() -> None:
         ({"label": np.repeat("Mic_1", 120)}, "'Mic_1'"),
         ({"probabilities": np.full((120, 4), 0.3)}, "sum to 1.2"),
         ({"probabilities": np.full((120, 3), 1 / 3)}, r"expected \(120, 4\)"),
+        ({"prediction_set": np.full((120, 4), 0.5)}, "other than 0 and 1"),
         ({"probability": np.full(120, 1.5)}, "allowed from 0 to 1"),
     ],
 )
