@@ -107,6 +107,7 @@ def desk(tmp_path_factory):
     (folder / "names.csv").write_text("from,to\nAstro,Astro\nMicro,Micro\n")
     (folder / "depth.py").write_text(blocks(ROOT / "README.md", "python")[0])
     (folder / "my_method.py").write_text(blocks(ROOT / "docs" / "add-a-method.md", "python")[0])
+    (folder / "centred.py").write_text(blocks(ROOT / "docs" / "integration.md", "python")[0])
     (folder / "plan.toml").write_text(blocks(ROOT / "docs" / "plan.md", "toml")[0])
     package = new_task("hidden-genes", folder)[0]
     package.write_text(package.read_text() + blocks(ROOT / "docs" / "add-a-task.md", "python")[2])
