@@ -43,6 +43,7 @@ class LinearSvm(Method):
 }"""
     licence = "BSD-3-Clause"
     supervised = True
+    kind = "linear"
     stochastic = False
     input_layer = "log1p_cp10k"
     preload = ("sklearn.linear_model",)
