@@ -45,6 +45,17 @@ class Split:
     notes: Notes = field(default_factory=list)
 
 
+def split_cells(dataset: Dataset, seed: int) -> Split:
+    """As many tested cells as the donor split of ``seed`` has, drawn at random from all donors."""
+    apart = make_split(dataset, seed)
+    cells = np.flatnonzero(apart.train | apart.test)
+    rng = np.random.default_rng(derive_seed("annotation/any-cells", dataset.card.digest, seed))
+    test = np.zeros(len(apart.test), dtype=bool)
+    test[rng.permutation(cells)[: int(apart.test.sum())]] = True
+    caveat = "cells are split on purpose, as many as the donor split tests: scores are too good, which is the point"
+    return Split((apart.train | apart.test) & ~test, test, "cell", (), [Note(caveat, "warning")])
+
+
 def make_split(dataset: Dataset, seed: int, *, leave_one_out: bool = False) -> Split:
     """The split of a dataset; it depends on donors (or the dataset's column) only, except where there is one donor.
 

@@ -46,6 +46,15 @@ def _tracks() -> dict[str, Track]:
             caveat_simulated=_SIMULATED,
             seeded=False,
         )
+        tracks[f"{name}-cells"] = Track(
+            f"The {words}, as many cells tested as in the donor split, but drawn from all donors: the gap between both "
+            "is what other people cost.",
+            "computational",
+            default=False,
+            caveat_measured=_CLUSTERS,
+            caveat_simulated=_SIMULATED,
+            seeded=False,
+        )
     return tracks
 
 
@@ -186,11 +195,13 @@ class AnnotationTask(Task):
 
     def why_not(self, card: DatasetCard, track: str) -> str | None:
         """Return the reason why a dataset cannot serve a track, or None."""
-        level = _FIELDS[track.removesuffix("-lodo")]
+        level = _FIELDS[track.removesuffix("-lodo").removesuffix("-cells")]
         if level not in card.fields:
             return f"no {level} column: the dataset has no labels at this level"
         if card.n_values.get(level, 2) < 2:
             return f"{card.n_values[level] or 'no'} {level}: there is nothing to tell apart"
+        if track.endswith("-cells") and ("donor" not in card.fields or card.n_donors == 1):
+            return "donors are not told apart: the track without -cells splits cells already"
         if track.endswith("-lodo") and "donor" not in card.fields:
             return "no donor column: there is no donor to leave out"
         if track.endswith("-lodo") and card.n_donors == 1:

@@ -14,7 +14,7 @@ from bench.problem import Cells, Inputs, Note, Notes, Problem
 from bench.tasks._shared.donors import donors_of
 from bench.tasks._shared.few_genes import detected_genes, note_few_genes
 from bench.tasks._shared.labels import LEVELS, UNASSIGNED, listed, parents, resolve
-from bench.tasks._shared.split import make_split
+from bench.tasks._shared.split import Split, make_split, split_cells
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -28,16 +28,26 @@ TRACK_LEVEL = {"celltype": "cell_type", "subtype": "subtype", "subcluster": "sub
 #: Suffix of the tracks that leave one donor out.
 LODO = "-lodo"
 
+#: Suffix of the tracks that split cells where donors could be split.
+CELLS = "-cells"
+
 
 def level_of(track: str) -> str:
     """The label level of a track."""
-    return TRACK_LEVEL[track.removesuffix(LODO)]
+    return TRACK_LEVEL[track.removesuffix(LODO).removesuffix(CELLS)]
+
+
+def split_of(dataset: Dataset, track: str, seed: int) -> Split:
+    """Training and tested cells of a track."""
+    if track.endswith(CELLS):
+        return split_cells(dataset, seed)
+    return make_split(dataset, seed, leave_one_out=track.endswith(LODO))
 
 
 def make_problem(dataset: Dataset, track: str, seeds: Seeds) -> Problem:
     """The problem of one track (see :class:`bench.tasks.annotation.AnnotationTask`)."""
     level = level_of(track)
-    split = make_split(dataset, seeds.split, leave_one_out=track.endswith(LODO))
+    split = split_of(dataset, track, seeds.split)
     labels = resolve(dataset, level, split.train)
     train, test = split.train & labels.keep, split.test & labels.keep
     classes = _classes(labels.table.loc[train, level], test)
@@ -72,7 +82,7 @@ def scramble(dataset: Dataset, track: str, seeds: Seeds, rng: np.random.Generato
     Which cells take part stays: having a label at all is no secret. So does the split, which is written into the
     dataset: where cells rather than donors are split, it is stratified by label.
     """
-    split = make_split(dataset, seeds.split, leave_one_out=track.endswith(LODO))
+    split = split_of(dataset, track, seeds.split)
     labels = resolve(dataset, level_of(track), split.train)
     hidden = np.flatnonzero(split.test & labels.keep)
     obs = dataset.adata.obs.copy()
@@ -81,7 +91,7 @@ def scramble(dataset: Dataset, track: str, seeds: Seeds, rng: np.random.Generato
         values = obs[level].astype(object).to_numpy().copy()
         values[hidden] = values[drawn]
         obs[level] = values
-    if split.kind == "cell":
+    if split.kind == "cell" and not track.endswith(CELLS):  # which does not hang on labels
         obs["split"] = np.select([split.test, split.train], ["test", "train"], default="")
     return Dataset(dataset.card, AnnData(X=dataset.adata.X, obs=obs, var=dataset.adata.var))
 

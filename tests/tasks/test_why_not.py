@@ -22,6 +22,7 @@ def _card(n_donors=4, **n_values):
         (DegTask(), "patients", _card(1, condition=2, cell_type=3), "1 donor: no half of the donors can be drawn"),
         (AnnotationTask(), "celltype", _card(cell_type=1), "1 cell_type: there is nothing to tell apart"),
         (AnnotationTask(), "celltype-lodo", _card(1, cell_type=3), "leaving one donor out takes two donors"),
+        (AnnotationTask(), "celltype-cells", _card(1, cell_type=3), "donors are not told apart"),
         (IntegrationTask(), "zero", _card(cell_type=1), "all cells have one label"),
         (DoubletTask(), "experimental", _card(is_doublet=0), "no cell is a doublet by its labels"),
         (DoubletTask(), "experimental", _card(is_doublet=100), "every cell is a doublet by its labels"),

@@ -16,6 +16,7 @@ from bench.problem import Note
 from bench.task import Seeds
 from bench.tasks.annotation import AnnotationTask
 from bench.tasks.doublet.problem import donors_to_test
+from bench.testing import toy_dataset
 
 TASK = AnnotationTask()
 #: subcluster -> (cell type, subtype)
@@ -329,3 +330,20 @@ def test_categories_and_a_dataset_from_disk_make_the_same_problem() -> None:
     a, b = (TASK.make_problem(d, "subcluster", Seeds()) for d in (dataset, other))
     pd.testing.assert_frame_equal(a.solution, b.solution)
     assert a.inputs.info == b.inputs.info
+
+
+def test_cells_are_split_at_the_size_of_the_donor_split_and_whatever_their_labels() -> None:
+    dataset = toy_dataset()
+    apart, mixed = (TASK.make_problem(dataset, track, Seeds(1)) for track in ("subtype", "subtype-cells"))
+    sizes = [(len(p.solution), len(p.inputs.train.obs)) for p in (apart, mixed)]
+    assert sum(sizes[0]) == sum(sizes[1])
+    assert abs(sizes[0][0] - sizes[1][0]) < 10  # known doublets leave after the split
+    assert set(mixed.solution["donor"]) == set(mixed.inputs.train.obs["donor"]) == set(dataset.adata.obs["donor"])
+    assert not set(mixed.solution.index) & set(mixed.inputs.train.obs.index)
+    assert mixed.inputs.info["split"] == "cell"
+    again = TASK.make_problem(dataset, "subtype-cells", Seeds(2))
+    assert set(again.solution.index) != set(mixed.solution.index)
+    scrambled = TASK.scramble(dataset, "subtype-cells", Seeds(1), np.random.default_rng(0))
+    other = TASK.make_problem(scrambled, "subtype-cells", Seeds(1))
+    assert (other.inputs.cells.X != mixed.inputs.cells.X).nnz == 0
+    assert other.inputs.train.obs.equals(mixed.inputs.train.obs)
