@@ -49,14 +49,14 @@ class CellTypist(Method):
     requires = (python_package("celltypist", extra="annotation"),)
     preload = ("bench.methods._shared.warm_celltypist",)
     caveat = (
-        "None of CellTypist's own models is used. Scaled without centring, so that the counts stay sparse; preset "
-        "'centred' is the package's default. The probability is that of the class against all others: those of a cell "
-        "do not sum to 1. CellTypist 1.7.1 trains with an option that scikit-learn 1.8 dropped; it is handed the same "
-        "one-against-the-rest regression, put together from scikit-learn's own parts."
+        "None of CellTypist's own models is used. Genes are centred, as by default, for which the package makes the "
+        "training cells dense; preset 'sparse' only divides by the spread. Probabilities are of a class against "
+        "all others: those of a cell do not sum to 1. CellTypist 1.7.1 trains with an option that scikit-learn 1.8 "
+        "dropped; it is handed the same one-against-the-rest regression, put together from scikit-learn's own parts."
     )
-    presets = {"centred": {"with_mean": True}}
+    presets = {"sparse": {"with_mean": False}}
 
-    def __init__(self, C: float = 1.0, with_mean: bool = False) -> None:
+    def __init__(self, C: float = 1.0, with_mean: bool = True) -> None:
         self.C = C
         self.with_mean = with_mean
 

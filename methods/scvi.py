@@ -21,9 +21,9 @@ class Scvi(Imputer):
     Parameters
     ----------
     max_epochs
-        Most passes over the cells.
+        Most passes over the cells; 0: the package's default, 400, and fewer above 20,000 cells.
     patience
-        Passes without a lower validation loss after which training stops.
+        Passes without a lower validation loss after which training stops; 0: the package's default, never.
     n_latent, n_hidden, n_layers
         Sizes of the network; scvi-tools' defaults.
     """
@@ -48,11 +48,13 @@ class Scvi(Imputer):
     preload = ("scvi",)
     caveat = (
         "No batch key: tested donors are not among the training ones. Trained once on the training cells where there "
-        "are such, otherwise on the cells themselves. Expression is one sample of the posterior, the package's default."
+        "are such, otherwise on the cells themselves. Expression is one sample of the posterior, as by default. "
+        "Preset 'short' stops early, after 100 epochs at the latest."
     )
+    presets = {"short": {"max_epochs": 100, "patience": 10}}
 
     def __init__(
-        self, max_epochs: int = 100, patience: int = 10, n_latent: int = 10, n_hidden: int = 128, n_layers: int = 1
+        self, max_epochs: int = 0, patience: int = 0, n_latent: int = 10, n_hidden: int = 128, n_layers: int = 1
     ) -> None:
         self.max_epochs = max_epochs
         self.patience = patience
@@ -64,17 +66,16 @@ class Scvi(Imputer):
         """The trained model."""
         import scvi
 
-        from bench.methods._shared.scvi_tools import anndata_of, scvi_tools, training
+        from bench.methods._shared.scvi_tools import anndata_of, default_epochs, scvi_tools, training
 
         adata = anndata_of(cells.X)
         with scvi_tools(ctx):
             scvi.model.SCVI.setup_anndata(adata)
             model = scvi.model.SCVI(adata, n_latent=self.n_latent, n_hidden=self.n_hidden, n_layers=self.n_layers)
             model.train(
-                early_stopping=True,
-                early_stopping_patience=self.patience,
                 batch_size=min(128, max(2, cells.X.shape[0] // 4)),
-                **training(ctx, self.max_epochs),
+                **({"early_stopping": True, "early_stopping_patience": self.patience} if self.patience else {}),
+                **training(ctx, self.max_epochs or default_epochs(cells.X.shape[0])),
             )
         ctx.log.info("stopped after %d epochs", model.trainer.current_epoch)
         return model

@@ -75,11 +75,10 @@ class Solo(Method):
         """Score and call each cell."""
         import numpy as np
         import scvi
-        from scvi.model._utils import get_max_epochs_heuristic
 
         from bench.methods._ports.bcds import variable_genes
         from bench.methods._shared.doublets import require
-        from bench.methods._shared.scvi_tools import anndata_of, scvi_tools, training
+        from bench.methods._shared.scvi_tools import anndata_of, default_epochs, scvi_tools, training
 
         X = inputs.cells.X
         filled = np.asarray(X.sum(axis=1)).ravel() > 0  # the logarithm of an empty cell's size would spoil the others
@@ -91,7 +90,7 @@ class Solo(Method):
             scvi.model.SCVI.setup_anndata(adata)
             with ctx.phase("fit"):
                 vae = scvi.model.SCVI(adata)
-                epochs = self.vae_epochs or get_max_epochs_heuristic(adata.n_obs)
+                epochs = self.vae_epochs or default_epochs(adata.n_obs)
                 vae.train(plan_kwargs={"lr": self.vae_lr}, **training(ctx, epochs, share=0.7))
                 solo = scvi.external.SOLO.from_scvi_model(vae)
                 solo.train(early_stopping_patience=self.patience, **training(ctx, self.solo_epochs, 0.7, 0.3))

@@ -38,7 +38,7 @@ METHODS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "singler": ("singler", "SingleR", {}),
     "linear_svm": ("linear_svm", "LinearSvm", {"lost": 0.0}),
     "hierarchical_correlation": ("hierarchical_correlation", "HierarchicalCorrelation", {"n_votes": 20}),
-    "celltypist-centred": ("celltypist", "CellTypist", {"with_mean": True}),
+    "celltypist-sparse": ("celltypist", "CellTypist", {"with_mean": False}),
     "celltypist_voting": ("celltypist", "CellTypistVoting", {}),
 }
 
@@ -391,11 +391,11 @@ def _model(celltypist: ModuleType, train: anndata.AnnData) -> Any:
 def test_celltypist_in_blocks_equals_the_package_called_at_once(celltypist, inputs, tmp_path):
     from bench.methods.celltypist import CellTypist
 
-    given = inputs(CellTypist(with_mean=True))
+    given = inputs(CellTypist())
     train, test = (anndata.AnnData(c.X.toarray(), c.obs.copy(), c.var.copy()) for c in (given.train, given.cells))
     model = _model(celltypist, train)
     expected = celltypist.annotate(test, model=model)
-    ours = checked(CellTypist(with_mean=True), given, tmp_path)
+    ours = checked(CellTypist(), given, tmp_path)
     np.testing.assert_array_equal(ours["label"], expected.predicted_labels["predicted_labels"].astype(str))
     np.testing.assert_allclose(ours["probability"], expected.probability_matrix.max(axis=1), rtol=1e-5)
 
@@ -404,12 +404,12 @@ def test_celltypist_in_blocks_equals_the_package_called_at_once(celltypist, inpu
 def test_celltypist_votes_as_the_package_does(celltypist, inputs, tmp_path):
     from bench.methods.celltypist import CellTypistVoting
 
-    given = inputs(CellTypistVoting(with_mean=True))
+    given = inputs(CellTypistVoting())
     order = np.random.default_rng(5).permutation(len(given.cells.obs))
     train, test = (anndata.AnnData(c.X, c.obs.copy(), c.var.copy()) for c in (given.train, given.cells.take(order)))
     model = _model(celltypist, train)
     voted = celltypist.annotate(test, model=model, majority_voting=True).predicted_labels["majority_voting"]
-    ours = checked(CellTypistVoting(with_mean=True), given, tmp_path, seed=5)
+    ours = checked(CellTypistVoting(), given, tmp_path, seed=5)
     np.testing.assert_array_equal(ours["label"][order], voted.astype(str))
 
 
