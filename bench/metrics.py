@@ -20,7 +20,8 @@ integration    :func:`nmi_oracle` (headline), :func:`ari_oracle`, :func:`nmi`, :
 deg            :func:`overlap` (headline; ``truth_recall``, ``pseudobulk_recall``), :func:`overlap_gain`,
                :func:`jaccard`, :func:`deg_precision` (``precision``, ``truth_precision``, ``pseudobulk_precision``),
                :func:`rank_correlation`, :func:`deg_auprc` (``truth_auprc``), :func:`fpr` (``fpr_cells``,
-               ``fpr_donors``); :func:`deg_signs` tells which genes are DEGs
+               ``fpr_donors``); :func:`deg_signs` tells which genes are DEGs;
+               on `halves` :func:`overlap_found` (``overlap_floor``) and :func:`overlap_ceiling`
 =============  =================================================================================================
 
 Examples
@@ -54,6 +55,8 @@ from bench.tasks.deg.functions import (
     fpr,
     jaccard,
     overlap,
+    overlap_ceiling,
+    overlap_found,
     overlap_gain,
     rank_correlation,
 )
@@ -118,6 +121,8 @@ __all__ = [
     "nmi",
     "nmi_oracle",
     "overlap",
+    "overlap_ceiling",
+    "overlap_found",
     "overlap_gain",
     "pearson",
     "pearson_cell",

@@ -70,20 +70,33 @@ class Inputs:
     query
         The mask, of tasks that ask for expression: the entries (boolean, cells x genes) that were hidden, shown as
         zero, and are to be predicted. None: nothing was masked, every entry is to be predicted.
+    apart
+        A column of ``cells.obs`` whose values are answered for apart: the method is called with the cells of one value
+        at a time, and sees neither the others nor the column. Empty: it is called once.
     """
 
     cells: Cells
     train: Cells | None = None
     info: Mapping[str, Json] = field(default_factory=dict)
     query: csr_matrix | None = None
+    apart: str = ""
 
     def __post_init__(self) -> None:
+        if self.apart and self.apart not in self.cells.obs:
+            raise ValueError(f"cells are to be answered for by {self.apart!r}, a column that they lack")
         if self.query is not None and self.query.shape != self.cells.X.shape:
             raise ValueError(f"query is {self.query.shape}, cells.X is {self.cells.X.shape}")
 
     def take(self, rows: np.ndarray) -> Inputs:
         """The same inputs with only the cells at ``rows`` to be answered for."""
         return replace(self, cells=self.cells.take(rows), query=None if self.query is None else self.query[rows])
+
+    def part(self, rows: np.ndarray) -> Inputs:
+        """The cells at ``rows`` as a method sees them that is not to know of the others (``apart``)."""
+        some = replace(self.take(rows), apart="")
+        if not self.apart:
+            return some
+        return replace(some, cells=replace(some.cells, obs=some.cells.obs.drop(columns=self.apart)))
 
 
 class Rounds(_Looks):

@@ -1,5 +1,6 @@
 """A run folder of version 0.1 (``golden/README.md``) is read, scored again, merged and gone on with; damage is told."""
 
+import json
 import shutil
 import sys
 import tarfile
@@ -63,13 +64,21 @@ def test_the_report_shows_it(run, bench):
 
 
 def test_rescoring_gives_the_numbers_that_it_holds(run):
+    without(run, "deg")
     store = Store.open(run)
     before = {record.key: record for record in store.records()}
     answered = {key for key, record in before.items() if record.status == "ok"}
     done = []
-    assert rescore(Registry(), store, done.append) == len(answered) == len(done) > 20
+    assert rescore(Registry(), store, done.append) == len(answered) == len(done) > 15
     for record in store.records():
         assert_same(record, before[record.key])
+
+
+def without(run, task):
+    """Take out the trials of a task that has another version by now, whose predictions are not scored again."""
+    for file in run.glob("trials/*/trial.json"):
+        if json.loads(file.read_text())["spec"]["task"] == task:
+            shutil.rmtree(file.parent)
 
 
 def assert_same(record, expected):
@@ -142,12 +151,12 @@ DAMAGES = {
     "table cut": (lambda run: cut(run / "results.parquet"), "report", "results.parquet cannot be read"),
     "truth cut": (lambda run: cut(first(run, "problems/*/solution.parquet")), "report", "solution.parquet cannot be"),
     "prediction cut": (
-        lambda run: [cut(file) for file in run.glob("trials/*/prediction.parquet")],
+        lambda run: [without(run, "deg"), *map(cut, run.glob("trials/*/prediction.parquet"))],
         "rescore",
         "the kept prediction cannot be read",
     ),
     "expression gone": (
-        lambda run: [shutil.rmtree(folder) for folder in run.glob("trials/*/expression.zarr/X")],
+        lambda run: [without(run, "deg"), *(file.unlink() for file in run.glob("trials/*/expression.npz"))],
         "rescore",
         "the kept prediction cannot be read",
     ),

@@ -28,6 +28,7 @@ def register(app: typer.Typer) -> None:
             f"bench deg pbmc.h5ad {arms} --by cell_type --out deg.csv",
             f"bench deg pbmc.h5ad {arms} --test wilcox --seurat 5",
             f"bench deg pbmc.h5ad {arms} --covariates sex,age,cngeneson --donor-key donor",
+            f"bench deg pbmc.h5ad {arms} --by cell_type --test limma-voom --donor-key donor",
         ),
     )(deg)
 
@@ -51,7 +52,12 @@ def deg(
             help="Columns of obs for the model, a,b,...; cngeneson is computed (z-score of the genes detected)."
         ),
     ] = None,
-    test: Annotated[str, typer.Option(help="mast or wilcox.")] = "mast",
+    test: Annotated[
+        str,
+        typer.Option(
+            help="Of cells: mast, wilcox. Of donors (summed counts): pydeseq2, edgepython, limma-voom, donor-wilcoxon."
+        ),
+    ] = "mast",
     seurat: Annotated[int, typer.Option(help="Version whose filters and fold changes are used: 4 or 5.")] = 4,
     min_pct: Annotated[
         float | None, typer.Option(min=0, max=1, help="Least share of cells of either group. Default: the version's.")
@@ -76,13 +82,19 @@ def deg(
     Raw counts are normalised to ln(1 + counts per 10,000) first. Cells marked `exclude` are left out. Cells are not
     replicates: of several donors, a p says how sure a gene differs between these cells, not between people.
     """
+    from bench.tasks.deg.donor_tests import DONOR_TESTS
+
     for option, value, allowed in (
-        ("--test", test, ("mast", "wilcox")),
+        ("--test", test, ("mast", "wilcox", *DONOR_TESTS)),
         ("--seurat", seurat, (4, 5)),
         ("--engine", engine, ("native", "r")),
     ):
         if value not in allowed:
-            raise BenchError(f"{value!r} is not known", where=option, fix=f"give {allowed[0]} or {allowed[1]}")
+            these = f"{', '.join(map(str, allowed[:-1]))} or {allowed[-1]}"
+            raise BenchError(f"{value!r} is not known", where=option, fix=f"give {these}")
+    of_donors = DONOR_TESTS.get(test)
+    if of_donors:
+        _refuse_for_donors(test, covariates=covariates, engine=engine, normalized=normalized)
     if not out.parent.is_dir():
         raise BenchError("there is no such folder", where=f"--out {out}", fix="name a file in a folder that exists")
     from bench.cli.deg_cells import read_cells
@@ -100,10 +112,15 @@ def deg(
     chosen = compared(adata.obs, group=group, case=case, control=control, by=by)
     model = check_covariates(adata.obs, beside, chosen.cells)
     X = log_normalised(adata.X, normalized=normalized)
-    typer.echo(
-        f"{X.shape[0]:,} cells x {X.shape[1]:,} genes" + ("" if normalized else ", counts taken to ln(1 + CP10K)")
-    )
-    for line in cells.lines_about(chosen, model):
+    taken = "counts summed by donor" if of_donors else "" if normalized else "counts taken to ln(1 + CP10K)"
+    typer.echo(f"{X.shape[0]:,} cells x {X.shape[1]:,} genes" + (f", {taken}" if taken else ""))
+    if of_donors:
+        from bench.tasks.deg.find_by_donor import find_by_donor
+
+        if cells.donor is None:
+            raise BenchError("no donors are known", where=f"--test {test}", fix="name their column: --donor-key COLUMN")
+        X, find = adata.X, find_by_donor(of_donors, cells.donor)
+    for line in cells.lines_about(chosen, model, of_cells=not of_donors):
         typer.echo(line)
     results = []
     with _bar() as bar:
@@ -134,6 +151,21 @@ def deg(
     used = next(tested.table.attrs.get("engine") for tested in results if tested.table is not None)
     by_whom = f", by {used} with the filters and fold changes of Seurat {seurat}" if used else ""
     typer.echo(f"wrote {out}: {len(table):,} tests{by_whom}")
+
+
+def _refuse_for_donors(test: str, *, covariates: str | None, engine: str, normalized: bool) -> None:
+    """Refuse what a test of donors does not take."""
+    for option, given, why in (
+        (
+            "--covariates",
+            bool(covariates),
+            "its model has the donor, where donors have cells in both arms, and no other",
+        ),
+        ("--engine r", engine == "r", "it is run here"),
+        ("--normalized", normalized, "it sums counts"),
+    ):
+        if given:
+            raise BenchError(f"{option} is not for the test {test}: {why}", where=option, fix=f"leave out {option}")
 
 
 def _bar() -> Progress:

@@ -40,8 +40,8 @@ class Cells:
     donor_hint: str
     doublet: NDArray[np.bool_] | None
 
-    def lines_about(self, chosen: Compared, covariates: str) -> list[str]:
-        """Lines for the terminal."""
+    def lines_about(self, chosen: Compared, covariates: str, *, of_cells: bool = True) -> list[str]:
+        """Lines for the terminal; ``of_cells`` says that cells are tested, and not donors."""
         from bench.tasks.deg.cells import about_donors
 
         lines = [*self.notes, *chosen.notes]
@@ -52,7 +52,7 @@ class Cells:
         if covariates:
             lines.append(f"covariates: {covariates}")
         if self.donor is not None:
-            return [*lines, about_donors(self.donor, chosen.arms)]
+            return [*lines, about_donors(self.donor, chosen.arms, of_cells=of_cells)]
         return [
             *lines,
             f"no donors are known ({self.donor_hint}). Cells are not replicates: p says nothing of other people",

@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
+#: File that names the column by whose values cells are answered for apart.
+_APART = "apart.txt"
+
+
 def permutation(n: int, problem_id: str) -> NDArray[np.intp]:
     """Order in which the cells of a problem are shown to methods: position ``i`` shows cell ``order[i]``."""
     return np.random.default_rng(derive_seed("permutation", problem_id)).permutation(n)
@@ -37,8 +41,9 @@ def write_inputs(inputs: Inputs, folder: Path, problem_id: str) -> None:
     inputs
         Cells under their own names, in the dataset's order.
     folder
-        Created; ``cells.npz``, ``cells_obs.parquet``, ``genes.parquet``, the same for ``train``, ``info.json``, and
-        ``query.npz``, the mask, if there is one. Counts that are no whole numbers are there rounded, too (``whole``).
+        Created; ``cells.npz``, ``cells_obs.parquet``, ``genes.parquet``, the same for ``train``, ``info.json``, and,
+        if there is one, ``query.npz``, the mask, and ``apart.txt``. Counts that are no whole numbers are there rounded,
+        too (``whole``).
     problem_id
         Decides the permutation.
     """
@@ -138,6 +143,7 @@ def read_inputs(folder: Path, layer: str = "counts", train: Cells | None = None,
         train=train,
         info=json.loads((folder / "info.json").read_text()),
         query=read_query(folder),
+        apart=apart.read_text() if (apart := folder / _APART).exists() else "",
     )
 
 
@@ -163,6 +169,8 @@ def _write_look(inputs: Inputs, folder: Path, problem_id: str) -> None:
         np.savez(folder / "query.npz", indices=query.indices, indptr=query.indptr, shape=np.array(query.shape))
     inputs.cells.var.to_parquet(folder / "genes.parquet")
     (folder / "info.json").write_text(json.dumps(dict(inputs.info), sort_keys=True))
+    if inputs.apart:
+        (folder / _APART).write_text(inputs.apart)
 
 
 def _write_cells(cells: Cells, folder: Path, block: str, order: NDArray[np.intp]) -> None:

@@ -34,6 +34,9 @@ _MAY_OPEN = (
     "more, if its results do not hang on them: BENCH_READ=FOLDER:FOLDER"
 )
 
+#: Numbers of a prediction put together of parts that memory need not hold.
+_LARGE = 1 << 25
+
 
 def main(job: dict[str, Any], index: dict[str, list[imported.Installed]] | None = None) -> int:
     """Run one job; returns the process's exit code (0 whenever ``result.json`` tells the rest).
@@ -118,45 +121,63 @@ def _part_of(report: Callable[[float, str], None], k: int, n: int) -> Callable[[
 
 
 def run_method(method: Method | _Verifying, inputs: Inputs, ctx: Context, outputs: Sequence[Output]) -> dict[str, Any]:
-    """Call the method once, or once per donor (library) with its own seed if its card says so; its answer as arrays."""
-    if not method.per_donor:
+    """Call the method once, or once per part with its own seed (:func:`_parts`); its answer as arrays."""
+    parts = _parts(inputs, method.per_donor)
+    if not parts:
         return gate.admit(method.run(inputs, ctx), inputs, outputs)
-    donors = inputs.cells.obs["donor"].to_numpy()
-    names = sorted(set(donors))
-    collected: dict[str, np.ndarray[Any, Any]] = {}
+    n, collected = len(inputs.cells.obs), dict[str, Any]()
     seed, report = ctx.seed, ctx.report_progress
-    for i, donor in enumerate(names):
-        rows = np.flatnonzero(donors == donor)
-        ctx.seed = derive_seed(seed, str(donor))
-        ctx.report_progress = lambda done, message, i=i, donor=donor: report(  # type: ignore[misc]
-            (i + done) / len(names), f"{donor}: {message}" if message else str(donor)
+    for i, (name, rows) in enumerate(parts.items()):
+        ctx.seed = derive_seed(seed, name.split(" ", 1)[1])
+        ctx.report_progress = lambda done, message, i=i, name=name: report(  # type: ignore[misc]
+            (i + done) / len(parts), f"{name}: {message}" if message else name
         )
         ctx.progress(0.0)
-        part = inputs.take(rows)
-        prediction = method.run(part, ctx)
+        part = inputs.part(rows)
         try:
-            _place(collected, gate.admit(prediction, part, outputs), rows, len(donors))
+            _place(collected, gate.admit(method.run(part, ctx), part, outputs), rows, n, ctx.scratch)
         except InvalidOutputError as error:
-            where = f"donor {donor}, {error.where}" if error.where else f"donor {donor}"
-            raise InvalidOutputError(error.what, where=where, fix=error.fix) from error
+            raise InvalidOutputError(
+                error.what, where=f"{name}, {error.where}" if error.where else name, fix=error.fix
+            ) from error
     return collected
 
 
+def _parts(inputs: Inputs, per_donor: bool) -> dict[str, np.ndarray[Any, Any]]:
+    """Name -> rows of the cells that the method is called with at a time; empty: it is called once.
+
+    By the column that the inputs name (``apart``), else per donor (library), if the method's card says so; donors are
+    not divided by what is apart.
+    """
+    column = "donor" if per_donor else inputs.apart
+    if not column:
+        return {}
+    values = inputs.cells.obs[column].astype(str).to_numpy()
+    return {f"{column} {value}": np.flatnonzero(values == value) for value in sorted(set(values))}
+
+
 def _place(
-    collected: dict[str, np.ndarray[Any, Any]], arrays: dict[str, Any], rows: np.ndarray[Any, Any], n: int
+    collected: dict[str, Any], arrays: dict[str, Any], rows: np.ndarray[Any, Any], n: int, scratch: Path
 ) -> None:
     if collected and set(collected) != set(arrays):
         raise InvalidOutputError(
-            f"outputs differ between donors: {sorted(collected)} and {sorted(arrays)}",
-            fix="return the same keys for every donor",
+            f"outputs differ between parts: {sorted(collected)} and {sorted(arrays)}",
+            fix="return the same keys for every part",
         )
     for name, values in arrays.items():
         array = np.asarray(values.toarray() if issparse(values) else values)
         if name not in collected:
-            collected[name] = np.empty((n, *array.shape[1:]), dtype=array.dtype)
+            collected[name] = _room((n, *array.shape[1:]), array.dtype, scratch / f"collected_{name}.npy")
         elif array.dtype != collected[name].dtype:
             collected[name] = collected[name].astype(np.result_type(collected[name], array))
         collected[name][rows] = array
+
+
+def _room(shape: tuple[int, ...], dtype: np.dtype[Any], file: Path) -> np.ndarray[Any, Any]:
+    """An array in memory; a large one of numbers on disk, where the parts' answers lie as well."""
+    if dtype.kind == "f" and int(np.prod(shape)) > _LARGE:
+        return np.lib.format.open_memmap(file, mode="w+", dtype=dtype, shape=shape)
+    return np.empty(shape, dtype=dtype)
 
 
 class _Verifying:

@@ -184,6 +184,29 @@
     $("deg-pseudobulk").replaceChildren(plainTable(head, counted(sums)), el("details", {}, el("summary", {}, `By cell type and direction (${rows.length} rows)`), plainTable(head, counted(rows))));
   }
 
+  const meanOf = (values) => { const defined = values.filter((v) => v !== null && Number.isFinite(v)); return defined.length ? defined.reduce((a, b) => a + b, 0) / defined.length : null; };
+  const three = (v) => (v === null || v === undefined || !Number.isFinite(v) ? "–" : v.toFixed(3));
+
+  /** Agreement of disjoint halves of the donors: a row a method, and a row a cell type behind a fold. */
+  function halves(view) {
+    const rows = visibleRows(view, "halves"), head = ["dataset", "method", "cell type", "DEGs", "in both", "found", "floor", "above chance", "low", "high", "ceiling"];
+    const numbers = (r) => [three(r.found), three(r.floor), three(r.overlap), three(r.low), three(r.high), three(r.ceiling)];
+    const means = [...groupBy(rows, (r) => `${r.dataset}\t${r.label}`).values()].map((g) => {
+      const of = (name) => meanOf(g.map((r) => r[name])), counts = meanOf(g.map((r) => r.ceiling / (2 - r.ceiling)));
+      return [g[0].dataset, g[0].label, `${g.length}, mean`, `${whole(of("n_deg_1"))}, ${whole(of("n_deg_2"))}`, whole(of("n_common")), three(of("found")), three(of("floor")), three(of("overlap")), "–", "–", three((2 * counts) / (1 + counts))];
+    });
+    const every = rows.map((r) => [r.dataset, r.label, r.cell_type, `${whole(r.n_deg_1)}, ${whole(r.n_deg_2)}`, whole(r.n_common), ...numbers(r)]);
+    $("deg-halves").replaceChildren(plainTable(head, means), el("details", {}, el("summary", {}, `By cell type (${rows.length} rows)`), plainTable(head, every)));
+  }
+
+  /** Tests of donors on the counts of each dataset: a row a test, cell types behind a fold. */
+  function donorTests() {
+    const rows = rowsOf(state.task, "donorTests"), head = ["dataset", "test", "of", "packages (licence)", "cell type", "genes tested", "called", "precision", "recall", "FDR", "AUPRC", "not tested because"];
+    const shown = (list) => list.map((r) => [r.dataset, r.test, r.unit, r.packages || "–", r.cell_type, whole(r.n_tested), whole(r.n_called), three(r.precision), three(r.recall), three(r.fdr), three(r.auprc), r.reason || "–"]);
+    const pooled = rows.filter((r) => r.cell_type === "all");
+    $("deg-donor-tests").replaceChildren(plainTable(head, shown(pooled.length ? pooled : rows)), el("details", {}, el("summary", {}, `By cell type (${rows.length - pooled.length} rows)`), plainTable(head, shown(rows.filter((r) => r.cell_type !== "all")))));
+  }
+
   /** Why there is no number: a row a cell type and reason, with the methods that it holds for. */
   function leftOut(view) {
     const rows = visibleRows(view, "leftOut").map((r) => { const match = /^overlap \((\w+)\) (.*)$/.exec(r.reason); return { ...r, reason: match ? `overlap ${match[2]}` : r.reason, direction: match ? match[1] : "" }; }), labels = unique(rows.map((r) => r.label)).length;
@@ -193,7 +216,7 @@
 
   function draw() {
     const view = last, has = (name) => visibleRows(view, name).length;
-    for (const node of document.querySelectorAll("[data-deg]")) node.hidden = node.dataset.deg === "volcano" ? !plotsOf(view).length : !has(node.dataset.deg) && !(node.dataset.deg === "null" && has("qq"));
+    for (const node of document.querySelectorAll("[data-deg]")) node.hidden = node.dataset.deg === "volcano" ? !plotsOf(view).length : node.dataset.deg === "donorTests" ? !view.task.deg.donorTests : !has(node.dataset.deg) && !(node.dataset.deg === "null" && has("qq"));
     if (has("overlap")) { heat(view); curves(view); }
     if (has("boxes")) boxes(view);
     if (has("null")) calibration(view);
@@ -203,6 +226,8 @@
     lines(view, "pr", "deg-pr", { x: "recall", y: "precision", title: "Precision and recall of the ranked genes", words: ["recall", "precision"], pair: chosen.truthPair });
     if (plotsOf(view).length) volcano(view);
     donors(view);
+    if (has("halves")) halves(view);
+    if (view.task.deg.donorTests) donorTests();
     leftOut(view);
   }
 

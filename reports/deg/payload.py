@@ -35,6 +35,8 @@ def frames(run: Run, task: str) -> dict[str, pd.DataFrame]:
         "pr": thinned(plain["pr"], ["cell_type"], "recall"),
         "pseudobulk": plain["pseudobulk"],
         "leftOut": plain["left_out"],
+        "halves": plain["halves"].round(9),
+        "donorTests": deg_tables.donor_tests(run, task).round(9),
     }
     return {name: frame.drop(columns=["trial"], errors="ignore") for name, frame in by_name.items() if len(frame)}
 

@@ -10,6 +10,7 @@ import pandas as pd
 
 from bench.reports.run import scored
 from bench.reports.run.load import Run
+from bench.results.store import Store
 
 #: -log10 P is shown up to here, as in the scMamba paper's Fig. 7a.
 CAP = 20.0
@@ -30,6 +31,7 @@ _OVERLAP = dict.fromkeys(
 )
 _SUBSETS = {**_STRINGS, "subset": "string", "overlap": "float64", "overlap_raw": "float64", "n_cells": "float64"}
 _TRUTH = dict.fromkeys(("n_true", "n_called", "precision", "recall", "fdr"), "float64")
+_HALVES = ("n_deg_1", "n_deg_2", "n_common", "found", "floor", "overlap", "low", "high", "ceiling")
 _VOLCANO = {
     "cell_type": "string", "gene": "string", "avg_log2FC": "float64", "p_val": "float64", "p_val_adj": "float64",
     "pct_1": "float64", "pct_2": "float64", "is_true": "boolean",
@@ -46,6 +48,7 @@ PLAIN = {
     "pr": {"cell_type": "string", "precision": "float64", "recall": "float64"},
     "pseudobulk": {"cell_type": "string", **dict.fromkeys(("n_mast", "n_pseudobulk", "n_both"), "float64")},
     "left_out": {"cell_type": "string", "reason": "string"},
+    "halves": {"cell_type": "string", **dict.fromkeys(_HALVES, "float64")},
 }
 
 
@@ -110,6 +113,26 @@ def false_positives(run: Run, task: str) -> pd.DataFrame:
     """Share of genes called on null data, by cell type, with ``above``: whether it exceeds its alpha."""
     frame = plain(run, task, "null")
     return frame.assign(above=frame["fpr"].astype(float) > frame["alpha"].astype(float))
+
+
+def donor_tests(run: Run, task: str) -> pd.DataFrame:
+    """The tests of donors on the counts of each dataset: what its problems keep in the table ``donor_tests``.
+
+    Returns
+    -------
+    Columns of that table after ``track, dataset, label, role`` (empty label and role: it is of no method), once a
+    dataset.
+    """
+    store, frames = Store(run.folder), []
+    for dataset, trials in scored.finished(run, task).groupby("dataset", sort=True):
+        problems = dict.fromkeys(run.trials[str(key)].spec.problem for key in trials["trial"])
+        kept = (store.problem_table(problem, "donor_tests") for problem in problems)
+        frame = next((table for table in kept if table is not None), None)
+        if frame is not None:
+            frames.append(frame.assign(track="", dataset=dataset, label="", role=""))
+    return (
+        pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=["track", "dataset", "label", "role"])
+    )
 
 
 def truth_pooled(frame: pd.DataFrame) -> pd.DataFrame:

@@ -8,9 +8,10 @@ from bench.errors import NotApplicableError
 from bench.task import Control, Metric, Output, Task, Track
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     import numpy as np
+    import pandas as pd
 
     from bench.dataset import CountStore, Dataset, DatasetCard
     from bench.problem import Prediction, Problem, Scored
@@ -24,19 +25,44 @@ _SELF = (
 
 def _metrics() -> tuple[Metric, ...]:
     no_deg = "without DEGs in the full data"
+    elsewhere = "on other tracks than `halves`"
     unknown = "only where the disease's genes are known (simulated studies)"
     return (
         Metric(
             "overlap",
             "Share of the full data's DEGs that a subset finds, in the same direction: mean over subsets (half of the "
-            "cells, or half of the donors), then over cell types.",
+            "cells, or half of the donors), then over cell types. On `halves`: above chance, `overlap_found` less "
+            "`overlap_floor`.",
+            low=-1.0,
             undefined=no_deg,
             headline=True,
         ),
         Metric(
+            "overlap_found",
+            "DEGs that two halves of the donors both have, in the same direction, of those of the two: 2 x common / "
+            "(DEGs of one + DEGs of the other). Mean over cell types; without DEGs 0.",
+            undefined=elsewhere,
+            neutral=True,
+        ),
+        Metric(
+            "overlap_floor",
+            "The same with the condition permuted among the donors of each half, or exchanged within donors who have "
+            "both arms: what a method's halves agree in by chance.",
+            higher_is_better=False,
+            undefined=elsewhere,
+        ),
+        Metric(
+            "overlap_ceiling",
+            "`overlap` of the counts as they are, corrected from half a study to a whole one (Spearman-Brown): how far "
+            "two studies of this size would agree.",
+            undefined=elsewhere,
+            neutral=True,
+        ),
+        Metric(
             "overlap_gain",
             "Overlap less that of the counts as they are, over the cell types that have both.",
-            low=-1.0,
+            low=-2.0,
+            high=2.0,
             undefined=no_deg,
         ),
         Metric("jaccard", "DEGs common to subset and full data, of those of either.", undefined=no_deg),
@@ -60,7 +86,11 @@ def _metrics() -> tuple[Metric, ...]:
             higher_is_better=False,
             undefined="fewer than four donors, or two of an arm",
         ),
-        Metric("truth_precision", "Share of the full data's DEGs that the disease changes.", undefined=unknown),
+        Metric(
+            "truth_precision",
+            "Share of the full data's DEGs (on `halves`: of those that both have) that the disease changes.",
+            undefined=unknown,
+        ),
         Metric("truth_recall", "Share of the genes that the disease changes among the DEGs.", undefined=unknown),
         Metric("truth_fdr", "1 - truth_precision.", higher_is_better=False, undefined=unknown),
         Metric("truth_auprc", "Average precision of genes ranked by p, mean over cell types.", undefined=unknown),
@@ -97,7 +127,7 @@ class DegTask(Task):
     """
 
     name = "deg"
-    version = "3"
+    version = "4"
     summary = "Does imputation make differentially expressed genes more reproducible, and are they right?"
     purpose = (
         "Compare imputation methods, among them the scMamba paper's models, which this project re-implements, by the "
@@ -108,7 +138,16 @@ class DegTask(Task):
             "10 to 90 % of the cells of each type, 100 permutations.", "computational", caveat=_SELF, seeded=False
         ),
         "patients": Track(
-            "Half of the donors of each arm, all such halves.", "computational", caveat=_SELF, seeded=False
+            "Half of the donors of each arm, all such halves; pairs stay whole.",
+            "computational",
+            caveat=_SELF,
+            seeded=False,
+        ),
+        "halves": Track(
+            "Two halves of the donors that share nobody, each imputed alone: do they find the same DEGs, above chance?",
+            "computational",
+            caveat="What differs between all of the arms' donors, disease or not, is found again in both halves.",
+            seeded=False,
         ),
     }
     metrics = _metrics()
@@ -129,10 +168,10 @@ class DegTask(Task):
     labelled_training = False
 
     def inputs_name(self, track: str, seeds: Seeds) -> str:
-        """The whole study: one run of a method serves both tracks, and other tasks that show the same."""
+        """The whole study, for one run of a method for two tracks and other tasks; halves are shown to nobody else."""
         from bench.tasks._shared.study import STUDY
 
-        return STUDY
+        return "" if track == "halves" else STUDY
 
     def why_not(self, card: DatasetCard, track: str) -> str | None:
         """Return the reason why a dataset cannot serve a track, or None."""
@@ -142,15 +181,21 @@ class DegTask(Task):
             return f"{card.n_values['condition'] or 'no'} condition: there are no two arms to compare"
         if "cell_type" not in card.fields:
             return "no cell_type column: genes are compared within cell types"
-        if track == "patients" and "donor" not in card.fields:
+        if track != "subsample" and "donor" not in card.fields:
             return "no donor column: there are no donors to draw"
-        if track == "patients" and card.n_donors == 1:
+        if track != "subsample" and card.n_donors == 1:
             return "1 donor: no half of the donors can be drawn"
         return None
 
     def n_splits(self, cells: CountStore, track: str, at_most: int) -> int:
-        """One: whichever cells or halves of the donors are drawn, all donors are in the full data."""
-        return 1
+        """Count the ways to halve the donors; one where they are all in the full data, whichever subsets are drawn."""
+        if track != "halves":
+            return 1
+        from itertools import islice
+
+        from bench.tasks.deg.halves import donor_halves
+
+        return sum(1 for _ in islice(donor_halves(cells.obs, cells.digest), at_most))
 
     def make_problem(self, dataset: Dataset, track: str, seeds: Seeds) -> Problem:
         """Build inputs and solution.
@@ -159,7 +204,9 @@ class DegTask(Task):
         solution has ``donor``, ``condition``, ``arm`` (``case``, ``control`` or empty), ``cell_type`` (empty where a
         cell is not tested), and columns of bytes, one byte a draw: ``draws`` (0 if the cell is in none of its subsets;
         else the number, from 1, of the first ratio at which it is in), ``null_cells`` and ``null_donors`` (1 if the
-        cell counts as case; empty in types that too few donors have). ``truth["log2fc"]``: what the disease does to
+        cell counts as case, 0 if as control, 2 if as neither; empty in types that too few donors have). In ``halves``
+        the inputs have ``half``, by which they are answered for apart, and so has the solution; ``draws`` are the two
+        halves, ``null_donors`` the permutations within them. ``truth["log2fc"]``: what the disease does to
         each case cell, where that is known.
 
         Raises
@@ -180,8 +227,16 @@ class DegTask(Task):
 
         return score(problem, prediction)
 
+    def problem_tables(self, problem: Problem) -> Mapping[str, pd.DataFrame]:
+        """Table ``donor_tests``: the tests of donors on the counts, beside that of cells, and against the truth."""
+        if problem.inputs.apart:
+            return {}
+        from bench.tasks.deg.compare_tests import compare_tests
+
+        return {"donor_tests": compare_tests(problem)}
+
     def scramble(self, dataset: Dataset, track: str, seeds: Seeds, rng: np.random.Generator) -> Dataset | None:
         """The dataset with conditions and cell types dealt anew among the cells."""
         from bench.tasks.deg.problem import scramble
 
-        return scramble(dataset, rng)
+        return scramble(dataset, track, rng)

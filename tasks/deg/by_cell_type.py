@@ -120,7 +120,7 @@ def deg_by_type(
     control: str,
     by: str | None = None,
     covariates: Sequence[str] = (),
-    test: Test = "mast",
+    test: Test | str = "mast",
     seurat: Seurat = 4,
     min_pct: float | None = None,
     logfc_threshold: float | None = None,
@@ -129,8 +129,9 @@ def deg_by_type(
 ) -> Iterator[Tested]:
     """Test case against control cells within each value of ``obs[by]``, one after the other.
 
-    ``X`` is the expression of :func:`log_normalised`; the rest is as in :func:`find_markers`, in whose place
-    ``find`` may do the work. ``progress`` is told the share of the cells that are done and the type that is next.
+    ``X`` is what ``find`` takes, for :func:`find_markers` the expression of :func:`log_normalised`; the rest is as in
+    that function, in whose place another may do the work. ``progress`` is told the share of the cells that are done
+    and the type that is next.
     Cells without a type or of other groups are left out.
 
     Raises
@@ -164,7 +165,9 @@ def deg_by_type(
         except BenchError as error:
             yield Tested(*counts, None, "; ".join(filter(None, [error.what, error.fix])))
             continue
-        message = _model_message(table.attrs.get("dropped", ()), beside, np.concatenate(rows))
+        message = table.attrs.get("message") or _model_message(
+            table.attrs.get("dropped", ()), beside, np.concatenate(rows)
+        )
         table.insert(0, "cell_type", cell_type)
         yield Tested(*counts, table, message)
 

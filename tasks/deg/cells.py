@@ -180,8 +180,8 @@ def _described(values: pd.Series) -> str:
     return text
 
 
-def about_donors(donor: pd.Series, arms: tuple[NDArray[np.bool_], NDArray[np.bool_]]) -> str:
-    """A line on how many people are behind the cells: a test of cells takes each cell for one."""
+def about_donors(donor: pd.Series, arms: tuple[NDArray[np.bool_], NDArray[np.bool_]], *, of_cells: bool = True) -> str:
+    """A line on how many people are behind the cells: a test of cells (``of_cells``) takes each cell for one."""
     names = as_text(donor)
     case, control = (set(names[arm].dropna()) for arm in arms)
     both = len(case & control)
@@ -189,7 +189,9 @@ def about_donors(donor: pd.Series, arms: tuple[NDArray[np.bool_], NDArray[np.boo
     text += f", {both:,} of them in both arms" if both else ""
     unknown = int((names.isna() & (arms[0] | arms[1])).sum())
     text += f"; of {count(unknown, 'cell')} it is not known" if unknown else ""
+    if not of_cells:
+        return text
     text += ". Cells are not replicates: p says how sure a gene differs between these cells, not between people. "
     if min(len(case), len(control)) < 2:
         return text + "One donor in an arm is too few to tell the condition from the person."
-    return text + "To compare people, test sums of counts by donor (DESeq2); bench run --task deg has such a test."
+    return text + "To compare people, test sums of counts by donor: --test limma-voom, edgepython or pydeseq2."

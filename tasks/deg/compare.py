@@ -78,6 +78,19 @@ def agreement(
     }
 
 
+def share_of_both(signs: NDArray[np.integer]) -> NDArray[np.float64]:
+    """(draws,): share of the DEGs of two halves together that both have; 0 where neither has any.
+
+    Parameters
+    ----------
+    signs
+        (draws, 2, genes): 1 of DEGs that are up, -1 of those that are down, else 0.
+    """
+    same = ((signs[:, 0] == signs[:, 1]) & (signs[:, 0] != 0)).sum(axis=1)
+    either = (signs != 0).sum(axis=(1, 2))
+    return np.where(either > 0, 2 * same / np.maximum(either, 1), 0.0)
+
+
 def _signs(markers: Markers) -> NDArray[np.int8]:
     return markers.deg(1).astype(np.int8) - markers.deg(-1).astype(np.int8)
 

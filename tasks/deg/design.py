@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import dataclass
-from itertools import combinations
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,7 +14,7 @@ from bench.seeds import derive_seed
 from bench.tasks._shared.donors import LIBRARY
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from numpy.typing import NDArray
 
@@ -34,6 +34,9 @@ N_JACKKNIFE = 20
 _TRIES = 1000
 #: Donors without whom no condition is permuted among them: 2 against 2 can be exchanged in two ways, 4 pairs in three.
 MIN_DONORS = 4
+
+#: Label of a sample that is in neither half of a permutation.
+LEFT_OUT = 2
 
 #: Columns of the solution with one byte per draw and cell.
 DRAWS, NULL_CELLS, NULL_DONORS = "draws", "null_cells", "null_donors"
@@ -60,7 +63,8 @@ class TypeDesign:
     null_cells
         (permutations, cells): whether a cell counts as case.
     null_samples
-        (permutations, samples): the same where all cells of a sample do; none where :func:`no_permutation` says why.
+        (permutations, samples): 1 where all cells of a sample count as case, 0 as control, :data:`LEFT_OUT` as neither;
+        none where :func:`no_permutation` says why.
     """
 
     name: str
@@ -70,7 +74,7 @@ class TypeDesign:
     samples: pd.DataFrame
     draws: NDArray[np.uint8]
     null_cells: NDArray[np.bool_]
-    null_samples: NDArray[np.bool_]
+    null_samples: NDArray[np.uint8]
 
 
 def designs(solution: pd.DataFrame) -> Iterator[TypeDesign]:
@@ -92,7 +96,7 @@ def designs(solution: pd.DataFrame) -> Iterator[TypeDesign]:
             samples.to_frame(index=False, name=["donor", "case"]),
             _unpacked(part[DRAWS]),
             _unpacked(part[NULL_CELLS]).astype(bool),
-            null_donors[:, first].astype(bool),
+            null_donors[:, first],
         )
 
 
@@ -125,32 +129,54 @@ def subsamples(cell_type: NDArray[np.object_], seed: tuple[str | int, ...]) -> N
     return draws
 
 
-def donor_subsets(donors: dict[bool, list[str]], seed: tuple[str | int, ...]) -> tuple[list[frozenset[str]], int]:
-    """Halves (rounded up) of the donors of each arm, and how many such halves there are.
+def by_arms(donor: NDArray[np.object_], case: NDArray[np.bool_]) -> dict[str, list[str]]:
+    """Donors with cells in the case arm only, in the control arm only, and in both: ``case``, ``control``, ``both``."""
+    share = pd.Series(case, dtype=float).groupby(np.asarray(donor, dtype=object)).mean()
+    which = share.map(lambda x: "both" if 0 < x < 1 else arm_name(x == 1))
+    return {name: sorted(which.index[which == name]) for name in ("case", "control", "both")}
 
-    All of them, or :data:`MAX_SUBSETS` different ones drawn at random.
 
-    Parameters
-    ----------
-    donors
-        Whether an arm is the case -> its donors.
+def few_pairs(donors: dict[str, list[str]]) -> str:
+    """Say that the design is paired (most donors have both arms) and has too few pairs to draw from; else empty."""
+    both, n = len(donors["both"]), sum(map(len, donors.values()))
+    if 2 * both <= n or both >= MIN_DONORS or donors["both"] == [LIBRARY]:
+        return ""
+    return f"paired design: {_in_both_arms(both, n)}, {MIN_DONORS} such pairs are needed"
+
+
+def _in_both_arms(both: int, n: int) -> str:
+    return f"{both} of {n} donors {'have' if both > 1 else 'has'} cells in both arms"
+
+
+def donor_subsets(donors: dict[str, list[str]], seed: tuple[str | int, ...]) -> tuple[list[frozenset[str]], int]:
+    """Halves (rounded up) of the donors of each kind (:func:`by_arms`), and how many such halves there are.
+
+    All of them, or :data:`MAX_SUBSETS` different ones drawn at random. A donor with both arms comes with both.
 
     Returns
     -------
     Sets of ``(case, donor)`` written as ``case/NAME`` and ``control/NAME``.
     """
-    named = [[f"{arm_name(case)}/{d}" for d in sorted(donors[case])] for case in (True, False)]
+    named = [[f"{kind}/{d}" for d in donors[kind]] for kind in ("case", "control", "both") if donors[kind]]
     halves = [math.ceil(len(names) / 2) for names in named]
     total = math.prod(math.comb(len(names), k) for names, k in zip(named, halves, strict=True))
     if total <= MAX_SUBSETS:
-        cases, controls = (list(combinations(names, k)) for names, k in zip(named, halves, strict=True))
-        return [frozenset(a + b) for a in cases for b in controls], total
+        drawn = itertools.product(*(itertools.combinations(names, k) for names, k in zip(named, halves, strict=True)))
+        return [_samples(itertools.chain.from_iterable(parts)) for parts in drawn], total
     rng = np.random.default_rng(derive_seed("deg/patients", *seed))
     subsets: dict[frozenset[str], None] = {}
     while len(subsets) < MAX_SUBSETS:
-        drawn = [rng.choice(names, k, replace=False).tolist() for names, k in zip(named, halves, strict=True)]
-        subsets[frozenset(drawn[0] + drawn[1])] = None
+        parts = [rng.choice(names, k, replace=False).tolist() for names, k in zip(named, halves, strict=True)]
+        subsets[_samples(itertools.chain.from_iterable(parts))] = None
     return list(subsets), total
+
+
+def _samples(names: Iterable[str]) -> frozenset[str]:
+    """The samples of donors that :func:`donor_subsets` drew: two of those who have both arms."""
+    parts = (name.partition("/") for name in names)
+    return frozenset(
+        f"{arm}/{d}" for kind, _, d in parts for arm in (("case", "control") if kind == "both" else (kind,))
+    )
 
 
 def arm_name(case: bool) -> str:
@@ -186,28 +212,39 @@ def permuted_samples(
         Whether a sample is of the case arm.
     donor
         Of each sample. The arms of a donor who has both are exchanged with each other only: another donor's cells
-        would bring the difference between donors, which a paired design takes out. None: no donor has both.
+        would bring the difference between donors, which a paired design takes out. Half of these donors are exchanged;
+        of an odd number one is left out each time (:data:`LEFT_OUT`), so that the arms' difference cancels for them,
+        too. None: no donor has both.
     """
     rng = np.random.default_rng(derive_seed("deg/null donors", *seed))
     both = np.zeros(len(case), bool) if donor is None else pd.Series(donor).duplicated(keep=False).to_numpy()
     pairs = [np.flatnonzero(donor == name) for name in sorted(set(donor[both]))] if donor is not None else []
     cases, controls = np.flatnonzero(case & ~both), np.flatnonzero(~case & ~both)
-    exchanged, flipped = _exchanged(len(cases), len(controls)), [len(pairs) // 2, -(-len(pairs) // 2)]
-    tested_before = {case.tobytes(), (~case).tobytes()}
-    permutations: list[NDArray[np.bool_]] = []
+    exchanged, flipped = _exchanged(len(cases), len(controls)), len(pairs) // 2
+    true = case.astype(np.uint8)
+    tested_before = {true.tobytes(), mirrored(true).tobytes()}
+    permutations: list[NDArray[np.uint8]] = []
     for _ in range(_TRIES):
         if len(permutations) == N_NULL:
             break
-        labels = case.copy()
-        for pair in rng.permutation(len(pairs))[: rng.choice(flipped)]:
-            labels[pairs[pair]] ^= True
+        labels = true.copy()
+        order = rng.permutation(len(pairs))
+        for pair in order[:flipped]:
+            labels[pairs[pair]] ^= 1
+        if len(pairs) % 2 and len(pairs) > 1:
+            labels[pairs[order[-1]]] = LEFT_OUT
         n = rng.choice(exchanged)
-        labels[rng.permutation(cases)[:n]] = False
-        labels[rng.permutation(controls)[:n]] = True
+        labels[rng.permutation(cases)[:n]] = 0
+        labels[rng.permutation(controls)[:n]] = 1
         if labels.tobytes() not in tested_before:
             permutations.append(labels)
-            tested_before |= {labels.tobytes(), (~labels).tobytes()}
+            tested_before |= {labels.tobytes(), mirrored(labels).tobytes()}
     return np.array(permutations, np.uint8).reshape(len(permutations), len(case))
+
+
+def mirrored(labels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The labels with cases and controls exchanged."""
+    return np.where(labels == LEFT_OUT, LEFT_OUT, 1 - (labels & 1)).astype(np.uint8)
 
 
 def _exchanged(n_case: int, n_control: int) -> list[int]:
@@ -226,6 +263,6 @@ def no_permutation(donor: NDArray[np.object_], case: NDArray[np.bool_]) -> str:
     if n >= MIN_DONORS and min(n_case, n_control) >= 2:
         return ""
     if both := len(donor) - n:
-        paired = f"{both} of {n} donors {'have' if both > 1 else 'has'} cells in both arms"
-        return f"paired design: {paired}, too few to exchange the arms within donors ({MIN_DONORS} are needed)"
+        why = f"too few to exchange the arms within donors ({MIN_DONORS} are needed)"
+        return f"paired design: {_in_both_arms(both, n)}, {why}"
     return f"{n_case} case and {n_control} control donors: too few to permute the condition (2 of each are needed)"

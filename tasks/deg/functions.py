@@ -9,8 +9,9 @@ import pandas as pd
 
 from bench.errors import BenchError
 from bench.tasks._shared.plain import booleans, vectors
-from bench.tasks.deg.compare import agreement
+from bench.tasks.deg.compare import agreement, share_of_both
 from bench.tasks.deg.compare import rank_correlation as correlate
+from bench.tasks.deg.statistics import spearman_brown
 from bench.tasks.deg.truth import directions, ranked
 
 if TYPE_CHECKING:
@@ -65,6 +66,47 @@ def overlap(found: ArrayLike, reference: ArrayLike) -> float:
     0.5
     """
     return _agreement(found, reference)["overlap"]
+
+
+def overlap_found(one: ArrayLike, other: ArrayLike) -> float:
+    """DEGs of two halves of the donors that both have, in the same direction, of those of the two: 2 x common / sum.
+
+    ``overlap_floor`` is the mean of this under permuted labels, and the headline on ``halves`` the difference.
+
+    Parameters
+    ----------
+    one, other
+        1, -1 or 0 for each gene (genes,), as of :func:`deg_signs`, in the same order.
+
+    Returns
+    -------
+    From 0 to 1; 0 where neither half has a DEG.
+
+    Examples
+    --------
+    >>> import bench
+    >>> bench.metrics.overlap_found([1, -1, 0, 1], [1, 1, 0, 0])
+    0.4
+    """
+    first, second = (values[None].astype(int) for values in vectors(one=one, other=other))
+    return float(share_of_both(np.stack([first[0], second[0]])[None])[0])
+
+
+def overlap_ceiling(overlap_of_counts: float) -> float:
+    """How far two studies of the full size would agree, from how far two halves of one do (Spearman and Brown).
+
+    Parameters
+    ----------
+    overlap_of_counts
+        The headline on ``halves`` of the counts as they are.
+
+    Examples
+    --------
+    >>> import bench
+    >>> bench.metrics.overlap_ceiling(0.5)
+    0.6666666666666666
+    """
+    return float(spearman_brown(np.array([overlap_of_counts]))[0])
 
 
 def overlap_gain(overlaps: ArrayLike, overlaps_of_counts: ArrayLike) -> float:

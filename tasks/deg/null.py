@@ -55,7 +55,7 @@ def _permuted(design: TypeDesign, case: ArmSums, control: ArmSums) -> Iterator[t
     yield "cells", markers(as_case, total(case.null_control, control.null_control), every_change=True)
     samples = joined(case.samples, control.samples)
     labels = design.null_samples[:, np.concatenate([case.codes, control.codes])]
-    yield "donors", markers(add(samples, labels), add(samples, ~labels), every_change=True)
+    yield "donors", markers(add(samples, labels == 1), add(samples, labels == 0), every_change=True)
 
 
 def _qq(p: NDArray[np.float64]) -> pd.DataFrame:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -13,17 +14,20 @@ from scipy import sparse
 from bench.dataset import Dataset
 from bench.errors import NotApplicableError
 from bench.normalise import log1p_cp10k
-from bench.problem import Note, Notes, Problem
+from bench.problem import Inputs, Note, Notes, Problem
 from bench.tasks._shared.donors import LIBRARY, donors_of
 from bench.tasks._shared.labels import listed, resolve
 from bench.tasks._shared.study import batch_tells_condition, study_inputs
+from bench.tasks.deg import halves
 from bench.tasks.deg.arms import arms_of
 from bench.tasks.deg.design import (
     DRAWS,
     NULL_CELLS,
     NULL_DONORS,
     arm_name,
+    by_arms,
     donor_subsets,
+    few_pairs,
     no_permutation,
     packed,
     permuted_cells,
@@ -37,6 +41,7 @@ if TYPE_CHECKING:
 
     from bench.task import Seeds
     from bench.tasks.deg.evaluate import Evaluation
+    from bench.tasks.deg.evaluate_halves import HalvesEvaluation
     from bench.tasks.deg.pseudobulk import Pseudobulk
 
 #: Name of the hidden matrix: the log2 fold change that the disease gives a gene in a cell of the case arm.
@@ -54,6 +59,13 @@ class DegProblem(Problem):
         return evaluate(log1p_cp10k(self.inputs.cells.X), self.solution, self.inputs.cells.var.index)
 
     @cached_property
+    def raw_halves(self) -> HalvesEvaluation:
+        """The halves of the donors compared, on the expression that was measured."""
+        from bench.tasks.deg.evaluate_halves import evaluate_halves
+
+        return evaluate_halves(log1p_cp10k(self.inputs.cells.X), self.solution)
+
+    @cached_property
     def pseudobulk(self) -> Pseudobulk:
         """Tests of donors on the counts."""
         from bench.tasks.deg.pseudobulk import pseudobulk
@@ -68,22 +80,46 @@ def make_problem(dataset: Dataset, track: str, seeds: Seeds) -> DegProblem:
     inputs, keep = study_inputs(dataset, notes)
     solution = _solution(dataset, keep, notes)
     seed = (dataset.card.digest, seeds.split)
-    solution = solution.assign(**_draws(solution, track, seed, notes))
+    if track == "halves":
+        half = halves.half_of(dataset, seeds.split)[keep]
+        inputs, solution = _shown_apart(inputs, half), solution.assign(**{halves.HALF: half})
+        halves.refuse(solution)
+        notes += _notes_on_donors(solution, {})
+        notes.append(_sizes_of_halves(solution))
+        solution = solution.assign(**halves.drawn(solution, seed))
+    else:
+        solution = solution.assign(**_draws(solution, track, seed, notes))
     truth = _truth(dataset, solution)
     notes += _warnings(dataset, solution)
     return DegProblem(inputs, solution, tuple(notes), truth=truth)
 
 
-def scramble(dataset: Dataset, rng: np.random.Generator) -> Dataset:
+def _shown_apart(inputs: Inputs, half: pd.Series) -> Inputs:
+    """Each half by itself: what a method learns from one it cannot carry to the other."""
+    cells = replace(inputs.cells, obs=inputs.cells.obs.assign(**{halves.HALF: half.to_numpy()}))
+    return replace(inputs, cells=cells, apart=halves.HALF)
+
+
+def _sizes_of_halves(solution: pd.DataFrame) -> str:
+    tested = solution[solution["cell_type"] != ""]
+    n = tested.groupby([halves.HALF, "arm"])["donor"].nunique()
+    sizes = [f"{n[half, 'case']} case and {n[half, 'control']} control donors" for half in halves.HALVES]
+    return f"halves that share no donor: {sizes[0]}, {sizes[1]}; a method sees one at a time"
+
+
+def scramble(dataset: Dataset, track: str, rng: np.random.Generator) -> Dataset:
     """The dataset with conditions and cell types dealt anew among the cells.
 
     Where every batch is of one condition, that stays so (methods see no batches then): conditions are dealt among
-    batches.
+    batches. In ``halves`` the arms are exchanged: each half has its share of both, whichever is the case, and that is
+    all that the halves hang on.
     """
     obs = dataset.adata.obs.copy()
     for column in ("condition", "cell_type"):
         values = obs[column].astype(object)
-        if column == "condition" and batch_tells_condition(obs):
+        if column == "condition" and track == "halves":
+            obs[column] = halves.exchanged(dataset, [])
+        elif column == "condition" and batch_tells_condition(obs):
             obs[column] = _dealt_among_batches(values, obs["batch"].astype(str), donors_of(dataset), rng)
         else:
             obs[column] = values.to_numpy()[rng.permutation(len(obs))]
@@ -161,19 +197,23 @@ def _notes_on_donors(solution: pd.DataFrame, withheld: dict[str, str]) -> list[s
 
 
 def _subsets(solution: pd.DataFrame, seed: tuple[str | int, ...], notes: Notes) -> list[frozenset[str]]:
-    donors = {case: sorted(solution.loc[solution["arm"] == arm_name(case), "donor"].unique()) for case in (True, False)}
-    n = {case: len(names) for case, names in donors.items()}
+    donors = by_arms(solution["donor"].to_numpy(), (solution["arm"] == "case").to_numpy())
+    if reason := few_pairs(donors):
+        raise NotApplicableError(f"{reason}: halves of the donors keep pairs whole, and of fewer there is no spread")
+    n = {kind: len(names) for kind, names in donors.items()}
     if max(n.values()) < 2:
-        raise NotApplicableError(f"{n[True]} case and {n[False]} control donors: no half of them can be drawn")
+        raise NotApplicableError(f"{n['case']} case and {n['control']} control donors: no half of them can be drawn")
     subsets, total = donor_subsets(donors, seed)
-    half = [-(-n[case] // 2) for case in (True, False)]
+    half = {kind: -(-k // 2) for kind, k in n.items()}
     how = "all of them" if total == len(subsets) else f"{len(subsets)} of them, drawn at random"
-    notes.append(
-        f"{half[0]} of {n[True]} case and {half[1]} of {n[False]} control donors at a time: {total:,} subsets, {how}"
-    )
-    alone = [arm_name(case) for case in (True, False) if n[case] == 1]
-    if alone:
-        notes.append(Note(f"the {alone[0]} arm has one donor, who is in every subset", "warning"))
+    of = f"{half['case']} of {n['case']} case and {half['control']} of {n['control']} control donors"
+    if n["both"]:
+        alone = f" and {of} with cells in one arm" if n["case"] + n["control"] else ""
+        of = f"{half['both']} of {n['both']} donors with both arms, pairs kept whole{alone},"
+    notes.append(f"{of} at a time: {total:,} subsets, {how}")
+    single = [arm for arm in ("case", "control") if n[arm] + n["both"] == 1]
+    if single:
+        notes.append(Note(f"the {single[0]} arm has one donor, who is in every subset", "warning"))
     return subsets
 
 

@@ -1,10 +1,8 @@
-"""A test of donors instead of cells: counts summed by donor, tested by DESeq2's model (PyDESeq2)."""
+"""Sums of counts by donor and arm, and what a test of donors says of every cell type."""
 
 from __future__ import annotations
 
 import hashlib
-import importlib.util
-import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -12,29 +10,32 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from bench.tasks.deg.design import designs
-from bench.tasks.deg.markers import ALPHA, MIN_LOG2FC
+from bench.tasks.deg.design import MIN_DONORS, by_arms, designs
+from bench.tasks.deg.donor_tests import donor_test
 
 if TYPE_CHECKING:
-    from bench.tasks.deg.design import TypeDesign
+    from numpy.typing import NDArray
 
 #: Cells of a type that a donor needs to count as a replicate; counts that a gene needs in as many replicates as the
 #: smaller arm has (the filter that DESeq2's authors advise).
 _MIN_CELLS, _MIN_COUNTS = 10, 10
-#: Results by the digest of what was tested: both tracks and all replicates of a dataset ask for the same.
+#: Results by the digest of what was tested: all tracks and all replicates of a dataset ask for the same.
 _RESULTS: dict[str, pd.DataFrame] = {}
 _MOST_RESULTS = 256
+#: The test that ``pseudobulk_precision`` and ``pseudobulk_recall`` compare with.
+REFERENCE = "pydeseq2"
+_COLUMNS = ["cell_type", "gene", "log2fc", "p_val", "p_val_adj", "direction"]
 
 
 @dataclass(frozen=True)
 class Pseudobulk:
-    """Results of the test of donors.
+    """Results of a test of donors.
 
     Parameters
     ----------
     table
-        ``cell_type, gene, log2fc, p_val, p_val_adj`` (Benjamini-Hochberg, NaN where DESeq2 does not adjust) and
-        ``direction``: 1 and -1 of DEGs by the thresholds of the task, else 0.
+        ``cell_type`` and what :meth:`bench.tasks.deg.donor_tests.DonorTest.table` says; ``p_val_adj`` is Benjamini and
+        Hochberg's, NaN where a test does not adjust.
     left_out
         Cell type -> why it was not tested.
     """
@@ -43,95 +44,96 @@ class Pseudobulk:
     left_out: dict[str, str]
 
 
-def pseudobulk(counts: sparse.csr_matrix, solution: pd.DataFrame, genes: pd.Index) -> Pseudobulk:
-    """Test every cell type with at least two donors an arm.
+@dataclass(frozen=True)
+class Sums:
+    """Summed counts of a cell type that can be tested, or why it cannot.
+
+    Parameters
+    ----------
+    counts
+        Samples x genes.
+    samples
+        ``donor, case`` of the samples.
+    paired
+        Whether each donor has a sample of both arms.
+    reason
+        Why the type cannot be tested; empty if it can.
+    note
+        Which donors are left out, and why.
+    """
+
+    counts: pd.DataFrame
+    samples: pd.DataFrame
+    paired: bool
+    reason: str = ""
+    note: str = ""
+
+
+def pseudobulk(counts: sparse.csr_matrix, solution: pd.DataFrame, genes: pd.Index, test: str = REFERENCE) -> Pseudobulk:
+    """Test every cell type with enough donors.
 
     Parameters
     ----------
     counts
         Raw counts, cells x genes in the order of ``solution``.
+    test
+        Name of one of :data:`bench.tasks.deg.donor_tests.DONOR_TESTS`.
     """
-    tables = [pd.DataFrame(columns=["cell_type", "gene", "log2fc", "p_val", "p_val_adj", "direction"])]
-    left_out = {}
-    installed = importlib.util.find_spec("pydeseq2") is not None
+    tables, left_out = [], {}
+    missing = donor_test(test).missing
     for design in designs(solution):
-        sums, samples = _sums(counts, design, genes)
-        n = samples["case"].value_counts()
-        if not installed:
-            left_out[design.name] = "PyDESeq2 is not installed: pip install 'scmamba-bench[deg]'"
-        elif n.get(True, 0) < 2 or n.get(False, 0) < 2:
-            left_out[design.name] = (
-                f"{n.get(True, 0)} case and {n.get(False, 0)} control donors with {_MIN_CELLS} cells, 2 of each are "
-                "needed"
-            )
-        elif sums.shape[1] < 2:
-            left_out[design.name] = f"{sums.shape[1]} genes with {_MIN_COUNTS} counts in enough donors"
+        donor = solution["donor"].to_numpy()[design.rows]
+        sums = summed(counts[design.rows], donor, design.case, genes)
+        if missing or sums.reason:
+            left_out[design.name] = missing or sums.reason
         else:
-            tables.append(_tested_once(sums, samples).assign(cell_type=design.name))
-    filled = [table for table in tables if len(table)] or tables
-    return Pseudobulk(pd.concat(filled, ignore_index=True)[tables[0].columns], left_out)
+            tables.append(tested_once(sums, test).assign(cell_type=design.name))
+    table = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=_COLUMNS)
+    return Pseudobulk(table[_COLUMNS], left_out)
 
 
-def _sums(counts: sparse.csr_matrix, design: TypeDesign, genes: pd.Index) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Counts of samples x genes, of those that are large enough; and what the samples are."""
-    n = np.bincount(design.sample, minlength=len(design.samples))
-    member = sparse.csr_matrix(
-        (np.ones(len(design.rows), np.int64), (design.sample, design.rows)), (len(n), counts.shape[0])
-    )
-    large = n >= _MIN_CELLS
-    summed = np.asarray((member[large] @ counts).todense(), dtype=np.int64)
-    samples = design.samples[large].astype({"donor": str})
+def summed(counts: sparse.csr_matrix, donor: NDArray[np.object_], case: NDArray[np.bool_], genes: pd.Index) -> Sums:
+    """Counts of the cells of a type summed by donor and arm, of those samples that are large enough.
+
+    Where most donors with such a sample have both, the design is paired: the others are left out, and the test is
+    within donors.
+    """
+    keys = pd.MultiIndex.from_arrays([donor.astype(str), case], names=["donor", "case"])
+    sample, found = pd.factorize(keys, sort=True)
+    samples = found.to_frame(index=False, name=["donor", "case"]).astype({"case": bool})
+    large = np.bincount(sample, minlength=len(samples)) >= _MIN_CELLS
+    kinds = by_arms(samples.loc[large, "donor"].to_numpy(object), samples.loc[large, "case"].to_numpy())
+    n = sum(map(len, kinds.values()))
+    paired, note = 2 * len(kinds["both"]) > n, ""
+    if paired and (alone := kinds["case"] + kinds["control"]):
+        large &= samples["donor"].isin(kinds["both"]).to_numpy()
+        note = f"paired: left out, without {_MIN_CELLS} cells in both arms: {', '.join(alone)}"
+    member = sparse.csr_matrix((np.ones(len(sample), np.int64), (sample, np.arange(len(sample)))))
+    values = np.asarray((member[large] @ counts).todense(), dtype=np.int64)
+    samples = samples[large]
     names = samples["donor"].str.cat(np.where(samples["case"], "case", "control"), sep=":")
-    frame = pd.DataFrame(summed, index=pd.Index(names, name="sample"), columns=genes)
-    smaller = min(int(samples["case"].sum()), int((~samples["case"]).sum()))
-    enough = (summed >= _MIN_COUNTS).sum(axis=0) >= max(smaller, 1)
-    return frame.loc[:, enough], samples.set_index(frame.index)
+    samples = samples.set_index(pd.Index(names, name="sample"))
+    n_case, n_control = int(samples["case"].sum()), int((~samples["case"]).sum())
+    enough = (values >= _MIN_COUNTS).sum(axis=0) >= max(min(n_case, n_control), 1)
+    frame = pd.DataFrame(values, index=samples.index, columns=genes).loc[:, enough]
+    reason = ""
+    if paired and n_case < MIN_DONORS:
+        reason = f"paired design: {n_case} donors with {_MIN_CELLS} cells in both arms, {MIN_DONORS} are needed"
+    elif min(n_case, n_control) < 2:
+        reason = f"{n_case} case and {n_control} control donors with {_MIN_CELLS} cells, 2 of each are needed"
+    elif frame.shape[1] < 2:
+        reason = f"{frame.shape[1]} genes with {_MIN_COUNTS} counts in enough donors"
+    return Sums(frame, samples, paired, reason, note)
 
 
-def _tested_once(sums: pd.DataFrame, samples: pd.DataFrame) -> pd.DataFrame:
-    digest = hashlib.sha256(sums.to_numpy().tobytes())
-    digest.update(repr((list(sums.columns), samples["donor"].tolist(), samples["case"].tolist())).encode())
+def tested_once(sums: Sums, test: str) -> pd.DataFrame:
+    """The test of summed counts, from memory if the same was asked before."""
+    digest = hashlib.sha256(sums.counts.to_numpy().tobytes())
+    facts = (test, list(sums.counts.columns), sums.samples["donor"].tolist(), sums.samples["case"].tolist())
+    digest.update(repr(facts).encode())
     key = digest.hexdigest()
     if key not in _RESULTS:
         if len(_RESULTS) >= _MOST_RESULTS:
             _RESULTS.clear()
-        _RESULTS[key] = _tested(sums, samples)
+        _RESULTS[key] = donor_test(test).table(sums.counts, sums.samples, sums.paired)
     return _RESULTS[key]
-
-
-def _tested(sums: pd.DataFrame, samples: pd.DataFrame) -> pd.DataFrame:
-    """DESeq2's Wald test of case against control; within donors, where each has cells of both."""
-    from pydeseq2.dds import DeseqDataSet
-    from pydeseq2.default_inference import DefaultInference
-    from pydeseq2.ds import DeseqStats
-    from threadpoolctl import threadpool_limits
-
-    metadata = pd.DataFrame(
-        {"arm": np.where(samples["case"], "case", "control"), "donor": samples["donor"]}, index=sums.index
-    )
-    paired = metadata.groupby("donor")["arm"].nunique().eq(2).all()
-    inference = DefaultInference(n_cpus=1)
-    # One small problem of 2 unknowns a gene: threads of BLAS would wait for each other thousands of times.
-    with threadpool_limits(1), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # few genes or samples: its fall-backs are those of DESeq2
-        data = DeseqDataSet(
-            counts=sums,
-            metadata=metadata,
-            design="~ donor + arm" if paired else "~ arm",
-            refit_cooks=True,
-            inference=inference,
-            quiet=True,
-        )
-        data.deseq2()
-        stats = DeseqStats(data, contrast=["arm", "case", "control"], inference=inference, quiet=True)
-        stats.summary()
-    results = stats.results_df
-    significant = (results["padj"] < ALPHA) & (results["log2FoldChange"].abs() > MIN_LOG2FC)
-    table = {
-        "gene": results.index,
-        "log2fc": results["log2FoldChange"].to_numpy(),
-        "p_val": results["pvalue"].to_numpy(),
-        "p_val_adj": results["padj"].to_numpy(),
-        "direction": np.where(significant, np.sign(results["log2FoldChange"]), 0).astype(int),
-    }
-    return pd.DataFrame(table)

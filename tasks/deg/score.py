@@ -22,6 +22,7 @@ from bench.tasks.deg.report_tables import (
     paired_draws,
     volcano_table,
 )
+from bench.tasks.deg.score_halves import score_halves
 from bench.tasks.deg.truth import against_pseudobulk, against_truth, precision_recall, true_effects
 
 if TYPE_CHECKING:
@@ -35,6 +36,8 @@ OF_DRAWS = ("overlap", "jaccard", "precision", "rank_correlation")
 def score(problem: Problem, prediction: Prediction) -> Scored:
     """All metrics and tables."""
     assert isinstance(problem, DegProblem)
+    if problem.inputs.apart:
+        return score_halves(problem, prediction)
     genes = problem.inputs.cells.var.index
     imputed = evaluate(prediction["expression"], problem.solution, genes)
     overlap = overlap_table(imputed, problem.raw)

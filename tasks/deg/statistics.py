@@ -42,6 +42,15 @@ def _t_test(difference: NDArray[np.float64], factor: float) -> float:
     return float(2 * stats.t.sf(abs(float(np.mean(difference))) / (spread * math.sqrt(factor)), n - 1))
 
 
+def spearman_brown(half: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Agreement to be expected of two studies of the full size from that of two halves: 2 r / (1 + r), 0 below 0.
+
+    Spearman (1910) and Brown (1910) derive it for correlations; of shares it is an approximation.
+    """
+    r = np.clip(np.asarray(half, dtype=float), 0.0, 1.0)
+    return 2 * r / (1 + r)
+
+
 def donor_interval(values: pd.DataFrame) -> tuple[float, float] | None:
     """95 % interval of a value from leaving out one donor at a time, arm by arm (stratified jackknife).
 

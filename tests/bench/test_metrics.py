@@ -31,6 +31,7 @@ CALLED = {
     "deg": {
         "precision": "deg_precision",
         "n_deg_full": None,
+        "overlap_floor": "overlap_found",
         "fpr_cells": "fpr",
         "fpr_donors": "fpr",
         "truth_precision": "deg_precision",

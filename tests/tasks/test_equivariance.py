@@ -21,7 +21,7 @@ TASKS = {name: entry.value for name, entry in Registry().tasks.items()}
 #: Task -> tracks that together have a value of every metric.
 TRACKS = {
     "annotation": ("subcluster",),
-    "deg": ("patients", "subsample"),
+    "deg": ("patients", "subsample", "halves"),
     "doublet": ("experimental", "simulated"),
     "imputation": ("nonzero", "dropout"),
     "integration": ("zero",),

@@ -480,3 +480,50 @@ def test_48_nuclei_end_in_a_message_for_every_type(tmp_path):
     types = set(anndata.read_h5ad(file).obs["cell_type"].dropna().astype(str))
     assert all(f"{name}: " in done.stdout for name in types)
     assert "Traceback" not in done.stderr
+
+
+@pytest.fixture
+def donors(tmp_path):
+    """Five donors in both arms; g0 is up in the case cells of each, and donors differ in every gene."""
+    rng = np.random.default_rng(0)
+    donor, case = np.repeat(np.arange(5), 40), np.tile([True, False], 100)
+    rate = rng.gamma(4.0, 1.0, (5, 30))[donor]
+    rate[case, 0] *= 3
+    obs = pd.DataFrame({"arm": np.where(case, "case", "ctrl"), "who": [f"d{i}" for i in donor]})
+    obs.index = [f"c{i}" for i in range(200)]
+    file = tmp_path / "donors.h5ad"
+    anndata.AnnData(
+        csr_matrix(rng.poisson(rate)), obs=obs, var=pd.DataFrame(index=[f"g{i}" for i in range(30)])
+    ).write_h5ad(file)
+    return file, ["--group", "arm", "--case", "case", "--control", "ctrl", "--out", str(tmp_path / "deg.csv")]
+
+
+@pytest.mark.parametrize("test", ["limma-voom", "edgepython", "pydeseq2"])
+def test_donors_are_tested_within_pairs(donors, test, tmp_path):
+    file, arms = donors
+    done = bench(str(file), *arms, "--test", test, "--donor-key", "who")
+    assert done.returncode == 0, done.stderr
+    out = done.stdout
+    assert "counts summed by donor" in out
+    assert "(5 donors, within each)" in " ".join(out.split())
+    assert "Cells are not replicates" not in out
+    table = pd.read_csv(tmp_path / "deg.csv")
+    assert list(table) == ["cell_type", "gene", "p_val", "avg_log2FC", "pct_1", "pct_2", "p_val_adj"]
+    assert table["gene"].iloc[0] == "g0"
+    assert 1.0 < table["avg_log2FC"].iloc[0] < 2.2
+    assert table["p_val_adj"].iloc[0] < 0.05
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (["--donor-key", "who", "--covariates", "who"], "--covariates is not for the test limma-voom"),
+        (["--donor-key", "who", "--engine", "r"], "--engine r is not for the test limma-voom"),
+        ([], "no donors are known"),
+    ],
+)
+def test_what_a_test_of_donors_does_not_take_is_told(donors, more, said):
+    file, arms = donors
+    done = bench(str(file), *arms, "--test", "limma-voom", *more)
+    assert done.returncode == 2
+    assert said in " ".join(done.stderr.split())

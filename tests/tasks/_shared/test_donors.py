@@ -107,6 +107,7 @@ CASES = [
     (IntegrationTask(), "zero", _study(2), 1),
     (DegTask(), "subsample", _study(4), 1),
     (DegTask(), "patients", _study(4), 1),
+    (DegTask(), "halves", _study(4), 2),
 ]
 
 

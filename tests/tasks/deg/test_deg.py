@@ -17,8 +17,9 @@ from bench.develop.leakage_audit import audit_one
 from bench.errors import NotApplicableError
 from bench.normalise import log1p_cp10k
 from bench.task import Seeds
-from bench.tasks.deg import DegTask, pseudobulk
+from bench.tasks.deg import DegTask, donor_tests, pseudobulk
 from bench.tasks.deg import design as _deg_design
+from bench.tasks.deg import problem as problem_module
 from bench.tasks.deg.arms import arms_of
 from bench.tasks.deg.compare import compare
 from bench.tasks.deg.design import RATIOS, designs, donor_subsets, permuted_samples
@@ -29,6 +30,8 @@ from bench.tasks.deg.mast.sums import group_sums
 from bench.tasks.deg.statistics import corrected_p, donor_interval, paired_p
 
 TASK = DegTask()
+#: Tracks that compare subsets with the full data.
+SUBSETS = ("subsample", "patients")
 N_GENES = 60
 #: Genes that the disease raises and lowers in the type A.
 UP, DOWN = [3, 4, 5, 6], [10, 11, 12]
@@ -77,12 +80,17 @@ def value(result, metric, unit="pooled"):
     return next(s.value for s in result.scores if (s.metric, s.unit) == (metric, unit))
 
 
+def apart(track):
+    """The column that says which cells a method sees at a time, itself shown to nobody."""
+    return ["half"] if track == "halves" else []
+
+
 @pytest.mark.parametrize("track", list(TASK.tracks))
 def test_conditions_and_cell_types_are_not_shown(track):
     batch = np.resize(["b1", "b2"], 240)
     assert audit_one(TASK, study(batch=batch), track, Seeds()).status == "pass"
     problem = TASK.make_problem(study(batch=batch), track, Seeds())
-    assert list(problem.inputs.cells.obs) == ["donor", "batch"]
+    assert list(problem.inputs.cells.obs) == ["donor", "batch", *apart(track)]
     assert set(problem.inputs.cells.obs["donor"]) == {f"donor_{i}" for i in range(1, 7)}
     assert not problem.inputs.info
     assert problem.inputs.train is None
@@ -94,7 +102,7 @@ def test_batches_that_are_the_conditions_are_not_shown(track):
     arm = np.where(np.arange(240) % 2, "AD", "CN")
     data = study(condition=arm, batch=np.where(arm == "AD", "chip AD", "chip CN"))
     problem = TASK.make_problem(data, track, Seeds())
-    assert list(problem.inputs.cells.obs) == ["donor"]
+    assert list(problem.inputs.cells.obs) == ["donor", *apart(track)]
     assert any("not shown the batches" in note for note in map(str, problem.notes))
     assert audit_one(TASK, data, track, Seeds()).status == "pass"
 
@@ -108,10 +116,11 @@ def test_the_numbers_of_donors_do_not_tell_their_arms():
 
 
 def test_donors_are_tested_once_for_all_tracks(monkeypatch):
-    made, tested = [], pseudobulk._tested
+    made, test = [], donor_tests.DONOR_TESTS["pydeseq2"]
+    counted = replace(test, run=lambda *sums: made.append(sums) or test.run(*sums))
     monkeypatch.setattr(pseudobulk, "_RESULTS", {})
-    monkeypatch.setattr(pseudobulk, "_tested", lambda *sums: made.append(sums) or tested(*sums))
-    first, second = (TASK.make_problem(study(), track, Seeds()).pseudobulk for track in TASK.tracks)
+    monkeypatch.setitem(donor_tests.DONOR_TESTS, "pydeseq2", counted)
+    first, second = (TASK.make_problem(study(), track, Seeds()).pseudobulk for track in SUBSETS)
     assert len(made) == 2  # of two cell types
     pd.testing.assert_frame_equal(first.table, second.table)
     assert len(TASK.make_problem(study(seed=1), "subsample", Seeds()).pseudobulk.table)
@@ -130,15 +139,16 @@ def test_draws_have_their_sizes_and_do_not_depend_on_the_method():
         assert (design.null_cells.sum(axis=1) == design.case.sum()).all()
         assert (design.null_samples.sum(axis=1) == 3).all()
         true = design.samples["case"].to_numpy()
-        assert not any((labels == true).all() or (labels != true).all() for labels in design.null_samples)
+        assert not any((labels == true).all() or (labels != true).all() for labels in design.null_samples.astype(bool))
 
 
 def test_all_halves_of_the_papers_study_are_200():
-    donors = {True: [f"PD{i}" for i in range(5)], False: [f"C{i}" for i in range(6)]}
+    donors = {"case": [f"PD{i}" for i in range(5)], "control": [f"C{i}" for i in range(6)], "both": []}
     subsets, total = donor_subsets(donors, (0,))
     assert total == len(subsets) == len(set(subsets)) == 200
     assert {(sum(s.startswith("case") for s in subset), len(subset)) for subset in subsets} == {(3, 6)}
-    many, total = donor_subsets({True: [str(i) for i in range(12)], False: [str(i) for i in range(12)]}, (0,))
+    donors = dict.fromkeys(("case", "control"), [str(i) for i in range(12)])
+    many, total = donor_subsets({**donors, "both": []}, (0,))
     assert total == 924**2
     assert len(set(many)) == 200
 
@@ -174,16 +184,19 @@ def test_arms_of_a_donor_who_has_both_are_exchanged_with_each_other_only(monkeyp
     assert (found[:, 4:6].sum(axis=1) == 1).all()
 
 
-def paired_study(n_donors):
-    """Each donor has cells in both arms; donors differ in every gene, arms in none."""
-    data = study(per_donor=80, n_donors=n_donors // 2)
-    rng = np.random.default_rng(7)
+def paired_study(n_donors, effect=1.0):
+    """Each donor has cells in both arms; donors differ in every gene, arms in those of :data:`UP`, by a factor."""
+    data = study(per_donor=80, n_donors=-(-n_donors // 2))
     donor = data.adata.obs["donor"].to_numpy()
-    rate = rng.gamma(2.0, 1.0, (n_donors, N_GENES))[pd.factorize(donor)[0]]
-    data.adata.X = sparse.csr_matrix(rng.poisson(rate).astype(np.int32))
-    data.adata.obs["condition"] = np.resize(["AD", "CN"], data.adata.n_obs)
-    del data.adata.uns["disease_effects"]
-    return data
+    kept = data.adata[np.isin(donor, [f"d{i}" for i in range(n_donors)])].copy()
+    rng = np.random.default_rng(7)
+    rate = rng.gamma(2.0, 1.0, (n_donors, N_GENES))[pd.factorize(kept.obs["donor"])[0]]
+    case = np.arange(kept.n_obs) % 2 == 0
+    rate[np.ix_(case, UP)] *= effect
+    kept.X = sparse.csr_matrix(rng.poisson(rate).astype(np.int32))
+    kept.obs["condition"] = np.where(case, "AD", "CN")
+    del kept.uns["disease_effects"]
+    return replace(data, adata=kept)
 
 
 def test_where_donors_have_both_arms_the_difference_between_donors_is_no_false_positive():
@@ -192,6 +205,56 @@ def test_where_donors_have_both_arms_the_difference_between_donors_is_no_false_p
     result = TASK.score(problem, {"expression": log1p_cp10k(problem.inputs.cells.X)})
     assert value(result, "fpr_donors") < 0.05
     assert not any("EXCEEDS" in s.detail for s in result.scores if s.metric == "fpr_donors")
+
+
+def test_of_an_odd_number_of_pairs_one_is_left_out_so_that_a_strong_effect_cancels(monkeypatch):
+    monkeypatch.setattr(_deg_design, "N_NULL", 50)
+    donor, case = np.repeat(list("abcde"), 2).astype(object), np.tile([False, True], 5)
+    found = permuted_samples(case, (0,), donor)
+    assert len(found) == 5 * 3  # who is left out, and half of C(4, 2)
+    pairs = found.reshape(-1, 5, 2)
+    assert ((pairs == 2).all(axis=2).sum(axis=1) == 1).all()
+    assert ((pairs[..., 0] == 1) & (pairs[..., 1] == 0)).sum(axis=1).tolist() == [2] * 15
+
+
+def test_with_five_pairs_and_a_strong_effect_shuffling_within_donors_finds_nothing_and_among_them_much(monkeypatch):
+    def excess():
+        null = TASK.make_problem(paired_study(5, effect=4.0), "patients", Seeds()).raw.null
+        donors = null[null["kind"] == "donors"]
+        return (donors["below_0.05"] / donors["n_tests"]).mean() - 0.05
+
+    assert abs(excess()) < 0.05
+    free = problem_module.permuted_samples
+    monkeypatch.setattr(problem_module, "permuted_samples", lambda case, seed, donor: free(case, seed))
+    assert excess() > 0.3
+
+
+def test_halves_of_the_donors_keep_pairs_whole():
+    problem = TASK.make_problem(paired_study(5), "patients", Seeds())
+    assert any(
+        note.startswith("3 of 5 donors with both arms, pairs kept whole, at a time: 10 subsets, all of them")
+        for note in map(str, problem.notes)
+    )
+    for design in designs(problem.solution):
+        first = np.unique(design.sample, return_index=True)[1]
+        drawn = pd.DataFrame(design.draws[:, first].T > 0).groupby(design.samples["donor"]).sum()
+        assert set(drawn.to_numpy().ravel()) == {0, 2}
+
+
+@pytest.mark.parametrize("track", ["patients", "halves"])
+def test_fewer_than_four_pairs_are_refused_with_the_reason(track):
+    with pytest.raises(NotApplicableError, match="paired design: 3 of 3 donors have cells in both arms, 4 such pairs"):
+        TASK.make_problem(paired_study(3), track, Seeds())
+
+
+def test_a_pair_among_other_donors_is_no_paired_design():
+    data = study()
+    arm = data.adata.obs["condition"].to_numpy().copy()
+    arm[:15] = "CN"  # of d0, of six donors
+    problem = TASK.make_problem(study(condition=arm), "patients", Seeds())
+    assert any(
+        "1 of 1 donors with both arms, pairs kept whole and 1 of 2 case" in note for note in map(str, problem.notes)
+    )
 
 
 def test_too_few_donors_with_both_arms_have_no_false_positive_rate_and_say_why():
@@ -241,7 +304,7 @@ def overlap_from_scratch(X, genes, case, control, full):
     return found
 
 
-@pytest.mark.parametrize("track", list(TASK.tracks))
+@pytest.mark.parametrize("track", SUBSETS)
 def test_overlap_is_that_of_find_markers_on_each_draw(track):
     problem = TASK.make_problem(study(), track, Seeds())
     X, genes = log1p_cp10k(problem.inputs.cells.X), problem.inputs.cells.var.index
@@ -273,7 +336,7 @@ def test_the_table_of_the_full_data_is_that_of_find_markers(scored):
         pd.testing.assert_frame_equal(mine.reset_index(drop=True), expected, rtol=1e-9)
 
 
-@pytest.mark.parametrize("track", list(TASK.tracks))
+@pytest.mark.parametrize("track", SUBSETS)
 def test_rows_read_from_disk_give_what_a_sparse_matrix_gives(track, tmp_path):
     problem = TASK.make_problem(study(per_donor=20), track, Seeds())
     X = log1p_cp10k(problem.inputs.cells.X)
@@ -340,7 +403,7 @@ def test_the_paired_test_counts_draws_that_have_both_overlaps():
     assert table["n_both"].equals(both.reindex(table.index, fill_value=0).rename("n_both"))
 
 
-@pytest.mark.parametrize("track", list(TASK.tracks))
+@pytest.mark.parametrize("track", SUBSETS)
 def test_a_curve_has_several_points(track):
     problem = TASK.make_problem(study(), track, Seeds())
     curves = TASK.score(problem, {"expression": log1p_cp10k(problem.inputs.cells.X)}).curves
@@ -484,7 +547,7 @@ def test_the_donor_interval_of_a_mean_is_that_of_the_t_test():
 def test_interferon_genes_lead_in_stimulated_blood_cells():
     from bench.plan.registry import Registry
 
-    problem = TASK.make_problem(Registry().load("deg_kang_pbmc_ifnb_2donors"), "patients", Seeds())
+    problem = TASK.make_problem(Registry().load("deg_kang_pbmc_ifnb_2donors"), "subsample", Seeds())
     assert any("compared: stim (case) with ctrl (control)" in note for note in map(str, problem.notes))
     symbol = problem.inputs.cells.var["symbol"]
     for _, table in problem.raw.deg.groupby("cell_type"):
