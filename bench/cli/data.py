@@ -216,7 +216,7 @@ def simulate(
 
     from bench.data import commands
 
-    chosen = {name: n for name, n in (("n_cells", cells), ("n_donors", donors)) if n is not None}
+    chosen: dict[str, Any] = {name: n for name, n in (("n_cells", cells), ("n_donors", donors)) if n is not None}
     recipe: type[commands.CohortSpec] = commands.PairedSpec if paired else commands.CohortSpec
     spec = recipe(**chosen, n_genes=genes, doublet_rate=doublet_rate, seed=seed)
     with Progress(transient=True) as bar:

@@ -125,7 +125,8 @@ def run_method(method: Method | _Verifying, inputs: Inputs, ctx: Context, output
     parts = _parts(inputs, method.per_donor)
     if not parts:
         return gate.admit(method.run(inputs, ctx), inputs, outputs)
-    n, collected = len(inputs.cells.obs), dict[str, Any]()
+    n = len(inputs.cells.obs)
+    collected: dict[str, Any] = {}
     seed, report = ctx.seed, ctx.report_progress
     for i, (name, rows) in enumerate(parts.items()):
         ctx.seed = derive_seed(seed, name.split(" ", 1)[1])

@@ -97,12 +97,12 @@ def _metrics() -> tuple[Metric, ...]:
         Metric(
             "pseudobulk_precision",
             "Share of the DEGs that a test of donors (DESeq2 on summed counts) finds as well.",
-            undefined="fewer than two donors in an arm",
+            undefined="fewer than two donors in an arm, or four pairs",
         ),
         Metric(
             "pseudobulk_recall",
             "Share of that test's DEGs that are among the DEGs.",
-            undefined="fewer than two donors in an arm",
+            undefined="fewer than two donors in an arm, or four pairs",
         ),
     )
 

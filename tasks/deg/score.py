@@ -64,7 +64,7 @@ def score(problem: Problem, prediction: Prediction) -> Scored:
     rows = _of_draws(imputed, overlap, headline) + _sizes(imputed) + _false_positives(null, withheld)
     x, y = _mean_curve(overlap)
     curves = [Curve("overlap", x, y)] if len(x) > 1 else []
-    rows += _agreement(bulk)
+    rows += _agreement(bulk, reference.left_out)
     name = "subsets" if imputed.draws["ratio"].nunique() < len(RATIOS) else "draws"
     tables[name] = paired_draws(imputed, problem.raw)
     if truth is not None:
@@ -212,14 +212,14 @@ def _of_truth(truth_table: pd.DataFrame, average: dict[str, float]) -> list[Scor
     return rows
 
 
-def _agreement(bulk: pd.DataFrame) -> list[Score]:
+def _agreement(bulk: pd.DataFrame, left_out: dict[str, str]) -> list[Score]:
     """MAST's DEGs that a test of donors finds as well, and the donors' that MAST finds."""
     both = bulk[bulk["direction"] == "both"]
     shared = int(both["n_both"].sum())
     rows = []
     for metric, column in (("pseudobulk_precision", "n_mast"), ("pseudobulk_recall", "n_pseudobulk")):
         n = int(both[column].sum())
-        why = "no cell type has two donors in each arm" if not len(both) else "no DEG to take a share of"
+        why = "; ".join(dict.fromkeys(left_out.values())) if not len(both) else "no DEG to take a share of"
         rows.append(Score(metric, shared / n if n else math.nan, n=n, detail="" if n else why))
     return rows
 
