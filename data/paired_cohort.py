@@ -76,6 +76,6 @@ def _libraries(spec: PairedSpec, atlas: Atlas) -> list[tuple[str, cohort._Librar
     for k in range(spec.n_donors):
         first = drawn[2 * k]
         for library in drawn[2 * k : 2 * k + 2]:
-            of_donor = {"shares": first.shares, "effect": first.effect, "name": f"D{k + 1}_{library.arm}"}
-            libraries.append((f"D{k + 1}", replace(library, **of_donor)))
+            name = f"D{k + 1}_{library.arm}"
+            libraries.append((f"D{k + 1}", replace(library, name=name, shares=first.shares, effect=first.effect)))
     return libraries
