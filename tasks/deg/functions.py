@@ -93,7 +93,7 @@ def overlap_found(one: ArrayLike, other: ArrayLike) -> float:
 
 
 def overlap_ceiling(overlap_of_counts: float) -> float:
-    """How far two studies of the full size would agree, from how far two halves of one do (Spearman and Brown).
+    """Agreement of two studies of the full size, from that of two halves of one, by Spearman and Brown.
 
     Parameters
     ----------
