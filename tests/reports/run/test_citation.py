@@ -66,7 +66,7 @@ def test_the_paragraph_has_versions_seeds_settings_data_and_splits(run: Run) -> 
         "d (6,000 cells, 10 genes, 4 donors, tissue cortex, accession GSE1, licence CC-BY-4.0, sha256 0123456789ab)"
         in text
     )
-    assert "1 split, 1 simulation and 2 seeds" in text
+    assert "1 split, 1 simulation and up to 2 seeds" in text
     assert "2 threads on cpu, at most 90 s" in text
     assert "auprc (higher is better)" in text
     assert "5 of 6 planned trials finished" in text
