@@ -8,8 +8,9 @@ from bench.method import Context, Method
 
 if TYPE_CHECKING:
     import numpy as np
+    from scipy.sparse import csr_matrix
 
-    from bench.problem import Inputs, Prediction
+    from bench.problem import Inputs, Json, Prediction
 
 
 class HierarchicalCorrelation(Method):
@@ -86,7 +87,7 @@ class HierarchicalCorrelation(Method):
         return {"label": found[:, -1].astype(str), "probability": confidence}
 
     def _vote(
-        self, node: tuple[str, ...], X: object, which: np.ndarray, n_children: int, cells: object
+        self, node: tuple[str, ...], X: csr_matrix, which: np.ndarray, n_children: int, cells: csr_matrix
     ) -> tuple[np.ndarray, np.ndarray]:
         """Child of each cell (position), and its share of the votes."""
         import numpy as np
@@ -112,13 +113,13 @@ class HierarchicalCorrelation(Method):
         return winner, votes[np.arange(n), winner] / self.n_votes
 
 
-def _paths(classes: list[str], parents: object) -> dict[str, list[str]]:
+def _paths(classes: list[str], parents: Json) -> dict[str, list[str]]:
     """Class -> the classes that it belongs to, coarsest first, and itself."""
-    of = [level for level in parents.values() if level] if isinstance(parents, dict) else []
+    of = [level for level in parents.values() if isinstance(level, dict)] if isinstance(parents, dict) else []
     return {name: [*(str(level[name]) for level in of), name] for name in classes}
 
 
-def _markers(X: object, which: np.ndarray, n_children: int, n_markers: int) -> tuple[np.ndarray, np.ndarray]:
+def _markers(X: csr_matrix, which: np.ndarray, n_children: int, n_markers: int) -> tuple[np.ndarray, np.ndarray]:
     """Means of the children on the node's marker genes (children, genes), and the columns of those genes."""
     import numpy as np
     from scipy.sparse import csr_matrix
