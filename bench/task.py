@@ -204,7 +204,7 @@ class Task(ABC):
     def problem_tables(self, problem: Problem) -> Mapping[str, pd.DataFrame]:
         """Tables that the report draws of a problem itself, such as a map of its cells.
 
-        Made before a report, of the first problem of each track and dataset (:func:`bench.execution.drawn.draw`).
+        Made before a report, of the first problem of each track and dataset (``bench.execution.drawn``).
         """
         return {}
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from bench.method import Context, r_package
 from bench.methods._shared.integrator import Integrator
@@ -105,7 +105,12 @@ class SeuratRpca(Integrator):
         n_pcs = min(self.n_pcs, int(size.min()) - 1, self.n_features - 1, varying - 1)
         if n_pcs < 2:
             raise NotApplicableError(f"{varying} varying genes in a batch are too few to find anchors with")
-        arguments = {"batch": code + 1, "n_features": self.n_features, "n_pcs": n_pcs, "k_weight": self.k_weight}
+        arguments: dict[str, Any] = {
+            "batch": code + 1,
+            "n_features": self.n_features,
+            "n_pcs": n_pcs,
+            "k_weight": self.k_weight,
+        }
         found = call_r(CODE, cells.X, ctx, arguments)
         ctx.log.info("%d anchors", found["anchors"][0])
         if not len(found["cell"]):

@@ -88,7 +88,7 @@ def _untold(
     place: tuple[str, str],
     metric: Metric,
 ) -> str:
-    anchors = {}
+    anchors: dict[str, Anchor] = {}
     for name, of in trials.items():
         value = _cell(of.get(place, []), metric.name).value
         if roles[name] in ("perfect", "random") and value is not None:
@@ -102,7 +102,8 @@ def _bounds(records: Sequence[TrialRecord], metric: str) -> tuple[float | None, 
     if len({r.spec.seeds.split for r in records}) > 1 or any(s.ci_low is None or s.ci_high is None for s in scores):
         return None, None
     value, low, high = zip(*((s.value, s.ci_low, s.ci_high) for s in scores), strict=True)
-    return mean_interval(value, low, high) or (None, None)
+    bounds = mean_interval(value, low, high)
+    return float(bounds[0]), float(bounds[1])
 
 
 def headline_score(record: TrialRecord, metrics: Iterable[Metric]) -> str:

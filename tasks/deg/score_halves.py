@@ -69,9 +69,11 @@ def _pooled(table: pd.DataFrame, imputed: HalvesEvaluation, raw: HalvesEvaluatio
         if metric == "overlap":
             detail += "; interval over donors" if interval else "; no interval: a half has one donor of an arm"
         mean = float(values.mean()) if len(values) else math.nan
-        rows.append(Score(metric, mean, "pooled", *(interval or (None, None)), n=len(values), detail=detail))
+        low, high = interval or (None, None)
+        rows.append(Score(metric, mean, "pooled", low, high, n=len(values), detail=detail))
     gain, bounds = float((table["overlap"] - table["overlap_raw"]).mean()), _interval(imputed, names, raw)
-    rows.append(Score("overlap_gain", gain, "pooled", *(bounds or (None, None)), n=n))
+    low, high = bounds or (None, None)
+    rows.append(Score("overlap_gain", gain, "pooled", low, high, n=n))
     found = float(table["overlap_raw"].mean())
     ceiling = float(spearman_brown(np.array([found]))[0])
     detail = f"the counts as they are reach {found:.3f} with half of the donors"
