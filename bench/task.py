@@ -39,6 +39,8 @@ class Track:
         are shown and enter no rank, mean or headline.
     seeded
         Whether the simulation seed changes the problem: where it does not, several of them would be one.
+    beside
+        A track of the same question that the report sets this one beside, with the gap of the headline metric.
     """
 
     summary: str
@@ -49,6 +51,7 @@ class Track:
     caveat_simulated: str = ""
     circular: bool = False
     seeded: bool = True
+    beside: str = ""
 
 
 @dataclass(frozen=True)

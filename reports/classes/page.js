@@ -244,6 +244,14 @@
     $("class-levels").replaceChildren(body.length ? plain(["Dataset", "Method", ...steps], body) : el("p", { class: "empty" }, "There are no two levels of one dataset here."));
   }
 
+  /** Cells of other donors against other cells of the same donors: what other people cost. */
+  function gaps(view) {
+    const methods = new Set(view.labels.map((l) => l.label)), rows = view.task.gaps.filter((r) => methods.has(r.label));
+    $("class-gaps-part").hidden = !rows.length;
+    const value = (v, low, high) => el("td", { class: "num" }, number(v), low !== null ? el("small", {}, ` [${number(low)}, ${number(high)}]`) : null);
+    $("class-gaps").replaceChildren(plain(["Dataset", "Level", "Method", "New donors", "New cells, same donors", "Gap"], rows.map((r) => el("tr", {}, el("td", {}, r.dataset), el("td", {}, r.track), el("td", {}, r.label), value(r.value, r.ci_low, r.ci_high), value(r.other_value, r.other_ci_low, r.other_ci_high), el("td", { class: "num" }, `${r.gap > 0 ? "+" : ""}${number(r.gap)}`)))));
+  }
+
   /** Every two methods on the same cells: the row's macro F1 minus the column's. */
   function compared(view, p) {
     const rows = view.task.sameCells.filter((r) => r.track === p.track && r.dataset === p.dataset), host = $("class-compared");
@@ -285,6 +293,7 @@
     scores(view, last.pairs);
     lost(view, last.pairs);
     levels(view);
+    gaps(view);
     one();
   });
 })();

@@ -21,7 +21,7 @@ from bench.reports.embeddings import tables as embedding_tables
 from bench.reports.figures.curves import CURVES, DIAGONAL
 from bench.reports.imputation import tables as imputation_tables
 from bench.reports.integration import tables as integration_tables
-from bench.reports.run import caveats, overview, published, tables
+from bench.reports.run import caveats, gaps, overview, published, tables
 from bench.reports.run.load import Run
 from bench.reports.run.ranks import POLICIES, comparisons, power_notes, ranking
 from bench.reports.run.standing import not_compared
@@ -91,6 +91,7 @@ def _task(run: Run, card: TaskCard) -> dict[str, Any]:
         "sameCells": _records(same_cells.comparisons(run, card.name)),
         "supplementary": _supplementary_table(run, card),
         "levels": _records(label_levels.consistency(run, card.name)),
+        "gaps": _records(gaps.of_task(run, card)),
         "imputation": imputation_tables.of_task(run, card.name),
         "integration": integration_tables.of_task(run, card.name),
         "deg": {name: _columns(frame) for name, frame in deg_payload.frames(run, card.name).items()},

@@ -51,6 +51,7 @@ def _tracks() -> dict[str, Track]:
             "is what other people cost.",
             "computational",
             default=False,
+            beside=name,
             caveat_measured=_CLUSTERS,
             caveat_simulated=_SIMULATED,
             seeded=False,

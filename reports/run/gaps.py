@@ -1,0 +1,37 @@
+"""Two tracks of one question side by side, such as cells of new donors and new cells of known donors."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from bench.reports.run import tables
+from bench.reports.run.load import Run
+from bench.results.records import TaskCard
+
+_VALUES = ["value", "ci_low", "ci_high"]
+
+
+def of_task(run: Run, card: TaskCard) -> pd.DataFrame:
+    """Headline metric of each method on a track and on the one that it is set beside.
+
+    Returns
+    -------
+    Columns ``dataset, track, other, label``; ``value, ci_low, ci_high`` on ``track``, and ``other_*`` on the other one;
+    ``gap``, the other's value less this one's. Empty where no two such tracks were run on a dataset.
+    """
+    metric = tables.headline(card)
+    means = tables.cells(run)
+    means = means[(means["task"] == card.name) & (means["metric"] == (metric.name if metric else ""))]
+    pairs = [
+        pd.DataFrame(columns=["dataset", "track", "other", "label", *_VALUES, *(f"other_{v}" for v in _VALUES), "gap"])
+    ]
+    for name, track in card.tracks.items():
+        if track.beside:
+            this, other = (means[means["track"] == each] for each in (track.beside, name))
+            both = this.merge(
+                other[["dataset", "label", *_VALUES]].rename(columns={v: f"other_{v}" for v in _VALUES}),
+                on=["dataset", "label"],
+            )
+            both = both.assign(other=name, gap=both["other_value"] - both["value"])
+            pairs.append(both[pairs[0].columns])
+    return pd.concat([each for each in pairs if len(each)] or pairs, ignore_index=True)
