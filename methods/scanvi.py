@@ -54,10 +54,23 @@ class ScanviLabels(Method):
     def run(self, inputs: Inputs, ctx: Context) -> Prediction:
         """Label each cell."""
         import numpy as np
+
+        from bench.methods._shared.annotation import most_probable, spread
+        from bench.methods._shared.scvi_tools import scvi_tools
+
+        model, tested, classes = self.fit(inputs, ctx)
+        with scvi_tools(ctx), ctx.phase("predict"):
+            found = model.predict(tested, soft=True)
+        columns = np.searchsorted(classes, np.asarray(found.columns, dtype=str))
+        shares = np.maximum(found.to_numpy(dtype=float), 0)
+        return most_probable(spread(shares / shares.sum(axis=1, keepdims=True), columns, len(classes)), classes)
+
+    def fit(self, inputs: Inputs, ctx: Context) -> tuple[Any, Any, list[str]]:
+        """The model of both sets of cells, the tested ones as an AnnData, and the classes."""
         import scvi
 
         from bench.errors import NotApplicableError
-        from bench.methods._shared.annotation import most_probable, spread, training_set
+        from bench.methods._shared.annotation import training_set
         from bench.methods._shared.scvi_tools import default_epochs, scvi_tools, training
 
         train, _, classes = training_set(inputs)
@@ -75,11 +88,33 @@ class ScanviLabels(Method):
             base.train(**training(ctx, first, 0.0, share))
             model = scvi.model.SCANVI.from_scvi_model(base, unlabeled_category=unknown)
             model.train(**training(ctx, second, share, 0.9 - share))
+        return model, adata[len(train.obs) :].copy(), classes
+
+
+class ScanviLatent(ScanviLabels):
+    """The latent space of the same model, as an embedding of cells whose labels it does not know.
+
+    Parameters
+    ----------
+    scvi_epochs, scanvi_epochs
+        As of ``scanvi``.
+    """
+
+    name = "scanvi-latent"
+    tasks = ("integration",)
+    summary = "Latent space of scANVI, which is told the labels of other donors' cells (scvi-tools)."
+    caveat = (
+        "It is told the labels of the donors that are not tested, which no other row makes use of; only where a track "
+        "shows such donors. Donors are batches, all genes are used."
+    )
+
+    def run(self, inputs: Inputs, ctx: Context) -> Prediction:
+        """Embed each cell."""
+        from bench.methods._shared.scvi_tools import scvi_tools
+
+        model, tested, _ = self.fit(inputs, ctx)
         with scvi_tools(ctx), ctx.phase("predict"):
-            found = model.predict(adata[len(train.obs) :].copy(), soft=True)
-        columns = np.searchsorted(classes, np.asarray(found.columns, dtype=str))
-        shares = np.maximum(found.to_numpy(dtype=float), 0)
-        return most_probable(spread(shares / shares.sum(axis=1, keepdims=True), columns, len(classes)), classes)
+            return {"embedding": model.get_latent_representation(tested)}
 
 
 def _together(inputs: Inputs, classes: list[str]) -> tuple[Any, str]:

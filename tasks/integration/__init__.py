@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from bench.problem import Prediction, Problem, Scored
     from bench.task import Seeds
 
+#: Of which half are shown with labels.
+FEWEST_DONORS = 4
 _ONE_LABEL = "where all cells have one label"
 _NO_SCIB = "without scib-metrics (extra `integration`)"
 _ONE_BATCH = "where all cells are of one batch, or " + _NO_SCIB
@@ -56,7 +58,15 @@ class IntegrationTask(Task):
             caveat_measured="Labels come, as a rule, from clusters of the same counts: agreement with them favours "
             "methods that sharpen those clusters.",
             seeded=False,
-        )
+        ),
+        "labelled": Track(
+            "The same of half of the donors; the cells of the other half are shown with their labels, for methods that "
+            "learn from labels.",
+            "experimental",
+            default=False,
+            caveat="Fewer donors are clustered than in `zero`: compare rows within the track.",
+            seeded=False,
+        ),
     }
     metrics = (
         Metric(
@@ -136,10 +146,10 @@ class IntegrationTask(Task):
     )
 
     def inputs_name(self, track: str, seeds: Seeds) -> str:
-        """The whole study, which other tasks show too."""
+        """The whole study, which other tasks show too, where no donor's labels are shown."""
         from bench.tasks._shared.study import STUDY
 
-        return STUDY
+        return STUDY if track == "zero" else ""
 
     def why_not(self, card: DatasetCard, track: str) -> str | None:
         """Return the reason why a dataset cannot serve the track, or None."""
@@ -148,6 +158,8 @@ class IntegrationTask(Task):
             return "no cell_type column: there are no labels to compare clusters with"
         if all(card.n_values.get(level, 2) < 2 for level in levels):
             return "all cells have one label: there is nothing to compare clusters with"
+        if track == "labelled" and (card.n_donors or 1) < FEWEST_DONORS:
+            return f"half of the donors are shown with labels, which takes {FEWEST_DONORS} donors"
         return None
 
     def n_splits(self, cells: CountStore, track: str, at_most: int) -> int:
@@ -167,7 +179,12 @@ class IntegrationTask(Task):
             raise NotApplicableError(reason, where=f"dataset {dataset.card.name}, track {self.name}/{track}")
         from bench.tasks.integration.problem import make_problem
 
-        return make_problem(dataset)
+        problem = make_problem(dataset)
+        if track == "zero":
+            return problem
+        from bench.tasks.integration.labelled import half_labelled
+
+        return half_labelled(problem, dataset.card.digest)
 
     def score(self, problem: Problem, prediction: Prediction) -> Scored:
         """Agreement of clusters with labels by level, mixing of batches, false-positive imputation; map and curves."""
@@ -179,4 +196,4 @@ class IntegrationTask(Task):
         """The dataset with its labels dealt anew."""
         from bench.tasks.integration.problem import scramble
 
-        return scramble(dataset, rng)
+        return scramble(dataset, rng, self.make_problem(dataset, track, seeds).solution.index)

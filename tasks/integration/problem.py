@@ -58,14 +58,16 @@ def make_problem(dataset: Dataset) -> Problem:
     return Problem(inputs, solution, tuple(notes))
 
 
-def scramble(dataset: Dataset, rng: np.random.Generator) -> Dataset:
-    """The dataset with its labels dealt anew among the cells."""
+def scramble(dataset: Dataset, rng: np.random.Generator, hidden: pd.Index) -> Dataset:
+    """The dataset with its labels dealt anew among the cells whose labels are hidden."""
     from dataclasses import replace
 
     from anndata import AnnData
 
     obs = dataset.adata.obs.copy()
-    order = rng.permutation(len(obs))
+    places = np.flatnonzero(obs.index.isin(hidden))
+    order = np.arange(len(obs))
+    order[places] = rng.permutation(places)
     for level in (name for name in LEVELS if name in obs):
         obs[level] = obs[level].astype(object).to_numpy()[order]
     adata = AnnData(dataset.adata.X, obs, dataset.adata.var)

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy.sparse import csr_matrix
+from sklearn.neighbors import NearestNeighbors
 from sklearn.svm import LinearSVC
 
 from bench.environments.availability import why_unavailable
@@ -15,7 +16,7 @@ from bench.methods._shared.held_out import held_out, prediction_sets
 from bench.methods.hierarchical_correlation import HierarchicalCorrelation
 from bench.methods.linear_svm import LinearSvm
 from bench.methods.logistic_regression import LogisticRegression
-from bench.methods.scanvi import ScanviLabels
+from bench.methods.scanvi import ScanviLabels, ScanviLatent
 from bench.methods.scibet import SciBet
 from bench.methods.singler import SingleR
 from bench.normalise import log1p_cp10k
@@ -160,6 +161,20 @@ def test_scanvi_labels_most_cells_and_knows_no_unlabelled_class(tmp_path):
     np.testing.assert_array_equal(classes[answer["probabilities"].argmax(axis=1)], answer["label"])
     np.testing.assert_allclose(answer["probabilities"].sum(axis=1), 1, atol=1e-6)
     assert (answer["label"] == truth["label"]).mean() > 0.8
+
+
+@pytest.mark.slow
+def test_scanvi_embeds_the_tested_cells_where_labels_of_others_are_shown(tmp_path):
+    if reason := why_unavailable(ScanviLatent):
+        pytest.skip(reason)
+    given, truth = _inputs("celltype", "counts")
+    found = ScanviLatent(scvi_epochs=30, scanvi_epochs=10).run(given, Context(seed=0, scratch=tmp_path))["embedding"]
+    assert found.shape == (len(truth), 10)
+    near = NearestNeighbors(n_neighbors=6).fit(found).kneighbors(return_distance=False)
+    label = truth["label"].to_numpy()
+    assert (label[near] == label[:, None]).mean() > 0.8
+    with pytest.raises(NotApplicableError, match="labelled training cells"):
+        ScanviLatent().run(Inputs(given.cells), Context(seed=0))
 
 
 def test_scanvi_declines_a_single_class_and_no_counts():

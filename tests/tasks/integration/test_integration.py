@@ -80,6 +80,35 @@ def test_the_audit_finds_no_label_in_the_inputs():
     assert audit_one(TASK, study(), "zero", Seeds()).status == "pass"
 
 
+def four_donors(**how):
+    """The study with four donors."""
+    dataset = study(**how)
+    dataset.adata.obs["donor"] = np.array(["a", "b", "c", "d"])[np.arange(dataset.adata.n_obs) // 3 % 4]
+    return replace(dataset, card=replace(dataset.card, n_donors=4))
+
+
+def test_half_of_the_donors_are_shown_with_labels_and_the_others_scored():
+    dataset = four_donors()
+    problem = TASK.make_problem(dataset, "labelled", Seeds())
+    tested, train = problem.inputs.cells, problem.inputs.train
+    assert set(problem.solution["donor"]) == set("abcd") - set(dataset.adata.obs.loc[train.obs.index, "donor"])
+    assert tested.obs["donor"].nunique() == train.obs["donor"].nunique() == 2
+    assert list(tested.obs.index) == list(problem.solution.index)
+    np.testing.assert_array_equal(train.obs["label"], dataset.adata.obs.loc[train.obs.index, "cell_type"])
+    assert "label" not in tested.obs
+    assert problem.inputs.info == {"classes": ["x", "y", "z"]}
+    assert values(TASK.score(problem, control("cell_type_mean", problem)))["nmi_oracle", "pooled"] > 0.9
+
+
+def test_labels_of_the_other_half_stay_hidden():
+    assert audit_one(TASK, four_donors(), "labelled", Seeds()).status == "pass"
+
+
+def test_labels_are_shown_of_no_study_of_three_donors():
+    with pytest.raises(NotApplicableError, match="takes 4 donors"):
+        TASK.make_problem(study(), "labelled", Seeds())
+
+
 def test_observed_counts_are_kept_whatever_a_method_returns():
     problem = make()
     wild = np.random.default_rng(0).uniform(0, 5, problem.inputs.cells.X.shape)
