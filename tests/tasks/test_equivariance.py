@@ -69,7 +69,8 @@ def answer(task, problem, rng):
         classes = np.array(problem.inputs.info["classes"])
         chances = rng.dirichlet(np.ones(len(classes)), n)
         label = np.where(rng.random(n) < 0.2, "unassigned", classes[chances.argmax(axis=1)])
-        return {"label": label, "probability": chances.max(axis=1), "probabilities": chances}
+        sets = (chances > 0.2).astype(np.float32)
+        return {"label": label, "probability": chances.max(axis=1), "probabilities": chances, "prediction_set": sets}
     if problem.asked is not None:
         values = problem.asked.astype(np.float32)
         values.data[:] = rng.gamma(1, 1.5, values.nnz).round(1)

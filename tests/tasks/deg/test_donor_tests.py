@@ -48,7 +48,7 @@ def test_signs_are_of_the_case_whatever_the_arms_are_called_and_the_order_of_sam
     order = np.random.default_rng(1).permutation(len(samples))
     again = DONOR_TESTS[name].table(counts.iloc[order], samples.iloc[order], paired=True)
     np.testing.assert_allclose(again["log2fc"], tables[name]["log2fc"], atol=5e-3)  # of an optimiser
-    np.testing.assert_allclose(again["p_val"], tables[name]["p_val"], rtol=0.1, atol=1e-12)
+    np.testing.assert_allclose(again["p_val"], tables[name]["p_val"], rtol=0.2, atol=1e-12)
     assert (tables[name]["log2fc"].to_numpy()[UP] > 0).all()
 
 
