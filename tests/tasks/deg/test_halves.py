@@ -99,6 +99,7 @@ def test_permutations_stay_within_halves_and_donors(cohort):
                 assert set(complete) <= {(0, 1), (1, 0), (2, 2)}  # each donor has a case and a control, or is left out
 
 
+@pytest.mark.slow
 def test_found_is_the_share_that_find_markers_gives_in_each_half(scored):
     problem, results = scored
     X, genes = log1p_cp10k(problem.inputs.cells.X), problem.inputs.cells.var.index
@@ -160,6 +161,7 @@ def test_spearman_brown_doubles_a_tests_length():
     assert spearman_brown(np.array([-0.2, 1.0])).tolist() == [0.0, 1.0]
 
 
+@pytest.mark.slow
 def test_without_an_effect_halves_agree_by_chance_only():
     data = CohortSource("null", PairedSpec(n_cells=1200, n_genes=150, n_donors=6, n_disease_genes=0, seed=3)).load()
     data.adata.obs["condition"] = np.resize(["AD", "CN"], data.adata.n_obs)  # the curated genes, too

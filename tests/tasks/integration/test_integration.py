@@ -97,6 +97,11 @@ def test_half_of_the_donors_are_shown_with_labels_and_the_others_scored():
     np.testing.assert_array_equal(train.obs["label"], dataset.adata.obs.loc[train.obs.index, "cell_type"])
     assert "label" not in tested.obs
     assert problem.inputs.info == {"classes": ["x", "y", "z"]}
+
+
+@pytest.mark.slow
+def test_the_half_without_labels_is_scored_as_a_study_is():
+    problem = TASK.make_problem(four_donors(), "labelled", Seeds())
     assert values(TASK.score(problem, control("cell_type_mean", problem)))["nmi_oracle", "pooled"] > 0.9
 
 
@@ -140,6 +145,7 @@ def test_agreement_leaves_out_cells_without_a_label():
     assert np.isnan(agreement(pd.Series(["x"] * 5), np.arange(5))["nmi"])
 
 
+@pytest.mark.slow
 def test_an_imputer_that_knows_the_types_beats_none_and_random_groups():
     problem = make(study(seed=1))
     nmi = {c.name: values(TASK.score(problem, control(c.name, problem)))["nmi_oracle", "pooled"] for c in TASK.controls}
@@ -170,6 +176,7 @@ def test_zeros_turned_on_counts_by_hand():
     assert {kind: table[f"markers of other types than {kind}"] for kind in "xyz"} == n
 
 
+@pytest.mark.slow
 def test_a_cell_without_counts_is_told_and_scored_by_what_fills_it():
     dataset = study()
     X = dataset.adata.X.tolil()
@@ -181,6 +188,7 @@ def test_a_cell_without_counts_is_told_and_scored_by_what_fills_it():
         assert 0 <= found["nmi_oracle", "pooled"] <= 1
 
 
+@pytest.mark.slow
 def test_mixing_is_scored_where_there_are_two_batches_and_told_where_not():
     pytest.importorskip("scib_metrics")
     dataset = study()
@@ -196,6 +204,7 @@ def test_mixing_is_scored_where_there_are_two_batches_and_told_where_not():
     assert details["ilisi"] == "all cells are of one donor"
 
 
+@pytest.mark.slow
 def test_an_embedding_is_clustered_as_expression_is_and_has_no_zeros():
     problem = make()
     kind = pd.factorize(problem.solution["cell_type"])[0]
