@@ -49,6 +49,12 @@ _ONCE = {
     "regressor.weight": "regressor.weight",
     "regressor.bias": "regressor.bias",
 }
+# Tensors that the sizes are read off -> their dimensions.
+_SIZED = {
+    "backbone.expression_embedding.weight": 2,
+    "backbone.layers.0.mixer.A_log": 2,
+    "backbone.layers.0.mixer.conv1d.weight": 3,
+}
 # Settings that Lightning keeps beside the weights are objects of this package; they are read as empty shells.
 _SETTINGS = {
     "omegaconf.base": ("ContainerMetadata", "Metadata"),
@@ -134,6 +140,7 @@ def _read(file: Path) -> Any:
         (Any, "typing.Any"),
     ]
     harmless: list[Any] = [*shells, *plain, defaultdict, PosixPath]
+    _refuse_others(file)
     try:
         with torch.serialization.safe_globals(harmless):
             return torch.load(file, map_location="cpu", weights_only=True)
@@ -144,27 +151,48 @@ def _read(file: Path) -> Any:
             where=str(file),
             fix="ask its authors for the weights alone: torch.save(checkpoint['state_dict'], 'weights.pt')",
         ) from error
-    except (OSError, RuntimeError, EOFError, ValueError, KeyError, AttributeError, TypeError) as error:
+    except Exception as error:  # damaged bytes can end in any
         fault = (str(error) or type(error).__name__).splitlines()[0]
         raise BenchError(f"the checkpoint cannot be read: {fault}", where=str(file), fix="fetch it again") from error
+
+
+def _refuse_others(file: Path) -> None:
+    """Refuse what torch cannot have written: a zip archive, or before torch 1.6 a bare pickle."""
+    if not file.is_file():
+        fault = "this is a folder, not a file" if file.is_dir() else "there is no such file"
+        raise BenchError(fault, where=str(file), fix="check the path")
+    with file.open("rb") as stream:
+        start = stream.read(2)
+    if not start.startswith((b"PK", b"\x80")):
+        raise BenchError("this is no file of torch" if start else "the file is empty", where=str(file), fix=_NOT_OURS)
 
 
 def _weights(content: Any, where: str) -> dict[str, torch.Tensor]:
     """Tensors by official name, without what Lightning puts before it and the states of its metrics."""
     state = content.get("state_dict", content) if isinstance(content, Mapping) else None
-    if not isinstance(state, Mapping) or not all(isinstance(t, torch.Tensor) for t in state.values()):
+    if not isinstance(state, Mapping) or not all(isinstance(n, str) and _plain(t) for n, t in state.items()):
         raise BenchError("this is neither a state dict nor a Lightning checkpoint", where=where, fix=_NOT_OURS)
-    names = {str(name).removeprefix("model."): tensor for name, tensor in state.items() if "torchmetrics" not in name}
+    names = {name.removeprefix("model."): tensor for name, tensor in state.items() if "torchmetrics" not in name}
     for pattern, whose in _OTHERS:
         if any(re.search(pattern, name) for name in names):
             raise BenchError(f"this is a checkpoint of {whose}", where=where, fix=_NOT_OURS)
     if "cls_head.weight" in names:
-        n = len(names["cls_head.weight"])
+        n = next(iter(names["cls_head.weight"].shape), "no")
         raise BenchError(f"this is a model that was fine-tuned for {n} classes", where=where, fix=_NOT_OURS)
     needed = ("backbone.expression_embedding.weight", "backbone.gene_id_embedding.weight", *_mixer(0))
     if absent := [name for name in needed if name not in names]:
         raise BenchError(f"it has no tensors {_some(absent)}; it has {_some(names)}", where=where, fix=_NOT_OURS)
+    shapes = {name: tuple(names[name].shape) for name in _SIZED}
+    if odd := [f"{name} is {shape}" for name, shape in shapes.items() if len(shape) != _SIZED[name] or 0 in shape]:
+        raise BenchError(f"the tensors do not fit: {', '.join(odd)}", where=where, fix=_NOT_OURS)
     return names
+
+
+def _plain(tensor: object) -> bool:
+    """Whether this is a tensor of real numbers that are all there."""
+    if not isinstance(tensor, torch.Tensor) or tensor.layout != torch.strided:
+        return False
+    return not (tensor.is_meta or tensor.is_complex() or tensor.is_quantized)
 
 
 def _config(official: Mapping[str, torch.Tensor], n_genes: int) -> ScMambaConfig:

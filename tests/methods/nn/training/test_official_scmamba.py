@@ -218,6 +218,11 @@ FAULTS = {
     "GeneMamba": (lambda state: {"backbone.layers.0.mamba.A_log": torch.ones(2, 2)}, "of GeneMamba"),
     "another": (lambda state: {"encoder.weight": torch.ones(2)}, "it has encoder.weight"),
     "no tensors": (lambda state: {"state_dict": [1, 2]}, "neither a state dict nor"),
+    "names": (lambda state: {0: torch.ones(2)}, "neither a state dict nor"),
+    "sparse": (lambda state: state | {"regressor.bias": torch.ones(1).to_sparse()}, "neither a state dict nor"),
+    "a number": (lambda state: state | {"backbone.expression_embedding.weight": torch.tensor(1.0)}, r"weight is \(\)"),
+    "no size": (lambda state: state | {"backbone.layers.0.mixer.A_log": torch.ones(0, 4)}, r"A_log is \(0, 4\)"),
+    "one more": (lambda state: state | {"backbone.layers.0.mixer.A_log": torch.ones(2, 3, 4)}, r"A_log is \(2, 3, 4\)"),
     "executes": (lambda state: {"x": Unknown()}, "nothing is executed here"),
 }
 
@@ -231,6 +236,29 @@ def test_what_does_not_fit_is_refused_and_nothing_is_written(fault, tmp_path, ca
     assert not (tmp_path / "ours").exists()
     assert "executed" not in capsys.readouterr().out.splitlines()
     assert "fix:" in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, "there is no such file"),
+        (b"", "the file is empty"),
+        (b"gene\n", "this is no file of torch"),
+        (b"\x89HDF\r\n", "this is no file of torch"),
+        (b"PK\x03\x04", "cannot be read: PytorchStreamReader"),
+        (b"\x80", "cannot be read: index out of range"),
+    ],
+)
+def test_what_is_no_checkpoint_is_named(content, message, tmp_path):
+    if content is not None:
+        (tmp_path / "theirs.pt").write_bytes(content)
+    with pytest.raises(BenchError, match=message):
+        import_official(tmp_path / "theirs.pt", vocabulary(tmp_path), tmp_path / "ours")
+
+
+def test_a_folder_is_no_checkpoint(tmp_path):
+    with pytest.raises(BenchError, match="this is a folder, not a file"):
+        import_official(tmp_path, vocabulary(tmp_path), tmp_path / "ours")
 
 
 @pytest.mark.parametrize(
