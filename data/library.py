@@ -259,7 +259,13 @@ def _embeddings(told: Mapping[str, Any]) -> dict[str, list[str]]:
         return {}
     from bench.data._embeddings import told_names
 
-    return {key: list(told_names(names) or ()) for key, names in told.items()}
+    if not isinstance(told, Mapping):
+        fix = 'give a key of obsm and names of data for each, such as {"X_scgpt": ["GSE140231"]}; [] for none'
+        raise DataError(
+            f"a {type(told).__name__} does not say what was pre-trained on what", where="embeddings", fix=fix
+        )
+    names = {key: told_names(each) for key, each in told.items()}
+    return {key: list(each) for key, each in names.items() if each is not None}
 
 
 def add(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from bench.errors import BenchError
 from bench.method import Context
 from bench.methods._shared.imputer import Imputer
 
@@ -55,6 +56,10 @@ class Alra(Imputer):
     )
 
     def __init__(self, rank: int = 0, quantile: float = 0.001) -> None:
+        if rank < 0 or rank != int(rank):
+            raise BenchError(f"rank is {rank}", where=self.name, fix="give a whole number; 0: by the authors' rule")
+        if not 0 <= quantile <= 1:
+            raise BenchError(f"quantile is {quantile}", where=self.name, fix="give a share between 0 and 1")
         self.rank = rank
         self.quantile = quantile
 
@@ -65,11 +70,15 @@ class Alra(Imputer):
         from bench.normalise import log1p_cp10k
 
         normalised = log1p_cp10k(cells.X)
-        looked_at = min(_LOOKED_AT, min(normalised.shape) - 1)
+        most = min(normalised.shape) - 1
+        looked_at = min(_LOOKED_AT, most)
         rank = self.rank or chosen_rank(randomized_svd(normalised, looked_at, n_iter=2, random_state=ctx.seed)[1])
         ctx.log.info("rank %d", rank)
         ctx.progress(0.3, "rank")
-        u, s, vt = randomized_svd(normalised, min(rank, looked_at), n_iter=10, random_state=ctx.seed)
+        if rank > most:
+            shape = f"{normalised.shape[0]:,} cells of {normalised.shape[1]:,} genes"
+            ctx.note(f"rank {rank} is more than {shape} can have: {most} was taken")
+        u, s, vt = randomized_svd(normalised, min(rank, most), n_iter=10, random_state=ctx.seed)
         return u * s, vt
 
     def blocks(self, model: Any, counts: csr_matrix, ctx: Context) -> Iterator[Block]:
@@ -89,6 +98,8 @@ def chosen_rank(singular: np.ndarray) -> int:
     """The authors' rule; at least 1."""
     import numpy as np
 
+    if len(singular) < 3:  # fewer than two gaps: none is wider than the others
+        return 1
     gaps = -np.diff(singular)
     noise = gaps[min(_NOISE_FROM, len(singular) * _NOISE_FROM // _LOOKED_AT) - 2 :]
     wide = np.flatnonzero(gaps - noise.mean() > 6 * noise.std(ddof=1))

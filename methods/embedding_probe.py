@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
+from bench.errors import UnknownNameError
 from bench.method import Context, Method
 
 if TYPE_CHECKING:
@@ -49,6 +50,8 @@ class EmbeddingProbe(Method):
     )
 
     def __init__(self, key: str = "", probe: Probe = "logistic") -> None:
+        if probe not in self.presets:
+            raise UnknownNameError("probe", probe, self.presets, where=self.name)
         self.key = key
         self.probe = probe
 

@@ -57,6 +57,11 @@ class SciBet(Method):
     presets = {"cp10k": {"scale": "cp10k"}, "cpm": {"scale": "cpm"}, "sets": {"sets": True}}
 
     def __init__(self, k: int = 1000, a: int = 0, scale: str = "counts", sets: bool = False) -> None:
+        from bench.errors import UnknownNameError
+        from bench.methods._ports.scibet import SCALES
+
+        if scale not in SCALES:
+            raise UnknownNameError("expression scale", scale, SCALES, where="parameter scale of scibet")
         self.k = k
         self.a = a
         self.scale = scale
@@ -64,13 +69,10 @@ class SciBet(Method):
 
     def run(self, inputs: Inputs, ctx: Context) -> Prediction:
         """Label each cell."""
-        from bench.errors import UnknownNameError
-        from bench.methods._ports.scibet import SCALES, learn, probabilities, select_genes, summarise
+        from bench.methods._ports.scibet import learn, probabilities, select_genes, summarise
         from bench.methods._shared.annotation import most_probable, training_set
         from bench.methods._shared.held_out import add_sets
 
-        if self.scale not in SCALES:
-            raise UnknownNameError("expression scale", self.scale, SCALES, where="parameter scale of scibet")
         train, codes, classes = training_set(inputs)
 
         def fitted(X: csr_matrix, known: np.ndarray, cells: csr_matrix) -> np.ndarray:

@@ -312,6 +312,8 @@ def _requested(registry: Registry, name: str, request: RunRequest) -> _Requested
     named = {parameter: f"{path.name} (sha256 {path_digest(path)[:16]})" for parameter, path in files.items()}
     unavailable = why_unavailable(cls)
     environment = None if unavailable else environment_of(cls)
+    if request.params.get(name) and not (unavailable or environment):
+        _refuse_values(cls, params)
     fields = {
         "method": name,
         "implementation": cls.implementation,
@@ -323,6 +325,18 @@ def _requested(registry: Registry, name: str, request: RunRequest) -> _Requested
     }
     embeddings = {parameter: str(params[parameter]) for parameter in cls.embeddings}
     return _Requested(fields, cls.stochastic, cls.trains_long, unavailable, embeddings)
+
+
+def _refuse_values(method: type[Method], params: Mapping[str, Any]) -> None:
+    """Refuse values that the method's own ``__init__`` refuses, rather than let every trial crash of them."""
+    try:
+        method(**params)
+    except BenchError:
+        raise
+    except Exception as error:
+        what = f"{method.name} cannot take these values: {type(error).__name__}: {error}"
+        fix = f"see the parameters: bench describe {method.name}"
+        raise BenchError(what, where="parameters of the method", fix=fix) from error
 
 
 def _method_trials(

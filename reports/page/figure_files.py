@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import re
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import ModuleType
@@ -140,13 +141,16 @@ def _save(figure: Figure, stem: Path, frame: pd.DataFrame, formats: Sequence[str
     _keep(frame, Path(f"{stem}.csv"))
     # settled once: otherwise every format nudges the layout of the next, and draws the figure once more to measure it
     figure.set_dpi(_DPI)
-    figure.draw_without_rendering()
-    figure.set_layout_engine(None)
-    box = figure.get_tightbbox().padded(matplotlib.rcParams["savefig.pad_inches"])
     paths = [Path(f"{stem}.{kind}") for kind in formats]
-    for path in paths:
-        with replacing(path) as aside:
-            figure.savefig(aside, dpi=_DPI, bbox_inches=box, metadata=_METADATA[path.suffix[1:]])
+    with warnings.catch_warnings():
+        # names in a script that the font lacks: boxes in the figure, and not a line for each character and drawing
+        warnings.filterwarnings("ignore", r"Glyph \d+ .* missing from font", UserWarning)
+        figure.draw_without_rendering()
+        figure.set_layout_engine(None)
+        box = figure.get_tightbbox().padded(matplotlib.rcParams["savefig.pad_inches"])
+        for path in paths:
+            with replacing(path) as aside:
+                figure.savefig(aside, dpi=_DPI, bbox_inches=box, metadata=_METADATA[path.suffix[1:]])
     return paths
 
 

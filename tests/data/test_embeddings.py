@@ -73,6 +73,12 @@ def test_what_the_data_themselves_say_holds_where_its_user_says_nothing(source, 
     adata.uns["net_embedding"] = {"pretrained_on": told}
     assert source(adata).embedding("X_net").pretrained_on == names
     assert source(adata, embeddings={"X_net": "z"}).embedding("X_net").pretrained_on == ("z",)
+    assert source(adata, embeddings={"X_net": None}).embedding("X_net").pretrained_on == names
+
+
+def test_keys_alone_do_not_say_what_was_pre_trained_on_what(source, adata):
+    with pytest.raises(DataError, match="a list does not say what was pre-trained on what"):
+        source(adata, embeddings=["X_net"])
 
 
 def _with(value):

@@ -86,7 +86,7 @@ def test_an_embedding_that_is_not_there_and_an_unknown_probe_are_refused(inputs)
     with pytest.raises(NotApplicableError, match="without the embedding 'X_b'"):
         EmbeddingProbe("X_b").run(inputs, Context(seed=0))
     with pytest.raises(UnknownNameError, match="unknown probe 'svm'") as error:
-        EmbeddingProbe("X_a", "svm").run(inputs, Context(seed=0))
+        EmbeddingProbe("X_a", "svm")
     assert "logistic" in error.value.fix
 
 

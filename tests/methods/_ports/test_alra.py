@@ -6,6 +6,7 @@ import pytest
 from scipy.sparse import csr_matrix
 from sklearn.utils.extmath import randomized_svd
 
+from bench.errors import BenchError
 from bench.method import Context
 from bench.methods.alra import Alra, chosen_rank, zeros_put_back
 from bench.normalise import log1p_cp10k
@@ -81,3 +82,28 @@ def test_all_genes_and_cells_come_back(counts, tmp_path):
     assert not values[:, 5].any()
     assert not values[9].any()
     assert (values[few.toarray() > 0] > 0).all()
+
+
+def test_a_rank_beyond_the_counts_is_cut_and_one_beyond_the_hundredth_is_not(counts, tmp_path):
+    few = Context(seed=0, scratch=tmp_path)
+    left, right = Alra(rank=500).fit(Cells(counts[:30], *_tables(30, counts.shape[1])), few)
+    assert (left.shape[1], right.shape[0]) == (29, 29)
+    assert few.notes == [f"rank 500 is more than 30 cells of {counts.shape[1]:,} genes can have: 29 was taken"]
+    asked = Context(seed=0, scratch=tmp_path)
+    assert Alra(rank=120).fit(Cells(counts[:200], *_tables(200, counts.shape[1])), asked)[0].shape == (200, 120)
+    assert asked.notes == []
+
+
+def _tables(n_cells, n_genes):
+    return pd.DataFrame({"donor": "d"}, range(n_cells)), pd.DataFrame(index=range(n_genes))
+
+
+@pytest.mark.filterwarnings("error")
+def test_few_singular_values_are_one_rank():
+    assert [chosen_rank(np.arange(n, 0.0, -1)) for n in (1, 2, 3, 4)] == [1, 1, 1, 1]
+
+
+@pytest.mark.parametrize(("parameter", "value"), [("rank", -1), ("rank", 2.5), ("quantile", 1.5), ("quantile", -0.1)])
+def test_values_without_a_meaning_are_refused(parameter, value):
+    with pytest.raises(BenchError, match=f"{parameter} is {value}"):
+        Alra(**{parameter: value})

@@ -130,12 +130,22 @@ def test_pairs_are_flagged_by_what_weakens_all_their_numbers(loaded: Run, make_r
         {"methods": {"scrublet": 1.8}, "controls": False},
         {"methods": {f"method_{i:03d}": i / 60 for i in range(200)}},
         {"methods": {"x" * 300: 1.8, "y" * 300: 1.2}},
+        {"methods": {"神経": 1.8, "a\tb": 1.2}},
         {"fail_all": True},
         {"fail_all": True, "controls": False},
         {"run": False},
     ],
-    ids=["one method", "200 methods", "long names", "all failed", "all failed, no controls", "nothing finished"],
+    ids=[
+        "one method",
+        "200 methods",
+        "long names",
+        "no glyph",
+        "all failed",
+        "all failed, no controls",
+        "nothing finished",
+    ],
 )
+@pytest.mark.filterwarnings("error:Glyph")
 def test_unusual_runs_have_a_figure_or_none(
     make_run: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fields: dict
 ) -> None:
