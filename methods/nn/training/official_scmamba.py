@@ -189,7 +189,7 @@ def _weights(content: Any, where: str) -> dict[str, torch.Tensor]:
 
 
 def _plain(tensor: object) -> bool:
-    """Whether this is a tensor of real numbers that are all there."""
+    """Tell a tensor of real numbers that are all there from others."""
     if not isinstance(tensor, torch.Tensor) or tensor.layout != torch.strided:
         return False
     return not (tensor.is_meta or tensor.is_complex() or tensor.is_quantized)
