@@ -256,7 +256,8 @@ def _check_range(array: NDArray[np.float64], output: Output) -> None:
         raise InvalidOutputError(
             f"{int(broken.sum())} of {array.size} values are NaN or infinite",
             where=f"{place(output)}, first at cell {int(np.argwhere(broken)[0][0])}",
-            fix="give every cell a finite value (the lowest score where the method cannot tell)",
+            fix="give every cell finite values"
+            + (", the lowest where the method cannot tell" * (output.kind == "float")),
         )
     low = -np.inf if output.low is None else output.low
     high = np.inf if output.high is None else output.high

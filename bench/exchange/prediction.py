@@ -69,7 +69,13 @@ def _masked(values: Any, mask: sparse.csr_matrix) -> sparse.csr_matrix:
 
 
 def load(folder: Path, outputs: Sequence[Output], cells: pd.Index) -> dict[str, Any]:
-    """Read what :func:`save` wrote, in the order of ``cells``, the problem's."""
+    """Read what :func:`save` wrote, in the order of ``cells``, the problem's.
+
+    Raises
+    ------
+    FileNotFoundError
+        If the files of a required output are gone.
+    """
     cells = cells.astype(str)
     table = pd.read_parquet(folder / "prediction.parquet").set_index("cell").loc[cells]
     arrays: dict[str, Any] = {column: table[column].to_numpy() for column in table.columns}
@@ -77,7 +83,12 @@ def load(folder: Path, outputs: Sequence[Output], cells: pd.Index) -> dict[str, 
         file = folder / f"{output.name}.parquet"
         if output.kind == "matrix" and file.exists():
             arrays[output.name] = pd.read_parquet(file).set_index("cell").loc[cells].to_numpy()
-    return {**arrays, **_load_expression(folder, outputs)}
+    arrays |= _load_expression(folder, outputs)
+    taken = {output.instead_of for output in outputs if output.name in arrays}
+    for output in outputs:
+        if output.required and output.name not in taken | set(arrays):
+            raise FileNotFoundError(f"there is no file of output {output.name!r}")
+    return arrays
 
 
 def _load_expression(folder: Path, outputs: Sequence[Output]) -> dict[str, Any]:

@@ -189,22 +189,24 @@
 
   /** Agreement of disjoint halves of the donors: a row a method, and a row a cell type behind a fold. */
   function halves(view) {
-    const rows = visibleRows(view, "halves"), head = ["dataset", "method", "cell type", "DEGs", "in both", "found", "floor", "above chance", "low", "high", "ceiling"];
-    const numbers = (r) => [three(r.found), three(r.floor), three(r.overlap), three(r.low), three(r.high), three(r.ceiling)];
+    const rows = visibleRows(view, "halves"), head = ["dataset", "method", "above chance", "ceiling", "found", "floor", "DEGs", "in both"];
+    const shown = (r) => [three(r.found), three(r.floor), `${whole(r.n_deg_1)}, ${whole(r.n_deg_2)}`, whole(r.n_common)];
     const means = [...groupBy(rows, (r) => `${r.dataset}\t${r.label}`).values()].map((g) => {
-      const of = (name) => meanOf(g.map((r) => r[name])), counts = meanOf(g.map((r) => r.ceiling / (2 - r.ceiling)));
-      return [g[0].dataset, g[0].label, `${g.length}, mean`, `${whole(of("n_deg_1"))}, ${whole(of("n_deg_2"))}`, whole(of("n_common")), three(of("found")), three(of("floor")), three(of("overlap")), "–", "–", three((2 * counts) / (1 + counts))];
+      const mean = Object.fromEntries(["overlap", "overlap_raw", "found", "floor", "n_deg_1", "n_deg_2", "n_common"].map((name) => [name, meanOf(g.map((r) => r[name]))]));
+      const counts = Math.max(0, mean.overlap_raw);
+      return [g[0].dataset, g[0].label, three(mean.overlap), three((2 * counts) / (1 + counts)), ...shown(mean), whole(g.length)];
     });
-    const every = rows.map((r) => [r.dataset, r.label, r.cell_type, `${whole(r.n_deg_1)}, ${whole(r.n_deg_2)}`, whole(r.n_common), ...numbers(r)]);
-    $("deg-halves").replaceChildren(plainTable(head, means), el("details", {}, el("summary", {}, `By cell type (${rows.length} rows)`), plainTable(head, every)));
+    const every = rows.map((r) => [r.dataset, r.label, r.low == null ? three(r.overlap) : `${three(r.overlap)} [${three(r.low)}, ${three(r.high)}]`, three(r.ceiling), ...shown(r), r.cell_type]);
+    $("deg-halves").replaceChildren(plainTable([...head, "cell types"], means), el("details", {}, el("summary", {}, `By cell type (${rows.length} rows)`), plainTable([...head, "cell type"], every)));
   }
 
   /** Tests of donors on the counts of each dataset: a row a test, cell types behind a fold. */
   function donorTests() {
-    const rows = rowsOf(state.task, "donorTests"), head = ["dataset", "test", "of", "packages (licence)", "cell type", "genes tested", "called", "precision", "recall", "FDR", "AUPRC", "not tested because"];
-    const shown = (list) => list.map((r) => [r.dataset, r.test, r.unit, r.packages || "–", r.cell_type, whole(r.n_tested), whole(r.n_called), three(r.precision), three(r.recall), three(r.fdr), three(r.auprc), r.reason || "–"]);
-    const pooled = rows.filter((r) => r.cell_type === "all");
-    $("deg-donor-tests").replaceChildren(plainTable(head, shown(pooled.length ? pooled : rows)), el("details", {}, el("summary", {}, `By cell type (${rows.length - pooled.length} rows)`), plainTable(head, shown(rows.filter((r) => r.cell_type !== "all")))));
+    const rows = rowsOf(state.task, "donorTests"), head = (types) => ["dataset", "test", "of", types, "genes tested", "called", "precision", "recall", "FDR", "AUPRC", "not tested because", "packages (licence)"];
+    const shown = (r, types) => [r.dataset, r.test, r.unit, types, whole(r.n_tested), whole(r.n_called), three(r.precision), three(r.recall), three(r.fdr), three(r.auprc), r.reason || "–", r.packages || "–"];
+    const pooled = rows.filter((r) => r.cell_type === "all"), every = rows.filter((r) => r.cell_type !== "all");
+    const together = pooled.map((r) => { const types = every.filter((e) => e.dataset === r.dataset && e.test === r.test); return shown(r, `${types.filter((e) => !e.reason).length} of ${types.length}`); });
+    $("deg-donor-tests").replaceChildren(plainTable(head("cell types"), together), el("details", {}, el("summary", {}, `By cell type (${every.length} rows)`), plainTable(head("cell type"), every.map((r) => shown(r, r.cell_type)))));
   }
 
   /** Why there is no number: a row a cell type and reason, with the methods that it holds for. */

@@ -31,7 +31,7 @@ _OVERLAP = dict.fromkeys(
 )
 _SUBSETS = {**_STRINGS, "subset": "string", "overlap": "float64", "overlap_raw": "float64", "n_cells": "float64"}
 _TRUTH = dict.fromkeys(("n_true", "n_called", "precision", "recall", "fdr"), "float64")
-_HALVES = ("n_deg_1", "n_deg_2", "n_common", "found", "floor", "overlap", "low", "high", "ceiling")
+_HALVES = ("n_deg_1", "n_deg_2", "n_common", "found", "floor", "overlap", "overlap_raw", "low", "high", "ceiling")
 _VOLCANO = {
     "cell_type": "string", "gene": "string", "avg_log2FC": "float64", "p_val": "float64", "p_val_adj": "float64",
     "pct_1": "float64", "pct_2": "float64", "is_true": "boolean",

@@ -127,7 +127,7 @@ class DegTask(Task):
     """
 
     name = "deg"
-    version = "4"
+    version = "5"
     summary = "Does imputation make differentially expressed genes more reproducible, and are they right?"
     purpose = (
         "Compare imputation methods, among them the scMamba paper's models, which this project re-implements, by the "

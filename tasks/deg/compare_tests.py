@@ -62,7 +62,7 @@ def _rows(
             _auprc(table[table["cell_type"] == t], truth.loc[truth["cell_type"] == t, "gene"]) for t in types
         ]
     missing = pd.DataFrame({"cell_type": list(left_out), "reason": list(left_out.values())})
-    parts = [_pooled(rows)] * bool(len(rows)) + [rows, missing]
+    parts = [_pooled(rows), rows, missing]
     joined = pd.concat([part for part in parts if len(part)], ignore_index=True)
     joined = joined.reindex(columns=["cell_type", "n_tested", "n_called", "n_true", "n_right", *_SCORES, "reason"])
     numbers = joined.columns[1:-1]
@@ -74,7 +74,7 @@ def _rows(
 
 def _pooled(rows: pd.DataFrame) -> pd.DataFrame:
     sums = rows.drop(columns=["cell_type", "reason", *_SCORES], errors="ignore").sum()
-    row = {"cell_type": POOLED, **sums, "reason": ""}
+    row = {"cell_type": POOLED, **sums, "reason": "" if len(rows) else "no cell type could be tested"}
     if "n_true" in rows:
         precision = sums["n_right"] / sums["n_called"] if sums["n_called"] else np.nan
         recall = sums["n_right"] / sums["n_true"] if sums["n_true"] else np.nan

@@ -64,7 +64,7 @@ def evaluate_halves(expression: Any, solution: pd.DataFrame) -> HalvesEvaluation
         compared = _Halves(expression, design)
         row, common[design.name] = compared.row()
         rows.append({"cell_type": design.name, **row})
-        jackknives.append(compared.jackknife().assign(cell_type=design.name))
+        jackknives.append(compared.jackknife(row["overlap"]).assign(cell_type=design.name))
     columns = ["cell_type", "donor", "arm", "overlap"]
     jackknife = pd.concat(jackknives, ignore_index=True) if jackknives else pd.DataFrame(columns=columns)
     return HalvesEvaluation(pd.DataFrame(rows), jackknife[columns], common, left_out)
@@ -109,8 +109,11 @@ class _Halves:
         }
         return row, common
 
-    def jackknife(self) -> pd.DataFrame:
-        """``donor, arm, overlap``: without each donor; the arm is that of a half, so that variances add up."""
+    def jackknife(self, overlap: float) -> pd.DataFrame:
+        """``donor, arm, overlap``: without each donor; the arm is that of a half, so that variances add up.
+
+        What the fewer permutations of this floor shift, with all donors as without one, is taken off.
+        """
         arms = self._samples.groupby("donor")["case"].agg(["nunique", "first"])
         rows = []
         for donor in ["", *arms.index]:
@@ -122,7 +125,8 @@ class _Halves:
                 arm = "both" if arms.loc[donor, "nunique"] == 2 else arm_name(bool(arms.loc[donor, "first"]))
                 arm = f"{arm} of half {of_half}"
             rows.append((donor, arm, share - self._floor(keep, _JACKKNIFE_FLOOR)))
-        return pd.DataFrame(rows, columns=["donor", "arm", "overlap"])
+        table = pd.DataFrame(rows, columns=["donor", "arm", "overlap"])
+        return table.assign(overlap=table["overlap"] + overlap - table["overlap"].iloc[0])
 
     def _floor(self, keep: NDArray[np.bool_], n: int) -> float:
         """Mean of the share under the first ``n`` permutations; 0 where none can be tested."""

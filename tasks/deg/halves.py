@@ -134,7 +134,7 @@ def _floor_labels(
     turned = (True,) if all(is_true) else (False, True)
     combinations = list(itertools.product(*ways, turned))
     rng = np.random.default_rng(derive_seed("deg/floor", *seed))
-    chosen = sorted(rng.permutation(len(combinations))[:N_FLOOR].tolist())
+    chosen = rng.permutation(len(combinations))[:N_FLOOR].tolist()  # in a random order: some take the first few
     labels = np.zeros((len(chosen), len(case)), np.uint8)
     for row, k in zip(labels, chosen, strict=True):
         a, b, turn = combinations[k]

@@ -12,6 +12,7 @@ from scipy import sparse
 
 from bench.tasks.deg.design import MIN_DONORS, by_arms, designs
 from bench.tasks.deg.donor_tests import donor_test
+from bench.words import count
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -95,16 +96,17 @@ def pseudobulk(counts: sparse.csr_matrix, solution: pd.DataFrame, genes: pd.Inde
 def summed(counts: sparse.csr_matrix, donor: NDArray[np.object_], case: NDArray[np.bool_], genes: pd.Index) -> Sums:
     """Counts of the cells of a type summed by donor and arm, of those samples that are large enough.
 
-    Where most donors with such a sample have both, the design is paired: the others are left out, and the test is
-    within donors.
+    Where most donors who have the type have it in both arms, the design is paired, however few samples are large
+    enough: donors without both are left out, and the test is within donors.
     """
     keys = pd.MultiIndex.from_arrays([donor.astype(str), case], names=["donor", "case"])
     sample, found = pd.factorize(keys, sort=True)
     samples = found.to_frame(index=False, name=["donor", "case"]).astype({"case": bool})
     large = np.bincount(sample, minlength=len(samples)) >= _MIN_CELLS
-    kinds = by_arms(samples.loc[large, "donor"].to_numpy(object), samples.loc[large, "case"].to_numpy())
-    n = sum(map(len, kinds.values()))
-    paired, note = 2 * len(kinds["both"]) > n, ""
+    everyone, kinds = (
+        by_arms(some["donor"].to_numpy(object), some["case"].to_numpy()) for some in (samples, samples[large])
+    )
+    paired, note = 2 * len(everyone["both"]) > sum(map(len, everyone.values())), ""
     if paired and (alone := kinds["case"] + kinds["control"]):
         large &= samples["donor"].isin(kinds["both"]).to_numpy()
         note = f"paired: left out, without {_MIN_CELLS} cells in both arms: {', '.join(alone)}"
@@ -118,7 +120,8 @@ def summed(counts: sparse.csr_matrix, donor: NDArray[np.object_], case: NDArray[
     frame = pd.DataFrame(values, index=samples.index, columns=genes).loc[:, enough]
     reason = ""
     if paired and n_case < MIN_DONORS:
-        reason = f"paired design: {n_case} donors with {_MIN_CELLS} cells in both arms, {MIN_DONORS} are needed"
+        pairs = count(n_case, "donor")
+        reason = f"paired design: {pairs} with {_MIN_CELLS} cells in both arms, {MIN_DONORS} are needed"
     elif min(n_case, n_control) < 2:
         reason = f"{n_case} case and {n_control} control donors with {_MIN_CELLS} cells, 2 of each are needed"
     elif frame.shape[1] < 2:
@@ -129,7 +132,13 @@ def summed(counts: sparse.csr_matrix, donor: NDArray[np.object_], case: NDArray[
 def tested_once(sums: Sums, test: str) -> pd.DataFrame:
     """The test of summed counts, from memory if the same was asked before."""
     digest = hashlib.sha256(sums.counts.to_numpy().tobytes())
-    facts = (test, list(sums.counts.columns), sums.samples["donor"].tolist(), sums.samples["case"].tolist())
+    facts = (
+        test,
+        sums.paired,
+        list(sums.counts.columns),
+        sums.samples["donor"].tolist(),
+        sums.samples["case"].tolist(),
+    )
     digest.update(repr(facts).encode())
     key = digest.hexdigest()
     if key not in _RESULTS:

@@ -123,6 +123,8 @@ class IntegrationTask(Task):
             "matrix",
             "Coordinates of every cell in a space of any number of dimensions.",
             required=False,
+            low=-1e9,  # beyond, distances in single precision overflow
+            high=1e9,
             instead_of="expression",
         ),
     )

@@ -1,5 +1,6 @@
 """Predicted expression: hidden in rounds or shown whole, checked where it is made, kept, lent and scored again."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from scipy import sparse
 
 from bench.blocks import Rows
 from bench.develop.leakage_audit import audit_one
-from bench.errors import InvalidOutputError
+from bench.errors import BenchError, InvalidOutputError
 from bench.exchange import gate, matrices
 from bench.execution.rescore import rescore
 from bench.execution.trial import TrialRunner
@@ -114,6 +115,10 @@ def test_rescoring_needs_no_method(registry, limits, tmp_path):
     for record in records.values():
         assert store.record(record.key).scores == record.scores
         assert store.scored_table(record.key, "errors") is not None
+    for kept in store.trial_folder(next(iter(records.values())).key).glob("expression.*"):
+        shutil.rmtree(kept) if kept.is_dir() else kept.unlink()
+    with pytest.raises(BenchError, match="cannot be read: .* no file of output 'expression'"):
+        rescore(registry, store, lambda record: None)
 
 
 @pytest.mark.parametrize("track", ["masked", "whole"])

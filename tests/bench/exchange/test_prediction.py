@@ -10,6 +10,7 @@ from bench.exchange import prediction as predictions
 from bench.exchange.gate import admit, check
 from bench.problem import Inputs, Problem
 from bench.task import Output
+from bench.tasks.integration import IntegrationTask
 
 OUTPUTS = (
     Output("label", "label", "a label"),
@@ -63,5 +64,10 @@ def test_an_embedding_is_kept_with_numbered_columns_and_read_back_the_same(tmp_p
     back = predictions.load(tmp_path / "kept", outputs, problem.solution.index)
     assert list(back) == ["embedding"]
     np.testing.assert_array_equal(back["embedding"], points)
+    with pytest.raises(InvalidOutputError, match="from -1e\\+09 to 1e\\+09"):
+        admit({"embedding": points * 1e12}, INPUTS, IntegrationTask.outputs)  # distances would overflow
     kept = pd.read_parquet(tmp_path / "kept" / "embedding.parquet")
     assert list(kept.columns) == ["cell", "dimension_1", "dimension_2", "dimension_3"]
+    (tmp_path / "kept" / "embedding.parquet").unlink()
+    with pytest.raises(FileNotFoundError, match="no file of output 'expression'"):
+        predictions.load(tmp_path / "kept", outputs, problem.solution.index)

@@ -158,6 +158,17 @@ def test_fewer_than_four_pairs_are_not_tested():
     assert found.reason == "paired design: 2 donors with 10 cells in both arms, 4 are needed"
 
 
+def test_a_paired_study_stays_paired_where_few_samples_are_large():
+    """Two donors with 10 cells in both arms, three in one: no test may take the two samples of a donor for two."""
+    pairs = [("a", 10, 10), ("b", 10, 10), ("c", 10, 2), ("d", 2, 10), ("e", 10, 2)]
+    donor = np.concatenate([np.repeat(name, n + m) for name, n, m in pairs])
+    case = np.concatenate([np.repeat([True, False], [n, m]) for _, n, m in pairs])
+    found = cells(donor, case)
+    assert found.paired
+    assert set(found.samples["donor"]) == {"a", "b"}
+    assert found.reason == "paired design: 2 donors with 10 cells in both arms, 4 are needed"
+
+
 def test_an_unknown_test_is_answered_by_those_there_are():
     with pytest.raises(UnknownNameError, match="limma"):
         donor_test("limma")
