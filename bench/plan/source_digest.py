@@ -15,7 +15,7 @@ from typing import TypeVar
 from bench.system import path_digest
 
 #: Attributes of a card that no result can hang on.
-CREDITS = frozenset({"citation", "licence"})
+CREDITS = frozenset({"citation", "licence", "preload"})
 
 _I = TypeVar("_I", ast.Import, ast.ImportFrom)
 
@@ -87,7 +87,7 @@ def _read(file: Path, module: str, roots: set[str]) -> _Source:
 class _Strip(ast.NodeTransformer):
     """Takes prose and imports of siblings out of a syntax tree, inside functions too, and lists the latter.
 
-    Prose are docstrings, and what a card says of whom to cite and under which licence.
+    Prose are docstrings, and what a card says of whom to cite, under which licence, and what to load beforehand.
     """
 
     def __init__(self, package: str, roots: set[str]) -> None:
@@ -130,7 +130,7 @@ class _Strip(ast.NodeTransformer):
 
 
 def _is_credit(statement: ast.stmt) -> bool:
-    """Return whether a statement of a class does nothing but credit the authors."""
+    """Return whether a statement of a class sets nothing but one of :data:`CREDITS`."""
     targets = statement.targets if isinstance(statement, ast.Assign) else [getattr(statement, "target", None)]
     return all(isinstance(target, ast.Name) and target.id in CREDITS for target in targets)
 

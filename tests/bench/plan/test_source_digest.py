@@ -52,7 +52,7 @@ def test_prose_and_comments_do_not_change_a_source_digest(package):
 
 def test_whom_to_cite_does_not_change_a_source_digest(package):
     before = package()
-    credits = '    citation = "@misc{a}"\n    licence: str = "MIT"\n    def run'
+    credits = '    citation = "@misc{a}"\n    licence: str = "MIT"\n    preload = ("a.b",)\n    def run'
     assert package(CARD.replace("    def run", credits)) == before
     assert package(CARD.replace("    def run", '    reference = "10.1/a"\n    def run')) != before
     assert package(CARD.replace("return value() + 1", 'citation = "x"\n        return value() + 1')) != before
