@@ -58,7 +58,7 @@ def _loess(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     try:
         trend.fit()
     except ValueError as error:
-        message = str(error)
+        message = error.args[0].decode() if isinstance(error.args[0], bytes) else str(error)
     only_a_warning = not message or any(words in message for words in _LOESS_WARNINGS)
     if not only_a_warning or not np.isfinite(trend.outputs.fitted_values).all():
         raise NotApplicableError(

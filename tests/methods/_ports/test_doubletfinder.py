@@ -176,3 +176,8 @@ def test_no_dense_cells_by_genes_is_allocated():
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 70e6  # dense floats: 80 MB; distances: 267 MB
+
+
+def test_a_trend_that_loess_cannot_fit_is_refused_in_its_words_as_text():
+    with pytest.raises(NotApplicableError, match=r"4 varying genes \(svddc failed in l2fit\.\)"):
+        seurat_preprocess._loess(np.array([1.0, 1, 1, 2]), np.array([1.0, 2, 3, 4]))
