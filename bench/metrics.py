@@ -11,7 +11,8 @@ doublet        :func:`auprc` (headline), :func:`auroc`, :func:`precision`, :func
 annotation     :func:`f1_macro` (headline), :func:`f1_micro`, :func:`f1_weighted`, :func:`f1_macro_union`,
                :func:`balanced_accuracy`, :func:`coverage`, :func:`accuracy_assigned`, :func:`unseen_fraction`,
                :func:`unseen_rejected`, :func:`accuracy_at_level`, :func:`f1_macro_at_level`, :func:`log_loss`,
-               :func:`brier`, :func:`ece`; :func:`by_class` (F1, precision and recall of each class)
+               :func:`brier`, :func:`ece`, :func:`set_coverage`, :func:`set_size`; :func:`by_class` (F1, precision and
+               recall of each class)
 imputation     :func:`mse` (headline), :func:`pearson`, :func:`slope`, :func:`pearson_cell`, :func:`pearson_gene`,
                :func:`zeros_turned_on` (with :func:`zeros_of_other_types`), :func:`correlation_inflation`
 integration    :func:`nmi_oracle` (headline), :func:`ari_oracle`, :func:`nmi`, :func:`ari`, :func:`ilisi`,
@@ -45,6 +46,8 @@ from bench.tasks.annotation.functions import (
     f1_micro,
     f1_weighted,
     log_loss,
+    set_coverage,
+    set_size,
     unseen_fraction,
     unseen_rejected,
 )
@@ -130,6 +133,8 @@ __all__ = [
     "precision",
     "rank_correlation",
     "recall",
+    "set_coverage",
+    "set_size",
     "slope",
     "tnr",
     "unseen_fraction",

@@ -240,6 +240,41 @@ def ece(truth: ArrayLike, probabilities: ArrayLike, classes: Sequence[str]) -> f
     return _calibration(truth, probabilities, classes)["ece"]
 
 
+def set_coverage(truth: ArrayLike, sets: ArrayLike, classes: Sequence[str]) -> float:
+    """Share of the cells whose set of classes has the true one (``set_coverage_90``); 0 to 1.
+
+    Parameters
+    ----------
+    truth
+        True class (cells,); one that is not among ``classes`` is in no set.
+    sets
+        Whether a class is in a cell's set (cells, classes).
+    classes
+        Names of the columns.
+
+    Examples
+    --------
+    >>> import bench
+    >>> bench.metrics.set_coverage(["a", "b"], [[1, 1], [1, 0]], ["a", "b"])
+    0.5
+    """
+    return _of_sets(truth, sets, classes)["set_coverage_90"]
+
+
+def set_size(truth: ArrayLike, sets: ArrayLike, classes: Sequence[str]) -> float:
+    """Mean number of classes in a cell's set (``set_size_90``); at a coverage, lower is better.
+
+    Parameters as of :func:`set_coverage`.
+
+    Examples
+    --------
+    >>> import bench
+    >>> bench.metrics.set_size(["a", "b"], [[1, 1], [1, 0]], ["a", "b"])
+    1.5
+    """
+    return _of_sets(truth, sets, classes)["set_size_90"]
+
+
 def by_class(truth: ArrayLike, label: ArrayLike) -> pd.DataFrame:
     """F1, precision and recall of each class that occurs (units ``class:NAME``).
 
@@ -290,12 +325,25 @@ def _at_level(coarse_truth: ArrayLike, label: ArrayLike, parent_of: Mapping[str,
     return {metric: named[f"{metric}_at_{COARSER[level]}"] for metric in ("accuracy", "f1_macro")}
 
 
+def _of_sets(truth: ArrayLike, sets: ArrayLike, classes: Sequence[str]) -> dict[str, float]:
+    true, has, names = _of_classes(truth, sets, classes, "sets")
+    known = np.isin(texts(true), names)
+    return _named(Answers(texts(true), texts(true), known, {}, names, sets=has > 0))
+
+
 def _calibration(truth: ArrayLike, probabilities: ArrayLike, classes: Sequence[str]) -> dict[str, float]:
-    (true,) = vectors(truth=truth)
-    p = finite(np.asarray(probabilities), "probabilities")
-    if p.shape != (len(true), len(classes)):
-        told = f"probabilities are {p.shape}, for {len(true):,} cells and {len(classes)} classes"
-        raise BenchError(told, where="probabilities", fix="give a row a cell and a column a class")
-    names = [str(name) for name in classes]
+    true, p, names = _of_classes(truth, probabilities, classes, "probabilities")
     label = np.array(names, dtype=object)[p.argmax(axis=1)]
     return _named(Answers(texts(true), label, np.isin(texts(true), names), {}, names, p))
+
+
+def _of_classes(
+    truth: ArrayLike, values: ArrayLike, classes: Sequence[str], name: str
+) -> tuple[np.ndarray, np.ndarray, list[str]]:
+    """True classes, values (cells, classes) and the names of these."""
+    (true,) = vectors(truth=truth)
+    table = finite(np.asarray(values, dtype=float), name)
+    if table.shape != (len(true), len(classes)):
+        told = f"{name} are {table.shape}, for {len(true):,} cells and {len(classes)} classes"
+        raise BenchError(told, where=name, fix="give a row a cell and a column a class")
+    return true, table, [str(each) for each in classes]
