@@ -111,7 +111,7 @@ def test_merging_it_with_itself_adds_nothing(run, tmp_path):
 
 def test_going_on_runs_the_methods_again_and_says_why_but_no_control(run, bench):
     request = ["--task", "doublet", "--tracks", "experimental", "--methods", "cxds", "--datasets", "small"]
-    code, said = bench("run", *request, "--out", run, "--jobs", 1, "--no-report")
+    code, said = bench("run", *request, "--seeds", 1, "--out", run, "--jobs", 1, "--no-report")
     assert code == 0
     assert "1 trial to run, 4 finished before" in said
     assert "run again: cxds: the code of the method" in said
