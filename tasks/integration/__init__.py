@@ -54,7 +54,8 @@ class IntegrationTask(Task):
             "Zeros are replaced by the method's values, counts kept, or cells are embedded; their clusters are "
             "compared with the labels.",
             "experimental",
-            caveat="Oracle metrics choose the resolution by the labels, as the paper does.",
+            caveat="Oracle metrics choose the resolution by the labels, as the paper does. They judge expression on "
+            "all genes and an embedding on its own dimensions: compare the two by nmi and by mixing.",
             caveat_measured="Labels come, as a rule, from clusters of the same counts: agreement with them favours "
             "methods that sharpen those clusters.",
             seeded=False,
