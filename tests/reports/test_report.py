@@ -248,7 +248,7 @@ def test_empty_run_folder_has_a_report(tmp_path: Path, make_run: Callable[..., P
     run = make_run(run=False)
     (run / "requests" / "0001.json").unlink()
     text = build_report(run).read_text(encoding="utf-8")
-    assert "nothing to show" in text
+    assert "no request yet, so there is nothing to show" in text
 
 
 def test_a_run_folder_without_its_requests_says_what_is_missing(make_run: Callable[..., Path]) -> None:
@@ -257,7 +257,7 @@ def test_a_run_folder_without_its_requests_says_what_is_missing(make_run: Callab
     text = build_report(run, formats=()).read_text(encoding="utf-8")
     n = len(list((run / "trials").iterdir()))
     assert f"{n} trials of doublet cannot be shown: the request" in text
-    assert "nothing to show" not in text
+    assert "no request yet" not in text
 
 
 def test_not_a_run_says_so(tmp_path: Path) -> None:
