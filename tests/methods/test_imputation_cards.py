@@ -68,7 +68,7 @@ def context_in(place: Path, seed: int = 0, **settings: Any) -> Context:
 
 
 def method_of(name: str) -> Any:
-    """The one method of a module."""
+    """The one method of a module that imputes."""
     module = importlib.import_module(f"bench.methods.{name}")
     (found,) = (
         c
@@ -76,6 +76,7 @@ def method_of(name: str) -> Any:
         if inspect.isclass(c)
         and issubclass(c, Method)
         and not inspect.isabstract(c)
+        and "imputation" in c.tasks
         and c.__module__ == module.__name__
     )
     return found

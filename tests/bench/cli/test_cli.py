@@ -85,7 +85,8 @@ def test_describe_and_doctor_answer():
     text = bench("describe", "guess", "--plugin", PLUGIN).stdout
     assert "\n  score: Higher is hotter.\n    kind: float; required: yes" in text
     assert "\n  accuracy: Share of right calls.\n    low: 0.0; high: 1.0; higher_is_better: yes; headline: yes" in text
-    assert "\ncontrols: \n  truth: The solution.\n    role: perfect\n  random: A coin.\n    role: random" in text
+    assert "\ncontrols: \n  truth: The solution.\n    role: perfect control\n" in text
+    assert "\n  random: A coin.\n    role: random control" in text
     facts = json.loads(bench("doctor", "--json", "--plugin", PLUGIN).stdout)
     assert facts["missing"]["absent"][0]["install"] == "pip install no-such-distribution-at-all"
 
@@ -245,7 +246,7 @@ def test_option_values():
 def test_a_request_that_cannot_be_met_stops_before_anything_is_written(run, tmp_path, counts):
     wrong = {
         ("--slurm-option", "partition"): "NAME=VALUE",
-        ("--slurm-option", "partition=short"): "--engine slurm",
+        ("--slurm-option", "partition=short"): "give slurm",
         ("--force", "toyy"): "did you mean 'toy'",
         ("--methods", ","): "--methods",
         ("--out", counts): "a file, not a folder",
