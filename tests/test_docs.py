@@ -57,7 +57,8 @@ def options(command):
 
 COMMANDS = [(page, words) for page in PAGES for words in commands(page)]
 #: What takes minutes, trains a model, or needs what no reader has yet.
-NOT_RUN = {"all", "pretrain", "embed", "env", "audit", "RUN", "old-tool"}
+NOT_RUN = {"all", "pretrain", "embed", "env", "audit", "RUN", "old-tool", "import-checkpoint"}
+NOT_RUN |= {"scmamba.checkpoint=scmamba-official"}
 RUN = [
     words
     for _, words in COMMANDS

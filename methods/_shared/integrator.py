@@ -5,12 +5,12 @@ from __future__ import annotations
 from abc import abstractmethod
 from typing import TYPE_CHECKING, ClassVar
 
-import numpy as np
-
 from bench.errors import NotApplicableError
 from bench.method import Context, Method
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from bench.problem import Cells, Inputs, Prediction
 
 
@@ -38,6 +38,8 @@ class Integrator(Method):
 
     def run(self, inputs: Inputs, ctx: Context) -> Prediction:
         """Embed every cell."""
+        import numpy as np
+
         from bench.problem import Cells
 
         cells = inputs.cells
@@ -81,6 +83,8 @@ def principal_components(cells: Cells, n_genes: int, n_components: int) -> np.nd
     NotApplicableError
         If nothing varies.
     """
+    import numpy as np
+
     from bench.methods._shared.pca import fit_components, project, variable_genes
     from bench.normalise import log1p_cp10k
 

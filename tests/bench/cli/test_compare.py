@@ -22,7 +22,15 @@ def runs(tmp_path_factory):
     folder = tmp_path_factory.mktemp("compare")
     toy_dataset(n_donors=8, cells_per_donor=80).adata.write_h5ad(folder / "toy.h5ad")
     (folder / "other").mkdir()
-    base = ["run", "--task=doublet", "--tracks=simulated", "--methods=cxds", "--datasets=toy.h5ad", "--no-report"]
+    base = [
+        "run",
+        "--task=doublet",
+        "--tracks=simulated",
+        "--methods=cxds",
+        "--datasets=toy.h5ad",
+        "--no-report",
+        "--seeds=1",
+    ]
     for name, more in (("a", []), ("b", ["--set=cxds.ntop=2"])):
         assert bench(*base, *more, f"--out={name}", cwd=folder).returncode == 0
     return folder

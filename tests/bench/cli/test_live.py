@@ -12,6 +12,7 @@ from bench.cli import live as live_module
 from bench.cli.summary import _headline
 from bench.execution.run import Result
 from bench.plan.grid import Plan, Planned
+from bench.results.headline import headline
 from bench.results.records import ScoreRecord
 from bench.sandbox.progress import Progress
 from bench.task import Seeds
@@ -34,9 +35,8 @@ def shown(registry, monkeypatch):
         metric = dataclasses.replace(task.metrics[0], higher_is_better=higher_is_better)
         monkeypatch.setattr(type(task), "metrics", (metric,))
         out = io.StringIO()
-        Console(width=200, file=out).print(
-            _headline(Result(None, Plan(task, [], [], [], {}), records, Counter(), 0, False, None))
-        )
+        result = Result(None, Plan(task, [], [], [], {}), records, Counter(), 0, False, None)
+        Console(width=200, file=out).print(_headline(result, headline(records, task.metrics, {"round"}), {"round"}))
         return [line.split() for line in out.getvalue().splitlines() if "0." in line]
 
     return show
