@@ -25,6 +25,12 @@ def listing(words: Sequence[str]) -> str:
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}" if words else "none"
 
 
+def few(words: Sequence[str], most: int = 8) -> str:
+    """``a, b, c``; of more than ``most`` the first, as ``a, b and 3 more``."""
+    more = len(words) - most
+    return ", ".join(words[:most]) + (f" and {more} more" if more > 0 else "")
+
+
 def csv_text(table: pd.DataFrame) -> str:
     """A table as CSV in which a spreadsheet runs nothing: a text like ``=SUM(A1)`` has an apostrophe before it."""
     import pandas as pd

@@ -12,6 +12,7 @@ from bench.dataset import without_label
 from bench.errors import NotApplicableError
 from bench.problem import Note, Notes
 from bench.tasks._shared.donors import usable_cells
+from bench.words import few
 
 if TYPE_CHECKING:
     import numpy as np
@@ -29,9 +30,6 @@ UNASSIGNED = "unassigned"
 NO_TYPE = frozenset(
     {"doublet", "unidentified", "double_negative_neuron", "double_positive_neuron", "gnly_cd44_myeloid_sub1"}
 )
-
-#: How many names a note lists.
-_SHOWN = 8
 
 
 @dataclass(frozen=True)
@@ -101,12 +99,6 @@ def parents(table: pd.DataFrame, level: str) -> dict[str, dict[str, str]]:
     return parent_of
 
 
-def listed(names: list[str]) -> str:
-    """Names for a note, cut where there are many."""
-    more = len(names) - _SHOWN
-    return ", ".join(names[:_SHOWN]) + (f" and {more} more" if more > 0 else "")
-
-
 def _clean(values: pd.Series, name: str, notes: Notes) -> pd.Series:
     """Labels as text without surrounding white space; missing where they name no type."""
     text = values.astype(object).where(values.notna(), "").astype(str)
@@ -126,7 +118,7 @@ def _with_undivided(
     bare = values.isna() & coarser.isin(training_types - divided)
     if bare.any():
         undivided = sorted(set(coarser[bare]))
-        notes.append(f"not divided at the level of {name}, and kept under their own name: {listed(undivided)}")
+        notes.append(f"not divided at the level of {name}, and kept under their own name: {few(undivided)}")
     return values.mask(bare, coarser)
 
 
@@ -134,7 +126,7 @@ def _drop_unlabelled(keep: NDArray[np.bool_], values: pd.Series, raw: pd.Series,
     missing = values.isna().to_numpy()
     names = raw[missing & keep].astype(object)
     words = sorted(set(names.where(names.notna(), "").astype(str).str.strip()) - {""})
-    examples = f" ({listed(words)})" if words else ""
+    examples = f" ({few(words)})" if words else ""
     _leave(keep, missing, f"without a usable {name}{examples}", notes)
 
 
@@ -151,7 +143,7 @@ def _near_duplicates(labels: pd.Series) -> list[Note]:
     names = pd.Series(sorted(labels.unique()))
     same = names.groupby(names.map(lambda name: re.sub(r"[\W_]+", "", name.casefold()) or name)).agg(list)
     pairs = [" / ".join(map(repr, group)) for group in same if len(group) > 1]
-    return [Note(f"labels that may be one class, kept apart: {listed(pairs)}", "warning")] if pairs else []
+    return [Note(f"labels that may be one class, kept apart: {few(pairs)}", "warning")] if pairs else []
 
 
 def _not_nested(table: pd.DataFrame) -> list[Note]:
@@ -162,7 +154,7 @@ def _not_nested(table: pd.DataFrame) -> list[Note]:
         if crossing:
             notes.append(
                 Note(
-                    f"{fine} labels under more than one {coarse} ({listed(crossing)}): "
+                    f"{fine} labels under more than one {coarse} ({few(crossing)}): "
                     "metrics at the coarser level take the commonest parent of a predicted class",
                     "warning",
                 )

@@ -14,8 +14,8 @@ from bench.errors import NotApplicableError
 from bench.problem import Note, Notes
 from bench.seeds import derive_seed
 from bench.tasks._shared.donors import donor_column, donors_of, held_out_sets, nth_set, too_small
-from bench.tasks._shared.labels import LEVELS, listed
-from bench.words import count
+from bench.tasks._shared.labels import LEVELS
+from bench.words import count, few
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -83,7 +83,7 @@ def make_split(dataset: Dataset, seed: int, *, leave_one_out: bool = False) -> S
             notes += _papers_donors(set(donor))[1]
     test = np.isin(donor.astype(str), sorted(tested))
     validation = _validation_donors(dataset, sorted(set(donor) - tested), seed)
-    notes.append(f"tested donors: {listed(sorted(tested))}; {count(len(set(donor) - tested), 'donor')} for training")
+    notes.append(f"tested donors: {few(sorted(tested))}; {count(len(set(donor) - tested), 'donor')} for training")
     if validation:
         notes.append(f"of these, proposed for validation: {', '.join(validation)}")
     return Split(~test, test, "donor", validation, notes)
@@ -121,11 +121,11 @@ def _split_of_dataset(obs: pd.DataFrame, donor: NDArray[np.object_], notes: Note
     straddling = sorted(set(donor[test]) & set(donor[train]))
     defect = ""
     if unknown:
-        defect = f"it has values other than train, validation and test ({listed(unknown)})"
+        defect = f"it has values other than train, validation and test ({few(unknown)})"
     elif not (test.any() and train.any()):
         defect = "it does not have both train and test"
     elif straddling and len(set(donor)) > 1:
-        defect = f"donors stand on both sides ({listed(straddling)})"
+        defect = f"donors stand on both sides ({few(straddling)})"
     if defect:
         notes.append(Note(f"the dataset's split column is not used: {defect}", "warning"))
         return None

@@ -13,8 +13,9 @@ from bench.errors import DataError, NotApplicableError
 from bench.problem import Cells, Inputs, Note, Notes, Problem
 from bench.tasks._shared.donors import donors_of
 from bench.tasks._shared.few_genes import detected_genes, note_few_genes
-from bench.tasks._shared.labels import LEVELS, UNASSIGNED, listed, parents, resolve
+from bench.tasks._shared.labels import LEVELS, UNASSIGNED, parents, resolve
 from bench.tasks._shared.split import Split, make_split, split_cells
+from bench.words import few
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -131,22 +132,22 @@ def _warnings(
         notes.append(
             Note(
                 f"classes of tested cells (their number) without any training cell, so nobody can name them: "
-                f"{listed(named)}",
+                f"{few(named)}",
                 "warning",
             )
         )
     absent = sorted(set(training["label"]) - set(solution["label"]))
     if absent:
-        notes.append(Note(f"classes that no tested cell has (left out of the macro mean): {listed(absent)}", "warning"))
+        notes.append(Note(f"classes that no tested cell has (left out of the macro mean): {few(absent)}", "warning"))
     size = training["label"].value_counts()
     single = sorted(size.index[size == 1])
     if single:
-        notes.append(Note(f"classes with one training cell: {listed(single)}", "warning"))
+        notes.append(Note(f"classes with one training cell: {few(single)}", "warning"))
     if inputs.info["split"] == "donor":
         donors = training.groupby("label")["donor"].nunique()
         narrow = sorted(set(donors.index[donors == 1]) - set(single)) if training["donor"].nunique() > 1 else []
         if narrow:
-            notes.append(Note(f"classes whose training cells come from one donor only: {listed(narrow)}", "warning"))
+            notes.append(Note(f"classes whose training cells come from one donor only: {few(narrow)}", "warning"))
         notes += _conditions(dataset, train, test)
     return notes + _genes(inputs)
 

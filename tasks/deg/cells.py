@@ -11,7 +11,7 @@ import pandas as pd
 
 from bench.dataset import without_label
 from bench.errors import DataError
-from bench.words import count, listing
+from bench.words import count, few, listing
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -59,8 +59,7 @@ def compared(obs: pd.DataFrame, *, group: str, case: str, control: str, by: str 
     for name in (case, control):
         if not (groups == name).any():
             values = sorted(set(groups.dropna()))
-            more = f" and {len(values) - _SHOWN} more" if len(values) > _SHOWN else ""
-            fix = f"its values: {', '.join(values[:_SHOWN])}{more}"
+            fix = f"its values: {few(values, _SHOWN)}"
             raise DataError(f"no cell has {group} {name!r}", where=f"obs[{group!r}]", fix=fix)
     if case == control:
         raise DataError(f"case and control are both {case!r}", where=f"obs[{group!r}]", fix="name two values")

@@ -46,7 +46,7 @@ def find_by_donor(test: DonorTest, donor: pd.Series) -> Callable[..., pd.DataFra
         rows = np.concatenate([case, control])
         is_case = np.arange(len(rows)) < len(case)
         owner = names.iloc[rows]
-        if (n := int(owner.isna().sum())) and n:
+        if n := int(owner.isna().sum()):
             raise DataError(f"of {count(n, 'cell')} the donor is not known", fix="leave these cells out")
         counts = sparse.csr_matrix(X)[rows]
         sums = summed(counts, owner.to_numpy(object), is_case, pd.Index(genes))

@@ -16,7 +16,7 @@ from bench.errors import NotApplicableError
 from bench.normalise import log1p_cp10k
 from bench.problem import Inputs, Note, Notes, Problem
 from bench.tasks._shared.donors import LIBRARY, donors_of
-from bench.tasks._shared.labels import listed, resolve
+from bench.tasks._shared.labels import resolve
 from bench.tasks._shared.study import batch_tells_condition, study_inputs
 from bench.tasks.deg import halves
 from bench.tasks.deg.arms import arms_of
@@ -35,6 +35,7 @@ from bench.tasks.deg.design import (
     subsamples,
 )
 from bench.tasks.deg.find_markers import MIN_CELLS
+from bench.words import few
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -191,7 +192,7 @@ def _notes_on_donors(solution: pd.DataFrame, withheld: dict[str, str]) -> list[s
     if (arms > 1).any() and set(arms.index) != {LIBRARY}:
         notes.append(f"paired design: {(arms > 1).sum()} of {len(arms)} donors have cells in both arms")
     for reason in dict.fromkeys(withheld.values()):
-        of = listed([name for name, other in withheld.items() if other == reason])
+        of = few([name for name, other in withheld.items() if other == reason])
         notes.append(f"no false-positive rate among donors for {of}: {reason}")
     return notes
 
@@ -262,7 +263,7 @@ def _warnings(dataset: Dataset, solution: pd.DataFrame) -> list[Note]:
     """
     short = too_few(solution)
     types = set(solution["cell_type"]) - {""}
-    untestable = listed([f"{name} ({why})" for name, why in short.items()])
+    untestable = few([f"{name} ({why})" for name, why in short.items()])
     if not types - set(short):
         raise NotApplicableError(
             f"no cell type has enough cells in both arms: {untestable or 'no cell of these arms has a cell type'}",

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from bench.problem import Score
-from bench.words import count
+from bench.words import count, few
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -153,8 +153,7 @@ def _enough(batches: Labels, fewest: int) -> tuple[NDArray[np.bool_], dict[str, 
 
 
 def _named(sizes: dict[str, int]) -> str:
-    shown = ", ".join(f"{name} ({count(n, 'cell')})" for name, n in sorted(sizes.items())[:10])
-    return shown + (f" and {len(sizes) - 10} more" if len(sizes) > 10 else "")
+    return few([f"{name} ({count(n, 'cell')})" for name, n in sorted(sizes.items())], 10)
 
 
 def _codes(values: Any) -> NDArray[np.intp]:

@@ -19,6 +19,7 @@ from bench.methods.nn.genes import Genes
 from bench.methods.nn.models.architectures import architecture
 from bench.methods.nn.models.scmamba import ScMambaConfig
 from bench.methods.nn.training.checkpoint import CARD, Pretrained, save_pretrained
+from bench.words import few
 
 REFERENCE = "Oh et al., arXiv 2502.19429"
 
@@ -181,7 +182,8 @@ def _weights(content: Any, where: str) -> dict[str, torch.Tensor]:
         raise BenchError(f"this is a model that was fine-tuned for {n} classes", where=where, fix=_NOT_OURS)
     needed = ("backbone.expression_embedding.weight", "backbone.gene_id_embedding.weight", *_mixer(0))
     if absent := [name for name in needed if name not in names]:
-        raise BenchError(f"it has no tensors {_some(absent)}; it has {_some(names)}", where=where, fix=_NOT_OURS)
+        there = few(sorted(names), 4) or "none"
+        raise BenchError(f"it has no tensors {few(sorted(absent), 4)}; it has {there}", where=where, fix=_NOT_OURS)
     shapes = {name: tuple(names[name].shape) for name in _SIZED}
     if odd := [f"{name} is {shape}" for name, shape in shapes.items() if len(shape) != _SIZED[name] or 0 in shape]:
         raise BenchError(f"the tensors do not fit: {', '.join(odd)}", where=where, fix=_NOT_OURS)
@@ -252,8 +254,3 @@ def _renamed(official: Mapping[str, torch.Tensor], ours: Mapping[str, torch.Tens
             fix="give the vocab.txt that belongs to the checkpoint" if not (missing or left_over) else _NOT_OURS,
         )
     return renamed
-
-
-def _some(names: Any) -> str:
-    names = sorted(names)
-    return ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "") if names else "none"
