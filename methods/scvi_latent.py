@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from bench.method import Context, python_package
 from bench.methods._shared.integrator import Integrator
+from bench.methods.scvi import Scvi
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,16 +29,8 @@ class ScviLatent(Integrator):
 
     name = "scvi-latent"
     summary = "Latent space of a variational autoencoder of counts with a batch key (scvi-tools)."
-    reference = "10.1038/s41592-018-0229-2"
-    citation = """@article{lopez2018scvi,
-    author = {Lopez, Romain and Regier, Jeffrey and Cole, Michael B. and Jordan, Michael I. and Yosef, Nir},
-    title = {Deep generative modeling for single-cell transcriptomics},
-    journal = {Nature Methods},
-    volume = {15},
-    pages = {1053--1058},
-    year = {2018},
-    doi = {10.1038/s41592-018-0229-2},
-}"""
+    reference = Scvi.reference
+    citation = Scvi.citation
     licence = "BSD-3-Clause"
     implementation = "official"
     needs_batches = False

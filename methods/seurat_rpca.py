@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from bench.method import Context, r_package
+from bench.method import Context
 from bench.methods._shared.integrator import Integrator
+from bench.methods.seurat_transfer import SeuratTransfer
 
 if TYPE_CHECKING:
     import numpy as np
@@ -78,9 +79,7 @@ class SeuratRpca(Integrator):
     licence = "MIT"
     implementation = "official"
     fewest_in_batch = 31
-    requires = (
-        r_package("Seurat", install="apt-get install r-cran-seurat, or Rscript -e 'install.packages(\"Seurat\")'"),
-    )
+    requires = SeuratTransfer.requires
     caveat = (
         "The package's own defaults, but for `k.weight` where two batches have fewer than 100 cells in anchors; such "
         "rows say so. Batches of fewer than 31 cells are declined: `k.score` is 30. Neighbours are approximate and "

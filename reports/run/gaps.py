@@ -9,6 +9,8 @@ from bench.reports.run.load import Run
 from bench.results.records import TaskCard
 
 _VALUES = ["value", "ci_low", "ci_high"]
+_OTHERS = {value: f"other_{value}" for value in _VALUES}
+COLUMNS = ["dataset", "track", "other", "label", *_VALUES, *_OTHERS.values(), "gap"]
 
 
 def of_task(run: Run, card: TaskCard) -> pd.DataFrame:
@@ -22,16 +24,10 @@ def of_task(run: Run, card: TaskCard) -> pd.DataFrame:
     metric = tables.headline(card)
     means = tables.cells(run)
     means = means[(means["task"] == card.name) & (means["metric"] == (metric.name if metric else ""))]
-    pairs = [
-        pd.DataFrame(columns=["dataset", "track", "other", "label", *_VALUES, *(f"other_{v}" for v in _VALUES), "gap"])
-    ]
+    parts = []
     for name, track in card.tracks.items():
-        if track.beside:
-            this, other = (means[means["track"] == each] for each in (track.beside, name))
-            both = this.merge(
-                other[["dataset", "label", *_VALUES]].rename(columns={v: f"other_{v}" for v in _VALUES}),
-                on=["dataset", "label"],
-            )
-            both = both.assign(other=name, gap=both["other_value"] - both["value"])
-            pairs.append(both[pairs[0].columns])
-    return pd.concat([each for each in pairs if len(each)] or pairs, ignore_index=True)
+        this, other = means[means["track"] == track.beside], means[means["track"] == name]
+        both = this.merge(other[["dataset", "label", *_VALUES]].rename(columns=_OTHERS), on=["dataset", "label"])
+        if len(both):
+            parts.append(both.assign(other=name, gap=both["other_value"] - both["value"])[COLUMNS])
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=COLUMNS)
